@@ -1,0 +1,1 @@
+//! The archive at rest: the only truth.

@@ -1,0 +1,93 @@
+//! One number for memory, and who may hold how much of it.
+//!
+//! # Why shares and not one lock
+//! Permits that are given back only when a file closes would deadlock: page N + 1 would wait for permits held by rows
+//! that only page N + 1 can complete. So each holder has a share, fixed from the start, at which it stops growing by
+//! itself: a page that is larger is refused, gathered rows are cut into files, a row group is closed, a full queue makes
+//! the producer wait (its consumer never waits for the producer). The shares add up to less than the limit; what is left
+//! is for what no share counts: the program itself, connections, the allocator's slack.
+
+use crate::error::{Error, Result};
+
+const MIB: u64 = 1 << 20;
+
+/// The memory limit of one run, in bytes, and the shares of those who hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryBudget {
+    limit: u64,
+}
+
+impl Default for MemoryBudget {
+    /// 256 MiB.
+    fn default() -> Self {
+        Self { limit: 256 * MIB }
+    }
+}
+
+impl MemoryBudget {
+    /// The least that a run can do with, in bytes: 64 MiB.
+    pub const MINIMUM: u64 = 64 * MIB;
+
+    /// A budget of `limit` bytes.
+    ///
+    /// # Errors
+    /// Usage, below [`MemoryBudget::MINIMUM`].
+    pub fn new(limit: u64) -> Result<Self> {
+        if limit < Self::MINIMUM {
+            return Err(Error::usage(format!("a memory limit of {limit} bytes is too small: give at least 64MiB")));
+        }
+        Ok(Self { limit })
+    }
+
+    /// The whole limit.
+    pub fn limit(self) -> u64 {
+        self.limit
+    }
+
+    /// The largest page that is taken into memory, bytes of its body. A quarter.
+    pub fn page(self) -> u64 {
+        self.limit / 4
+    }
+
+    /// Bytes of all pages that wait to be decoded, beyond which no further one is asked for. An eighth: at most one page
+    /// of the largest size beyond it.
+    pub fn pages_waiting(self) -> u64 {
+        self.limit / 8
+    }
+
+    /// Decoded rows that wait for their file, all tables together, bytes of their Arrow buffers. An eighth.
+    pub fn gathered(self) -> u64 {
+        self.limit / 8
+    }
+
+    /// Decoded rows on their way to the writer, bytes of their Arrow buffers. An eighth.
+    pub fn queued(self) -> u64 {
+        self.limit / 8
+    }
+
+    /// Encoded bytes of the open row group at which it is closed: a 32nd, at most 32 MiB.
+    pub fn row_group(self) -> usize {
+        (self.limit / 32).min(32 * MIB) as usize
+    }
+
+    /// Bytes of one part of a multipart upload: 5 MiB (the least that S3 takes) to 8 MiB.
+    pub fn upload_part(self) -> usize {
+        (self.limit / 32).clamp(5 * MIB, 8 * MIB) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_leave_room_below_every_limit() {
+        for mib in [64, 100, 256, 4096] {
+            let b = MemoryBudget::new(mib * MIB).unwrap();
+            // A writer holds its open row group about twice (values and encoded pages) and three parts.
+            let held = b.page() + b.pages_waiting() + b.gathered() + b.queued() + 2 * b.row_group() as u64;
+            assert!(held + 3 * b.upload_part() as u64 <= b.limit() * 95 / 100, "{mib}");
+        }
+        assert!(MemoryBudget::new(MIB).is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! The outside world: a deployment's streaming-export API, seen as pages.
+//!
+//! # The contract of [`Source::page`]
+//! - A returned [`Page`] is **complete**: the end of the answer was seen, it was checked to be a page of this protocol
+//!   (an object with the members of the endpoint, every document an object with `_table`, `_ts` and `_id`), and nothing of
+//!   it needs the network any more. The values inside the documents are *not* parsed: that is the codec's work.
+//! - Asking again for the same position is always allowed and gives the same documents (in the delta phase: a prefix of
+//!   the same log, possibly longer). So a retry is always of a whole page.
+//! - In the delta phase a page never splits a transaction: everything with `_ts` at or below [`Page::through`] has been
+//!   delivered once `through` is reached. An empty page with more to come is normal, and moves the position.
+//! - Errors have the kind that says what to do; after `Unavailable` the retries have been made already.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    document::{Encoding, TableRef, Timestamp},
+    error::Result,
+    identity::DeploymentIdentity,
+    position::{Phase, Position},
+};
+
+/// What a sync needs from a deployment.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Who the deployment is. Asked once, before the first page.
+    async fn identity(&self) -> Result<DeploymentIdentity>;
+
+    /// The tables of the deployment with what it says of their shapes. Advice only: it narrows what the documents show,
+    /// and an answer without it is still a good answer.
+    async fn shapes(&self) -> Result<Shapes>;
+
+    /// Where a new snapshot begins: at the deployment's newest `_ts`.
+    fn snapshot_start(&self) -> Position;
+
+    /// Where the deltas after `ts` begin.
+    fn deltas_after(&self, ts: Timestamp) -> Position;
+
+    /// One complete page; see the module's contract.
+    async fn page(&self, at: &Position) -> Result<Page>;
+}
+
+/// What the deployment says of its tables, as JSON text, because only `schema` knows what it means.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shapes {
+    /// Per table the JSON schema of its documents, as `/api/json_schemas` spells it. `None`: the deployment lists the
+    /// table but tells no shape.
+    pub tables: BTreeMap<TableRef, Option<String>>,
+    /// Whether the list of tables is complete: false where the deployment could not tell (one odd table makes
+    /// `/api/json_schemas` fail for all) or tells of the root component only.
+    pub complete: bool,
+    /// What the person should know, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// One complete answer of the source: documents still as JSON text, routed to their tables.
+///
+/// Guarantees: every span lies inside the body and holds one JSON object, as text; every `table` is an index into
+/// `tables`; in the delta phase the spans are in `_ts` order.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The phase that it was asked for in.
+    pub phase: Phase,
+    /// How values are spelled.
+    pub encoding: Encoding,
+    /// The whole answer.
+    pub body: Bytes,
+    /// The tables that documents of this page belong to, each once.
+    pub tables: Vec<TableRef>,
+    /// The documents, in the order of the answer.
+    pub documents: Vec<DocumentSpan>,
+    /// Where to ask next. In the snapshot `None` means that the walk is complete.
+    pub next: Option<Position>,
+    /// Whether the deployment has more waiting in this phase.
+    pub more: bool,
+    /// The `_ts` reached: S in the snapshot, the response cursor in deltas.
+    pub through: Timestamp,
+}
+
+/// Where one document stands in the body of its page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentSpan {
+    /// Index into [`Page::tables`].
+    pub table: u32,
+    /// `_ts`, when this revision was written.
+    pub ts: Timestamp,
+    /// `_deleted`: a tombstone, of which only `_id` is known.
+    pub deleted: bool,
+    /// Byte range of the document in [`Page::body`], braces included.
+    pub range: Range<usize>,
+}
+
+impl Page {
+    /// The text of one document of this page.
+    pub fn text(&self, document: &DocumentSpan) -> &[u8] {
+        &self.body[document.range.clone()]
+    }
+}

@@ -1,0 +1,83 @@
+//! How a verb tells what it is doing: typed events to whoever listens.
+
+use crate::{
+    document::{TableRef, Timestamp},
+    error::Error,
+    position::Phase,
+};
+
+/// Something worth telling while a verb runs. New kinds may be added: match with a wildcard.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A complete page has arrived and been split.
+    Page {
+        /// The phase it belongs to.
+        phase: Phase,
+        /// Documents and tombstones in it; 0 is normal.
+        documents: u64,
+        /// Bytes of its body, uncompressed: what Convex bills as egress.
+        bytes: u64,
+        /// The `_ts` reached: S in the snapshot, the cursor in deltas.
+        through: Timestamp,
+    },
+    /// The snapshot has come to this table.
+    Table {
+        /// The table whose rows begin.
+        table: &'a TableRef,
+        /// Tables of the deployment, where json_schemas told.
+        tables: Option<u64>,
+        /// Which one this is, from 1.
+        number: u64,
+    },
+    /// A data file is complete in the store, but does not count before its commit.
+    File {
+        /// Its table.
+        table: &'a TableRef,
+        /// Its path inside the archive.
+        path: &'a str,
+        /// Rows, tombstones included.
+        rows: u64,
+        /// Stored bytes.
+        bytes: u64,
+    },
+    /// A commit counts from now on.
+    Commit {
+        /// Its number.
+        version: u64,
+        /// Files that it added.
+        files: u64,
+        /// Rows that it added, tombstones included.
+        rows: u64,
+        /// The delta cursor after it.
+        through: Option<Timestamp>,
+    },
+    /// A request to the deployment failed and will be made again.
+    Retry {
+        /// What failed.
+        error: &'a Error,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// Wait before the next, milliseconds.
+        after_ms: u64,
+    },
+    /// Something that the person should know, though the verb goes on.
+    Warning {
+        /// One sentence.
+        message: &'a str,
+    },
+}
+
+/// Listens to events. Called from the thread that does the work: be quick.
+pub trait Monitor: Send + Sync {
+    /// One event.
+    fn report(&self, event: Event<'_>);
+}
+
+/// Listens to nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoMonitor;
+
+impl Monitor for NoMonitor {
+    fn report(&self, _event: Event<'_>) {}
+}

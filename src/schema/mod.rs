@@ -1,0 +1,99 @@
+//! What a table's columns are. Pure: types and decisions, no I/O.
+//!
+//! A [`TableSchema`] belongs to a table and only grows: columns and struct fields are added, a column never changes its
+//! type, an id is never used twice. So every file of a table can be read with the newest schema of that table, matching
+//! by field id, and DuckDB's `union_by_name` and Spark's `mergeSchema` always work.
+//!
+//! The walk: [`Shape`] is what documents and hints show → [`evolve()`] decides the schema of the next file →
+//! `convex_types` spells it for Arrow.
+
+use serde::{Deserialize, Serialize};
+
+/// The columns of one table, in the order in which they were born.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSchema {
+    /// Version of this table's schema, from 1; a schema that grew has the next.
+    pub id: u32,
+    /// The largest field id given so far in this table, list elements and struct fields included.
+    pub last_field_id: i32,
+    /// Top-level fields of the documents that have a column, without `_id` and `_creationTime`.
+    pub fields: Vec<Field>,
+}
+
+/// A field of documents (or of objects in a struct column) that has a column.
+///
+/// Fields of one object with the same `name` are siblings, a *family*: one for each type that the field was found to hold;
+/// the first in the list is the oldest. At most one of a family is non-NULL in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// `PARQUET:field_id`, unique in the table for ever.
+    pub id: i32,
+    /// The name in documents.
+    pub name: String,
+    /// The name of the column or struct field in Parquet.
+    pub column: String,
+    /// What the column holds.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+    /// The table that Ids in this column point to, as json_schemas told when the field was born.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<String>,
+}
+
+/// What a column holds. A table of the mapping to Arrow stands in `convex_types`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// `v.boolean()`
+    Boolean,
+    /// `v.int64()`
+    Int64,
+    /// `v.number()`
+    Float64,
+    /// `v.string()`, `v.id()`
+    String,
+    /// `v.bytes()`
+    Bytes,
+    /// Any value, as text in export_json; an explicit null is the text `null`.
+    Json,
+    /// `v.array()` whose items are of one type.
+    List(Box<Element>),
+    /// `v.object()` with few, well-named keys.
+    Struct(Vec<Field>),
+}
+
+/// The items of a list column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Element {
+    /// `PARQUET:field_id`.
+    pub id: i32,
+    /// What the items are.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+    /// The table that Ids in this list point to, as json_schemas told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<String>,
+}
+
+impl TableSchema {
+    /// The schema of a table that has no columns of its own yet.
+    pub fn empty() -> Self {
+        Self { id: 0, last_field_id: 15, fields: Vec::new() }
+    }
+
+    /// Number of leaf columns of the fields: what Parquet stores one by one.
+    pub fn leaves(&self) -> usize {
+        self.fields.iter().map(|f| f.column_type.leaves()).sum()
+    }
+}
+
+impl ColumnType {
+    /// Number of leaf columns.
+    pub fn leaves(&self) -> usize {
+        match self {
+            Self::List(element) => element.column_type.leaves(),
+            Self::Struct(fields) => fields.iter().map(|f| f.column_type.leaves()).sum(),
+            _ => 1,
+        }
+    }
+}

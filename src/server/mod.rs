@@ -1,0 +1,1 @@
+//! The same HTTP API from our side.
