@@ -7,7 +7,23 @@
 //! The walk: [`Shape`] is what documents and hints show → [`evolve()`] decides the schema of the next file →
 //! `convex_types` spells it for Arrow.
 
+mod convex_types;
+mod evolve;
+mod infer;
+mod json_schema;
+
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::{
+    convex_types::{FIRST_FIELD_ID, OwnColumn, arrow_schema, element_field, struct_fields},
+    evolve::{LEAF_COLUMNS, push_pointer},
+    infer::{STRUCT_FIELDS, is_struct_key},
+};
+pub use self::{
+    evolve::{Misfits, SIBLING_AFTER, evolve},
+    infer::{DocumentShape, Kind, ObjectShape, Shape},
+    json_schema::hint,
+};
 
 /// The columns of one table, in the order in which they were born.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +94,7 @@ pub struct Element {
 impl TableSchema {
     /// The schema of a table that has no columns of its own yet.
     pub fn empty() -> Self {
-        Self { id: 0, last_field_id: 15, fields: Vec::new() }
+        Self { id: 0, last_field_id: FIRST_FIELD_ID - 1, fields: Vec::new() }
     }
 
     /// Number of leaf columns of the fields: what Parquet stores one by one.

@@ -1,0 +1,459 @@
+//! Documents → rows: the hot path. Bytes go straight into the builders of their columns; no tree between.
+//!
+//! A value goes to the oldest column of its field's family that takes it whole; if none does, to the oldest of its kind,
+//! and what does not fit in it is rescued item by item; if there is none of its kind, it is rescued whole.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::{
+    array::{
+        ArrayRef, BooleanArray, Float64Array, Float64Builder, Int64Array, RecordBatch, StringArray, StringBuilder,
+        new_null_array,
+    },
+    datatypes::{DataType, SchemaRef},
+};
+
+use super::{
+    column::{Column, Data, Object},
+    json::transcode,
+    observe::{kind_of, observe_document},
+    parse::{Bad, Json, Token, decode_bytes},
+    rescued::{Buffers, Path, Stop, Unfit},
+};
+use crate::{
+    document::{Encoding, Timestamp},
+    error::{Error, Result},
+    schema::{DocumentShape, Kind, LEAF_COLUMNS, Misfits, STRUCT_FIELDS, TableSchema, arrow_schema, is_struct_key},
+};
+
+/// One document is never longer than this, bytes of its text: 1 MiB in Convex, several times that in JSON at worst.
+const MAX_DOCUMENT: usize = 64 << 20;
+
+/// Decodes the documents of one file of one table. After an error it is of no use any more.
+#[derive(Debug)]
+pub struct TableDecoder {
+    arrow: SchemaRef,
+    leaves: usize,
+    base: Option<Timestamp>,
+    object: Object,
+    own: OwnColumns,
+    rows: usize,
+    weight: usize,
+    misfits: Misfits,
+    newcomers: u64,
+    buffers: Buffers,
+}
+
+#[derive(Debug, Default)]
+struct OwnColumns {
+    id: StringBuilder,
+    creation_time: Float64Builder,
+    ts: Vec<i64>,
+    tombstone: Vec<bool>,
+    nulls: StringBuilder,
+    rescued: StringBuilder,
+}
+
+impl TableDecoder {
+    /// A decoder for a file of a table under `schema`. `base` is S for the files of a base.
+    pub fn new(schema: &TableSchema, base: Option<Timestamp>) -> Self {
+        Self {
+            arrow: arrow_schema(schema),
+            leaves: schema.leaves(),
+            base,
+            object: Object::of_table(schema),
+            own: OwnColumns::default(),
+            rows: 0,
+            weight: 0,
+            misfits: Misfits::new(),
+            newcomers: 0,
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// The Arrow schema of its batches.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.arrow
+    }
+
+    /// Bytes that the rows since the last flush hold, estimated from above, so that it costs nothing to know.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// How many values since the beginning were rescued only because their name came later than the file's schema, and
+    /// could have a column in the next file.
+    pub fn newcomers(&self) -> u64 {
+        self.newcomers
+    }
+
+    /// Per field path and kind, how many values since the beginning did not fit.
+    pub fn misfits(&self) -> &Misfits {
+        &self.misfits
+    }
+
+    /// Appends one revision: the text of a document, or of a tombstone, of which only `_id` counts.
+    ///
+    /// # Errors
+    /// Protocol, if the text is not a document that Convex can hold.
+    pub fn push(&mut self, text: &str, encoding: Encoding, ts: Timestamp, deleted: bool) -> Result<()> {
+        if text.len() > MAX_DOCUMENT {
+            return Err(Error::protocol(format!("a document of {} bytes is larger than Convex allows", text.len())));
+        }
+        let json = Json::new(text, encoding);
+        let mut unfit = Unfit::new(std::mem::take(&mut self.buffers), json);
+        let system = document(&mut self.object, self.rows, self.leaves, json, deleted, &mut unfit)?;
+        self.own.id.append_value(system.id);
+        self.own.creation_time.append_option(system.creation_time);
+        self.own.ts.push(ts.0);
+        self.own.tombstone.push(deleted);
+        self.own.nulls.append_option(unfit.nulls_cell());
+        self.own.rescued.append_option(unfit.rescued_cell());
+        let (buffers, misfits, newcomers) = unfit.finish();
+        self.buffers = buffers;
+        self.newcomers += newcomers;
+        for (path, kind) in misfits {
+            *self.misfits.entry(path).or_default().entry(kind.to_string()).or_default() += 1;
+        }
+        self.rows += 1;
+        // A row costs its text, and in every column a place, whether it has a value there or not.
+        self.weight += text.len() + 8 * (self.leaves + 8);
+        Ok(())
+    }
+
+    /// The rows since the last flush as one batch; `None` if there are none.
+    pub fn flush(&mut self) -> Result<Option<RecordBatch>> {
+        let rows = std::mem::take(&mut self.rows);
+        if rows == 0 {
+            return Ok(None);
+        }
+        self.weight = 0;
+        let own = &mut self.own;
+        let base: ArrayRef = match self.base {
+            Some(ts) => Arc::new(Int64Array::from_value(ts.0, rows)),
+            None => new_null_array(&DataType::Int64, rows),
+        };
+        let id: StringArray = own.id.finish();
+        let creation_time: Float64Array = own.creation_time.finish();
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(id),
+            Arc::new(creation_time),
+            Arc::new(Int64Array::from(std::mem::take(&mut own.ts))),
+            Arc::new(BooleanArray::from(std::mem::take(&mut own.tombstone))),
+            base,
+        ];
+        for column in &mut self.object.columns {
+            columns.push(column.finish(rows)?);
+        }
+        columns.push(Arc::new(own.nulls.finish()));
+        columns.push(Arc::new(own.rescued.finish()));
+        let batch = RecordBatch::try_new(self.arrow.clone(), columns);
+        batch.map(Some).map_err(|e| Error::internal("a batch could not be built").with_source(e))
+    }
+}
+
+/// Notes which types stand where in one document.
+///
+/// # Errors
+/// Protocol, if the text is not a document that Convex can hold.
+pub fn observe(text: &str, encoding: Encoding, shape: &mut DocumentShape) -> Result<()> {
+    Ok(observe_document(Json::new(text, encoding), shape)?)
+}
+
+struct System<'a> {
+    id: std::borrow::Cow<'a, str>,
+    creation_time: Option<f64>,
+}
+
+/// Appends the fields of one document as row `row`.
+fn document<'a>(
+    object: &mut Object,
+    row: usize,
+    leaves: usize,
+    mut json: Json<'a>,
+    deleted: bool,
+    unfit: &mut Unfit<'a>,
+) -> Result<System<'a>, Bad> {
+    let Token::Object = json.token()? else { return json.bad("a document is an object") };
+    let mut order = Order::new(json);
+    let (mut id, mut creation_time) = (None, None);
+    let (mut first, mut next) = (true, 0);
+    while let Some(key) = json.key(&mut first)? {
+        if key.starts_with('_') {
+            let twin = match key.as_ref() {
+                "_id" => match json.token()? {
+                    Token::String(s) => id.replace(s).is_some(),
+                    _ => return json.bad("`_id` is a string"),
+                },
+                "_creationTime" => match json.token()? {
+                    Token::Float64(ms) => creation_time.replace(ms).is_some(),
+                    _ => return json.bad("`_creationTime` is a float64"),
+                },
+                _ => {
+                    json.skip()?;
+                    false
+                }
+            };
+            if twin {
+                return json.bad("a key stands twice in one object");
+            }
+            continue;
+        }
+        if deleted {
+            json.skip()?;
+            continue;
+        }
+        order.check(&key)?;
+        let start = json;
+        let mark = unfit.begin_field(start);
+        let path = Path::field(&key);
+        let family = object.find(&key, &mut next);
+        let done = match family {
+            Some(family) => field(object, family, row, &mut json, &path, unfit),
+            None => newcomer(leaves < LEAF_COLUMNS, &mut json, &path, unfit),
+        };
+        match done {
+            Ok(()) => {}
+            Err(Stop::Bad(bad)) => return Err(bad),
+            Err(Stop::TooLong) => {
+                if let Some(family) = family {
+                    object.truncate(family, row);
+                }
+                unfit.roll_back(mark);
+                json = start;
+                unfit.rescue_field(&path, &mut json)?;
+            }
+        }
+        order.keep(key);
+    }
+    json.end()?;
+    let Some(id) = id else { return json.bad("a document has an `_id`") };
+    if !deleted && creation_time.is_none() {
+        return json.bad("a document has a `_creationTime`");
+    }
+    Ok(System { id, creation_time: creation_time.filter(|_| !deleted) })
+}
+
+/// Appends the next value, of a field that has columns.
+fn field<'a>(
+    object: &mut Object,
+    family: usize,
+    row: usize,
+    json: &mut Json<'a>,
+    path: &Path<'_>,
+    unfit: &mut Unfit<'a>,
+) -> Result<(), Stop> {
+    let start = *json;
+    let takes = &object.families[family];
+    if let Some(column) = takes.json {
+        unfit.scratch.clear();
+        transcode(json, &mut unfit.scratch)?;
+        object.columns[column].push_text(row, &unfit.scratch);
+        return Ok(());
+    }
+    let kind = match json.token()? {
+        Token::Null => return unfit.null(path),
+        Token::Boolean(value) => match takes.boolean {
+            Some(column) => return Ok(object.columns[column].push_boolean(row, value)),
+            None => Kind::Boolean,
+        },
+        Token::Int64(value) => match takes.int64 {
+            Some(column) => return Ok(object.columns[column].push_int64(row, value)),
+            None => Kind::Int64,
+        },
+        Token::Float64(value) => match takes.float64 {
+            Some(column) => return Ok(object.columns[column].push_float64(row, value)),
+            None => Kind::Float64,
+        },
+        Token::String(value) => match takes.string {
+            Some(column) => return Ok(object.columns[column].push_text(row, &value)),
+            None => Kind::String,
+        },
+        Token::Bytes(text) => match takes.bytes {
+            Some(column) => {
+                return Ok(object.columns[column].push_bytes(row, |out| decode_bytes(&text, start.at(), out))?);
+            }
+            None => Kind::Bytes,
+        },
+        Token::Array if takes.lists.is_empty() => {
+            if let Some(kind) = kind_of(&mut start.clone())? {
+                unfit.misfit(path, kind);
+            }
+            *json = start;
+            return unfit.rescue(path, json);
+        }
+        Token::Array => return array(object, family, row, json, start, path, unfit),
+        Token::Object => match takes.object {
+            Some(column) => {
+                let Some(inner) = object.columns[column].push_struct(row) else { return Ok(()) };
+                return fields(inner, row, json, path, unfit);
+            }
+            None => Kind::Object,
+        },
+    };
+    unfit.misfit(path, kind);
+    *json = start;
+    unfit.rescue(path, json)
+}
+
+/// Appends the fields of an object, whose opening bracket has been consumed, to row `row` of a struct.
+fn fields<'a>(
+    object: &mut Object,
+    row: usize,
+    json: &mut Json<'a>,
+    path: &Path<'_>,
+    unfit: &mut Unfit<'a>,
+) -> Result<(), Stop> {
+    let mut order = Order::new(*json);
+    let (mut first, mut next) = (true, 0);
+    while let Some(key) = json.key(&mut first)? {
+        order.check(&key)?;
+        let path = path.name(&key);
+        match object.find(&key, &mut next) {
+            Some(family) => field(object, family, row, json, &path, unfit)?,
+            None => {
+                let twin = || object.families.iter().any(|f| f.name.eq_ignore_ascii_case(&key));
+                let room = object.columns.len() < STRUCT_FIELDS && is_struct_key(&key) && !twin();
+                newcomer(room, json, &path, unfit)?;
+            }
+        }
+        order.keep(key);
+    }
+    Ok(())
+}
+
+/// The next value stands under a name without a column; `room`: the next file may have one.
+fn newcomer<'a>(room: bool, json: &mut Json<'a>, path: &Path<'_>, unfit: &mut Unfit<'a>) -> Result<(), Stop> {
+    let start = *json;
+    if let Token::Null = json.token()? {
+        return unfit.null(path);
+    }
+    *json = start;
+    unfit.rescue(path, json)?;
+    if room {
+        unfit.newcomer();
+    }
+    Ok(())
+}
+
+/// Appends an array, whose opening bracket has been consumed, to the oldest list that takes it whole, or to the oldest.
+fn array<'a>(
+    object: &mut Object,
+    family: usize,
+    row: usize,
+    json: &mut Json<'a>,
+    start: Json<'a>,
+    path: &Path<'_>,
+    unfit: &mut Unfit<'a>,
+) -> Result<(), Stop> {
+    let opened = *json;
+    let mark = unfit.mark();
+    let lists = object.families[family].lists.len();
+    for n in 0..if lists > 1 { lists } else { 0 } {
+        let column = object.families[family].lists[n];
+        let done = items(&mut object.columns[column], row, json, path, unfit);
+        match done {
+            Ok(()) if !unfit.rescued_since(mark) => return Ok(()),
+            Ok(()) | Err(Stop::TooLong) => {}
+            Err(bad) => return Err(bad),
+        }
+        object.columns[column].truncate(row);
+        unfit.roll_back(mark);
+        *json = opened;
+    }
+    let oldest = object.families[family].lists[0];
+    items(&mut object.columns[oldest], row, json, path, unfit)?;
+    if unfit.rescued_since(mark) {
+        if let Some(kind) = kind_of(&mut start.clone())? {
+            if !object.families[family].kinds.contains(&kind) {
+                unfit.misfit(path, kind);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Appends the items of an array, whose opening bracket has been consumed, as row `row` of a list.
+fn items<'a>(
+    column: &mut Column,
+    row: usize,
+    json: &mut Json<'a>,
+    path: &Path<'_>,
+    unfit: &mut Unfit<'a>,
+) -> Result<(), Stop> {
+    let Some(list) = column.list(row) else { return Ok(()) };
+    let (mut first, mut index) = (true, 0);
+    while json.item(&mut first)? {
+        item(&mut list.items, json, &path.item(index), unfit)?;
+        index += 1;
+    }
+    column.end_list();
+    Ok(())
+}
+
+/// Appends the next value as the next item of a list.
+fn item<'a>(column: &mut Column, json: &mut Json<'a>, path: &Path<'_>, unfit: &mut Unfit<'a>) -> Result<(), Stop> {
+    let row = column.len();
+    let start = *json;
+    if let Data::Json(_) = column.data {
+        unfit.scratch.clear();
+        transcode(json, &mut unfit.scratch)?;
+        column.push_text(row, &unfit.scratch);
+        return Ok(());
+    }
+    match (json.token()?, &column.data) {
+        (Token::Null, _) => column.pad(row + 1),
+        (Token::Boolean(value), Data::Boolean(_)) => column.push_boolean(row, value),
+        (Token::Int64(value), Data::Int64(_)) => column.push_int64(row, value),
+        (Token::Float64(value), Data::Float64(_)) => column.push_float64(row, value),
+        (Token::String(value), Data::String(_)) => column.push_text(row, &value),
+        (Token::Bytes(text), Data::Bytes(_)) => column.push_bytes(row, |out| decode_bytes(&text, start.at(), out))?,
+        (Token::Array, Data::List(_)) => return items(column, row, json, path, unfit),
+        (Token::Object, Data::Struct(_)) => {
+            let Some(inner) = column.push_struct(row) else { return Ok(()) };
+            return fields(inner, row, json, path, unfit);
+        }
+        _ => {
+            column.pad(row + 1);
+            *json = start;
+            return unfit.rescue(path, json);
+        }
+    }
+    Ok(())
+}
+
+/// Watches that no key stands twice in an object. Keys come sorted from the server, so a comparison with the last one is
+/// enough; only where they do not, the whole object is looked through, once.
+struct Order<'a> {
+    object: Json<'a>,
+    last: Option<std::borrow::Cow<'a, str>>,
+    looked_through: bool,
+}
+
+impl<'a> Order<'a> {
+    fn new(object: Json<'a>) -> Self {
+        Self { object, last: None, looked_through: false }
+    }
+
+    fn check(&mut self, key: &str) -> Result<(), Bad> {
+        if !self.looked_through && self.last.as_ref().is_some_and(|last| last.as_ref() >= key) {
+            self.looked_through = true;
+            self.object.refuse_twins()?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, key: std::borrow::Cow<'a, str>) {
+        self.last = Some(key);
+    }
+}
+
+/// Adds up misfits.
+pub fn add_misfits(sum: &mut Misfits, more: &Misfits) {
+    for (path, kinds) in more {
+        let counts: &mut BTreeMap<String, u64> = sum.entry(path.clone()).or_default();
+        for (kind, n) in kinds {
+            *counts.entry(kind.clone()).or_default() += n;
+        }
+    }
+}

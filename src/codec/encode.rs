@@ -1,0 +1,244 @@
+//! Rows → documents: the way back, by field id, never by name.
+
+use std::collections::BTreeMap;
+
+use arrow::{
+    array::{
+        Array, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+        StructArray,
+    },
+    datatypes::{DataType, Field as ArrowField, Float64Type, Int64Type},
+};
+use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
+
+use super::json::parse_value;
+use crate::{
+    document::{Encoding, Revision, Timestamp, Value},
+    error::{Error, Result},
+    schema::{ColumnType, Field, OwnColumn, TableSchema},
+};
+
+/// Reads revisions out of the rows of a batch.
+///
+/// The batch may have been written under any older schema of the table; a column that it lacks is absent in every row.
+pub struct RowReader<'a> {
+    id: &'a StringArray,
+    creation_time: &'a Float64Array,
+    ts: &'a Int64Array,
+    tombstone: &'a BooleanArray,
+    nulls: &'a StringArray,
+    rescued: &'a StringArray,
+    fields: Vec<Member<'a>>,
+}
+
+struct Member<'a> {
+    name: &'a str,
+    node: Node<'a>,
+}
+
+enum Node<'a> {
+    Boolean(&'a BooleanArray),
+    Int64(&'a Int64Array),
+    Float64(&'a Float64Array),
+    String(&'a StringArray),
+    Json(&'a StringArray),
+    Bytes(&'a BinaryArray),
+    List(&'a ListArray, Box<Node<'a>>),
+    Struct(&'a StructArray, Vec<Member<'a>>),
+}
+
+impl<'a> RowReader<'a> {
+    /// A reader for the rows of `batch`, of a table whose newest schema is `schema`.
+    ///
+    /// # Errors
+    /// Corrupt, if the batch lacks one of our own columns or a column is not of its field's type.
+    pub fn new(schema: &'a TableSchema, batch: &'a RecordBatch) -> Result<Self> {
+        let own = |column: OwnColumn| {
+            batch.column_by_name(column.name()).ok_or_else(|| Error::corrupt(format!("no column `{}`", column.name())))
+        };
+        let mismatch = |column: OwnColumn| Error::corrupt(format!("column `{}` has another type", column.name()));
+        let text = |column: OwnColumn| own(column)?.as_string_opt::<i32>().ok_or_else(|| mismatch(column));
+        let int = |column: OwnColumn| own(column)?.as_primitive_opt::<Int64Type>().ok_or_else(|| mismatch(column));
+        Ok(Self {
+            id: text(OwnColumn::Id)?,
+            creation_time: own(OwnColumn::CreationTime)?
+                .as_primitive_opt::<Float64Type>()
+                .ok_or_else(|| mismatch(OwnColumn::CreationTime))?,
+            ts: int(OwnColumn::Ts)?,
+            tombstone: own(OwnColumn::Tombstone)?.as_boolean_opt().ok_or_else(|| mismatch(OwnColumn::Tombstone))?,
+            nulls: text(OwnColumn::Nulls)?,
+            rescued: text(OwnColumn::Rescued)?,
+            fields: members(&schema.fields, batch.schema_ref().fields(), batch.columns())?,
+        })
+    }
+
+    /// The revision in `row`.
+    ///
+    /// # Errors
+    /// Corrupt, if the cells contradict one another.
+    pub fn revision(&self, row: usize) -> Result<Revision> {
+        let id = self.id.value(row).to_owned();
+        let ts = Timestamp(self.ts.value(row));
+        if self.tombstone.value(row) {
+            return Ok(Revision { id, ts, document: None });
+        }
+        let document = self.document(row, &id).map_err(|e| e.context(format!("document {id}")))?;
+        Ok(Revision { id, ts, document: Some(document) })
+    }
+
+    fn document(&self, row: usize, id: &str) -> Result<BTreeMap<String, Value>> {
+        let mut document = object(&self.fields, row)?;
+        if self.rescued.is_valid(row) {
+            let Value::Object(rescued) = parse(self.rescued.value(row))? else {
+                return Err(Error::corrupt("`_rescued` is no object"));
+            };
+            for (path, value) in rescued {
+                place(&mut document, &path, value)?;
+            }
+        }
+        if self.nulls.is_valid(row) {
+            let Value::Array(paths) = parse(self.nulls.value(row))? else {
+                return Err(Error::corrupt("`_nulls` is no array"));
+            };
+            for path in paths {
+                let Value::String(path) = path else { return Err(Error::corrupt("`_nulls` holds no path")) };
+                place(&mut document, &path, Value::Null)?;
+            }
+        }
+        document.insert("_id".to_owned(), Value::String(id.to_owned()));
+        if self.creation_time.is_valid(row) {
+            document.insert("_creationTime".to_owned(), Value::Float64(self.creation_time.value(row)));
+        }
+        Ok(document)
+    }
+}
+
+fn parse(text: &str) -> Result<Value> {
+    parse_value(text, Encoding::ExportJson)
+        .map_err(|e| Error::corrupt("a cell of JSON text can not be read").with_source(e))
+}
+
+/// The columns of `fields` that are there, found by field id.
+fn members<'a>(
+    fields: &'a [Field],
+    arrow: &'a arrow::datatypes::Fields,
+    columns: &'a [arrow::array::ArrayRef],
+) -> Result<Vec<Member<'a>>> {
+    let mut members = Vec::with_capacity(fields.len());
+    let by_id: BTreeMap<i32, usize> =
+        arrow.iter().enumerate().filter_map(|(i, field)| Some((field_id(field)?, i))).collect();
+    for field in fields {
+        if let Some(at) = by_id.get(&field.id) {
+            let node = node(&field.column_type, columns[*at].as_ref())
+                .map_err(|e| e.context(format!("column `{}`", field.column)))?;
+            members.push(Member { name: &field.name, node });
+        }
+    }
+    Ok(members)
+}
+
+fn field_id(field: &ArrowField) -> Option<i32> {
+    field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok()
+}
+
+fn node<'a>(column: &'a ColumnType, array: &'a dyn Array) -> Result<Node<'a>> {
+    let node = match column {
+        ColumnType::Boolean => array.as_boolean_opt().map(Node::Boolean),
+        ColumnType::Int64 => array.as_primitive_opt::<Int64Type>().map(Node::Int64),
+        ColumnType::Float64 => array.as_primitive_opt::<Float64Type>().map(Node::Float64),
+        ColumnType::String => array.as_string_opt::<i32>().map(Node::String),
+        ColumnType::Json => array.as_string_opt::<i32>().map(Node::Json),
+        ColumnType::Bytes => array.as_binary_opt::<i32>().map(Node::Bytes),
+        ColumnType::List(element) => match array.as_list_opt::<i32>() {
+            Some(list) => Some(Node::List(list, Box::new(self::node(&element.column_type, list.values().as_ref())?))),
+            None => None,
+        },
+        ColumnType::Struct(fields) => match (array.as_struct_opt(), array.data_type()) {
+            (Some(inner), DataType::Struct(arrow)) => {
+                Some(Node::Struct(inner, members(fields, arrow, inner.columns())?))
+            }
+            _ => None,
+        },
+    };
+    node.ok_or_else(|| Error::corrupt(format!("holds {} where the schema says {column:?}", array.data_type())))
+}
+
+fn object(members: &[Member<'_>], row: usize) -> Result<BTreeMap<String, Value>> {
+    let mut object = BTreeMap::new();
+    for member in members {
+        if let Some(value) = member.node.value(row)? {
+            object.insert(member.name.to_owned(), value);
+        }
+    }
+    Ok(object)
+}
+
+impl Node<'_> {
+    fn array(&self) -> &dyn Array {
+        match self {
+            Self::Boolean(a) => *a,
+            Self::Int64(a) => *a,
+            Self::Float64(a) => *a,
+            Self::String(a) | Self::Json(a) => *a,
+            Self::Bytes(a) => *a,
+            Self::List(a, _) => *a,
+            Self::Struct(a, _) => *a,
+        }
+    }
+
+    /// The value in `row`; `None` for NULL.
+    fn value(&self, row: usize) -> Result<Option<Value>> {
+        if self.array().is_null(row) {
+            return Ok(None);
+        }
+        Ok(Some(match self {
+            Self::Boolean(a) => Value::Boolean(a.value(row)),
+            Self::Int64(a) => Value::Int64(a.value(row)),
+            Self::Float64(a) => Value::Float64(a.value(row)),
+            Self::String(a) => Value::String(a.value(row).to_owned()),
+            Self::Json(a) => parse(a.value(row))?,
+            Self::Bytes(a) => Value::Bytes(a.value(row).to_vec()),
+            Self::List(a, items) => {
+                let offsets = a.value_offsets();
+                let mut values = Vec::new();
+                for item in offsets[row] as usize..offsets[row + 1] as usize {
+                    values.push(items.value(item)?.unwrap_or(Value::Null));
+                }
+                Value::Array(values)
+            }
+            Self::Struct(_, members) => Value::Object(object(members, row)?),
+        }))
+    }
+}
+
+/// Puts a value where the JSON Pointer `path` says. A token is an index if the typed columns gave a list there.
+fn place(document: &mut BTreeMap<String, Value>, path: &str, value: Value) -> Result<()> {
+    let lost = || Error::corrupt("a path of `_nulls` or `_rescued` leads nowhere");
+    let mut tokens = path.strip_prefix('/').ok_or_else(lost)?.split('/').map(unescape).peekable();
+    let mut name = tokens.next().ok_or_else(lost)?;
+    let mut object = document;
+    loop {
+        let Some(mut token) = tokens.next() else {
+            object.insert(name, value);
+            return Ok(());
+        };
+        let mut at = object.get_mut(&name).ok_or_else(lost)?;
+        while let Value::Array(items) = at {
+            at = token.parse::<usize>().ok().and_then(|i| items.get_mut(i)).ok_or_else(lost)?;
+            match tokens.next() {
+                Some(next) => token = next,
+                None => {
+                    *at = value;
+                    return Ok(());
+                }
+            }
+        }
+        let Value::Object(inner) = at else { return Err(lost()) };
+        object = inner;
+        name = token;
+    }
+}
+
+fn unescape(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
+}

@@ -1,0 +1,486 @@
+//! A pull parser over JSON text that speaks in Convex values.
+//!
+//! # Why not serde
+//! The decoder needs what no deserializer offers at once: to look at a value, append it to a column, take it back and read
+//! it again as text when it does not fit. Here that is a copy of a [`Json`], which is a position. It is also the hot path:
+//! a tree per document costs five times as much.
+//!
+//! The text comes from outside. Nothing here panics on it, nesting is bounded, and every refusal says at which byte.
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use crate::{
+    document::Encoding,
+    error::{Error, Result},
+};
+
+/// Arrays and objects inside one another. Convex itself allows 16 in documents and 64 in any value
+/// (`crates/value/src/lib.rs` of its backend).
+const MAX_DEPTH: u8 = 64;
+
+/// Why a text is not what a deployment may send, and at which byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bad {
+    /// Byte offset in the text.
+    pub(crate) at: usize,
+    /// What is wrong, to be read after "byte N: ".
+    pub(crate) what: &'static str,
+}
+
+impl From<Bad> for Error {
+    fn from(bad: Bad) -> Self {
+        Self::protocol(format!("byte {} of the document: {}", bad.at, bad.what))
+    }
+}
+
+/// The value at the current position. Of arrays and objects only the opening bracket has been consumed.
+#[derive(Debug, Clone)]
+pub(crate) enum Token<'a> {
+    Null,
+    Boolean(bool),
+    Int64(i64),
+    /// Finite or not.
+    Float64(f64),
+    String(Cow<'a, str>),
+    /// Still in base64, its form not yet checked: see [`decode_bytes`].
+    Bytes(Cow<'a, str>),
+    Array,
+    Object,
+}
+
+/// A position in JSON text. Copy it to be able to come back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Json<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u8,
+    encoding: Encoding,
+}
+
+impl<'a> Json<'a> {
+    pub(crate) fn new(text: &'a str, encoding: Encoding) -> Self {
+        Self { text, at: 0, depth: 0, encoding }
+    }
+
+    /// Byte offset of the next thing to read.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn bad<T>(&self, what: &'static str) -> Result<T, Bad> {
+        Err(Bad { at: self.at, what })
+    }
+
+    /// The byte at the current position; 0 at the end, which no JSON contains.
+    fn peek(&self) -> u8 {
+        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+    }
+
+    /// Nothing may follow but white space.
+    pub(crate) fn end(&mut self) -> Result<(), Bad> {
+        self.skip_space();
+        if self.at == self.text.len() { Ok(()) } else { self.bad("something follows the value") }
+    }
+
+    /// Reads the next value; of an array or object the opening bracket, so that [`Json::item`] or [`Json::key`] goes on.
+    pub(crate) fn token(&mut self) -> Result<Token<'a>, Bad> {
+        self.skip_space();
+        match self.peek() {
+            b'"' => Ok(Token::String(self.string()?)),
+            b'{' => self.object(),
+            b'[' => {
+                self.open()?;
+                Ok(Token::Array)
+            }
+            b't' => self.word("true", Token::Boolean(true)),
+            b'f' => self.word("false", Token::Boolean(false)),
+            b'n' => self.word("null", Token::Null),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => self.bad("a value is expected"),
+        }
+    }
+
+    fn open(&mut self) -> Result<(), Bad> {
+        if self.depth >= MAX_DEPTH {
+            return self.bad("nested deeper than Convex allows");
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+        self.at += 1;
+    }
+
+    fn word(&mut self, word: &str, token: Token<'a>) -> Result<Token<'a>, Bad> {
+        if self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            self.at += word.len();
+            return Ok(token);
+        }
+        self.bad("a value is expected")
+    }
+
+    /// Moves to the next item of an array; false at its end, which is consumed. `first` is true before the first.
+    pub(crate) fn item(&mut self, first: &mut bool) -> Result<bool, Bad> {
+        self.skip_space();
+        match self.peek() {
+            b']' => {
+                self.close();
+                return Ok(false);
+            }
+            b',' if !*first => self.at += 1,
+            _ if *first => {}
+            _ => return self.bad("`,` or `]` is expected"),
+        }
+        *first = false;
+        Ok(true)
+    }
+
+    /// Reads the next key of an object and its colon; `None` at its end, which is consumed. `first` is true before the
+    /// first.
+    pub(crate) fn key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Bad> {
+        self.skip_space();
+        match self.peek() {
+            b'}' => {
+                self.close();
+                return Ok(None);
+            }
+            b',' if !*first => {
+                self.at += 1;
+                self.skip_space();
+            }
+            _ if *first => {}
+            _ => return self.bad("`,` or `}` is expected"),
+        }
+        *first = false;
+        if self.peek() != b'"' {
+            return self.bad("a key is expected");
+        }
+        let key = self.string()?;
+        self.skip_space();
+        if self.peek() != b':' {
+            return self.bad("`:` is expected");
+        }
+        self.at += 1;
+        if key.starts_with('$') {
+            return self.bad("no field name in Convex begins with `$`");
+        }
+        Ok(Some(key))
+    }
+
+    /// `{`, or one of the wrappers `{"$integer":…}`, `{"$float":…}`, `{"$bytes":…}`: an object whose first key begins with
+    /// `$`. No field name in Convex does, so there is no doubt.
+    fn object(&mut self) -> Result<Token<'a>, Bad> {
+        let outer = *self;
+        self.open()?;
+        self.skip_space();
+        let bytes = self.text.as_bytes();
+        if bytes.get(self.at) != Some(&b'"') || bytes.get(self.at + 1) != Some(&b'$') {
+            return Ok(Token::Object);
+        }
+        let key = self.string()?;
+        self.skip_space();
+        if self.peek() != b':' {
+            return self.bad("`:` is expected");
+        }
+        self.at += 1;
+        self.skip_space();
+        if self.peek() != b'"' {
+            return self.bad("a wrapper of Convex holds a string");
+        }
+        let text = self.string()?;
+        self.skip_space();
+        if self.peek() != b'}' {
+            return self.bad("a wrapper of Convex has one key");
+        }
+        self.close();
+        let number = || eight_bytes(&text).ok_or(Bad { at: outer.at, what: "a wrapped number is 8 bytes in base64" });
+        match key.as_ref() {
+            "$integer" => Ok(Token::Int64(i64::from_le_bytes(number()?))),
+            "$float" => Ok(Token::Float64(f64::from_le_bytes(number()?))),
+            "$bytes" => Ok(Token::Bytes(text)),
+            _ => outer.bad("no field name in Convex begins with `$`"),
+        }
+    }
+
+    fn number(&mut self) -> Result<Token<'a>, Bad> {
+        let start = *self;
+        let float = self.skip_number()?;
+        let text = &self.text[start.at..self.at];
+        if !float && self.encoding == Encoding::ExportJson {
+            if let Ok(n) = text.parse() {
+                return Ok(Token::Int64(n));
+            }
+        }
+        match text.parse::<f64>() {
+            Ok(n) if n.is_finite() => Ok(Token::Float64(n)),
+            _ => start.bad("a number beyond what a double holds"),
+        }
+    }
+
+    /// Passes a number; true if it has a point or an exponent.
+    fn skip_number(&mut self) -> Result<bool, Bad> {
+        let mut float = false;
+        if self.peek() == b'-' {
+            self.at += 1;
+        }
+        match self.peek() {
+            b'0' => self.at += 1,
+            b'1'..=b'9' => self.skip_digits(),
+            _ => return self.bad("a digit is expected"),
+        }
+        if self.peek() == b'.' {
+            float = true;
+            self.at += 1;
+            self.expect_digits()?;
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            float = true;
+            self.at += 1;
+            if matches!(self.peek(), b'+' | b'-') {
+                self.at += 1;
+            }
+            self.expect_digits()?;
+        }
+        Ok(float)
+    }
+
+    fn expect_digits(&mut self) -> Result<(), Bad> {
+        if !self.peek().is_ascii_digit() {
+            return self.bad("a digit is expected");
+        }
+        self.skip_digits();
+        Ok(())
+    }
+
+    fn skip_digits(&mut self) {
+        while self.peek().is_ascii_digit() {
+            self.at += 1;
+        }
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, Bad> {
+        let from = self.at + 1;
+        self.at = skip_plain(self.text.as_bytes(), from);
+        if self.peek() == b'"' {
+            self.at += 1;
+            return Ok(Cow::Borrowed(&self.text[from..self.at - 1]));
+        }
+        let mut out = String::with_capacity((self.at - from) * 2 + 16);
+        out.push_str(&self.text[from..self.at]);
+        loop {
+            match self.peek() {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(Cow::Owned(out));
+                }
+                b'\\' => out.push(self.escape()?),
+                _ if self.at >= self.text.len() => return self.bad("the string does not end"),
+                _ => return self.bad("a control character in a string"),
+            }
+            let from = self.at;
+            self.at = skip_plain(self.text.as_bytes(), from);
+            out.push_str(&self.text[from..self.at]);
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, Bad> {
+        self.at += 1;
+        let c = self.peek();
+        self.at += 1;
+        Ok(match c {
+            b'"' | b'\\' | b'/' => c as char,
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let high = self.four_hex()?;
+                let code = if (0xd800..0xdc00).contains(&high) && self.text.as_bytes()[self.at..].starts_with(b"\\u") {
+                    self.at += 2;
+                    let low = self.four_hex()?;
+                    if !(0xdc00..0xe000).contains(&low) {
+                        return self.bad("half of a surrogate pair");
+                    }
+                    0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
+                } else {
+                    high
+                };
+                match char::from_u32(code) {
+                    Some(c) => c,
+                    None => return self.bad("half of a surrogate pair"),
+                }
+            }
+            _ => return self.bad("an escape that JSON does not know"),
+        })
+    }
+
+    fn four_hex(&mut self) -> Result<u32, Bad> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let Some(digit) = (self.peek() as char).to_digit(16) else { return self.bad("four hexadecimal digits") };
+            code = code << 4 | digit;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+
+    /// Passes the next value, checking its form but not its content.
+    pub(crate) fn skip(&mut self) -> Result<(), Bad> {
+        self.skip_space();
+        match self.peek() {
+            b'"' => self.string().map(drop),
+            b'-' | b'0'..=b'9' => self.skip_number().map(drop),
+            _ => match self.token()? {
+                Token::Array => self.skip_items(),
+                Token::Object => {
+                    let mut first = true;
+                    while self.key(&mut first)?.is_some() {
+                        self.skip()?;
+                    }
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn skip_items(&mut self) -> Result<(), Bad> {
+        let mut first = true;
+        while self.item(&mut first)? {
+            self.skip()?;
+        }
+        Ok(())
+    }
+
+    /// Refuses an object, whose opening bracket has been consumed, that has a key twice.
+    pub(crate) fn refuse_twins(mut self) -> Result<(), Bad> {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut first = true;
+        while let Some(key) = self.key(&mut first)? {
+            if !seen.insert(key) {
+                return self.bad("a key stands twice in one object");
+            }
+            self.skip()?;
+        }
+        Ok(())
+    }
+}
+
+/// The first byte at or after `at` that is a quote, a backslash or a control character, eight bytes at a step; the length
+/// if there is none.
+fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let zero = |w: u64| w.wrapping_sub(ONES) & !w & HIGH;
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let hit = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | control;
+        if hit != 0 {
+            // Bytes above the lowest hit may be flagged wrongly by the borrow; the lowest never is.
+            return at + hit.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|b| *b >= 0x20 && *b != b'"' && *b != b'\\') {
+        at += 1;
+    }
+    at
+}
+
+fn eight_bytes(text: &str) -> Option<[u8; 8]> {
+    let mut out = [0; 9];
+    match STANDARD.decode_slice(text, &mut out) {
+        Ok(8) => out.first_chunk().copied(),
+        _ => None,
+    }
+}
+
+/// Appends the bytes that `text` means. Nothing is appended in the error case.
+pub(crate) fn decode_bytes(text: &str, at: usize, out: &mut Vec<u8>) -> Result<(), Bad> {
+    let before = out.len();
+    STANDARD.decode_vec(text, out).map_err(|_| {
+        out.truncate(before);
+        Bad { at, what: "bytes are not in base64" }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn agrees_with_serde_json_on_what_is_json(text in r#"[\[\]{}",:0-9eE.+\\/a-f \n-]{0,24}|"[ -~\n\u{e9}\u{1F600}]{0,20}"|[\[{]{60,70}"#) {
+            let mut json = Json::new(&text, Encoding::ConvexEncodedJson);
+            let ours = json.skip().and_then(|()| json.end());
+            // What is more than JSON: keys with `$`, which this alphabet lacks. What is less: depth.
+            let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text);
+            prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?} {:?} {:?}", text, ours, theirs);
+        }
+
+        #[test]
+        fn reads_every_string_that_serde_json_writes(s in any::<String>(), tail in "[ -~]{0,9}") {
+            let text = serde_json::to_string(&s).unwrap();
+            let mut json = Json::new(&text, Encoding::ConvexEncodedJson);
+            prop_assert!(matches!(json.token(), Ok(Token::String(t)) if t == s));
+            let ascii = serde_json::to_string(&s).unwrap().chars().fold(String::new(), |mut out, c| {
+                let mut units = [0; 2];
+                if c.is_ascii() { out.push(c) } else { c.encode_utf16(&mut units).iter().for_each(|u| out += &format!("\\u{u:04x}")) }
+                out
+            });
+            let mut json = Json::new(&ascii, Encoding::ConvexEncodedJson);
+            prop_assert!(matches!(json.token(), Ok(Token::String(t)) if t == s));
+            let at = skip_plain(tail.as_bytes(), 0);
+            prop_assert_eq!(at, tail.find(['"', '\\']).unwrap_or(tail.len()));
+        }
+    }
+
+    #[test]
+    fn refuses_what_convex_cannot_hold() {
+        for text in [
+            r#"{"$integer":"AAAA"}"#,
+            r#"{"$integer":5}"#,
+            r#"{"$integer":"KgAAAAAAAAA=","x":1}"#,
+            r#"{"$set":"x"}"#,
+            r#"{"a":1,"$integer":"KgAAAAAAAAA="}"#,
+            r#""\ud800""#,
+            r#""\ud800\u0041""#,
+            "\"\u{1}\"",
+            "01",
+            "",
+        ] {
+            let mut json = Json::new(text, Encoding::ConvexEncodedJson);
+            assert!(json.skip().and_then(|()| json.end()).is_err(), "{text}");
+        }
+        assert!(Json::new(&"[".repeat(65), Encoding::ConvexEncodedJson).skip().unwrap_err().what.contains("deeper"));
+    }
+
+    #[test]
+    fn a_bare_number_is_a_float_unless_the_encoding_says_otherwise() {
+        let read = |text, encoding| Json::new(text, encoding).token().unwrap();
+        assert!(matches!(read("5", Encoding::ConvexEncodedJson), Token::Float64(5.0)));
+        assert!(matches!(read("5", Encoding::ExportJson), Token::Int64(5)));
+        assert!(matches!(read("5.0", Encoding::ExportJson), Token::Float64(5.0)));
+        assert!(matches!(read("-9223372036854775808", Encoding::ExportJson), Token::Int64(i64::MIN)));
+        assert!(
+            matches!(read("9223372036854775808", Encoding::ExportJson), Token::Float64(n) if n == 9_223_372_036_854_775_808.0)
+        );
+        assert!(matches!(read(r#"{"$integer":"//////////8="}"#, Encoding::ConvexEncodedJson), Token::Int64(-1)));
+    }
+}

@@ -1,0 +1,539 @@
+//! The schema of the next file of a table, from what is known and what was seen.
+//!
+//! # Laws, each a property below
+//! 1. Nothing that is known changes or goes: fields are only added, at the end.
+//! 2. Ids are unique in the table and never used again; `last_field_id` never falls.
+//! 3. Column names are unique in their struct when case is ignored, and none is a name of ours.
+//! 4. A struct has 1 to 64 fields, a table at most 1,024 leaf columns, and nothing nests deeper than Convex does.
+//! 5. The same evidence again changes nothing.
+//! 6. What is decided depends on the arguments alone: no clock, no order of arrival inside the shapes.
+//!
+//! # Birth
+//! A node (column, struct field, list item) is born from the union of its hint and the shapes of a file's first batch.
+//! One type makes that type; more than one make *that node*, the smallest, JSON text for ever. Until a value gives a type
+//! (only nulls, only empty arrays or objects) nothing is born: the values live in `_rescued`.
+//! A node with more leaves than the table has left is born as JSON text, which takes one: better one readable column than
+//! a document that is rescued whole for ever.
+//!
+//! # Siblings
+//! A type that appears after birth and keeps coming ([`SIBLING_AFTER`] values, counted in commits, never in batches) gets
+//! a column of its own beside the first, `price__string`, never beside a list item.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    ColumnType, Element, Field, Kind, OwnColumn, Shape, TableSchema,
+    infer::{DocumentShape, NESTING, ObjectShape, STRUCT_FIELDS, is_identifier, is_struct_key},
+};
+
+/// Values of a kind that did not fit a field, as the manifest counts them: per field path (JSON Pointer of names, `*` for
+/// a list item), per kind.
+pub type Misfits = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// A kind gets its sibling in the next file once this many values of it did not fit.
+pub const SIBLING_AFTER: u64 = 100;
+
+/// A table has at most this many leaf columns of fields.
+pub(crate) const LEAF_COLUMNS: usize = 1024;
+
+/// The schema of the next file of a table: `known`, grown by what its hint and first batch show (`seen`) and by the kinds
+/// that did not fit often enough (`misfits`). `known` itself if nothing is new.
+pub fn evolve(known: &TableSchema, seen: &DocumentShape, misfits: &Misfits) -> TableSchema {
+    let mut schema = known.clone();
+    let mut growth = Growth { last_id: known.last_field_id, leaves: known.leaves(), misfits };
+    growth.document(&mut schema.fields, seen.fields());
+    schema.last_field_id = growth.last_id;
+    if schema != *known || known.id == 0 {
+        schema.id += 1;
+    }
+    schema
+}
+
+struct Growth<'a> {
+    last_id: i32,
+    leaves: usize,
+    misfits: &'a Misfits,
+}
+
+impl Growth<'_> {
+    fn document(&mut self, fields: &mut Vec<Field>, seen: &BTreeMap<String, Shape>) {
+        let mut taken: BTreeSet<String> = fields.iter().map(|f| f.column.to_ascii_lowercase()).collect();
+        taken.extend(OwnColumn::RESERVED.iter().map(|name| name.to_ascii_lowercase()));
+        for (name, shape) in seen {
+            let family: Vec<usize> = positions(fields, name);
+            if family.is_empty() {
+                if let Some(column_type) = self.birth(shape, 1) {
+                    let column = column_name(name, &taken);
+                    taken.insert(column.to_ascii_lowercase());
+                    let field = self.field(name, column, column_type, shape);
+                    fields.push(field);
+                }
+            } else {
+                family.iter().for_each(|i| self.grow(&mut fields[*i].column_type, shape, &pointer("", name), 1));
+            }
+        }
+        self.siblings(fields, seen, "", 1, |column, _| taken.contains(&column.to_ascii_lowercase()));
+    }
+
+    fn object(&mut self, fields: &mut Vec<Field>, seen: &BTreeMap<String, Shape>, path: &str, level: usize) {
+        for (name, shape) in seen {
+            let family = positions(fields, name);
+            if family.is_empty() {
+                let twin = fields.iter().any(|f| f.column.eq_ignore_ascii_case(name));
+                if fields.len() >= STRUCT_FIELDS || twin || !is_struct_key(name) {
+                    continue;
+                }
+                if let Some(column_type) = self.birth(shape, level + 1) {
+                    let field = self.field(name, name.clone(), column_type, shape);
+                    fields.push(field);
+                }
+            } else {
+                let path = pointer(path, name);
+                family.iter().for_each(|i| self.grow(&mut fields[*i].column_type, shape, &path, level + 1));
+            }
+        }
+        self.siblings(fields, seen, path, level + 1, |column, fields| {
+            fields.len() >= STRUCT_FIELDS || fields.iter().any(|f| f.column.eq_ignore_ascii_case(column))
+        });
+    }
+
+    /// Grows inside a node that exists: struct fields, also inside lists.
+    fn grow(&mut self, column: &mut ColumnType, seen: &Shape, path: &str, level: usize) {
+        match column {
+            ColumnType::Struct(fields) => {
+                if let Some(ObjectShape::Fields(keys)) = &seen.object {
+                    self.object(fields, keys, path, level);
+                }
+            }
+            ColumnType::List(element) => {
+                if let Some(items) = &seen.items {
+                    self.grow(&mut element.column_type, items, &pointer(path, "*"), level + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the siblings that are due. `refused` says whether a column name can not be had.
+    fn siblings(
+        &mut self,
+        fields: &mut Vec<Field>,
+        seen: &BTreeMap<String, Shape>,
+        path: &str,
+        level: usize,
+        refused: impl Fn(&str, &[Field]) -> bool,
+    ) {
+        let mut names: Vec<String> = Vec::new();
+        for field in fields.iter() {
+            if !names.contains(&field.name) {
+                names.push(field.name.clone());
+            }
+        }
+        let nothing = Shape::default();
+        for name in names {
+            let Some(counts) = self.misfits.get(&pointer(path, &name)) else { continue };
+            for kind in counts.iter().filter(|(_, n)| **n >= SIBLING_AFTER).filter_map(|(k, _)| k.parse::<Kind>().ok())
+            {
+                let family = positions(fields, &name);
+                // JSON text takes everything, so nothing ever stands beside it; nor is it made beside anything.
+                let settled = |k: Kind| k == kind || k == Kind::Json;
+                if kind == Kind::Json || family.iter().any(|i| settled(Kind::of_column(&fields[*i].column_type))) {
+                    continue;
+                }
+                let Some(first) = family.first().map(|i| fields[*i].column.clone()) else { continue };
+                let column = format!("{first}__{kind}");
+                let Some(column) = std::iter::once(column.clone())
+                    .chain((2..10).map(|n| format!("{column}_{n}")))
+                    .find(|c| !refused(c, fields) && !fields.iter().any(|f| f.column.eq_ignore_ascii_case(c)))
+                else {
+                    continue;
+                };
+                let before = (self.last_id, self.leaves);
+                let shape = only(seen.get(&name).unwrap_or(&nothing), &kind);
+                match self.birth(&shape, level) {
+                    Some(column_type) if Kind::of_column(&column_type) == kind => {
+                        let field = self.field(&name, column, column_type, &shape);
+                        fields.push(field);
+                    }
+                    // Its objects have no shape yet, or none that makes a struct: it stays in `_rescued`.
+                    _ => (self.last_id, self.leaves) = before,
+                }
+            }
+        }
+    }
+
+    /// The type of a new node at `level` (1 for a column), its leaves already counted.
+    fn birth(&mut self, shape: &Shape, level: usize) -> Option<ColumnType> {
+        let before = (self.last_id, self.leaves);
+        let born = self.type_of(shape, level)?;
+        if self.leaves <= LEAF_COLUMNS {
+            return Some(born);
+        }
+        (self.last_id, self.leaves) = before;
+        if self.leaves + 1 > LEAF_COLUMNS {
+            return None;
+        }
+        self.leaves += 1;
+        Some(ColumnType::Json)
+    }
+
+    fn type_of(&mut self, shape: &Shape, level: usize) -> Option<ColumnType> {
+        let nested = shape.items.is_some() || shape.object.is_some();
+        let born = match shape.types() {
+            _ if shape.any => ColumnType::Json,
+            0 => return None,
+            1 if nested && level >= NESTING => ColumnType::Json,
+            1 => match (&shape.items, &shape.object) {
+                (Some(items), _) => {
+                    let before = self.last_id;
+                    let id = self.next_id();
+                    let Some(column_type) = self.type_of(items, level + 1) else {
+                        self.last_id = before;
+                        return None;
+                    };
+                    let references = references(&column_type, items);
+                    return Some(ColumnType::List(Box::new(Element { id, column_type, references })));
+                }
+                (_, Some(ObjectShape::Fields(keys))) => {
+                    let mut fields = Vec::new();
+                    for (name, shape) in keys {
+                        if let Some(column_type) = self.type_of(shape, level + 1) {
+                            let field = self.field(name, name.clone(), column_type, shape);
+                            fields.push(field);
+                        }
+                    }
+                    return (!fields.is_empty()).then_some(ColumnType::Struct(fields));
+                }
+                (_, Some(ObjectShape::Map)) => ColumnType::Json,
+                _ if shape.boolean => ColumnType::Boolean,
+                _ if shape.int64 => ColumnType::Int64,
+                _ if shape.float64 => ColumnType::Float64,
+                _ if shape.string => ColumnType::String,
+                _ => ColumnType::Bytes,
+            },
+            _ => ColumnType::Json,
+        };
+        self.leaves += 1;
+        Some(born)
+    }
+
+    fn field(&mut self, name: &str, column: String, column_type: ColumnType, shape: &Shape) -> Field {
+        let references = references(&column_type, shape);
+        Field { id: self.next_id(), name: name.to_owned(), column, column_type, references }
+    }
+
+    fn next_id(&mut self) -> i32 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+fn references(column: &ColumnType, shape: &Shape) -> Option<String> {
+    shape.references.clone().filter(|_| *column == ColumnType::String)
+}
+
+fn positions(fields: &[Field], name: &str) -> Vec<usize> {
+    fields.iter().enumerate().filter(|(_, f)| f.name == name).map(|(i, _)| i).collect()
+}
+
+/// Of what was seen, the part that is of one kind.
+fn only(seen: &Shape, kind: &Kind) -> Shape {
+    let nothing = Shape::default();
+    let mut shape = Shape::default();
+    match kind {
+        Kind::Boolean => shape.boolean = true,
+        Kind::Int64 => shape.int64 = true,
+        Kind::Float64 => shape.float64 = true,
+        Kind::String => shape.string = true,
+        Kind::Bytes => shape.bytes = true,
+        Kind::Json => shape.any = true,
+        Kind::Object => shape.object.clone_from(&seen.object),
+        Kind::Array(item) => shape.items = Some(Box::new(only(seen.items.as_deref().unwrap_or(&nothing), item))),
+    }
+    shape
+}
+
+/// The JSON Pointer (RFC 6901) of `name` below `path`.
+pub(crate) fn pointer(path: &str, name: &str) -> String {
+    let mut out = String::with_capacity(path.len() + name.len() + 1);
+    out.push_str(path);
+    push_pointer(&mut out, name);
+    out
+}
+
+/// Adds one reference token to a JSON Pointer.
+pub(crate) fn push_pointer(path: &mut String, name: &str) {
+    path.push('/');
+    if !name.contains(['~', '/']) {
+        return path.push_str(name);
+    }
+    for c in name.chars() {
+        match c {
+            '~' => path.push_str("~0"),
+            '/' => path.push_str("~1"),
+            c => path.push(c),
+        }
+    }
+}
+
+/// The column for the top-level field `name`, given the lower-case names that are taken. A name that is no identifier, or
+/// is taken, becomes `f_` and the hexadecimal of its UTF-8; a long one is cut and gets a hash.
+fn column_name(name: &str, taken: &BTreeSet<String>) -> String {
+    let free = |column: &str| !taken.contains(&column.to_ascii_lowercase());
+    if is_identifier(name) && free(name) {
+        return name.to_owned();
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let digest = hex(&Sha256::digest(name)[..8]);
+    let plain = format!("f_{}", hex(name.as_bytes()));
+    let short = if plain.len() <= 64 { plain } else { format!("{}_{digest}", &plain[..47]) };
+    if free(&short) {
+        return short;
+    }
+    // Somebody's own field is called just so.
+    let hashed = format!("{}_{digest}", &short[..short.len().min(47)]);
+    let mut column = hashed.clone();
+    let mut n = 2u32;
+    while !free(&column) {
+        column = format!("{hashed}_{n}");
+        n += 1;
+    }
+    column
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::FIRST_FIELD_ID;
+
+    fn shape() -> impl Strategy<Value = Shape> {
+        let leaf = (0u8..8).prop_map(|n| {
+            let mut s = Shape::default();
+            match n {
+                0 => {}
+                1 => s.boolean = true,
+                2 => s.int64 = true,
+                3 => s.float64 = true,
+                4 => s.bytes = true,
+                5 => s.any = true,
+                6 => (s.string, s.references) = (true, Some("users".into())),
+                _ => s.string = true,
+            }
+            s
+        });
+        leaf.prop_recursive(4, 64, 6, |inner| {
+            prop_oneof![
+                inner.clone().prop_map(|i| Shape { items: Some(Box::new(i)), ..Shape::default() }),
+                proptest::collection::vec(("[abAB_]{1,2}|a b|[a-f]__string", inner.clone()), 0..6).prop_map(|fields| {
+                    let mut s = Shape::default();
+                    for (key, field) in fields {
+                        s.object().field(&key).map(|f| f.merge(&field));
+                    }
+                    s.object();
+                    s
+                }),
+                (inner.clone(), inner).prop_map(|(mut a, b)| {
+                    a.merge(&b);
+                    a
+                }),
+            ]
+        })
+    }
+
+    fn document() -> impl Strategy<Value = DocumentShape> {
+        let name = "[abAB]{1,2}|a__(string|int64|object)|f_61|f_20| |a/b|~|é{1,80}|convex_phase|_|x{64,66}|";
+        proptest::collection::vec((name, shape()), 0..8).prop_map(|fields| {
+            let mut d = DocumentShape::default();
+            for (name, shape) in fields {
+                d.field(&name).unwrap().merge(&shape);
+            }
+            d
+        })
+    }
+
+    fn misfits() -> impl Strategy<Value = Misfits> {
+        let path = "(/[ab]{1,2}|/a/\\*|/a~1b|/a){1,2}";
+        let kind = "(array_){0,2}(string|int64|float64|object|boolean|bytes|json)";
+        let counts = proptest::collection::btree_map(kind, 0u64..2 * SIBLING_AFTER, 0..4);
+        proptest::collection::btree_map(path, counts, 0..8)
+    }
+
+    fn ids(fields: &[Field], out: &mut Vec<i32>) {
+        fn column(c: &ColumnType, out: &mut Vec<i32>) {
+            match c {
+                ColumnType::Struct(fields) => ids(fields, out),
+                ColumnType::List(e) => {
+                    out.push(e.id);
+                    column(&e.column_type, out);
+                }
+                _ => {}
+            }
+        }
+        for f in fields {
+            out.push(f.id);
+            column(&f.column_type, out);
+        }
+    }
+
+    fn check(fields: &[Field], top: bool, level: usize) {
+        let mut names: BTreeSet<String> = fields.iter().map(|f| f.column.to_ascii_lowercase()).collect();
+        assert_eq!(names.len(), fields.len(), "{fields:?}");
+        if top {
+            names.extend(OwnColumn::RESERVED.iter().map(|n| n.to_ascii_lowercase()));
+            assert_eq!(names.len(), fields.len() + OwnColumn::RESERVED.len());
+        } else {
+            assert!((1..=STRUCT_FIELDS).contains(&fields.len()));
+        }
+        for f in fields {
+            assert!(is_identifier(&f.column) || f.column.len() > 64 && is_identifier(&f.column[..64]), "{}", f.column);
+            let siblings = fields.iter().filter(|g| g.name == f.name);
+            let kinds: Vec<_> = siblings.map(|g| Kind::of_column(&g.column_type).to_string()).collect();
+            assert!(kinds.len() == 1 || !kinds.contains(&"json".to_owned()), "{kinds:?}");
+            assert_eq!(kinds.iter().collect::<BTreeSet<_>>().len(), kinds.len(), "{kinds:?}");
+            check_type(&f.column_type, level);
+        }
+    }
+
+    fn check_type(c: &ColumnType, level: usize) {
+        assert!(level <= NESTING);
+        match c {
+            ColumnType::Struct(fields) => check(fields, false, level + 1),
+            ColumnType::List(e) => check_type(&e.column_type, level + 1),
+            _ => {}
+        }
+    }
+
+    /// What stood in `old` stands in `new`, at the same place.
+    fn extends(old: &[Field], new: &[Field]) -> bool {
+        old.len() <= new.len()
+            && old.iter().zip(new).all(|(o, n)| {
+                (o.id, &o.name, &o.column, &o.references) == (n.id, &n.name, &n.column, &n.references)
+                    && extends_type(&o.column_type, &n.column_type)
+            })
+    }
+
+    fn extends_type(old: &ColumnType, new: &ColumnType) -> bool {
+        match (old, new) {
+            (ColumnType::Struct(o), ColumnType::Struct(n)) => extends(o, n),
+            (ColumnType::List(o), ColumnType::List(n)) => o.id == n.id && extends_type(&o.column_type, &n.column_type),
+            (o, n) => o == n,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn schemas_only_grow_and_keep_every_law(steps in proptest::collection::vec((document(), misfits()), 1..5)) {
+            let mut known = TableSchema::empty();
+            for (seen, misfits) in steps {
+                let next = evolve(&known, &seen, &misfits);
+                prop_assert!(extends(&known.fields, &next.fields));
+                check(&next.fields, true, 1);
+                let mut all = Vec::new();
+                ids(&next.fields, &mut all);
+                let distinct: BTreeSet<_> = all.iter().collect();
+                prop_assert_eq!(distinct.len(), all.len());
+                prop_assert!(all.iter().all(|id| (FIRST_FIELD_ID..=next.last_field_id).contains(id)));
+                prop_assert!(next.last_field_id >= known.last_field_id);
+                prop_assert!(next.leaves() <= LEAF_COLUMNS);
+                prop_assert!(next.id == known.id || next.id == known.id + 1);
+                prop_assert_eq!(&evolve(&next, &seen, &misfits), &next, "the same evidence again");
+                known = next;
+            }
+        }
+    }
+
+    fn seen(fields: &[(&str, fn(&mut Shape))]) -> DocumentShape {
+        let mut d = DocumentShape::default();
+        for (name, set) in fields {
+            set(d.field(name).unwrap());
+        }
+        d
+    }
+
+    #[test]
+    fn only_the_smallest_node_of_a_union_becomes_json() {
+        let seen = seen(&[("a", |s| {
+            s.object().field("x").unwrap().string = true;
+            let mixed = s.object().field("y").unwrap();
+            (mixed.string, mixed.int64) = (true, true);
+        })]);
+        let schema = evolve(&TableSchema::empty(), &seen, &Misfits::new());
+        let ColumnType::Struct(fields) = &schema.fields[0].column_type else { panic!("{schema:?}") };
+        assert_eq!(fields[0].column_type, ColumnType::String);
+        assert_eq!(fields[1].column_type, ColumnType::Json);
+    }
+
+    #[test]
+    fn a_kind_gets_its_sibling_once_it_came_often_enough() {
+        let first = evolve(&TableSchema::empty(), &seen(&[("price", |s| s.float64 = true)]), &Misfits::new());
+        let count = |n| Misfits::from([("/price".into(), BTreeMap::from([("string".into(), n)]))]);
+        assert_eq!(evolve(&first, &seen(&[]), &count(SIBLING_AFTER - 1)), first);
+        let grown = evolve(&first, &seen(&[]), &count(SIBLING_AFTER));
+        assert_eq!(grown.fields[1].column, "price__string");
+        assert_eq!((grown.fields[1].name.as_str(), grown.id), ("price", 2));
+    }
+
+    #[test]
+    fn nothing_is_born_from_nulls_and_empty_values() {
+        let schema = evolve(
+            &TableSchema::empty(),
+            &seen(&[
+                ("n", |_| {}),
+                ("l", |s| {
+                    s.items();
+                }),
+                ("o", |s| {
+                    s.object();
+                }),
+            ]),
+            &Misfits::new(),
+        );
+        assert_eq!((schema.fields.len(), schema.id), (0, 1));
+    }
+
+    #[test]
+    fn a_table_never_has_more_than_1024_leaves_and_a_wide_object_takes_one() {
+        let mut d = DocumentShape::default();
+        for n in 0..1020 {
+            d.field(&format!("a{n}")).unwrap().boolean = true;
+        }
+        for n in 0..STRUCT_FIELDS {
+            d.field("wide").unwrap().object().field(&format!("k{n}")).unwrap().boolean = true;
+        }
+        d.field("x").unwrap().boolean = true;
+        let schema = evolve(&TableSchema::empty(), &d, &Misfits::new());
+        assert_eq!(schema.leaves(), 1022);
+        assert!(schema.fields.iter().any(|f| f.name == "wide" && f.column_type == ColumnType::Json));
+    }
+
+    #[test]
+    fn odd_names_become_hexadecimal_and_twins_do_too() {
+        let schema = evolve(
+            &TableSchema::empty(),
+            &seen(&[
+                ("a b", |s| s.boolean = true),
+                ("A", |s| s.boolean = true),
+                ("a", |s| s.boolean = true),
+                ("", |s| s.boolean = true),
+                ("convex_phase", |s| s.boolean = true),
+            ]),
+            &Misfits::new(),
+        );
+        let columns: Vec<_> = schema.fields.iter().map(|f| (f.name.as_str(), f.column.as_str())).collect();
+        assert_eq!(
+            columns,
+            [
+                ("", "f_"),
+                ("A", "A"),
+                ("a", "f_61"),
+                ("a b", "f_612062"),
+                ("convex_phase", "f_636f6e7665785f7068617365")
+            ]
+        );
+    }
+}
