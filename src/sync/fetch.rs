@@ -1,0 +1,95 @@
+//! First stage: asks for page after page, as soon as the next position is known.
+
+use std::{
+    sync::Arc,
+    time::Instant,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::Stop;
+use crate::{
+    convex::{Page, Source},
+    error::{Error, Result},
+    position::{Phase, Position, Progress},
+};
+
+/// Permits of a semaphore count KiB: its largest number is too small for bytes.
+pub(super) const PERMIT: usize = 1024;
+
+/// A page on its way to the next stage, and the memory that it holds.
+pub(super) struct Fetched {
+    pub(super) page: Page,
+    pub(super) _held: OwnedSemaphorePermit,
+}
+
+/// Why there are no more pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The deployment has nothing more.
+    CaughtUp,
+    /// A stop was asked for, the time is over, or the next stage has ended.
+    Stopped,
+}
+
+/// Sends the pages that follow `progress` until the deployment has nothing more: the rest of the snapshot, then deltas.
+///
+/// One page waits in the queue and one in hand, as far as `waiting` bytes allow; then no further one is asked for.
+pub(super) async fn fetch(
+    source: Arc<dyn Source>,
+    progress: Progress,
+    pages: mpsc::Sender<Fetched>,
+    waiting: u64,
+    stop: Stop,
+    deadline: Option<Instant>,
+) -> Result<End> {
+    let all = (waiting as usize / PERMIT).max(1);
+    let memory = Arc::new(Semaphore::new(all));
+    let mut deltas = progress.delta.map(|d| d.position);
+    let mut at = match (progress.walk, &deltas) {
+        (Some(walk), _) => walk.position,
+        (None, Some(position)) => position.clone(),
+        (None, None) => source.snapshot_start(),
+    };
+    let work = async {
+        loop {
+            let page = source.page(&at).await?;
+            let caught_up = page.phase == Phase::Delta && !page.more;
+            at = next(source.as_ref(), &page, &mut deltas)?;
+            let size = (page.body.len() / PERMIT + 1).min(all) as u32;
+            let Ok(held) = Arc::clone(&memory).acquire_many_owned(size).await else { return Ok(End::Stopped) };
+            if pages.send(Fetched { page, _held: held }).await.is_err() {
+                return Ok(End::Stopped);
+            }
+            if caught_up {
+                return Ok(End::CaughtUp);
+            }
+        }
+    };
+    let over = async {
+        match deadline {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.requested() => Ok(End::Stopped),
+        () = over => Ok(End::Stopped),
+        end = work => end,
+    }
+}
+
+/// Where to ask after `page`. A finished snapshot is followed by the deltas after the first S.
+fn next(source: &dyn Source, page: &Page, deltas: &mut Option<Position>) -> Result<Position> {
+    let after = deltas.get_or_insert_with(|| source.deltas_after(page.through));
+    match (&page.next, page.phase) {
+        (Some(next), Phase::Snapshot) => Ok(next.clone()),
+        (None, Phase::Snapshot) => Ok(after.clone()),
+        (Some(next), Phase::Delta) => {
+            after.clone_from(next);
+            Ok(next.clone())
+        }
+        (None, Phase::Delta) => Err(Error::internal("a page of deltas names no next position")),
+    }
+}

@@ -1,0 +1,461 @@
+//! Second stage: pages → rows per table → files and commits. It decides where both end; the next stage only does it.
+//!
+//! The snapshot walks one table after another: rows go on to their file at once. Deltas interleave all tables: rows are
+//! gathered as batches, and written table by table when it is time to commit, so that few files are ever open.
+//!
+//! Files end between two `_ts`, commits at the ends of pages. Where, follows from the pages and the sizes alone, except
+//! for the periodic commit (time) and the size of snapshot files (how far the writer is).
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arrow::array::RecordBatch;
+use chrono::Utc;
+use tokio::sync::mpsc;
+
+use super::{
+    SyncOptions,
+    fetch::Fetched,
+    rows::{Incoming, Known, Rows},
+    steps::{Halt, Step, Steps},
+};
+use crate::{
+    archive::{Base, Draft, Head, Run, Selection, TableEntry},
+    codec::add_misfits,
+    convex::{DocumentSpan, Page, Shapes, Source},
+    data::NewFile,
+    document::{Encoding, TableRef, Timestamp},
+    error::{Error, Result},
+    layout,
+    monitor::{Event, Monitor},
+    position::{BaseId, DeltaCursor, Phase, Progress, Scope, Walk},
+    schema::{Misfits, TableSchema},
+};
+
+/// What was gathered in all.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Gathered {
+    pub(super) pages: u64,
+    pub(super) page_bytes: u64,
+}
+
+pub(super) struct Gather {
+    tables: Tables,
+    shapes: Shapes,
+    progress: Progress,
+    /// The id of a base that this run may begin.
+    base: BaseId,
+    files: FileNames,
+    snapshot: Option<SnapshotFile>,
+    /// By the number of their table.
+    deltas: BTreeMap<usize, Rows>,
+    /// Delta files that ended before their commit.
+    ended: Vec<(usize, Rows)>,
+    pending: Pending,
+    limits: Limits,
+    source: Arc<dyn Source>,
+    monitor: Arc<dyn Monitor>,
+    sum: Gathered,
+}
+
+/// Since the last commit.
+struct Pending {
+    since: Instant,
+    /// What the deployment answered last.
+    answer: Option<Answer>,
+    component_rows: bool,
+    completed: Vec<Base>,
+    misfits: Vec<(usize, Misfits)>,
+}
+
+#[derive(Clone, Copy)]
+struct Answer {
+    at: Timestamp,
+    encoding: Encoding,
+    caught_up: bool,
+}
+
+struct Limits {
+    gathered: usize,
+    target_file_bytes: u64,
+    commit_every: Duration,
+}
+
+/// The file of the table that the snapshot is at.
+struct SnapshotFile {
+    /// The number of its table.
+    table: usize,
+    rows: Rows,
+    /// Stored bytes so far; absent until its first batch.
+    written: Option<Arc<AtomicU64>>,
+}
+
+struct FileNames {
+    run: String,
+    counter: u32,
+}
+
+/// What is known of each table, by number: looked up once a page, not once a document.
+#[derive(Default)]
+struct Tables {
+    numbers: BTreeMap<TableRef, usize>,
+    list: Vec<Known>,
+}
+
+impl Tables {
+    fn number(&mut self, table: &TableRef, shapes: &mut Shapes) -> usize {
+        if let Some(number) = self.numbers.get(table) {
+            return *number;
+        }
+        let taken = self.list.iter().map(|t| (t.table.clone(), t.folder.clone())).collect();
+        let known = Known {
+            table: table.clone(),
+            folder: layout::folder(table, &taken),
+            schema: TableSchema::empty(),
+            misfits: Misfits::new(),
+            changed: true,
+            shape: shapes.tables.get_mut(table).and_then(Option::take),
+        };
+        self.add(known)
+    }
+
+    fn add(&mut self, known: Known) -> usize {
+        self.numbers.insert(known.table.clone(), self.list.len());
+        self.list.push(known);
+        self.list.len() - 1
+    }
+}
+
+impl Gather {
+    pub(super) fn new(
+        head: &Head,
+        run: &Run,
+        shapes: Shapes,
+        options: &SyncOptions,
+        source: Arc<dyn Source>,
+        monitor: Arc<dyn Monitor>,
+    ) -> Self {
+        let mut shapes = shapes;
+        let mut tables = Tables::default();
+        for t in head.tables() {
+            tables.add(Known {
+                table: t.table.clone(),
+                folder: t.folder.clone(),
+                schema: t.schema.clone(),
+                misfits: t.misfits.clone(),
+                changed: false,
+                shape: shapes.tables.get_mut(&t.table).and_then(Option::take),
+            });
+        }
+        Self {
+            tables,
+            shapes,
+            progress: head.progress().clone(),
+            base: layout::base_id(now(), &run.id),
+            files: FileNames { run: run.id.clone(), counter: 0 },
+            snapshot: None,
+            deltas: BTreeMap::new(),
+            ended: Vec::new(),
+            pending: Pending::begin(),
+            limits: Limits {
+                gathered: options.budget.gathered() as usize,
+                target_file_bytes: options.target_file_bytes,
+                commit_every: options.commit_every,
+            },
+            source,
+            monitor,
+            sum: Gathered::default(),
+        }
+    }
+
+    /// Works through all pages. On a thread of its own: decoding is what it does, and it waits by blocking.
+    pub(super) fn run(mut self, mut pages: mpsc::Receiver<Fetched>, mut steps: Steps) -> Result<Gathered> {
+        let mut work = || {
+            while let Some(fetched) = pages.blocking_recv() {
+                self.page(&fetched.page, &mut steps)?;
+            }
+            // The end of the pages: caught up, stopped, or the deployment failed. What came until then counts.
+            if self.pending.answer.is_some() { self.commit(&mut steps) } else { Ok(()) }
+        };
+        match work() {
+            Ok(()) | Err(Halt::WriterEnded) => Ok(self.sum),
+            Err(Halt::Failed(error)) => Err(error),
+        }
+    }
+
+    fn page(&mut self, page: &Page, steps: &mut Steps) -> Result<(), Halt> {
+        let caught_up = page.phase == Phase::Delta && !page.more;
+        self.pending.answer = Some(Answer { at: now(), encoding: page.encoding, caught_up });
+        self.sum.pages += 1;
+        self.sum.page_bytes += page.body.len() as u64;
+        self.monitor.report(Event::Page {
+            phase: page.phase,
+            documents: page.documents.len() as u64,
+            bytes: page.body.len() as u64,
+            through: page.through,
+        });
+        let body = simdutf8::basic::from_utf8(&page.body)
+            .map_err(|e| Error::protocol("a page is not UTF-8").with_source(e))?;
+        match page.phase {
+            Phase::Snapshot => self.snapshot_page(page, body, steps)?,
+            Phase::Delta => self.delta_page(page, body)?,
+        }
+        let walk_ended = page.phase == Phase::Snapshot && page.next.is_none();
+        let late = self.pending.since.elapsed() >= self.limits.commit_every;
+        if walk_ended || caught_up || late || self.weight() >= self.limits.gathered {
+            self.commit(steps)?;
+        }
+        Ok(())
+    }
+
+    /// Rows of the snapshot go to the file of their table; the position moves with them.
+    fn snapshot_page(&mut self, page: &Page, body: &str, steps: &mut Steps) -> Result<(), Halt> {
+        let s = page.through;
+        let walk = self.progress.walk.get_or_insert_with(|| Walk {
+            base: self.base.clone(),
+            ts: s,
+            month: layout::month_of(now()),
+            scope: Scope::All,
+            position: self.source.snapshot_start(),
+            done: Vec::new(),
+        });
+        if walk.ts != s {
+            let asked = walk.ts;
+            return Err(Error::protocol(format!("the snapshot of {asked} went on with a page of that of {s}")).into());
+        }
+        // S of the first walk is where the deltas begin.
+        if self.progress.delta.is_none() {
+            self.progress.delta = Some(DeltaCursor { position: self.source.deltas_after(s), ts: s });
+        }
+        let numbers = self.numbers(page);
+        for document in &page.documents {
+            let table = numbers[document.table as usize];
+            if self.snapshot.as_ref().is_none_or(|file| file.table != table) {
+                self.finish_table(steps)?;
+                self.begin_table(table, document.ts)?;
+            }
+            let Some(file) = &mut self.snapshot else { continue };
+            file.rows.push(incoming(page, body, document)?, &mut self.tables.list[table])?;
+            self.send_snapshot_batches(steps)?;
+        }
+        if self.snapshot.as_ref().is_some_and(|file| file.is_complete(&self.limits)) {
+            self.end_snapshot_file(steps)?;
+        }
+        match (&page.next, &mut self.progress.walk) {
+            (Some(next), Some(walk)) => walk.position = next.clone(),
+            _ => {
+                self.finish_table(steps)?;
+                let walk = self.progress.walk.take();
+                self.pending.completed.extend(walk.map(|w| Base { id: w.base, ts: w.ts, scope: w.scope }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers of the page's tables.
+    fn numbers(&mut self, page: &Page) -> Vec<usize> {
+        page.tables.iter().map(|table| self.tables.number(table, &mut self.shapes)).collect()
+    }
+
+    fn begin_table(&mut self, number: usize, first_ts: Timestamp) -> Result<()> {
+        let table = &self.tables.list[number].table;
+        let done = self.progress.walk.as_ref().map_or(&[][..], |walk| &walk.done);
+        if done.contains(table) {
+            return Err(Error::protocol(format!("the snapshot came back to table {table}, which it had finished")));
+        }
+        let tables = self.shapes.complete.then_some(self.shapes.tables.len() as u64);
+        self.monitor.report(Event::Table { table, tables, number: done.len() as u64 + 1 });
+        self.snapshot = Some(self.snapshot_file(number, first_ts));
+        Ok(())
+    }
+
+    fn snapshot_file(&self, table: usize, first_ts: Timestamp) -> SnapshotFile {
+        let base = self.progress.walk.as_ref().map(|walk| walk.ts);
+        SnapshotFile { table, rows: Rows::new(base, first_ts, &self.tables.list[table]), written: None }
+    }
+
+    /// Sends the full batches of the open snapshot file on; the first one opens it in the store.
+    fn send_snapshot_batches(&mut self, steps: &mut Steps) -> Result<(), Halt> {
+        let Some(file) = &mut self.snapshot else { return Ok(()) };
+        while let Some(batch) = file.rows.batch() {
+            if file.written.is_none() {
+                let Some(walk) = &self.progress.walk else {
+                    return Err(Error::internal("rows of a snapshot without a walk").into());
+                };
+                let known = &self.tables.list[file.table];
+                let counter = self.files.next();
+                let new = NewFile {
+                    path: layout::snapshot_file(&known.folder, &walk.month, &walk.base, counter, &self.files.run),
+                    table: known.table.clone(),
+                    phase: Phase::Snapshot,
+                    base: Some(walk.base.clone()),
+                    schema_id: file.rows.schema_id,
+                };
+                let written = Arc::new(AtomicU64::new(0));
+                file.written = Some(Arc::clone(&written));
+                steps.send(Step::Open { file: new, schema: batch.schema(), written })?;
+            }
+            steps.send_rows(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the open snapshot file; the next row of its table begins another.
+    fn end_snapshot_file(&mut self, steps: &mut Steps) -> Result<(), Halt> {
+        let Some(file) = &mut self.snapshot else { return Ok(()) };
+        file.rows.end(&mut self.tables.list[file.table])?;
+        self.send_snapshot_batches(steps)?;
+        let Some(file) = self.snapshot.take() else { return Ok(()) };
+        if file.written.is_some() {
+            let misfits = file.rows.misfits();
+            self.pending.misfits.push((file.table, misfits.clone()));
+            steps.send(Step::Close { misfits })?;
+        }
+        self.snapshot = Some(self.snapshot_file(file.table, file.rows.last_ts));
+        Ok(())
+    }
+
+    /// No further row of the table that the snapshot is at will come.
+    fn finish_table(&mut self, steps: &mut Steps) -> Result<(), Halt> {
+        self.end_snapshot_file(steps)?;
+        if let (Some(file), Some(walk)) = (self.snapshot.take(), &mut self.progress.walk) {
+            walk.done.push(self.tables.list[file.table].table.clone());
+        }
+        Ok(())
+    }
+
+    /// Rows of deltas are gathered; the cursor moves with them, also when there are none.
+    fn delta_page(&mut self, page: &Page, body: &str) -> Result<()> {
+        self.pending.component_rows |= page.tables.iter().any(|table| !table.component().is_empty());
+        let numbers = self.numbers(page);
+        for document in &page.documents {
+            let table = numbers[document.table as usize];
+            // A delta file never spans two months, and ends early where the next one would have columns for what this
+            // one rescues; both only between two `_ts`.
+            let ends = |rows: &Rows| {
+                rows.last_ts != document.ts
+                    && (rows.wants_columns() || layout::month_of(rows.last_ts) != layout::month_of(document.ts))
+            };
+            if self.deltas.get(&table).is_some_and(ends) {
+                self.ended.extend(self.deltas.remove_entry(&table));
+            }
+            let known = &mut self.tables.list[table];
+            let rows = self.deltas.entry(table).or_insert_with(|| Rows::new(None, document.ts, known));
+            rows.push(incoming(page, body, document)?, known)?;
+        }
+        let Some(position) = page.next.clone() else {
+            return Err(Error::internal("a page of deltas names no next position"));
+        };
+        self.progress.delta = Some(DeltaCursor { position, ts: page.through });
+        Ok(())
+    }
+
+    /// Bytes of all gathered rows, estimated from above.
+    fn weight(&self) -> usize {
+        self.deltas.values().chain(self.ended.iter().map(|(_, rows)| rows)).map(Rows::weight).sum()
+    }
+
+    /// Ends all files and commits them with the progress.
+    fn commit(&mut self, steps: &mut Steps) -> Result<(), Halt> {
+        self.end_snapshot_file(steps)?;
+        let ended = std::mem::take(&mut self.ended);
+        for (table, rows) in ended.into_iter().chain(std::mem::take(&mut self.deltas)) {
+            self.write_deltas(table, rows, steps)?;
+        }
+        let Pending { answer, component_rows, completed, misfits, .. } =
+            std::mem::replace(&mut self.pending, Pending::begin());
+        let Some(answer) = answer else { return Ok(()) };
+        for (table, misfits) in misfits {
+            add_misfits(&mut self.tables.list[table].misfits, &misfits);
+        }
+        let changed = self.tables.list.iter_mut().filter(|known| known.schema.id > 0 && known.changed);
+        let tables = changed.map(|known| TableEntry {
+            table: known.table.clone(),
+            folder: known.folder.clone(),
+            schema: {
+                known.changed = false;
+                known.schema.clone()
+            },
+        });
+        let draft = Draft {
+            at: now(),
+            checked_at: answer.at,
+            caught_up: answer.caught_up,
+            encoding: answer.encoding,
+            selection: Selection { tables: Scope::All },
+            progress: self.progress.clone(),
+            tables: tables.collect(),
+            add: Vec::new(),
+            remove: Vec::new(),
+            bases: completed,
+            gaps: Vec::new(),
+            deployment: None,
+            component_rows,
+        };
+        steps.send(Step::Commit(Box::new(draft)))
+    }
+
+    fn write_deltas(&mut self, table: usize, mut rows: Rows, steps: &mut Steps) -> Result<(), Halt> {
+        let known = &mut self.tables.list[table];
+        rows.end(known)?;
+        let counter = self.files.next();
+        let mut file = Some(NewFile {
+            path: layout::delta_file(&known.folder, rows.first_ts, counter, &self.files.run),
+            table: known.table.clone(),
+            phase: Phase::Delta,
+            base: None,
+            schema_id: rows.schema_id,
+        });
+        while let Some(batch) = rows.batch() {
+            if let Some(file) = file.take() {
+                steps.send(Step::Open { file, schema: batch.schema(), written: Arc::default() })?;
+            }
+            steps.send_rows(batch)?;
+        }
+        let misfits = rows.misfits();
+        self.pending.misfits.push((table, misfits.clone()));
+        steps.send(Step::Close { misfits })
+    }
+}
+
+impl Pending {
+    fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            answer: None,
+            component_rows: false,
+            completed: Vec::new(),
+            misfits: Vec::new(),
+        }
+    }
+}
+
+impl SnapshotFile {
+    fn is_complete(&self, limits: &Limits) -> bool {
+        let written = self.written.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
+        written >= limits.target_file_bytes || self.written.is_some() && self.rows.wants_columns()
+    }
+}
+
+impl FileNames {
+    fn next(&mut self) -> u32 {
+        self.counter += 1;
+        self.counter - 1
+    }
+}
+
+/// A revision of a page, with its text.
+fn incoming<'a>(page: &Page, body: &'a str, document: &DocumentSpan) -> Result<Incoming<'a>> {
+    let text = body.get(document.range.clone()).ok_or_else(|| Error::internal("a document lies outside its page"))?;
+    Ok(Incoming { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted })
+}
+
+fn now() -> Timestamp {
+    Timestamp(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
+}

@@ -1,0 +1,211 @@
+//! The rows of one file of one table, from the first document until the file ends.
+//!
+//! The first documents are kept as text until their shapes have fixed the file's schema; from then on they go straight
+//! into its columns.
+
+use std::collections::VecDeque;
+
+use arrow::array::RecordBatch;
+
+use crate::{
+    codec::{TableDecoder, observe},
+    document::{Encoding, TableRef, Timestamp},
+    error::{Result, ResultExt},
+    schema::{Misfits, TableSchema, evolve, hint},
+};
+
+/// Text of the first documents, bytes, whose shapes fix the schema.
+const SAMPLE: usize = 1 << 20;
+/// At most this many of them: decoded, each takes a place in every column that all of them together make.
+const SAMPLE_DOCUMENTS: usize = 2048;
+/// Weight of a batch, bytes: small ones are as fast as large ones, and cost less memory.
+const BATCH: usize = 2 << 20;
+/// A file ends early once this many values came that the next one may have a column for …
+const NEWCOMERS: u64 = 1_000;
+/// … and it holds this many bytes of text, so that values which never get a column do not make tiny files.
+const EARLY: usize = 8 << 20;
+/// What the builders of a column hold before their first row, bytes.
+const COLUMN: usize = 600;
+
+/// What a run knows of a table beside its rows.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) table: TableRef,
+    pub(super) folder: String,
+    pub(super) schema: TableSchema,
+    /// As the manifest counts them, this run's commits included.
+    pub(super) misfits: Misfits,
+    /// Not yet in a commit.
+    pub(super) changed: bool,
+    /// What the deployment says of its documents, as JSON text.
+    pub(super) shape: Option<String>,
+}
+
+/// Rows of one file.
+#[derive(Debug)]
+pub(super) struct Rows {
+    base: Option<Timestamp>,
+    state: State,
+    /// Batches that are full, oldest first, and what they weigh.
+    ready: VecDeque<RecordBatch>,
+    ready_weight: usize,
+    /// Bytes of documents so far.
+    text: usize,
+    /// Leaf columns that it has or will have, as far as is known.
+    leaves: usize,
+    pub(super) schema_id: u32,
+    pub(super) first_ts: Timestamp,
+    pub(super) last_ts: Timestamp,
+}
+
+#[derive(Debug)]
+enum State {
+    Sample { text: String, documents: Vec<Sampled> },
+    Decode(Box<TableDecoder>),
+}
+
+#[derive(Debug)]
+struct Sampled {
+    end: usize,
+    encoding: Encoding,
+    ts: Timestamp,
+    deleted: bool,
+}
+
+/// One revision as it stands in its page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    pub(super) text: &'a str,
+    pub(super) encoding: Encoding,
+    pub(super) ts: Timestamp,
+    pub(super) deleted: bool,
+}
+
+impl Rows {
+    /// The rows of a file of a table, which begins with a revision of `first_ts`; `base` is S in the files of a base.
+    pub(super) fn new(base: Option<Timestamp>, first_ts: Timestamp, known: &Known) -> Self {
+        Self {
+            base,
+            state: State::Sample { text: String::new(), documents: Vec::new() },
+            ready: VecDeque::new(),
+            ready_weight: 0,
+            text: 0,
+            leaves: known.schema.leaves(),
+            schema_id: known.schema.id,
+            first_ts,
+            last_ts: first_ts,
+        }
+    }
+
+    /// Takes one revision.
+    pub(super) fn push(&mut self, row: Incoming<'_>, known: &mut Known) -> Result<()> {
+        self.take(row, known).context(|| format!("table {}", known.table))
+    }
+
+    fn take(&mut self, row: Incoming<'_>, known: &mut Known) -> Result<()> {
+        self.text += row.text.len();
+        self.last_ts = row.ts;
+        match &mut self.state {
+            State::Decode(_) => self.decode(row),
+            State::Sample { text, documents } => {
+                let Incoming { encoding, ts, deleted, .. } = row;
+                text.push_str(row.text);
+                documents.push(Sampled { end: text.len(), encoding, ts, deleted });
+                if text.len() >= SAMPLE || documents.len() >= SAMPLE_DOCUMENTS {
+                    return self.fix(known);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn decode(&mut self, row: Incoming<'_>) -> Result<()> {
+        let State::Decode(decoder) = &mut self.state else { return Ok(()) };
+        decoder.push(row.text, row.encoding, row.ts, row.deleted)?;
+        if decoder.weight() >= BATCH {
+            self.ready_weight += decoder.weight();
+            self.ready.extend(decoder.flush()?);
+        }
+        Ok(())
+    }
+
+    /// Fixes the schema of the file and decodes what waited for it.
+    fn fix(&mut self, known: &mut Known) -> Result<()> {
+        let State::Sample { text, documents } = &mut self.state else { return Ok(()) };
+        let (text, documents) = (std::mem::take(text), std::mem::take(documents));
+        let begins = std::iter::once(0).chain(documents.iter().map(|d| d.end));
+        let rows = || {
+            begins.clone().zip(&documents).map(|(begin, d)| Incoming {
+                text: &text[begin..d.end],
+                encoding: d.encoding,
+                ts: d.ts,
+                deleted: d.deleted,
+            })
+        };
+        let mut seen = known.shape.as_deref().map(hint).unwrap_or_default();
+        for row in rows().filter(|row| !row.deleted) {
+            observe(row.text, row.encoding, &mut seen)?;
+        }
+        let schema = evolve(&known.schema, &seen, &known.misfits);
+        if schema != known.schema {
+            known.schema = schema;
+            known.changed = true;
+        }
+        self.leaves = known.schema.leaves();
+        self.schema_id = known.schema.id;
+        self.state = State::Decode(Box::new(TableDecoder::new(&known.schema, self.base)));
+        rows().try_for_each(|row| self.decode(row))
+    }
+
+    /// No row will follow: every row is in a batch then.
+    pub(super) fn end(&mut self, known: &mut Known) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.fix(known).context(|| format!("table {}", known.table))?;
+        if let State::Decode(decoder) = &mut self.state {
+            self.ready.extend(decoder.flush()?);
+        }
+        Ok(())
+    }
+
+    /// The next full batch.
+    pub(super) fn batch(&mut self) -> Option<RecordBatch> {
+        let batch = self.ready.pop_front();
+        if self.ready.is_empty() {
+            self.ready_weight = 0;
+        }
+        batch
+    }
+
+    /// Whether no revision has come yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text == 0
+    }
+
+    /// Per field path and kind, how many values did not fit.
+    pub(super) fn misfits(&self) -> Misfits {
+        match &self.state {
+            State::Decode(decoder) => decoder.misfits().clone(),
+            State::Sample { .. } => Misfits::new(),
+        }
+    }
+
+    /// Whether another file would have columns for much of what this one rescues.
+    pub(super) fn wants_columns(&self) -> bool {
+        match &self.state {
+            State::Decode(decoder) => decoder.newcomers() >= NEWCOMERS && self.text >= EARLY,
+            State::Sample { .. } => false,
+        }
+    }
+
+    /// Bytes that are held here, estimated from above.
+    pub(super) fn weight(&self) -> usize {
+        let open = match &self.state {
+            State::Decode(decoder) => decoder.weight(),
+            // It will be decoded beside its text.
+            State::Sample { text, documents } => 2 * text.len() + 32 * documents.len(),
+        };
+        open + self.ready_weight + self.leaves * COLUMN
+    }
+}

@@ -1,0 +1,67 @@
+//! From the second stage to the third: what to do, in order, with a bound on the rows that wait.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
+
+use super::fetch::PERMIT;
+use crate::{archive::Draft, data::NewFile, error::Error, schema::Misfits};
+
+/// What to do next. Between `Open` and `Close` come the rows of one file; there are no others.
+pub(super) enum Step {
+    /// Begins a file. `written` is to tell its stored bytes while it grows.
+    Open { file: NewFile, schema: SchemaRef, written: Arc<AtomicU64> },
+    /// The next rows of the open file, and the memory that they hold.
+    Rows { batch: RecordBatch, held: OwnedSemaphorePermit },
+    /// Ends the open file.
+    Close { misfits: Misfits },
+    /// Commits what was written since the last commit, with this.
+    Commit(Box<Draft>),
+}
+
+/// Why the second stage ends before its pages do.
+pub(super) enum Halt {
+    /// The third has ended; why, it will say itself.
+    WriterEnded,
+    /// A page makes no sense.
+    Failed(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The sending end, for a thread that may block.
+pub(super) struct Steps {
+    queue: mpsc::Sender<Step>,
+    memory: Arc<Semaphore>,
+    permits: usize,
+    runtime: Handle,
+}
+
+impl Steps {
+    /// A queue in which rows of about `bytes` wait at most. Their consumer never waits for the producer, so waiting for
+    /// room cannot deadlock.
+    pub(super) fn channel(bytes: u64, runtime: Handle) -> (Self, mpsc::Receiver<Step>) {
+        let (queue, steps) = mpsc::channel(256);
+        let permits = (bytes as usize / PERMIT).max(1);
+        (Self { queue, memory: Arc::new(Semaphore::new(permits)), permits, runtime }, steps)
+    }
+
+    pub(super) fn send(&mut self, step: Step) -> Result<(), Halt> {
+        self.queue.blocking_send(step).map_err(|_| Halt::WriterEnded)
+    }
+
+    pub(super) fn send_rows(&mut self, batch: RecordBatch) -> Result<(), Halt> {
+        let size = (batch.get_array_memory_size() / PERMIT + 1).min(self.permits) as u32;
+        let held = self.runtime.block_on(Arc::clone(&self.memory).acquire_many_owned(size));
+        let held = held.map_err(|_| Halt::WriterEnded)?;
+        self.send(Step::Rows { batch, held })
+    }
+}

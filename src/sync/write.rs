@@ -1,0 +1,176 @@
+//! Third stage: writes the files and makes the commits, strictly one after another. It alone owns the head.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+
+use super::{SyncOptions, steps::Step};
+use crate::{
+    archive::{Archive, CommitOutcome, Counts, Draft, Head, Run},
+    data::{DataFile, FileWriter, WriterOptions},
+    document::TableRef,
+    error::{Error, Result},
+    monitor::{Event, Monitor},
+};
+
+/// `manifest.json` is rewritten while the run goes on at most as often as its writing takes this part of the time.
+const MANIFEST_SHARE: u32 = 100;
+/// … and not more often than this.
+const MANIFEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What was written in all.
+pub(super) struct Written {
+    pub(super) head: Head,
+    pub(super) commits: u64,
+    pub(super) rows: Counts,
+    pub(super) tables: BTreeSet<TableRef>,
+}
+
+struct Writer<'a> {
+    archive: &'a Archive,
+    run: Run,
+    options: WriterOptions,
+    monitor: Arc<dyn Monitor>,
+    open: Option<(FileWriter, Arc<AtomicU64>)>,
+    /// Complete, and not yet in a commit.
+    files: Vec<DataFile>,
+    written: Written,
+    manifest_due: Instant,
+    manifest_version: u64,
+}
+
+/// Does all steps. After an error nothing is open, and nothing counts since the last commit.
+pub(super) async fn write(
+    archive: &Archive,
+    head: Head,
+    run: Run,
+    mut steps: mpsc::Receiver<Step>,
+    options: &SyncOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Result<Written> {
+    let options = WriterOptions { compression_level: options.compression_level, ..options.budget.into() };
+    let manifest_version = head.version();
+    let written = Written { head, commits: 0, rows: Counts::default(), tables: BTreeSet::new() };
+    let mut writer = Writer {
+        archive,
+        run,
+        options,
+        monitor,
+        open: None,
+        files: Vec::new(),
+        written,
+        manifest_due: Instant::now() + MANIFEST_PAUSE,
+        manifest_version,
+    };
+    while let Some(step) = steps.recv().await {
+        if let Err(error) = writer.step(step).await {
+            // The stages before notice that nobody takes their steps any more.
+            steps.close();
+            writer.abandon().await;
+            return Err(error);
+        }
+    }
+    // The stage before may have failed between two steps.
+    writer.abandon().await;
+    if writer.written.commits > 0 && writer.manifest_version != writer.written.head.version() {
+        writer.write_manifest().await;
+    }
+    Ok(writer.written)
+}
+
+impl Writer<'_> {
+    async fn step(&mut self, step: Step) -> Result<()> {
+        match step {
+            Step::Open { file, schema, written } => {
+                let store = Arc::clone(self.archive.store());
+                self.open = Some((FileWriter::open(store, file, schema, self.options)?, written));
+            }
+            Step::Rows { batch, held } => {
+                let Some((file, written)) = &mut self.open else { return Err(Error::internal("rows without a file")) };
+                file.write(batch).await?;
+                written.store(file.bytes(), Ordering::Relaxed);
+                drop(held);
+            }
+            Step::Close { misfits } => {
+                let Some((file, _)) = self.open.take() else { return Err(Error::internal("no file to close")) };
+                let file = file.close(misfits).await?;
+                self.monitor.report(Event::File {
+                    table: &file.table,
+                    path: &file.path,
+                    rows: file.rows,
+                    bytes: file.bytes,
+                });
+                self.files.push(file);
+            }
+            Step::Commit(draft) => self.commit(*draft).await?,
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, draft: Draft) -> Result<()> {
+        let files = std::mem::take(&mut self.files);
+        let mut added = Counts::default();
+        for file in &files {
+            added = added.plus(Counts {
+                files: 1,
+                bytes: file.bytes,
+                rows: file.rows,
+                tombstones: file.tombstones,
+                rescued_rows: file.rescued_rows,
+            });
+            if !self.written.tables.contains(&file.table) {
+                self.written.tables.insert(file.table.clone());
+            }
+        }
+        let draft = Draft { add: files, ..draft };
+        match self.archive.commit(&self.written.head, &mut self.run, draft).await? {
+            CommitOutcome::Committed(head) => self.written.head = *head,
+            CommitOutcome::Conflict { version } => {
+                return Err(Error::conflict(format!(
+                    "another sync wrote version {version} of {} at the same time; its work counts, this run's since its \
+                     last commit does not; run again once it has finished, and let one sync at a time run on an archive",
+                    self.archive.url(),
+                )));
+            }
+        }
+        self.written.commits += 1;
+        self.written.rows = self.written.rows.plus(added);
+        let head = &self.written.head;
+        self.monitor.report(Event::Commit {
+            version: head.version(),
+            files: added.files,
+            rows: added.rows,
+            through: head.progress().delta.as_ref().map(|d| d.ts),
+        });
+        if Instant::now() >= self.manifest_due {
+            self.write_manifest().await;
+        }
+        Ok(())
+    }
+
+    /// It is advisory: a failure is told, and the next run writes it again.
+    async fn write_manifest(&mut self) {
+        let begin = Instant::now();
+        match self.archive.write_manifest(&self.written.head).await {
+            Ok(()) => self.manifest_version = self.written.head.version(),
+            Err(error) => {
+                let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
+                self.monitor.report(Event::Warning { message: &message });
+            }
+        }
+        self.manifest_due = Instant::now() + MANIFEST_PAUSE.max(begin.elapsed() * MANIFEST_SHARE);
+    }
+
+    async fn abandon(&mut self) {
+        if let Some((file, _)) = self.open.take() {
+            file.abandon().await;
+        }
+    }
+}
