@@ -14,6 +14,7 @@ mod monitor;
 mod position;
 pub mod schema;
 pub mod server;
+mod store;
 pub mod sync;
 
 pub use crate::{

@@ -1,0 +1,150 @@
+//! Credentials for S3 as people keep them: what the environment lacks is taken from the files of the AWS tools.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    time::Duration,
+};
+
+use object_store::aws::AmazonS3Builder;
+
+use crate::error::{Error, Result};
+
+/// Any of these says where credentials come from; the store's client looks after them.
+const IN_ENVIRONMENT: &[&str] = &[
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+    "AWS_METADATA_ENDPOINT",
+];
+
+/// What a profile of `~/.aws/credentials` or `~/.aws/config` says.
+// No Debug: it holds secrets.
+#[derive(Default, PartialEq, Eq)]
+struct Profile {
+    key: Option<String>,
+    secret: Option<String>,
+    token: Option<String>,
+    region: Option<String>,
+    endpoint: Option<String>,
+    /// It gets its credentials in a way that only the AWS tools know.
+    elsewhere: bool,
+}
+
+/// Adds what the environment lacks.
+///
+/// # Errors
+/// Access, if there are no credentials anywhere: neither in the environment nor in a profile, and this is no machine of
+/// AWS with a role. Asked here, because the store's client would try for minutes.
+pub(super) fn complete(mut builder: AmazonS3Builder) -> Result<AmazonS3Builder> {
+    let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    if IN_ENVIRONMENT.iter().any(|name| env(name).is_some()) {
+        return Ok(builder);
+    }
+    let chosen = env("AWS_PROFILE");
+    let name = chosen.as_deref().unwrap_or("default");
+    let file = |variable: &str, name: &str| {
+        let home = env("HOME").or_else(|| env("USERPROFILE")).unwrap_or_default();
+        let path = env(variable).map_or_else(|| PathBuf::from(home).join(".aws").join(name), PathBuf::from);
+        std::fs::read_to_string(path).unwrap_or_default()
+    };
+    let mut profile = Profile::default();
+    profile.read(&file("AWS_CONFIG_FILE", "config"), name, true);
+    profile.read(&file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), name, false);
+    if let Some(region) = profile.region.filter(|_| env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION")).is_none()) {
+        builder = builder.with_region(region);
+    }
+    if let Some(endpoint) = profile.endpoint.filter(|_| env("AWS_ENDPOINT_URL").is_none()) {
+        builder = builder.with_endpoint(endpoint);
+    }
+    match (profile.key, profile.secret) {
+        (Some(key), Some(secret)) => {
+            builder = builder.with_access_key_id(key).with_secret_access_key(secret);
+            Ok(profile.token.into_iter().fold(builder, AmazonS3Builder::with_token))
+        }
+        _ if profile.elsewhere => Err(Error::access(format!(
+            "the AWS profile `{name}` signs in through SSO, a role or a process, which only the AWS tools know; run \
+             `eval \"$(aws configure export-credentials --profile {name} --format env)\"` first"
+        ))),
+        _ if chosen.is_some() => Err(Error::access(format!(
+            "the AWS profile `{name}` of AWS_PROFILE holds no credentials; check ~/.aws/credentials"
+        ))),
+        _ if on_machine_of_aws() => Ok(builder),
+        _ => Err(Error::access(
+            "no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_REGION), or AWS_PROFILE",
+        )),
+    }
+}
+
+/// Whether instance metadata, from which a machine's role is learnt, can be reached at all.
+fn on_machine_of_aws() -> bool {
+    let metadata = SocketAddr::from(([169, 254, 169, 254], 80));
+    TcpStream::connect_timeout(&metadata, Duration::from_secs(1)).is_ok()
+}
+
+impl Profile {
+    /// Takes what the text of a profile file says of the profile `name`. In `config` files sections are called `profile X`.
+    fn read(&mut self, text: &str, name: &str, config: bool) {
+        let mut inside = false;
+        for line in text.lines() {
+            if let Some(section) = line.trim().strip_prefix('[').and_then(|l| l.split_once(']')) {
+                let section = section.0.trim();
+                let of_config = section.strip_prefix("profile").map(str::trim);
+                inside = if config && name != "default" { of_config == Some(name) } else { section == name };
+                continue;
+            }
+            // Indented lines belong to a nested setting.
+            let Some((key, value)) =
+                line.split_once('=').filter(|_| inside && !line.starts_with([' ', '\t', '#', ';']))
+            else {
+                continue;
+            };
+            let value = Some(value.trim().to_owned()).filter(|v| !v.is_empty());
+            match key.trim() {
+                "aws_access_key_id" => self.key = value,
+                "aws_secret_access_key" => self.secret = value,
+                "aws_session_token" => self.token = value,
+                "region" => self.region = value,
+                "endpoint_url" => self.endpoint = value,
+                "sso_session" | "sso_start_url" | "role_arn" | "credential_process" | "login_session" => {
+                    self.elsewhere = true;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_gathered_from_both_files() {
+        let config =
+            "[default]\nregion = eu-west-1\n[profile shop]\nregion=eu-north-1\ns3 =\n  region = no\n; region=no\n";
+        let credentials =
+            "[default]\naws_access_key_id = A\naws_secret_access_key = B=\n\n[shop]\naws_access_key_id=C\n";
+        let profile = |name: &str| {
+            let mut profile = Profile::default();
+            profile.read(config, name, true);
+            profile.read(credentials, name, false);
+            profile
+        };
+        let text = |s: &str| Some(s.to_owned());
+        let default = profile("default");
+        assert_eq!((default.region, default.key, default.secret), (text("eu-west-1"), text("A"), text("B=")));
+        let shop = profile("shop");
+        assert_eq!((shop.region, shop.key, shop.secret), (text("eu-north-1"), text("C"), None));
+        assert!(profile("other") == Profile::default());
+    }
+
+    #[test]
+    fn a_profile_that_signs_in_elsewhere_is_told_from_one_without_credentials() {
+        let mut profile = Profile::default();
+        profile.read("[profile p]\nsso_session = x\n", "p", true);
+        assert!(profile.elsewhere);
+    }
+}

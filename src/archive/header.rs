@@ -1,0 +1,162 @@
+//! `archive.json`: what makes a prefix an archive. Written once, if absent, and never again.
+
+use bytes::Bytes;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    document::Timestamp,
+    error::{Error, Result},
+    identity::DeploymentIdentity,
+    layout,
+    store::{self, PutNew},
+};
+
+use super::commit::digest;
+
+/// The format that this program writes, and the newest that it reads. 0: no promise for ever yet.
+pub const FORMAT: u32 = 0;
+
+/// The header of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Number of the format. A program refuses numbers above its own.
+    pub format: u32,
+    /// 32 random hexadecimal digits: two archives are never one, whatever their URLs.
+    pub archive: String,
+    /// The deployment that it belongs to, unless a later commit states another (a deployment that moved).
+    pub deployment: DeploymentIdentity,
+    /// When it was created, nanoseconds since 1970.
+    pub created_at: Timestamp,
+    /// The program that created it, `convex-archiver/0.1.0`.
+    pub program: String,
+}
+
+/// A header as it is stored: commit 1 chains to the digest.
+#[derive(Debug, Clone)]
+pub(super) struct StoredHeader {
+    pub(super) header: Header,
+    pub(super) digest: String,
+}
+
+impl Header {
+    fn new(deployment: DeploymentIdentity, now: Timestamp) -> Self {
+        let archive = format!("{:032x}", rand::rng().random::<u128>());
+        Self { format: FORMAT, archive, deployment, created_at: now, program: super::PROGRAM.into() }
+    }
+
+    fn to_bytes(&self) -> Result<Bytes> {
+        super::commit::json_line(self)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let damaged = |e| {
+            Error::corrupt(format!("{} is not the header of an archive; restore it from a copy", layout::HEADER))
+                .with_source(e)
+        };
+        // The number first: a newer format may spell everything else differently.
+        let Format { format } = serde_json::from_slice(bytes).map_err(damaged)?;
+        if format > FORMAT {
+            let program = super::PROGRAM;
+            return Err(Error::unsupported(format!(
+                "the archive has format {format}, {program} reads up to {FORMAT}: upgrade convex-archiver"
+            )));
+        }
+        serde_json::from_slice(bytes).map_err(damaged)
+    }
+}
+
+/// Reads the header; `None` if there is no archive.
+pub(super) async fn read(store: &dyn ObjectStore) -> Result<Option<StoredHeader>> {
+    let Some(bytes) = store::get(store, layout::HEADER).await? else { return Ok(None) };
+    Ok(Some(StoredHeader { header: Header::from_bytes(&bytes)?, digest: digest(&bytes) }))
+}
+
+/// Creates the header; `None` if there already is one. Afterwards it is known that the store honours put-if-absent.
+///
+/// # Errors
+/// Usage, if the store overwrites where it should refuse: then nothing is left behind.
+pub(super) async fn create(
+    store: &dyn ObjectStore,
+    deployment: DeploymentIdentity,
+    now: Timestamp,
+) -> Result<Option<StoredHeader>> {
+    let header = Header::new(deployment, now);
+    let bytes = header.to_bytes()?;
+    if store::put_new(store, layout::HEADER, bytes.clone()).await? == PutNew::Exists {
+        // Perhaps it was this very put, and only its answer was lost: the random id tells.
+        let found = store::get(store, layout::HEADER).await?;
+        if found.as_ref() != Some(&bytes) {
+            return Ok(None);
+        }
+    }
+    probe(store).await?;
+    Ok(Some(StoredHeader { header, digest: digest(&bytes) }))
+}
+
+/// Puts the header once more, with different bytes: unless that is refused, the store is not one to hold an archive, and
+/// the header is deleted. Only for archives without commits.
+pub(super) async fn probe(store: &dyn ObjectStore) -> Result<()> {
+    let other = Bytes::from_static(b"{\"probe\":\"this must have been refused\"}\n");
+    let failed = match store::put_new(store, layout::HEADER, other).await {
+        Ok(PutNew::Exists) => return Ok(()),
+        Ok(PutNew::Created) => Error::usage(
+            "the store overwrote an object that it was told to create only if absent, so two writers could destroy each \
+             other's commits: an archive cannot live there; choose a store with conditional puts (If-None-Match)",
+        ),
+        Err(e) => e.context("trying whether the store refuses to overwrite"),
+    };
+    if let Err(e) = store.delete(&Path::from(layout::HEADER)).await {
+        let left = format!("{} could not be deleted again; delete it by hand", layout::HEADER);
+        tracing::warn!(error = %e, "{left}");
+        return Err(failed.context(left));
+    }
+    Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::{archive::testing::FaultyStore, error::ErrorKind};
+
+    fn identity() -> DeploymentIdentity {
+        DeploymentIdentity { name: Some("otter".into()), origin: "https://otter.convex.cloud".into() }
+    }
+
+    #[tokio::test]
+    async fn the_header_reads_back_and_is_created_once() {
+        let store = InMemory::new();
+        let made = create(&store, identity(), Timestamp(7)).await.unwrap().unwrap();
+        let read = read(&store).await.unwrap().unwrap();
+        assert_eq!((&made.header, &made.digest), (&read.header, &read.digest));
+        assert!(create(&store, identity(), Timestamp(8)).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_store_that_overwrites_is_refused_and_left_empty() {
+        let store = FaultyStore::that_overwrites(InMemory::new());
+        let error = create(&store, identity(), Timestamp(7)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(read(&store).await.unwrap().is_none());
+    }
+
+    #[test]
+    fn a_newer_format_is_unsupported_and_garbage_is_corrupt() {
+        for (text, kind) in [
+            (r#"{"format":1,"everything":"else"}"#, ErrorKind::Unsupported),
+            (r#"{"format":0}"#, ErrorKind::Corrupt),
+            ("", ErrorKind::Corrupt),
+            ("\0\u{1}", ErrorKind::Corrupt),
+            ("[]", ErrorKind::Corrupt),
+        ] {
+            assert_eq!(Header::from_bytes(text.as_bytes()).unwrap_err().kind(), kind, "{text}");
+        }
+    }
+}

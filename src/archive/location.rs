@@ -1,0 +1,326 @@
+//! From an archive's URL to a store whose root is the archive.
+//!
+//! Settings and credentials come from the environment, under the names that the stores' own tools use: `AWS_*` (also the
+//! profile files of the AWS tools), `GOOGLE_*`, `AZURE_*`. Retrying is the store's business: up to 10 attempts within 3
+//! minutes for what is worth it.
+
+use std::{
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
+
+use object_store::{
+    ClientConfigKey, ObjectStore, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    azure::{AzureConfigKey, MicrosoftAzureBuilder},
+    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
+    local::LocalFileSystem,
+    path::Path,
+    prefix::PrefixStore,
+};
+
+use crate::{
+    document::Timestamp,
+    error::{Error, Result},
+    store::store_error,
+};
+
+use super::{aws_profile, staging};
+
+/// For one request. The store's default of 30 seconds cuts off parts of 8 MiB below 2 Mbit/s.
+const TIMEOUT: &str = "120 seconds";
+
+/// An opened place for an archive.
+#[derive(Debug, Clone)]
+pub struct Location {
+    store: Arc<dyn ObjectStore>,
+    url: String,
+    local: Option<PathBuf>,
+}
+
+/// What the text of an archive's URL says. Pure.
+#[derive(Debug, PartialEq, Eq)]
+enum Parsed {
+    S3 { bucket: String, prefix: Path },
+    Gcs { bucket: String, prefix: Path },
+    Azure { container: String, prefix: Path },
+    Local(PathBuf),
+}
+
+impl Location {
+    /// Opens a place that should exist.
+    ///
+    /// # Errors
+    /// Usage, if the text names no place or the environment lacks a setting. Access, if there are no credentials.
+    /// NotFound, if it is a folder that does not exist.
+    pub fn open(archive: &str) -> Result<Self> {
+        Self::connect(parse(archive)?, false)
+    }
+
+    /// Opens a place; a folder on a local disk is created if missing.
+    pub fn create(archive: &str) -> Result<Self> {
+        let parsed = parse(archive)?;
+        Self::connect(parsed, true)
+    }
+
+    /// The store; its root is the archive's prefix.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The place as messages name it: an URL without settings, or an absolute path.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Removes what killed processes left under way on a local disk and what nobody has touched for
+    /// [`STAGING_KEPT`](super::STAGING_KEPT). Returns how many files. On other stores unfinished uploads are invisible,
+    /// and a lifecycle rule of the bucket removes them.
+    pub fn clean_staging(&self, now: Timestamp) -> Result<u64> {
+        match &self.local {
+            Some(root) => staging::clean(root, now),
+            None => Ok(0),
+        }
+    }
+
+    fn connect(parsed: Parsed, create: bool) -> Result<Self> {
+        let url = parsed.to_string();
+        let (store, local) = match parsed {
+            Parsed::S3 { bucket, prefix } => (below(prefix, s3(&bucket)?), None),
+            Parsed::Gcs { bucket, prefix } => (below(prefix, gcs(&bucket)?), None),
+            Parsed::Azure { container, prefix } => (below(prefix, azure(&container)?), None),
+            Parsed::Local(path) => {
+                if create {
+                    make_folder(&path).map_err(|e| disk_error(e, &format!("cannot create the folder {url}")))?;
+                } else if !path.is_dir() {
+                    return Err(Error::not_found(format!("there is no folder {url}; check the archive's URL")));
+                }
+                // A write counts once it and the folder that names it are on the disk.
+                let disk = LocalFileSystem::new_with_prefix(&path)
+                    .map_err(|e| store_error(e, &format!("cannot open {url}")))?;
+                (Arc::new(disk.with_fsync(true)) as Arc<dyn ObjectStore>, Some(path))
+            }
+        };
+        Ok(Self { store, url, local })
+    }
+}
+
+impl std::fmt::Display for Parsed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (scheme, bucket, prefix) = match self {
+            Self::Local(path) => return write!(f, "{}", path.display()),
+            Self::S3 { bucket, prefix } => ("s3", bucket, prefix),
+            Self::Gcs { bucket, prefix } => ("gs", bucket, prefix),
+            Self::Azure { container, prefix } => ("az", container, prefix),
+        };
+        write!(f, "{scheme}://{bucket}")?;
+        if prefix.as_ref().is_empty() { Ok(()) } else { write!(f, "/{prefix}") }
+    }
+}
+
+fn parse(archive: &str) -> Result<Parsed> {
+    let shown = archive.escape_debug();
+    if archive.is_empty() {
+        return Err(Error::usage("the archive's URL is empty; say for example s3://bucket/prefix or ./archive"));
+    }
+    let Some((scheme, rest)) = archive.split_once("://") else { return local(FilePath::new(archive)) };
+    if scheme == "file" {
+        let path = url::Url::parse(archive).ok().and_then(|u| u.to_file_path().ok());
+        let path = path.ok_or_else(|| Error::usage(format!("`{shown}` names no folder; say file:///path")))?;
+        return local(&path);
+    }
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let (bucket, prefix) = (bucket.to_owned(), prefix.trim_end_matches('/'));
+    let prefix = Path::parse(prefix)
+        .map_err(|e| Error::usage(format!("`{shown}` has a prefix that no store can hold")).with_source(e))?;
+    let parsed = match scheme {
+        "s3" => Parsed::S3 { bucket, prefix },
+        "gs" => Parsed::Gcs { bucket, prefix },
+        "az" => Parsed::Azure { container: bucket, prefix },
+        _ => {
+            return Err(Error::usage(format!(
+                "`{shown}` is of no kind that is known: say s3://bucket/prefix, gs://bucket/prefix, \
+                 az://container/prefix, file:///path or a path"
+            )));
+        }
+    };
+    match &parsed {
+        Parsed::S3 { bucket: name, .. } | Parsed::Gcs { bucket: name, .. } | Parsed::Azure { container: name, .. }
+            if name.is_empty() || name.contains(['@', '?', '#', ':', '=']) =>
+        {
+            Err(Error::usage(format!("`{shown}` has no bucket name; say {scheme}://bucket/prefix")))
+        }
+        _ => Ok(parsed),
+    }
+}
+
+fn local(path: &FilePath) -> Result<Parsed> {
+    let path = std::path::absolute(path).map_err(|e| disk_error(e, "cannot tell the current folder"))?;
+    Ok(Parsed::Local(path))
+}
+
+/// Refuses a place below a segment `key=value`: readers of the folder would take it for a partition and add a column that
+/// hides, or is hidden by, the user's own.
+pub(super) fn refuse_partition_keys(url: &str) -> Result<()> {
+    match url.split(['/', '\\']).find(|s| s.split_once('=').is_some_and(|(key, _)| !key.is_empty())) {
+        None => Ok(()),
+        Some(segment) => Err(Error::usage(format!(
+            "an archive cannot be created at {url}: query engines would read `{}` as a column; choose a place without `=`",
+            segment.escape_debug()
+        ))),
+    }
+}
+
+fn below(prefix: Path, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+    if prefix.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, prefix)) }
+}
+
+fn s3(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(RetryConfig::default());
+    if env("AWS_TIMEOUT").is_none() {
+        builder = builder.with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
+    }
+    let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"].into_iter().find_map(env);
+    if endpoint.is_some_and(|e| is_loopback_http(&e)) {
+        builder = builder.with_allow_http(true);
+    }
+    builder = aws_profile::complete(builder)?;
+    let built = builder
+        .build()
+        .map_err(|e| setting_error(e, &format!("cannot use s3://{bucket}; check the AWS_ variables")))?;
+    Ok(Arc::new(built))
+}
+
+fn gcs(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
+    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(RetryConfig::default());
+    if env("GOOGLE_TIMEOUT").is_none() {
+        builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
+    }
+    let advice = format!("cannot use gs://{bucket}; check GOOGLE_APPLICATION_CREDENTIALS");
+    Ok(Arc::new(builder.build().map_err(|e| setting_error(e, &advice))?))
+}
+
+fn azure(container: &str) -> Result<Arc<dyn ObjectStore>> {
+    let mut builder =
+        MicrosoftAzureBuilder::from_env().with_container_name(container).with_retry(RetryConfig::default());
+    if env("AZURE_TIMEOUT").is_none() {
+        builder = builder.with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
+    }
+    let advice = format!(
+        "cannot use az://{container}; set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or another credential"
+    );
+    Ok(Arc::new(builder.build().map_err(|e| setting_error(e, &advice))?))
+}
+
+fn setting_error(error: object_store::Error, message: &str) -> Error {
+    Error::usage(message).with_source(error)
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
+}
+
+fn is_loopback_http(endpoint: &str) -> bool {
+    let Ok(url) = url::Url::parse(endpoint) else { return false };
+    url.scheme() == "http"
+        && match url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        }
+}
+
+fn disk_error(error: std::io::Error, doing: &str) -> Error {
+    store_error(object_store::Error::Generic { store: "disk", source: Box::new(error) }, doing)
+}
+
+/// Creates the folder and those above it, and makes their names durable.
+fn make_folder(path: &FilePath) -> std::io::Result<()> {
+    let there = path.ancestors().take_while(|a| !a.exists()).count();
+    std::fs::create_dir_all(path)?;
+    // A folder is on the disk once the one that names it is.
+    #[cfg(unix)]
+    for parent in path.ancestors().skip(1).take(there) {
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    #[cfg(not(unix))]
+    let _ = there;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn urls_are_read_as_people_write_them() {
+        for (text, shown) in [
+            ("s3://lake/convex/shop", "s3://lake/convex/shop"),
+            ("s3://lake/convex/shop/", "s3://lake/convex/shop"),
+            ("s3://lake", "s3://lake"),
+            ("gs://lake/a", "gs://lake/a"),
+            ("az://box/a", "az://box/a"),
+            ("/srv/archive", "/srv/archive"),
+            ("file:///srv/an%20archive", "/srv/an archive"),
+        ] {
+            assert_eq!(parse(text).unwrap().to_string(), shown, "{text}");
+        }
+        assert!(matches!(parse("archive").unwrap(), Parsed::Local(p) if p.is_absolute()));
+    }
+
+    #[test]
+    fn an_url_that_names_no_place_is_a_usage_error_that_says_what_to_write() {
+        for text in [
+            "",
+            "s3://",
+            "s3:///prefix",
+            "ftp://host/x",
+            "http://host/x",
+            "s3://a/b//c",
+            "s3://key@a/b",
+            "file://host/x",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
+            assert!(error.to_string().contains("say ") || error.to_string().contains("prefix"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_archive_is_not_created_below_a_partition_key() {
+        for (url, fine) in
+            [("s3://lake/app=shop/x", false), ("/srv/a=b", false), ("s3://lake/shop", true), ("s3://lake/=x", true)]
+        {
+            assert_eq!(refuse_partition_keys(url).is_ok(), fine, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_is_created_for_writers_and_not_found_for_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let text = path.to_str().unwrap();
+        assert_eq!(Location::open(text).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(Location::create(text).unwrap().url(), text);
+        assert!(Location::open(text).is_ok());
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let error = Location::create(dir.path().join("file/x").to_str().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    }
+
+    #[test]
+    fn plain_http_needs_no_setting_on_the_own_machine_only() {
+        for (endpoint, own) in [
+            ("http://127.0.0.1:5000", true),
+            ("http://localhost:9000", true),
+            ("http://[::1]:9000", true),
+            ("https://localhost", false),
+            ("http://minio:9000", false),
+            ("http://127.0.0.1.example.com", false),
+        ] {
+            assert_eq!(is_loopback_http(endpoint), own, "{endpoint}");
+        }
+    }
+}

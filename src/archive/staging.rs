@@ -1,0 +1,100 @@
+//! What a killed process leaves on a local disk: files are written as `name#N` and renamed when complete. One that nobody
+//! has touched for a day has no writer any more.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use crate::{document::Timestamp, error::Result, store::store_error};
+
+/// How long an untouched staging file is left alone.
+pub const STAGING_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A file on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    path: PathBuf,
+    touched: Timestamp,
+}
+
+/// Whether `file` is a staging file of ours that its writer has abandoned. Pure.
+fn is_abandoned(file: &Found, now: Timestamp) -> bool {
+    let name = file.path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let staged = name.rsplit_once('#').is_some_and(|(base, n)| {
+        let ours = [".parquet", ".json", ".gz"].iter().any(|suffix| base.ends_with(suffix));
+        ours && !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())
+    });
+    staged && i128::from(now.0) - i128::from(file.touched.0) >= STAGING_KEPT.as_nanos() as i128
+}
+
+/// Removes the abandoned staging files below `root`; returns how many.
+pub(super) fn clean(root: &Path, now: Timestamp) -> Result<u64> {
+    let mut removed = 0;
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let failed = |e: std::io::Error| {
+            let error = object_store::Error::Generic { store: "disk", source: e.into() };
+            store_error(error, &format!("cannot look for unfinished files in {}", folder.display()))
+        };
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // Neither follows links. What vanishes while we look has been renamed or removed by its writer.
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let touched = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+            let Some(touched) = touched.and_then(|t| i64::try_from(t.as_nanos()).ok()) else { continue };
+            let found = Found { path: entry.path(), touched: Timestamp(touched) };
+            if meta.is_file() && is_abandoned(&found, now) {
+                match std::fs::remove_file(&found.path) {
+                    Ok(()) => removed += 1,
+                    Err(e) => tracing::warn!(path = %found.path.display(), error = %e, "an unfinished file stays"),
+                }
+            }
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000_000;
+
+    #[test]
+    fn only_our_staging_files_untouched_for_a_day_are_abandoned() {
+        for (name, age, abandoned) in [
+            ("a.parquet#1", DAY, true),
+            ("a.json#12", DAY + 1, true),
+            ("a.checkpoint.jsonl.gz#3", 2 * DAY, true),
+            ("a.parquet#1", DAY - 1, false),
+            ("a.parquet", 9 * DAY, false),
+            ("a.parquet#", 9 * DAY, false),
+            ("a.parquet#1x", 9 * DAY, false),
+            ("notes.txt#1", 9 * DAY, false),
+            ("#1", 9 * DAY, false),
+        ] {
+            let file = Found { path: PathBuf::from("x").join(name), touched: Timestamp(5) };
+            assert_eq!(is_abandoned(&file, Timestamp(5 + age)), abandoned, "{name} {age}");
+        }
+    }
+
+    #[test]
+    fn cleaning_takes_them_from_every_folder_and_leaves_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("tables/a");
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in ["x.parquet", "x.parquet#1", "y.parquet#2"] {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        std::fs::write(dir.path().join("archive.json#1"), "").unwrap();
+        let now = UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
+        assert_eq!(clean(dir.path(), Timestamp(now)).unwrap(), 0);
+        assert_eq!(clean(dir.path(), Timestamp(now + 2 * DAY)).unwrap(), 3);
+        assert!(folder.join("x.parquet").exists());
+    }
+}

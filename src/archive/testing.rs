@@ -1,0 +1,331 @@
+//! For the tests of this module: commits to order, and a store with faults as plain data.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt, stream::BoxStream};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult, path::Path,
+};
+use proptest::prelude::*;
+
+use crate::{
+    data::{DataFile, Replaces},
+    document::{Encoding, TableRef, Timestamp},
+    identity::DeploymentIdentity,
+    position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
+    schema::TableSchema,
+};
+
+use super::{Archive, Base, Commit, CommitOutcome, Draft, Gap, Head, RemovedFile, Run, Selection, TableEntry};
+
+/// S of the first walk in every history here.
+pub(super) const S: i64 = 1000;
+
+pub(super) fn deployment() -> DeploymentIdentity {
+    DeploymentIdentity { name: Some("otter".into()), origin: "https://otter.convex.cloud".into() }
+}
+
+pub(super) fn table(name: &str) -> TableRef {
+    TableRef::new("", name).unwrap()
+}
+
+pub(super) fn entry(name: &str) -> TableEntry {
+    TableEntry { table: table(name), folder: format!("tables/{name}"), schema: TableSchema::empty() }
+}
+
+pub(super) fn base_id() -> BaseId {
+    BaseId("20261120T101500Z-00000000".into())
+}
+
+/// Delta file `n` of a table with rows from `min` to `max`.
+pub(super) fn delta(name: &str, n: u64, min: i64, max: i64) -> DataFile {
+    DataFile {
+        table: table(name),
+        path: format!("tables/{name}/convex_phase=delta/convex_month=1970-01-01/{n:05}.parquet"),
+        phase: Phase::Delta,
+        base: None,
+        bytes: 100 + n,
+        sha256: "0".repeat(64),
+        rows: 2,
+        tombstones: 1,
+        rescued_rows: 0,
+        min_ts: Timestamp(min),
+        max_ts: Timestamp(max),
+        min_id: "a".into(),
+        max_id: "b".into(),
+        ids_ascend: true,
+        schema: 0,
+        misfits: BTreeMap::from([("/x".to_owned(), BTreeMap::from([("string".to_owned(), 1)]))]),
+        replaces: None,
+        brought_by: None,
+        encryption: None,
+        content_digest: String::new(),
+    }
+}
+
+/// Snapshot file `n` of a table.
+pub(super) fn snapshot(name: &str, n: u64) -> DataFile {
+    DataFile {
+        path: format!("tables/{name}/convex_phase=snapshot/convex_month=1970-01-01/{n:05}.parquet"),
+        phase: Phase::Snapshot,
+        base: Some(base_id()),
+        tombstones: 0,
+        ..delta(name, n, 1, S)
+    }
+}
+
+pub(super) fn cursor(ts: i64) -> DeltaCursor {
+    DeltaCursor { position: Position::new(Phase::Delta, ts.to_string()), ts: Timestamp(ts) }
+}
+
+pub(super) fn walk() -> Walk {
+    Walk {
+        base: base_id(),
+        ts: Timestamp(S),
+        month: "1970-01-01".into(),
+        scope: Scope::All,
+        position: Position::new(Phase::Snapshot, "{}"),
+        done: Vec::new(),
+    }
+}
+
+pub(super) fn draft(progress: Progress) -> Draft {
+    Draft {
+        at: Timestamp(5000),
+        checked_at: Timestamp(5000),
+        caught_up: true,
+        encoding: Encoding::ConvexEncodedJson,
+        selection: Selection { tables: Scope::All },
+        progress,
+        tables: Vec::new(),
+        add: Vec::new(),
+        remove: Vec::new(),
+        bases: Vec::new(),
+        gaps: Vec::new(),
+        deployment: None,
+        component_rows: false,
+    }
+}
+
+pub(super) fn first_draft() -> Draft {
+    let progress = Progress { delta: Some(cursor(S)), walk: Some(walk()) };
+    Draft { tables: vec![entry("a")], add: vec![snapshot("a", 0)], ..draft(progress) }
+}
+
+pub(super) fn first_commit() -> Commit {
+    let head = Head::before_all(deployment(), "0".repeat(64));
+    first_draft().after(&head, Run { id: "00000000".into(), counter: 1 })
+}
+
+/// The next commit of one fixed history, told by the version alone: a walk in two commits, then deltas of two tables, and
+/// every tenth commit compacts the last two files of table `a`.
+pub(super) fn next_draft(head: &Head) -> Draft {
+    let n = head.version() + 1;
+    let ts = |version: u64| S + 10 * (version as i64 - 2);
+    match n {
+        1 => first_draft(),
+        2 => Draft {
+            add: vec![snapshot("a", 1)],
+            bases: vec![Base { id: base_id(), ts: Timestamp(S), scope: Scope::All }],
+            ..draft(Progress { delta: Some(cursor(S)), walk: None })
+        },
+        _ if n % 10 == 0 => {
+            let inputs = [3, 5].map(|k| delta("a", n - k, ts(n - k - 1) + 1, ts(n - k)));
+            let paths = inputs.iter().map(|f| f.path.clone()).collect();
+            let joined = DataFile {
+                rows: 4,
+                tombstones: 2,
+                replaces: Some(Replaces { paths, why: "compaction".into() }),
+                brought_by: Some(n - 3),
+                ..delta("a", n, inputs[1].min_ts.0, inputs[0].max_ts.0)
+            };
+            let remove = inputs.iter().map(RemovedFile::from).collect();
+            // Nothing comes, but the deployment was asked.
+            Draft { add: vec![joined], remove, ..draft(Progress { delta: Some(cursor(ts(n))), walk: None }) }
+        }
+        _ => {
+            let name = if n % 2 == 0 { "b" } else { "a" };
+            let tables = if n == 4 { vec![entry("b")] } else { Vec::new() };
+            let progress = Progress { delta: Some(cursor(ts(n))), walk: None };
+            Draft { tables, add: vec![delta(name, n, ts(n - 1) + 1, ts(n))], ..draft(progress) }
+        }
+    }
+}
+
+/// Goes on with the fixed history up to `version`.
+pub(super) async fn advance(archive: &Archive, mut head: Head, run: &mut Run, version: u64) -> crate::Result<Head> {
+    while head.version() < version {
+        match archive.commit(&head, run, next_draft(&head)).await? {
+            CommitOutcome::Committed(next) => head = *next,
+            CommitOutcome::Conflict { .. } => panic!("nobody else writes"),
+        }
+    }
+    Ok(head)
+}
+
+/// The files that live at `version` of the fixed history.
+pub(super) fn expected_files(version: u64) -> Vec<DataFile> {
+    let mut live = BTreeMap::new();
+    let mut head = Head::before_all(deployment(), String::new());
+    for n in 1..=version {
+        let commit = next_draft(&head).after(&head, Run { id: "00000000".into(), counter: n });
+        head = head.apply(&commit, n.to_string()).unwrap();
+        for file in commit.draft.remove {
+            live.remove(&(file.table, file.path)).unwrap();
+        }
+        for file in commit.draft.add {
+            assert!(live.insert((file.table.clone(), file.path.clone()), file).is_none());
+        }
+    }
+    live.into_values().collect()
+}
+
+pub(super) async fn all_files(archive: &Archive, head: &Head) -> crate::Result<Vec<DataFile>> {
+    let mut live = archive.live_files(head).await?;
+    let mut files = Vec::new();
+    while let Some(file) = live.next().await? {
+        files.push(file);
+    }
+    Ok(files)
+}
+
+/// Any commit that can be written, sensible or not.
+pub(super) fn any_commit() -> impl Strategy<Value = Commit> {
+    let name = || "[a-z]{1,3}";
+    let file = (name(), any::<u64>(), any::<i64>(), any::<i64>(), ".{0,8}", any::<bool>()).prop_map(
+        |(table, n, min, max, id, replaces)| DataFile {
+            min_id: id.clone(),
+            max_id: id,
+            base: (n % 2 == 0).then(base_id),
+            replaces: replaces.then(|| Replaces { paths: vec!["x".into()], why: "compaction".into() }),
+            brought_by: replaces.then_some(n),
+            ..delta(&table, n % 1000, min, max)
+        },
+    );
+    let files = || proptest::collection::vec(file.clone(), 0..4);
+    let gap = (any::<i64>(), any::<Option<i64>>()).prop_map(|(from, to)| Gap {
+        scope: Scope::Except(vec![table("x")]),
+        from: Timestamp(from),
+        to: to.map(Timestamp),
+        why: "window".into(),
+    });
+    let head = (1u64.., any::<u64>(), any::<i64>(), any::<bool>(), proptest::option::of(gap));
+    (head, files(), files(), proptest::option::of(".{0,8}")).prop_map(
+        |((version, counter, at, flag, gap), add, remove, name)| Commit {
+            version,
+            previous: "ab".repeat(32),
+            run: Run { id: "5f3a9c01".into(), counter },
+            program: "convex-archiver/0".into(),
+            draft: Draft {
+                at: Timestamp(at),
+                caught_up: flag,
+                tables: if flag { vec![entry("t")] } else { Vec::new() },
+                add,
+                remove: remove.iter().map(RemovedFile::from).collect(),
+                bases: vec![Base { id: base_id(), ts: Timestamp(at), scope: Scope::Tables(vec![table("t")]) }],
+                gaps: gap.into_iter().collect(),
+                deployment: name.map(|n| DeploymentIdentity { name: Some(n), ..deployment() }),
+                component_rows: flag,
+                ..draft(Progress { delta: Some(cursor(at)), walk: flag.then(walk) })
+            },
+        },
+    )
+}
+
+/// What goes wrong, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The n-th call fails and does nothing.
+    Before(u64),
+    /// The n-th call is done, and its answer lost.
+    After(u64),
+}
+
+/// A store that forwards to another, with a fault.
+#[derive(Debug)]
+pub(super) struct FaultyStore {
+    inner: Arc<dyn ObjectStore>,
+    fault: Option<Fault>,
+    calls: AtomicU64,
+    overwrites: bool,
+}
+
+impl std::fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Faulty({})", self.inner)
+    }
+}
+
+impl FaultyStore {
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, fault: Fault) -> Self {
+        Self { inner, fault: Some(fault), calls: AtomicU64::new(0), overwrites: false }
+    }
+
+    /// A store that takes "create" for "overwrite".
+    pub(super) fn that_overwrites(inner: impl ObjectStore) -> Self {
+        Self { inner: Arc::new(inner), fault: None, calls: AtomicU64::new(0), overwrites: true }
+    }
+
+    /// Calls so far.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    async fn call<T>(&self, work: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+        let n = self.calls.fetch_add(1, Ordering::SeqCst);
+        let broken = || object_store::Error::Generic { store: "faulty", source: "the connection broke".into() };
+        match self.fault {
+            Some(Fault::Before(at)) if at == n => Err(broken()),
+            Some(Fault::After(at)) if at == n => {
+                work.await?;
+                Err(broken())
+            }
+            _ => work.await,
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FaultyStore {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, mut options: PutOptions) -> StoreResult<PutResult> {
+        if self.overwrites {
+            options.mode = PutMode::Overwrite;
+        }
+        self.call(self.inner.put_opts(at, payload, options)).await
+    }
+
+    async fn put_multipart_opts(&self, at: &Path, o: PutMultipartOptions) -> StoreResult<Box<dyn MultipartUpload>> {
+        self.call(self.inner.put_multipart_opts(at, o)).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> StoreResult<GetResult> {
+        self.call(self.inner.get_opts(at, options)).await
+    }
+
+    fn delete_stream(&self, at: BoxStream<'static, StoreResult<Path>>) -> BoxStream<'static, StoreResult<Path>> {
+        self.inner.delete_stream(at)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        match self.call(async { Ok(()) }).now_or_never() {
+            Some(Err(e)) => futures::stream::once(async { Err(e) }).boxed(),
+            _ => self.inner.list(prefix),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
+        self.call(self.inner.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> StoreResult<()> {
+        self.call(self.inner.copy_opts(from, to, options)).await
+    }
+}

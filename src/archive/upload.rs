@@ -1,0 +1,74 @@
+//! One object, written as a stream: small ones with one put, long ones in parts. It appears whole or not at all, and
+//! replaces what was there.
+
+use std::sync::Arc;
+
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
+
+use crate::{error::Result, store::store_error};
+
+/// Bytes of one part; the smallest that S3 takes.
+const PART: usize = 5 << 20;
+/// Parts on their way at a time: with the one being filled, the memory that an upload holds.
+const PARTS: usize = 2;
+
+/// An object on its way. To be ended with [`finish`](Upload::finish) or [`abort`](Upload::abort); if neither happens,
+/// because the process was killed or the task dropped, a started upload in parts stays behind in the store, unseen, as it
+/// does for data files.
+pub(super) struct Upload {
+    store: Arc<dyn ObjectStore>,
+    path: String,
+    held: Vec<u8>,
+    parts: Option<WriteMultipart>,
+}
+
+impl Upload {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, path: impl Into<String>) -> Self {
+        Self { store, path: path.into(), held: Vec::new(), parts: None }
+    }
+
+    /// Takes `bytes` out of the vector.
+    pub(super) async fn push(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+        self.held.append(bytes);
+        if self.held.len() < PART {
+            return Ok(());
+        }
+        let sent = async {
+            let parts = match &mut self.parts {
+                Some(parts) => parts,
+                None => {
+                    let upload = self.store.put_multipart(&Path::from(self.path.as_str())).await?;
+                    self.parts.insert(WriteMultipart::new_with_chunk_size(upload, PART))
+                }
+            };
+            parts.wait_for_capacity(PARTS).await?;
+            parts.write(&std::mem::take(&mut self.held));
+            Ok(())
+        };
+        sent.await.map_err(|e| store_error(e, &format!("cannot write {}", self.path)))
+    }
+
+    /// Makes the object appear.
+    pub(super) async fn finish(self) -> Result<()> {
+        let done = match self.parts {
+            None => {
+                let payload = PutPayload::from(self.held);
+                self.store.put(&Path::from(self.path.as_str()), payload).await.map(|_| ())
+            }
+            Some(mut parts) => {
+                parts.write(&self.held);
+                parts.finish().await.map(|_| ())
+            }
+        };
+        done.map_err(|e| store_error(e, &format!("cannot write {}", self.path)))
+    }
+
+    /// Gives the parts back. What was there before stays.
+    pub(super) async fn abort(self) {
+        if let Some(parts) = self.parts
+            && let Err(e) = parts.abort().await
+        {
+            tracing::warn!(path = self.path, error = %e, "an unfinished upload is left in the store");
+        }
+    }
+}

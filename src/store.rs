@@ -1,0 +1,163 @@
+//! Small sentences over an object store: what its errors mean for us, and the few calls whose outcome we branch on.
+
+use bytes::Bytes;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What became of a put-if-absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PutNew {
+    /// The object did not exist and now holds our bytes.
+    Created,
+    /// The store says that it exists, or that somebody else is writing it.
+    Exists,
+}
+
+/// The bytes of an object; `None` if it does not exist.
+pub(crate) async fn get(store: &dyn ObjectStore, path: &str) -> Result<Option<Bytes>> {
+    let read = async { store.get(&Path::from(path)).await?.bytes().await };
+    match read.await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(e) => Err(store_error(e, &format!("cannot read {path}"))),
+    }
+}
+
+/// Writes an object unless it exists: the only call on which correctness rests.
+pub(crate) async fn put_new(store: &dyn ObjectStore, path: &str, bytes: Bytes) -> Result<PutNew> {
+    let options = PutOptions::from(PutMode::Create);
+    match store.put_opts(&Path::from(path), PutPayload::from_bytes(bytes), options).await {
+        Ok(_) => Ok(PutNew::Created),
+        // Precondition is how some S3-compatible stores say it.
+        Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(PutNew::Exists),
+        Err(e) => Err(store_error(e, &format!("cannot write {path}"))),
+    }
+}
+
+/// What an error of the store means: a kind and a sentence, with `doing` in front (`cannot write log/…`).
+///
+/// The store has already retried what is worth retrying.
+pub(crate) fn store_error(error: object_store::Error, doing: &str) -> Error {
+    let (kind, advice) = judge(&error);
+    Error::new(kind, format!("{doing}: {advice}")).with_source(error)
+}
+
+fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
+    use object_store::Error as E;
+    if let Some(found) = io_kind(error).and_then(judge_io) {
+        return found;
+    }
+    let text = texts(error);
+    if let Some((_, kind, advice)) = TELLING.iter().find(|(word, ..)| text.contains(word)) {
+        return (*kind, advice);
+    }
+    match error {
+        E::NotFound { .. } => (ErrorKind::NotFound, "there is no such object or bucket; check the archive's URL"),
+        E::PermissionDenied { .. } => {
+            (ErrorKind::Access, "the store refused; the credentials lack the permission to read, write and list there")
+        }
+        E::Unauthenticated { .. } => (ErrorKind::Access, "the store does not accept the credentials; check them"),
+        E::AlreadyExists { .. } | E::Precondition { .. } => {
+            (ErrorKind::Conflict, "somebody else has written it; run again once the other writer has finished")
+        }
+        E::InvalidPath { .. } => (ErrorKind::Usage, "the store cannot hold such a path; choose another archive URL"),
+        E::UnknownConfigurationKey { .. } => (ErrorKind::Usage, "the store does not know this setting"),
+        E::NotImplemented { .. } | E::NotSupported { .. } => {
+            (ErrorKind::Usage, "the store cannot do what an archive needs; choose another store or change its settings")
+        }
+        _ => (ErrorKind::Unavailable, "the store does not answer as it should; run again later, nothing is lost"),
+    }
+}
+
+/// Words in the text of an error that tell more than its type: the stores' own error codes, and where credentials were
+/// looked for in vain.
+const TELLING: &[(&str, ErrorKind, &str)] = &[
+    ("NoSuchBucket", ErrorKind::NotFound, "the bucket does not exist; check its name or create it"),
+    (
+        "169.254.169.254",
+        ErrorKind::Access,
+        "no credentials: none in the environment and no instance metadata here; for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ),
+    (
+        "metadata.google.internal",
+        ErrorKind::Access,
+        "no credentials: none in the environment and no metadata server here; set GOOGLE_APPLICATION_CREDENTIALS",
+    ),
+    ("ExpiredToken", ErrorKind::Access, "the credentials have expired; renew them"),
+    ("InvalidToken", ErrorKind::Access, "the session token is not valid; check AWS_SESSION_TOKEN"),
+    ("InvalidAccessKeyId", ErrorKind::Access, "the store does not know the access key; check AWS_ACCESS_KEY_ID"),
+    (
+        "SignatureDoesNotMatch",
+        ErrorKind::Access,
+        "the secret key does not belong to the access key; check AWS_SECRET_ACCESS_KEY",
+    ),
+    ("AuthorizationHeaderMalformed", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
+    ("PermanentRedirect", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
+    ("without LOCATION", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
+    ("URL scheme is not allowed", ErrorKind::Usage, "plain http to the store needs AWS_ALLOW_HTTP=true"),
+];
+
+fn judge_io(kind: std::io::ErrorKind) -> Option<(ErrorKind, &'static str)> {
+    use std::io::ErrorKind as K;
+    Some(match kind {
+        K::PermissionDenied => (ErrorKind::Access, "permission denied; run as a user who may write there"),
+        K::ReadOnlyFilesystem => (ErrorKind::Access, "the disk is mounted read-only"),
+        K::StorageFull | K::QuotaExceeded => (ErrorKind::Resource, "the disk is full; free some space and run again"),
+        K::FileTooLarge => (ErrorKind::Resource, "the disk's file system cannot hold a file that large"),
+        K::NotADirectory => (ErrorKind::Usage, "a file stands where a folder is needed; choose another archive path"),
+        _ => return None,
+    })
+}
+
+/// The kind of the first I/O error of a local disk among the causes. (A network client's I/O errors are not of these kinds.)
+fn io_kind(error: &object_store::Error) -> Option<std::io::ErrorKind> {
+    causes(error).find_map(|e| e.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
+}
+
+fn texts(error: &object_store::Error) -> String {
+    causes(error).map(|e| format!("{e}\n")).collect()
+}
+
+fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |e| e.source())
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::local::LocalFileSystem;
+
+    use super::*;
+
+    #[test]
+    fn each_error_of_a_store_has_the_kind_of_what_to_do() {
+        let generic =
+            |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "S3", source };
+        let io = |kind| generic(Box::new(std::io::Error::from(kind)));
+        let denied = object_store::Error::PermissionDenied { path: "x".into(), source: "403".into() };
+        for (error, kind) in [
+            (io(std::io::ErrorKind::StorageFull), ErrorKind::Resource),
+            (io(std::io::ErrorKind::PermissionDenied), ErrorKind::Access),
+            (io(std::io::ErrorKind::TimedOut), ErrorKind::Unavailable),
+            (generic("PUT http://169.254.169.254/latest/api/token".into()), ErrorKind::Access),
+            (generic("<Code>NoSuchBucket</Code>".into()), ErrorKind::NotFound),
+            (generic("503 Slow Down".into()), ErrorKind::Unavailable),
+            (denied, ErrorKind::Access),
+        ] {
+            let text = error.to_string();
+            let ours = store_error(error, "cannot write x");
+            assert_eq!(ours.kind(), kind, "{text}");
+            assert!(ours.to_string().starts_with("cannot write x: "));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_second_put_of_an_object_is_refused_and_the_first_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalFileSystem::new_with_prefix(dir.path()).unwrap().with_fsync(true);
+        assert_eq!(put_new(&store, "a/b", "1".into()).await.unwrap(), PutNew::Created);
+        assert_eq!(put_new(&store, "a/b", "2".into()).await.unwrap(), PutNew::Exists);
+        assert_eq!(get(&store, "a/b").await.unwrap().unwrap(), "1");
+        assert_eq!(get(&store, "a/c").await.unwrap(), None);
+    }
+}
