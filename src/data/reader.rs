@@ -2,8 +2,16 @@
 //!
 //! The Parquet decoder asks for byte ranges and is handed them; it does no I/O of its own. So an error of the store stays
 //! an error of the store, and whatever else goes wrong means that the object is damaged.
+//!
+//! # Why panics are caught here
+//! The decoder panics on some harm (seen on a few of a thousand flipped bytes). A data file is outside input, and verify
+//! has to survive what it looks for. A decoder that panicked is dropped, so its state is never seen again.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use arrow::{
     array::{AsArray, BooleanArray, RecordBatch},
@@ -68,7 +76,8 @@ pub struct Selection {
 pub struct FileReader {
     object: Object,
     schema: SchemaRef,
-    decoder: ParquetPushDecoder,
+    /// None after an error.
+    decoder: Option<ParquetPushDecoder>,
 }
 
 impl FileReader {
@@ -82,24 +91,8 @@ impl FileReader {
             .map_err(|e| Error::corrupt(format!("`{}` is no path of a store", file.path)).with_source(e))?;
         let object = Object { store, path, bytes: file.bytes };
         let metadata = Arc::new(object.metadata().await?);
-        let damaged = |e| object.damaged(e);
-        let builder = ParquetPushDecoderBuilder::try_new_decoder(Arc::clone(&metadata)).map_err(damaged)?;
-        let parquet = metadata.file_metadata().schema_descr();
-        let fields = builder.schema().fields();
-        let wanted: Vec<usize> = match &selection.columns {
-            None => (0..fields.len()).collect(),
-            Some(names) => (0..fields.len()).filter(|&i| names.iter().any(|name| name == fields[i].name())).collect(),
-        };
-        let schema = Arc::new(builder.schema().project(&wanted).map_err(|e| damaged(e.into()))?);
-        let groups = metadata.row_groups();
-        let groups = (0..groups.len()).filter(|&i| selection.may_be_in(&groups[i])).collect();
-        let builder = builder
-            .with_batch_size(if selection.batch_rows == 0 { BATCH_ROWS } else { selection.batch_rows })
-            .with_projection(ProjectionMask::roots(parquet, wanted))
-            .with_row_groups(groups)
-            .with_row_filter(RowFilter::new(selection.predicates(parquet)));
-        let decoder = builder.build().map_err(damaged)?;
-        Ok(Self { object, schema, decoder })
+        let (schema, decoder) = object.decode(|| selection.decoder(metadata))?;
+        Ok(Self { object, schema, decoder: Some(decoder) })
     }
 
     /// The schema of the batches.
@@ -109,19 +102,28 @@ impl FileReader {
 
     /// The next rows, in the file's order, or None after the last. Never a batch without rows.
     ///
+    /// Dropping the future before it is ready ends the reader, as an error does.
+    ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As [`open`](Self::open); Internal, after an error.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        loop {
-            match self.decoder.try_decode().map_err(|e| self.object.damaged(e))? {
-                DecodeResult::Data(batch) => return Ok(Some(batch)),
-                DecodeResult::Finished => return Ok(None),
+        let Some(mut decoder) = self.decoder.take() else {
+            return Err(
+                Error::internal("a data file that could not be read was read on").context(self.object.path.as_ref())
+            );
+        };
+        let batch = loop {
+            match self.object.decode(|| decoder.try_decode())? {
+                DecodeResult::Data(batch) => break Some(batch),
+                DecodeResult::Finished => break None,
                 DecodeResult::NeedsData(ranges) => {
                     let bytes = self.object.get(&ranges).await?;
-                    self.decoder.push_ranges(ranges, bytes).map_err(|e| self.object.damaged(e))?;
+                    self.object.decode(|| decoder.push_ranges(ranges, bytes))?;
                 }
             }
-        }
+        };
+        self.decoder = Some(decoder);
+        Ok(batch)
     }
 
     /// The same as a stream; it ends after an error.
@@ -140,22 +142,30 @@ struct Object {
 
 impl Object {
     async fn metadata(&self) -> Result<ParquetMetaData> {
-        let damaged = |e| self.damaged(e);
-        let mut decoder = ParquetMetaDataPushDecoder::try_new(self.bytes)
-            .map_err(damaged)?
+        let mut decoder = self
+            .decode(|| ParquetMetaDataPushDecoder::try_new(self.bytes))?
             .with_page_index_policy(PageIndexPolicy::Skip);
         let tail = self.bytes.saturating_sub(TAIL)..self.bytes;
         let bytes = self.tail(tail.clone()).await?;
-        decoder.push_range(tail, bytes).map_err(damaged)?;
+        self.decode(|| decoder.push_range(tail, bytes))?;
         loop {
-            match decoder.try_decode().map_err(damaged)? {
+            match self.decode(|| decoder.try_decode())? {
                 DecodeResult::Data(metadata) => return Ok(metadata),
                 DecodeResult::NeedsData(ranges) => {
                     let bytes = self.get(&ranges).await?;
-                    decoder.push_ranges(ranges, bytes).map_err(damaged)?;
+                    self.decode(|| decoder.push_ranges(ranges, bytes))?;
                 }
                 DecodeResult::Finished => return Err(self.corrupt("its footer cannot be read")),
             }
+        }
+    }
+
+    /// Whatever goes wrong in a step of the decoder, the object is damaged.
+    fn decode<T>(&self, step: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
+        match catch_unwind(AssertUnwindSafe(step)) {
+            Ok(Ok(made)) => Ok(made),
+            Ok(Err(e)) => Err(self.corrupt("it is no readable Parquet file").with_source(e)),
+            Err(_) => Err(self.corrupt("the Parquet decoder stumbled over it")),
         }
     }
 
@@ -195,10 +205,6 @@ impl Object {
         store_error(self.path.as_ref(), error)
     }
 
-    fn damaged(&self, error: ParquetError) -> Error {
-        self.corrupt("it is no readable Parquet file").with_source(error)
-    }
-
     fn resized(&self, found: u64) -> Error {
         self.corrupt(&format!("it has {found} bytes instead of {}", self.bytes))
     }
@@ -209,6 +215,27 @@ impl Object {
 }
 
 impl Selection {
+    /// The decoder of what is wanted, and the schema of its batches.
+    fn decoder(&self, metadata: Arc<ParquetMetaData>) -> Result<(SchemaRef, ParquetPushDecoder), ParquetError> {
+        let builder = ParquetPushDecoderBuilder::try_new_decoder(Arc::clone(&metadata))?;
+        let parquet = metadata.file_metadata().schema_descr();
+        let fields = builder.schema().fields();
+        let wanted: Vec<usize> = match &self.columns {
+            None => (0..fields.len()).collect(),
+            Some(names) => (0..fields.len()).filter(|&i| names.iter().any(|name| name == fields[i].name())).collect(),
+        };
+        let schema = Arc::new(builder.schema().project(&wanted)?);
+        let groups = metadata.row_groups();
+        let groups = (0..groups.len()).filter(|&i| self.may_be_in(&groups[i])).collect();
+        let decoder = builder
+            .with_batch_size(if self.batch_rows == 0 { BATCH_ROWS } else { self.batch_rows })
+            .with_projection(ProjectionMask::roots(parquet, wanted))
+            .with_row_groups(groups)
+            .with_row_filter(RowFilter::new(self.predicates(parquet)))
+            .build()?;
+        Ok((schema, decoder))
+    }
+
     /// Whether the statistics allow that a wanted row is in the group.
     fn may_be_in(&self, group: &RowGroupMetaData) -> bool {
         let statistics =
