@@ -1,0 +1,575 @@
+use std::{collections::BTreeMap, collections::HashMap, sync::Arc, time::Duration};
+
+use arrow::{
+    array::{
+        ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+        StructArray,
+    },
+    buffer::OffsetBuffer,
+    compute,
+    datatypes::{DataType, Field, Fields, Int64Type, Schema, SchemaRef},
+};
+use bytes::Bytes;
+use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory, path::Path};
+use parquet::{
+    arrow::{
+        ArrowWriter,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
+    },
+    basic::{Compression, Encoding, Type},
+    file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, RowGroupMetaData},
+};
+use sha2::{Digest, Sha256};
+
+use super::{
+    DataFile, FileReader, FileWriter, NewFile, Selection, WriterOptions,
+    faults::{Fault, FaultStore},
+};
+use crate::{
+    document::{TableRef, Timestamp},
+    error::{Error, ErrorKind, Result},
+    position::{BaseId, Phase},
+};
+
+const PATH: &str = "tables/orders/convex_phase=snapshot/convex_month=2026-11-01/a-00000-b.parquet";
+const OPTIONS: WriterOptions = WriterOptions { compression_level: 1, row_group_bytes: 8 << 20, part_bytes: 5 << 20 };
+
+fn field(name: &str, data_type: DataType, nullable: bool, id: i32) -> Field {
+    let id = HashMap::from([("PARQUET:field_id".to_owned(), id.to_string())]);
+    Field::new(name, data_type, nullable).with_metadata(id)
+}
+
+fn item_fields() -> Fields {
+    vec![field("sku", DataType::Utf8, true, 32), field("price", DataType::Float64, true, 33)].into()
+}
+
+/// Our frame, and a field of each type; `items` is a list of structs, `profile` a struct with a list in it.
+fn schema() -> SchemaRef {
+    let items = DataType::List(Arc::new(field("element", DataType::Struct(item_fields()), true, 31)));
+    let roles = DataType::List(Arc::new(field("element", DataType::Utf8, true, 42)));
+    let profile = vec![field("roles", roles, true, 41), field("visits", DataType::Int64, true, 43)];
+    Arc::new(Schema::new(vec![
+        field("_id", DataType::Utf8, false, 1),
+        field("_creationTime", DataType::Float64, true, 2),
+        field("_ts", DataType::Int64, false, 3),
+        field("_tombstone", DataType::Boolean, false, 4),
+        field("_base", DataType::Int64, true, 5),
+        field("body", DataType::Utf8, true, 20),
+        field("status", DataType::Utf8, true, 21),
+        field("ratio", DataType::Float64, true, 22),
+        field("qty", DataType::Float64, true, 23),
+        field("serial", DataType::Int64, true, 24),
+        field("paid", DataType::Boolean, true, 25),
+        field("data", DataType::Binary, true, 26),
+        field("items", items, true, 30),
+        field("profile", DataType::Struct(profile.into()), true, 40),
+        field("_nulls", DataType::Utf8, true, 6),
+        field("_rescued", DataType::Utf8, true, 7),
+    ]))
+}
+
+/// A scrambled but fixed number for `i`.
+fn noise(i: i64) -> u64 {
+    let z = (i as u64).wrapping_add(0x9E37_79B9_7F4A_7C15).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    (z ^ (z >> 29)).wrapping_mul(0x94D0_49BB_1331_11EB)
+}
+
+/// Rows `from..to`: `_ts` is the row's number, every 10th a tombstone, every 7th with something rescued.
+fn batch(from: i64, to: i64) -> RecordBatch {
+    let rows = || from..to;
+    let count = (to - from) as usize;
+    let text = |f: &dyn Fn(i64) -> Option<String>| Arc::new(rows().map(f).collect::<StringArray>()) as ArrayRef;
+    let DataType::List(item) = schema().field(12).data_type().clone() else { unreachable!() };
+    let twice = || rows().flat_map(|i| [2 * i, 2 * i + 1]);
+    let items = StructArray::new(
+        item_fields(),
+        vec![
+            Arc::new(twice().map(|i| Some(format!("SKU-{}", noise(i) % 5))).collect::<StringArray>()),
+            Arc::new(
+                twice().map(|i| Some(if i % 3 == 0 { f64::NAN } else { noise(i) as f64 })).collect::<Float64Array>(),
+            ),
+        ],
+        None,
+    );
+    let pairs = || OffsetBuffer::from_lengths(std::iter::repeat_n(2, count));
+    let DataType::Struct(profile) = schema().field(13).data_type().clone() else { unreachable!() };
+    let DataType::List(role) = profile[0].data_type().clone() else { unreachable!() };
+    let roles = Arc::new(twice().map(|i| Some(["admin", "owner"][i as usize % 2])).collect::<StringArray>());
+    let visits = Arc::new(rows().map(|i| Some(i % 4)).collect::<Int64Array>());
+    let roles = Arc::new(ListArray::new(role, pairs(), roles, None));
+    let columns: Vec<ArrayRef> = vec![
+        text(&|i| Some(format!("{i:08}{:016x}", noise(i)))),
+        Arc::new(rows().map(|i| Some(i as f64)).collect::<Float64Array>()),
+        Arc::new(rows().map(Some).collect::<Int64Array>()),
+        Arc::new(rows().map(|i| Some(i % 10 == 0)).collect::<BooleanArray>()),
+        Arc::new(rows().map(|_| Some(77)).collect::<Int64Array>()),
+        text(&|i| Some(format!("a body of its own, {:x}{:x}", noise(i), noise(i + 1)))),
+        text(&|i| Some(["paid", "open"][i as usize % 2].to_owned())),
+        Arc::new(
+            rows().map(|i| Some(if i % 5 == 0 { f64::NAN } else { noise(i) as f64 / 3.0 })).collect::<Float64Array>(),
+        ),
+        Arc::new(rows().map(|i| Some((i % 3) as f64)).collect::<Float64Array>()),
+        Arc::new(rows().map(|i| Some(noise(i) as i64)).collect::<Int64Array>()),
+        Arc::new(rows().map(|i| (i % 4 != 0).then_some(i % 2 == 0)).collect::<BooleanArray>()),
+        Arc::new(rows().map(|i| Some(noise(i).to_le_bytes())).collect::<BinaryArray>()),
+        Arc::new(ListArray::new(item, pairs(), Arc::new(items), None)),
+        Arc::new(StructArray::new(profile, vec![roles, visits], None)),
+        text(&|i| (i % 3 == 0).then(|| format!("[\"/{i}\"]"))),
+        text(&|i| (i % 7 == 0).then(|| "{\"/x\":1}".to_owned())),
+    ];
+    RecordBatch::try_new(schema(), columns).unwrap()
+}
+
+fn new_file() -> NewFile {
+    NewFile {
+        table: TableRef::new("", "orders").unwrap(),
+        path: PATH.into(),
+        phase: Phase::Snapshot,
+        base: Some(BaseId("20261101T000000Z-5f3a9c01".into())),
+        schema_id: 3,
+    }
+}
+
+async fn write(store: Arc<dyn ObjectStore>, batches: &[RecordBatch], options: WriterOptions) -> Result<DataFile> {
+    let mut writer = FileWriter::open(store, new_file(), batches[0].schema(), options)?;
+    for batch in batches {
+        writer.write(batch.clone()).await?;
+    }
+    writer.close(BTreeMap::new()).await
+}
+
+async fn stored(store: &dyn ObjectStore) -> Bytes {
+    store.get(&Path::from(PATH)).await.unwrap().bytes().await.unwrap()
+}
+
+fn footer(bytes: &Bytes) -> Arc<ParquetMetaData> {
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+    Arc::clone(ArrowReaderMetadata::load(bytes, options).unwrap().metadata())
+}
+
+fn hundred_batches() -> Vec<RecordBatch> {
+    (0..100).map(|i| batch(i * 100, i * 100 + 100)).collect()
+}
+
+async fn read(store: Arc<dyn ObjectStore>, file: &DataFile, selection: &Selection) -> Result<RecordBatch> {
+    let mut reader = FileReader::open(store, file, selection).await?;
+    let schema = reader.schema().clone();
+    let mut batches = Vec::new();
+    while let Some(batch) = reader.next().await? {
+        assert_ne!(batch.num_rows(), 0);
+        batches.push(batch);
+    }
+    Ok(compute::concat_batches(&schema, &batches).unwrap())
+}
+
+#[tokio::test]
+async fn says_of_the_file_what_was_written_and_its_digest_is_that_of_the_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores: [Arc<dyn ObjectStore>; 2] =
+        [Arc::new(InMemory::new()), Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap())];
+    for store in stores {
+        for part_bytes in [5 << 20, 10_000] {
+            let options = WriterOptions { part_bytes, ..OPTIONS };
+            let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
+            let bytes = stored(store.as_ref()).await;
+            assert_eq!(file.bytes, bytes.len() as u64);
+            assert_eq!(file.sha256, format!("{:x}", Sha256::digest(&bytes)));
+            assert_eq!((file.rows, file.tombstones, file.rescued_rows), (10_000, 1_000, 1_429));
+            assert_eq!((file.min_ts, file.max_ts), (Timestamp(0), Timestamp(9_999)));
+            assert!(file.min_id.starts_with("00000000") && file.max_id.starts_with("00009999"));
+            assert!(file.ids_ascend);
+            assert_eq!((file.schema, file.phase, file.path.as_str()), (3, Phase::Snapshot, PATH));
+        }
+    }
+}
+
+#[tokio::test]
+async fn notices_ids_that_do_not_ascend_within_a_batch_or_between_two() {
+    let reversed = {
+        let rows = batch(0, 50);
+        let order: Int64Array = (0..50).rev().collect();
+        compute::take_record_batch(&rows, &order).unwrap()
+    };
+    let cases = [
+        vec![batch(0, 50), batch(50, 100)],
+        vec![batch(50, 100), batch(0, 50)],
+        vec![batch(0, 50), batch(49, 100)],
+        vec![reversed, batch(50, 100)],
+    ];
+    for (batches, ascend) in cases.iter().zip([true, false, false, false]) {
+        let file = write(Arc::new(InMemory::new()), batches, OPTIONS).await.unwrap();
+        assert_eq!(file.ids_ascend, ascend);
+        assert!(file.min_id.starts_with("00000000") && file.max_id.starts_with("00000099"));
+        assert_eq!((file.min_ts, file.max_ts), (Timestamp(0), Timestamp(99)));
+    }
+}
+
+#[tokio::test]
+async fn a_small_file_is_one_put_and_a_large_one_has_parts_of_one_size() {
+    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+    let file = write(store.clone(), &hundred_batches(), OPTIONS).await.unwrap();
+    assert_eq!(store.calls(), [format!("put {}", file.bytes)]);
+
+    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+    let options = WriterOptions { part_bytes: 100_000, row_group_bytes: 150_000, ..OPTIONS };
+    let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
+    let calls = store.calls();
+    let parts = file.bytes as usize / 100_000;
+    assert!(parts > 2);
+    assert_eq!(calls[0], "begin");
+    assert!(calls[1..=parts].iter().all(|call| call == "part 100000"), "{calls:?}");
+    assert_eq!(calls[parts + 1..], [format!("part {}", file.bytes % 100_000), "complete".to_owned()]);
+}
+
+#[tokio::test]
+async fn a_failure_of_any_store_call_is_returned_and_leaves_neither_upload_nor_object() {
+    let options = WriterOptions { part_bytes: 100_000, row_group_bytes: 150_000, ..OPTIONS };
+    let clean = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+    write(clean.clone(), &hundred_batches(), options).await.unwrap();
+    for k in 0..clean.calls().len() {
+        let store = FaultStore::new(Arc::new(InMemory::new()), Fault::Fail(k));
+        let error = write(store.clone(), &hundred_batches(), options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{k}: {error}");
+        assert!(error.to_string().contains("table orders") && error.to_string().contains(PATH), "{error}");
+        assert_eq!(store.count("abort"), usize::from(k > 0), "{k}: {:?}", store.calls());
+        assert!(store.get(&Path::from(PATH)).await.is_err(), "{k}");
+    }
+    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::Fail(0));
+    let error = write(store, &[batch(0, 10)], OPTIONS).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+/// Waits for what happens in the background.
+async fn eventually(mut seen: impl FnMut() -> bool) {
+    for _ in 0..1_000 {
+        if seen() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not happen");
+}
+
+#[tokio::test]
+async fn dropped_while_the_store_never_answers_it_aborts_the_upload() {
+    let options = WriterOptions { part_bytes: 20_000, row_group_bytes: 20_000, ..OPTIONS };
+    let batches = hundred_batches();
+    for k in 0..3 {
+        let store = FaultStore::new(Arc::new(InMemory::new()), Fault::Hang(k));
+        // The writer is dropped inside, wherever it waits: in write() or in close().
+        let waiting = write(store.clone(), &batches, options);
+        assert!(tokio::time::timeout(Duration::from_millis(300), waiting).await.is_err(), "{k}");
+        // Whoever never got an upload has none to abort.
+        eventually(|| store.count("abort") == usize::from(k > 0)).await;
+        assert_eq!(store.count("complete"), 0);
+    }
+}
+
+#[tokio::test]
+async fn dropped_or_abandoned_before_close_no_object_appears() {
+    let options = WriterOptions { part_bytes: 20_000, row_group_bytes: 20_000, ..OPTIONS };
+    for wait in [true, false] {
+        let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+        let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options).unwrap();
+        for batch in hundred_batches() {
+            writer.write(batch).await.unwrap();
+        }
+        if wait {
+            writer.abandon().await;
+            assert_eq!(store.count("abort"), 1);
+        } else {
+            drop(writer);
+            eventually(|| store.count("abort") == 1).await;
+        }
+        assert_eq!(store.count("complete") + store.count("put"), 0);
+        assert!(store.get(&Path::from(PATH)).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_failed_upload_is_told_by_the_next_write_though_the_encoder_has_room() {
+    let options = WriterOptions { part_bytes: 1_000, row_group_bytes: 1, ..OPTIONS };
+    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::Fail(1));
+    let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options).unwrap();
+    writer.write(batch(0, 2_000)).await.unwrap();
+    eventually(|| store.count("abort") == 1).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(writer.write(batch(100, 200)).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    // And it stays failed.
+    assert_eq!(writer.write(batch(200, 300)).await.unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(writer.close(BTreeMap::new()).await.unwrap_err().kind(), ErrorKind::Internal);
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_encoded_are_an_error_with_a_name_and_no_object() {
+    let odd = batch(0, 10).project(&[0, 2, 3]).unwrap();
+    let no_level = WriterOptions { compression_level: 99, ..OPTIONS };
+    for (batches, options, kind) in [
+        (vec![odd.clone()], OPTIONS, ErrorKind::Internal),
+        (vec![batch(0, 10), odd], OPTIONS, ErrorKind::Internal),
+        (vec![batch(0, 10)], no_level, ErrorKind::Usage),
+        (vec![batch(0, 0)], OPTIONS, ErrorKind::Internal),
+    ] {
+        let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+        let error = write(store.clone(), &batches, options).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(PATH), "{error}");
+        assert_eq!(store.calls(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn bytes_grow_with_the_rows_and_row_groups_are_closed_by_bytes() {
+    let store = Arc::new(InMemory::new());
+    let options = WriterOptions { row_group_bytes: 200_000, ..OPTIONS };
+    let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options).unwrap();
+    let mut seen = vec![writer.bytes()];
+    for batch in hundred_batches() {
+        writer.write(batch).await.unwrap();
+        seen.push(writer.bytes());
+    }
+    assert!(seen[0] == 0 && seen[50] > 100_000 && seen[100] > seen[50], "{seen:?}");
+    let file = writer.close(BTreeMap::new()).await.unwrap();
+    assert!(seen[100] <= file.bytes + 200_000);
+    let footer = footer(&stored(store.as_ref()).await);
+    let sizes: Vec<i64> = footer.row_groups().iter().map(RowGroupMetaData::compressed_size).collect();
+    // What is anticipated for an open page is not compressed yet.
+    assert!(sizes.len() > 3 && sizes[..sizes.len() - 1].iter().all(|s| (30_000..220_000).contains(s)), "{sizes:?}");
+}
+
+/// A field id at every node; the list's own middle group is no node of ours.
+fn field_ids(node: &parquet::schema::types::Type, path: &str, into: &mut Vec<String>) {
+    let path = format!("{path}/{}", node.name());
+    if node.name() == "list" {
+        assert!(!node.get_basic_info().has_id());
+    } else {
+        assert!(node.get_basic_info().has_id(), "{path}");
+        into.push(format!("{path} {}", node.get_basic_info().id()));
+    }
+    if node.is_group() {
+        node.get_fields().iter().for_each(|child| field_ids(child, &path, into));
+    }
+}
+
+#[tokio::test]
+async fn the_footer_keeps_every_promise() {
+    let store = Arc::new(InMemory::new());
+    write(store.clone(), &[batch(0, 6_000), batch(6_000, 12_000)], OPTIONS).await.unwrap();
+    let footer = footer(&stored(store.as_ref()).await);
+    let about = footer.file_metadata();
+    assert_eq!(about.created_by().unwrap(), concat!("convex-archiver version ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(about.version(), 1);
+
+    let mut nodes = Vec::new();
+    about.schema().get_fields().iter().for_each(|node| field_ids(node, "", &mut nodes));
+    for node in [
+        "/_id 1",
+        "/items 30",
+        "/items/list/element 31",
+        "/items/list/element/sku 32",
+        "/profile/roles/list/element 42",
+    ] {
+        assert!(nodes.iter().any(|n| n == node), "{node} in {nodes:?}");
+    }
+
+    let group = footer.row_group(0);
+    let columns: BTreeMap<String, &ColumnChunkMetaData> =
+        group.columns().iter().map(|c| (c.column_path().string(), c)).collect();
+    let dictionary = [
+        "_base",
+        "status",
+        "qty",
+        "items.list.element.sku",
+        "profile.roles.list.element",
+        "profile.visits",
+        "_nulls",
+        "_rescued",
+    ];
+    for (name, column) in &columns {
+        assert!(matches!(column.compression(), Compression::ZSTD(_)), "{name}");
+        let encodings: Vec<Encoding> = column.encodings().collect();
+        let with_dictionary = dictionary.contains(&name.as_str());
+        assert_eq!(column.dictionary_page_offset().is_some(), with_dictionary, "{name} {encodings:?}");
+        if !with_dictionary {
+            let expected = match column.column_type() {
+                Type::BYTE_ARRAY => Encoding::DELTA_LENGTH_BYTE_ARRAY,
+                Type::INT64 => Encoding::DELTA_BINARY_PACKED,
+                _ => Encoding::PLAIN,
+            };
+            assert!(encodings.contains(&expected), "{name} {encodings:?}");
+        }
+        assert!(!encodings.contains(&Encoding::BYTE_STREAM_SPLIT), "{name}");
+        let has_statistics = match column.column_type() {
+            Type::INT64 | Type::BOOLEAN => true,
+            _ => name == "_id" || name == "_creationTime",
+        };
+        let bounds = column.statistics().is_some_and(|s| s.min_bytes_opt().is_some() && s.max_bytes_opt().is_some());
+        assert_eq!(bounds, has_statistics, "{name}");
+        assert_eq!(column.statistics().is_some(), has_statistics, "{name}");
+        assert_eq!(column.column_index_offset().is_some(), has_statistics, "{name}");
+        assert_eq!(column.bloom_filter_offset().is_some(), name == "_id", "{name}");
+    }
+}
+
+#[test]
+fn list_items_are_named_element_whatever_arrow_calls_them() {
+    let values = Arc::new(StringArray::from(vec!["a", "b"]));
+    let list = ListArray::new(
+        Arc::new(Field::new("item", DataType::Utf8, true)),
+        OffsetBuffer::from_lengths([2]),
+        values,
+        None,
+    );
+    let batch = RecordBatch::try_from_iter([("tags", Arc::new(list) as ArrayRef)]).unwrap();
+    let mut bytes = Vec::new();
+    let properties = super::properties::choose(&batch, 1, 8 << 20).unwrap();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let footer = footer(&bytes.into());
+    let column = footer.row_group(0).column(0);
+    assert_eq!(column.column_path().string(), "tags.list.element");
+    assert!(column.encodings().any(|e| e == Encoding::DELTA_LENGTH_BYTE_ARRAY) && column.statistics().is_none());
+}
+
+#[tokio::test]
+async fn a_column_that_the_first_batch_does_not_show_is_written_all_the_same() {
+    let store = Arc::new(InMemory::new());
+    let empty =
+        RecordBatch::try_new(
+            schema(),
+            batch(0, 3)
+                .columns()
+                .iter()
+                .zip(schema().fields())
+                .map(|(column, field)| {
+                    if field.is_nullable() {
+                        arrow::array::new_null_array(field.data_type(), 3)
+                    } else {
+                        column.clone()
+                    }
+                })
+                .collect(),
+        )
+        .unwrap();
+    let file = write(store.clone(), &[empty.clone(), batch(3, 500)], OPTIONS).await.unwrap();
+    let whole = read(store, &file, &Selection::default()).await.unwrap();
+    assert_eq!(whole, compute::concat_batches(&schema(), &[empty, batch(3, 500)]).unwrap());
+}
+
+#[tokio::test]
+async fn gives_back_exactly_what_was_selected() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
+    let store = FaultStore::new(Arc::new(local), Fault::None);
+    let options = WriterOptions { row_group_bytes: 100_000, ..OPTIONS };
+    let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
+    let all = compute::concat_batches(&schema(), &hundred_batches()).unwrap();
+    assert_eq!(read(store.clone(), &file, &Selection::default()).await.unwrap(), all);
+
+    let id = |i: i64| Some(batch(i, i + 1).column(0).as_string::<i32>().value(0).to_owned());
+    let ts = |t| Some(Timestamp(t));
+    let none = Selection::default();
+    let selections = [
+        Selection { min_ts: ts(5_000), ..none.clone() },
+        Selection { max_ts: ts(99), ..none.clone() },
+        Selection { min_ts: ts(1_234), max_ts: ts(1_240), ..none.clone() },
+        Selection { min_id: id(9_990), ..none.clone() },
+        Selection { min_id: id(77), max_id: id(77), ..none.clone() },
+        Selection { min_id: id(100), max_id: id(4_000), min_ts: ts(3_990), batch_rows: 3, ..none.clone() },
+        Selection { min_ts: ts(20_000), ..none.clone() },
+        Selection { max_id: Some(String::new()), ..none },
+    ];
+    for mut selection in selections {
+        let keep: BooleanArray = (0..all.num_rows())
+            .map(|row| {
+                let ts = all.column(2).as_primitive::<Int64Type>().value(row);
+                let id = all.column(0).as_string::<i32>().value(row);
+                Some(
+                    selection.min_ts.is_none_or(|t| t.0 <= ts)
+                        && selection.max_ts.is_none_or(|t| ts <= t.0)
+                        && selection.min_id.as_deref().is_none_or(|t| t <= id)
+                        && selection.max_id.as_deref().is_none_or(|t| id <= t),
+                )
+            })
+            .collect();
+        let expected = compute::filter_record_batch(&all, &keep).unwrap();
+        assert_eq!(read(store.clone(), &file, &selection).await.unwrap(), expected, "{selection:?}");
+        selection.columns = Some(vec!["profile".into(), "serial".into(), "not there".into()]);
+        assert_eq!(read(store.clone(), &file, &selection).await.unwrap(), expected.project(&[9, 13]).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn reads_only_the_row_groups_that_may_hold_a_wanted_row() {
+    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+    let options = WriterOptions { row_group_bytes: 300_000, ..OPTIONS };
+    let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
+    let reads = async |selection: Selection| {
+        let before = store.count("ranges");
+        read(store.clone(), &file, &selection).await.unwrap();
+        store.count("ranges") - before
+    };
+    let groups = footer(&stored(store.as_ref()).await).num_row_groups();
+    assert!(groups > 5);
+    assert_eq!(reads(Selection::default()).await, groups);
+    // The column of the filter first, then the rest of the rows that it leaves.
+    let one = Selection { min_ts: Some(Timestamp(10)), max_ts: Some(Timestamp(10)), ..Selection::default() };
+    assert_eq!(reads(one).await, 2);
+    assert_eq!(reads(Selection { min_id: Some("9".into()), ..Selection::default() }).await, 0);
+}
+
+#[tokio::test]
+async fn a_missing_object_is_not_found_and_a_damaged_one_corrupt() {
+    let store = Arc::new(InMemory::new());
+    let file = write(store.clone(), &hundred_batches(), OPTIONS).await.unwrap();
+    let bytes = stored(store.as_ref()).await;
+    let path = Path::from(PATH);
+    let check = |result: Result<RecordBatch>, kind| {
+        let error: Error = result.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(PATH), "{error}");
+    };
+
+    store.delete(&path).await.unwrap();
+    check(read(store.clone(), &file, &Selection::default()).await, ErrorKind::NotFound);
+
+    for cut in [0, 1, 7, 1_000, bytes.len() - 1] {
+        store.put(&path, bytes.slice(..cut).into()).await.unwrap();
+        check(read(store.clone(), &file, &Selection::default()).await, ErrorKind::Corrupt);
+        let believed = DataFile { bytes: cut as u64, ..file.clone() };
+        check(read(store.clone(), &believed, &Selection::default()).await, ErrorKind::Corrupt);
+    }
+}
+
+/// Parquet notices much harm, not all, and some only by a panic.
+#[tokio::test]
+async fn harm_anywhere_in_a_file_never_brings_the_reader_down() {
+    let store = Arc::new(InMemory::new());
+    let file = write(store.clone(), &[batch(0, 40)], OPTIONS).await.unwrap();
+    let bytes = stored(store.as_ref()).await;
+    let path = Path::from(PATH);
+    let some = Selection { min_ts: Some(Timestamp(1)), ..Selection::default() };
+    let mut noticed = 0;
+    for place in 0..bytes.len() {
+        let mut harmed = bytes.to_vec();
+        harmed[place] ^= 0xff;
+        store.put(&path, harmed.into()).await.unwrap();
+        if let Err(error) = read(store.clone(), &file, &some).await {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            noticed += 1;
+        }
+    }
+    assert!(noticed > bytes.len() / 2, "{noticed} of {}", bytes.len());
+}
+
+#[tokio::test]
+async fn a_store_that_fails_while_reading_is_unavailable_not_corrupt() {
+    let inner = Arc::new(InMemory::new());
+    let file = write(inner.clone(), &hundred_batches(), OPTIONS).await.unwrap();
+    for k in 0..2 {
+        let store = FaultStore::new(inner.clone(), Fault::Fail(k));
+        let error = read(store, &file, &Selection::default()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
+}

@@ -1,0 +1,133 @@
+//! The bytes of a file on their way into the store: cut into parts and hashed on the encode thread ([`PartSink`]), sent
+//! by a task on the runtime ([`upload`]).
+//!
+//! Bounded: one part fills, one is queued, one is in flight. An upload that was opened is completed or aborted, also when
+//! the writer is dropped; what a killed process leaves is for the store's own lifecycle rule.
+
+use std::{convert::Infallible, fmt::Write as _, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, path::Path};
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+
+use super::store_error;
+use crate::error::{Error, Result};
+
+/// How long an abort may take: whoever waits for the error that led to it is not kept longer.
+const ABORT: Duration = Duration::from_secs(10);
+
+/// A piece of the object, in order.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// Exactly one part's bytes; more follows.
+    More(Bytes),
+    /// The rest, perhaps empty. Without it the object is not complete and must not appear.
+    Last(Bytes),
+}
+
+/// Where the encoder writes.
+pub(super) struct PartSink {
+    parts: mpsc::Sender<Part>,
+    part_bytes: usize,
+    filling: Vec<u8>,
+    written: u64,
+    hash: Sha256,
+}
+
+impl PartSink {
+    pub(super) fn new(parts: mpsc::Sender<Part>, part_bytes: usize) -> Self {
+        Self { parts, part_bytes: part_bytes.max(1), filling: Vec::new(), written: 0, hash: Sha256::new() }
+    }
+
+    /// Sends the rest; the object's bytes and their SHA-256 in lower-case hexadecimal.
+    pub(super) fn finish(mut self) -> io::Result<(u64, String)> {
+        let rest = std::mem::take(&mut self.filling);
+        self.send(Part::Last(rest.into()))?;
+        let sha256 = self.hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        Ok((self.written, sha256))
+    }
+
+    fn send(&self, part: Part) -> io::Result<()> {
+        self.parts.blocking_send(part).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+}
+
+impl io::Write for PartSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Parts of one size: some stores insist.
+        let taken = &bytes[..bytes.len().min(self.part_bytes - self.filling.len())];
+        self.hash.update(taken);
+        self.filling.extend_from_slice(taken);
+        self.written += taken.len() as u64;
+        if self.filling.len() == self.part_bytes {
+            // A small file never grows to a part; where one part was filled, the next is likely to be.
+            let full = std::mem::replace(&mut self.filling, Vec::with_capacity(self.part_bytes));
+            self.send(Part::More(full.into()))?;
+        }
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Puts the parts into the store as one object: by a single put if there is only one, else by a multipart upload.
+/// When the sender of `cancelled` is dropped, or the parts end without the last one, nothing is left behind.
+pub(super) async fn upload(
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    parts: mpsc::Receiver<Part>,
+    cancelled: oneshot::Receiver<Infallible>,
+) -> Result<()> {
+    let mut open = None;
+    let outcome = tokio::select! {
+        biased;
+        _ = cancelled => Err(abandoned()),
+        outcome = send(store.as_ref(), &path, parts, &mut open) => outcome,
+    };
+    if let (Err(_), Some(mut upload)) = (&outcome, open) {
+        match tokio::time::timeout(ABORT, upload.abort()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%path, %error, "an unfinished upload could not be aborted"),
+            Err(_) => tracing::warn!(%path, "an unfinished upload could not be aborted: the store does not answer"),
+        }
+    }
+    outcome
+}
+
+async fn send(
+    store: &dyn ObjectStore,
+    path: &Path,
+    mut parts: mpsc::Receiver<Part>,
+    open: &mut Option<Box<dyn MultipartUpload>>,
+) -> Result<()> {
+    let failed = |e| store_error(path.as_ref(), e);
+    while let Some(part) = parts.recv().await {
+        match (part, open.as_mut()) {
+            (Part::More(bytes), Some(upload)) => upload.put_part(bytes.into()).await.map_err(failed)?,
+            (Part::More(bytes), None) => {
+                let upload = open.insert(store.put_multipart(path).await.map_err(failed)?);
+                upload.put_part(bytes.into()).await.map_err(failed)?;
+            }
+            (Part::Last(bytes), Some(upload)) => {
+                if !bytes.is_empty() {
+                    upload.put_part(bytes.into()).await.map_err(failed)?;
+                }
+                return upload.complete().await.map(drop).map_err(failed);
+            }
+            // No other writer ever has this name, so overwriting is only ever a retry.
+            (Part::Last(bytes), None) => return store.put(path, bytes.into()).await.map(drop).map_err(failed),
+        }
+    }
+    Err(abandoned())
+}
+
+fn abandoned() -> Error {
+    Error::internal("a data file was abandoned before it was complete")
+}
