@@ -180,6 +180,17 @@ mod tests {
     }
 
     #[test]
+    fn no_recorded_refusal_is_a_stranger() {
+        let recording = crate::convex::recording::Recording::open("types");
+        let refusals: Vec<_> = recording.exchanges.iter().filter(|e| e.status != 200).collect();
+        assert_eq!(refusals.len(), 28);
+        for e in refusals {
+            let error = Refusal::new(e.status, e.body.as_bytes(), str::to_owned).into_error();
+            assert!(!error.to_string().contains("does not know: report it"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_message_stays_one_short_line() {
         let body = format!("a\nb\u{1b}[31m{}", "x".repeat(1000));
         let refusal = Refusal::new(418, body.as_bytes(), str::to_owned);

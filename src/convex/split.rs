@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     document::{TableRef, Timestamp},
-    error::{Error, Result},
+    error::{Error, Result, ResultExt},
     position::Phase,
 };
 
@@ -245,7 +245,8 @@ impl<'a> Reader<'a> {
             (last_table, start + last.len())
         } else {
             let Some(front) = front(text, start) else { return Ok(None) };
-            (tables.by_front(&text[start..front.end], front.component, front.name)?, front.end)
+            let named = tables.by_front(&text[start..front.end], front.component, front.name);
+            (named.context(|| format!("the document at byte {start}"))?, front.end)
         };
         let Some((ts, deleted, after)) = rest_of_head(text, from, phase) else { return Ok(None) };
         let Some(end) = end_of_container(text, after) else {
@@ -288,7 +289,8 @@ impl<'a> Reader<'a> {
         if !id {
             return Err(lacks("_id"));
         }
-        let table = tables.intern(component.as_deref().unwrap_or_default(), &table)?;
+        let table = tables.intern(component.as_deref().unwrap_or_default(), &table);
+        let table = table.context(|| format!("the document at byte {start}"))?;
         Ok(Head { table, ts, deleted })
     }
 }
