@@ -10,11 +10,29 @@
 //!   delivered once `through` is reached. An empty page with more to come is normal, and moves the position.
 //! - Errors have the kind that says what to do; after `Unavailable` the retries have been made already.
 
+mod access;
+mod client;
+mod http;
+mod protocol;
+#[cfg(test)]
+mod recording;
+mod refusal;
+mod retry;
+mod scan;
+mod split;
+mod tokens;
+
 use std::{collections::BTreeMap, ops::Range};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::{
+    access::{Access, AccessOptions, DeployKey},
+    client::{Client, ClientOptions, Traffic},
+    retry::RetryPolicy,
+    split::{End, Parts, split},
+};
 use crate::{
     document::{Encoding, TableRef, Timestamp},
     error::Result,
@@ -48,8 +66,9 @@ pub struct Shapes {
     /// Per table the JSON schema of its documents, as `/api/json_schemas` spells it. `None`: the deployment lists the
     /// table but tells no shape.
     pub tables: BTreeMap<TableRef, Option<String>>,
-    /// Whether the list of tables is complete: false where the deployment could not tell (one odd table makes
-    /// `/api/json_schemas` fail for all) or tells of the root component only.
+    /// Whether the list of tables is complete: false where the deployment could not tell it, or mixed all components into
+    /// one list. (One odd table makes `/api/json_schemas` fail for all; the list then comes, without shapes, from
+    /// `/api/get_table_column_names`, which does not.)
     pub complete: bool,
     /// What the person should know, one sentence each.
     pub warnings: Vec<String>,
@@ -58,7 +77,7 @@ pub struct Shapes {
 /// One complete answer of the source: documents still as JSON text, routed to their tables.
 ///
 /// Guarantees: every span lies inside the body and holds one JSON object, as text; every `table` is an index into
-/// `tables`; in the delta phase the spans are in `_ts` order.
+/// `tables`; no `_ts` is beyond `through`; in the delta phase the spans are in `_ts` order, and beyond the `_ts` asked for.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The phase that it was asked for in.

@@ -1,0 +1,381 @@
+//! Where the deployment is and what opens it: flags and environment values → [`Access`].
+//!
+//! # The order of sources
+//! 1. `--deployment URL` and `--deploy-key-file FILE`. If only one of the two is given, the other half is taken from the
+//!    environment, where it must be there once.
+//! 2. `CONVEX_SELF_HOSTED_URL` with `CONVEX_SELF_HOSTED_ADMIN_KEY`, when either is set.
+//! 3. `CONVEX_DEPLOY_KEY` with `CONVEX_URL`.
+//! 4. A cloud deploy key (`prod:NAME|…`, `dev:NAME|…`) alone: Convex is asked for the URL, as its own CLI does; custom
+//!    domains and regions make it underivable.
+//!
+//! The library reads no environment and no `.env` file: the values are fields. A key is never a flag, and no text that
+//! leaves this module contains one.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use reqwest::{Method, Request, header::HeaderValue};
+use url::{Host, Url};
+
+use super::{
+    http::{Http, Reply},
+    protocol::{DeploymentUrl, URL_FOR_KEY, UrlForKey},
+    retry::RetryPolicy,
+};
+use crate::{
+    error::{Error, Result, ResultExt},
+    identity::DeploymentIdentity,
+    monitor::Monitor,
+};
+
+/// Where Convex tells which URL a deploy key belongs to.
+const CONVEX_API: &str = "https://api.convex.dev";
+
+/// A deploy key. It has no `Display`, its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeployKey {
+    text: String,
+    header: HeaderValue,
+}
+
+impl DeployKey {
+    /// A key as it was copied; white space around it is dropped.
+    ///
+    /// # Errors
+    /// Usage, if it is empty or holds anything that a header cannot.
+    pub fn new(text: &str) -> Result<Self> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Error::usage("the deploy key is empty"));
+        }
+        let visible = text.bytes().all(|b| b.is_ascii_graphic());
+        let Some(mut header) = visible.then(|| HeaderValue::try_from(format!("Convex {text}")).ok()).flatten() else {
+            return Err(Error::usage("the deploy key holds white space or odd characters: copy it again, as one line"));
+        };
+        header.set_sensitive(true);
+        Ok(Self { text: text.to_owned(), header })
+    }
+
+    /// The value of the `Authorization` header, marked as sensitive.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// `text` without this key or its secret half.
+    pub(super) fn redact(&self, text: &str) -> String {
+        let mut text = text.replace(&self.text, "…");
+        if let Some((_, secret)) = self.text.split_once('|').filter(|(_, secret)| secret.len() >= 8) {
+            text = text.replace(secret, "…");
+        }
+        text
+    }
+
+    /// The deployment that the key names: `NAME` of `prod:NAME|…`, `dev:NAME|…`, `NAME|…`.
+    pub fn deployment(&self) -> Option<&str> {
+        match self.kind() {
+            Kind::Cloud(name) | Kind::Admin(name) => Some(name),
+            Kind::Nameless => None,
+        }
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        let Some((front, _)) = self.text.split_once('|') else { return Kind::Nameless };
+        match front.split_once(':') {
+            Some(("prod" | "dev", name)) if is_deployment_name(name) => Kind::Cloud(name),
+            None if is_deployment_name(front) => Kind::Admin(front),
+            _ => Kind::Nameless,
+        }
+    }
+}
+
+impl fmt::Debug for DeployKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeployKey(…)")
+    }
+}
+
+/// What a key tells of its deployment.
+enum Kind<'a> {
+    /// Of Convex's cloud, which knows the URL.
+    Cloud(&'a str),
+    /// Names a deployment, perhaps a self-hosted one.
+    Admin(&'a str),
+    /// `preview:team:project|…`, `project:team:project|…`, tokens.
+    Nameless,
+}
+
+pub(super) fn is_deployment_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+/// What flags and environment say of the deployment. Empty texts count as absent.
+#[derive(Clone, Default)]
+pub struct AccessOptions {
+    /// `--deployment URL`
+    pub deployment: Option<String>,
+    /// `--deploy-key-file FILE`
+    pub deploy_key_file: Option<PathBuf>,
+    /// `CONVEX_SELF_HOSTED_URL`
+    pub self_hosted_url: Option<String>,
+    /// `CONVEX_SELF_HOSTED_ADMIN_KEY`
+    pub self_hosted_admin_key: Option<String>,
+    /// `CONVEX_URL`
+    pub url: Option<String>,
+    /// `CONVEX_DEPLOY_KEY`
+    pub deploy_key: Option<String>,
+    /// `--allow-http`: send the key unencrypted to another machine.
+    pub allow_http: bool,
+    /// Where to ask for the URL of a cloud key, instead of `https://api.convex.dev`.
+    pub convex_api: Option<String>,
+}
+
+impl AccessOptions {
+    /// Fills the fields that come from the environment, by `get` (`|name| std::env::var(name).ok()`).
+    pub fn with_environment(mut self, get: impl Fn(&str) -> Option<String>) -> Self {
+        self.self_hosted_url = get("CONVEX_SELF_HOSTED_URL");
+        self.self_hosted_admin_key = get("CONVEX_SELF_HOSTED_ADMIN_KEY");
+        self.url = get("CONVEX_URL");
+        self.deploy_key = get("CONVEX_DEPLOY_KEY");
+        self
+    }
+
+    /// Finds the deployment and the key, in the order of the module's header. Asks nobody, except Convex for the URL of a
+    /// cloud key that comes alone.
+    ///
+    /// # Errors
+    /// Usage, naming the flag or variable; Access or Unavailable where Convex does not tell the URL.
+    pub async fn resolve(&self, monitor: Arc<dyn Monitor>) -> Result<Access> {
+        let (url, key) = self.sources()?;
+        let url = match url {
+            Some((source, url)) => return Access::new(&url, key, self.allow_http).context(|| source),
+            None => self.ask_for_url(&key, monitor).await?,
+        };
+        Access::new(&url, key, self.allow_http).context(|| "the URL that Convex tells for this deploy key")
+    }
+
+    /// The URL with the name of its source, if there is one, and the key.
+    fn sources(&self) -> Result<(Option<(&'static str, String)>, DeployKey)> {
+        let text = |value: &Option<String>| value.as_ref().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+        let flag_url = text(&self.deployment).map(|url| ("--deployment", url));
+        let hosted_url = text(&self.self_hosted_url).map(|url| ("CONVEX_SELF_HOSTED_URL", url));
+        let cloud_url = text(&self.url).map(|url| ("CONVEX_URL", url));
+        let hosted_key = text(&self.self_hosted_admin_key).map(|key| ("CONVEX_SELF_HOSTED_ADMIN_KEY", key));
+        let cloud_key = text(&self.deploy_key).map(|key| ("CONVEX_DEPLOY_KEY", key));
+        let key_of = |(source, key): (&'static str, String)| DeployKey::new(&key).context(|| source);
+
+        match (flag_url, self.key_file()?) {
+            (Some(url), Some(key)) => return Ok((Some(url), key)),
+            (Some(url), None) => {
+                let key = one_of(hosted_key, cloud_key, "--deploy-key-file")?.ok_or_else(|| {
+                    Error::usage("--deployment needs a key: give --deploy-key-file, or set CONVEX_DEPLOY_KEY")
+                })?;
+                return Ok((Some(url), key_of(key)?));
+            }
+            (None, Some(key)) => return Ok((one_of(hosted_url, cloud_url, "--deployment")?, key)),
+            (None, None) => {}
+        }
+        match (hosted_url, hosted_key) {
+            (Some(url), Some(key)) => return Ok((Some(url), key_of(key)?)),
+            (Some(_), None) => {
+                return Err(Error::usage(
+                    "CONVEX_SELF_HOSTED_URL is set, so CONVEX_SELF_HOSTED_ADMIN_KEY is needed too",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(Error::usage(
+                    "CONVEX_SELF_HOSTED_ADMIN_KEY is set, so CONVEX_SELF_HOSTED_URL is needed too",
+                ));
+            }
+            (None, None) => {}
+        }
+        match (cloud_url, cloud_key) {
+            (url, Some(key)) => Ok((url, key_of(key)?)),
+            (Some(_), None) => Err(Error::usage(
+                "CONVEX_URL is set, but there is no key: set CONVEX_DEPLOY_KEY, or give --deploy-key-file",
+            )),
+            (None, None) => Err(Error::usage(
+                "which deployment? Give --deployment URL and --deploy-key-file FILE, or set CONVEX_DEPLOY_KEY (self-hosted: \
+                 CONVEX_SELF_HOSTED_URL and CONVEX_SELF_HOSTED_ADMIN_KEY)",
+            )),
+        }
+    }
+
+    fn key_file(&self) -> Result<Option<DeployKey>> {
+        let Some(path) = &self.deploy_key_file else { return Ok(None) };
+        let name = || format!("--deploy-key-file {}", path.display());
+        let bytes = std::fs::read(path)
+            .map_err(|e| Error::usage(format!("cannot read the file ({e})")).with_source(e))
+            .context(name)?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::usage("the file is not text")).context(name)?;
+        DeployKey::new(&text).context(name).map(Some)
+    }
+
+    async fn ask_for_url(&self, key: &DeployKey, monitor: Arc<dyn Monitor>) -> Result<String> {
+        if !matches!(key.kind(), Kind::Cloud(_)) {
+            return Err(Error::usage(
+                "this deploy key does not tell its deployment's URL (only keys prod:NAME|… and dev:NAME|… do): give --deployment, \
+                 or set CONVEX_URL",
+            ));
+        }
+        let base = self.convex_api.as_deref().unwrap_or(CONVEX_API);
+        let base = check_url(base, false).context(|| "the address of Convex's own API")?;
+        let http = Http::new(key.clone(), RetryPolicy::default(), 64 << 10, is_loopback(&base), monitor)?;
+        let mut request = Request::new(Method::POST, join(&base, URL_FOR_KEY));
+        let body = serde_json::to_vec(&UrlForKey { deploy_key: &key.text })
+            .map_err(|e| Error::internal("cannot spell a request").with_source(e))?;
+        request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(body.into());
+        let context = || format!("POST {base}{}", URL_FOR_KEY.trim_start_matches('/'));
+        let body = match http.send(&request).await.context(context)? {
+            Reply::Answer(body) => body,
+            Reply::Refused(refusal) if refusal.may_pass() => return Err(refusal.into_error()).context(context),
+            Reply::Refused(refusal) => {
+                return Err(Error::access(format!(
+                    "Convex does not tell the URL of this deploy key: check the key, or give --deployment (it answered {} {}: {})",
+                    refusal.status, refusal.code, refusal.message
+                )))
+                .context(context);
+            }
+        };
+        match serde_json::from_slice(&body) {
+            Ok(DeploymentUrl::Plain(url) | DeploymentUrl::Named { url }) => Ok(url),
+            Err(_) => {
+                let error = Error::protocol("the answer is neither a URL nor {\"url\": …}: give --deployment instead");
+                Err(error).context(context)
+            }
+        }
+    }
+}
+
+/// Shows no key.
+impl fmt::Debug for AccessOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessOptions").field("deploy_key_file", &self.deploy_key_file).finish_non_exhaustive()
+    }
+}
+
+/// The one that is there.
+fn one_of(
+    a: Option<(&'static str, String)>,
+    b: Option<(&'static str, String)>,
+    flag: &str,
+) -> Result<Option<(&'static str, String)>> {
+    match (a, b) {
+        (Some((a, _)), Some((b, _))) => Err(Error::usage(format!(
+            "{a} and {b} are both set, and it is unclear which one is meant: give {flag} too"
+        ))),
+        (a, b) => Ok(a.or(b)),
+    }
+}
+
+/// A deployment's address and the key to it.
+///
+/// Guarantee: the address is https, or http to this machine unless http was allowed; on Convex's cloud its name is the
+/// one in the key, where the key has one.
+#[derive(Debug, Clone)]
+pub struct Access {
+    base: Url,
+    key: DeployKey,
+}
+
+impl Access {
+    /// An address and its key. Nothing is asked of anybody.
+    ///
+    /// # Errors
+    /// Usage, if the address cannot be a deployment's, is plain http to another machine, or names another deployment than
+    /// the key.
+    pub fn new(url: &str, key: DeployKey, allow_http: bool) -> Result<Self> {
+        let base = check_url(url, allow_http)?;
+        if let (Some(host), Some(named)) = (cloud_name(&base), key.deployment())
+            && !host.eq_ignore_ascii_case(named)
+        {
+            return Err(Error::usage(format!(
+                "the URL is that of deployment {host}, but the deploy key is for {named}: give both of the same deployment (is a URL \
+                 left in the environment?)"
+            )));
+        }
+        Ok(Self { base, key })
+    }
+
+    /// Who the deployment is, as far as address and key tell.
+    pub fn identity(&self) -> DeploymentIdentity {
+        let name = cloud_name(&self.base).or(self.key.deployment()).map(str::to_owned);
+        DeploymentIdentity { name, origin: self.base.origin().ascii_serialization() }
+    }
+
+    /// The address of `path`, which begins with `/`.
+    pub(super) fn url(&self, path: &str) -> Url {
+        join(&self.base, path)
+    }
+
+    pub(super) fn key(&self) -> &DeployKey {
+        &self.key
+    }
+
+    pub(super) fn is_loopback(&self) -> bool {
+        is_loopback(&self.base)
+    }
+}
+
+/// `path` below `base`, also where a proxy serves the deployment below a path of its own.
+fn join(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// `NAME` of `NAME.convex.cloud` and `NAME.REGION.convex.cloud`.
+fn cloud_name(url: &Url) -> Option<&str> {
+    let labels = url.host_str()?.strip_suffix(".convex.cloud")?;
+    let (name, region) = labels.split_once('.').unwrap_or((labels, ""));
+    (!name.is_empty() && !region.contains('.')).then_some(name)
+}
+
+fn check_url(text: &str, allow_http: bool) -> Result<Url> {
+    let text = text.trim();
+    // Before anything is shown: a key pasted into the wrong place must not end in a log.
+    if text.contains('|') {
+        return Err(Error::usage(
+            "this looks like a deploy key, not like a URL: keys go to --deploy-key-file or CONVEX_DEPLOY_KEY",
+        ));
+    }
+    if text.contains('@') {
+        return Err(Error::usage(
+            "the URL holds a user name or password, which a deployment does not take: leave it out",
+        ));
+    }
+    if !text.contains("://") {
+        let local = text.starts_with("localhost") || text.starts_with("127.");
+        let scheme = if local { "http" } else { "https" };
+        return Err(Error::usage(format!("`{text}` lacks its scheme: did you mean {scheme}://{text}?")));
+    }
+    let url = Url::parse(text).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Error::usage("the URL has a part after `?` or `#`: give only the deployment's address"));
+    }
+    if url.host_str().is_some_and(|host| host.ends_with(".convex.site")) {
+        return Err(Error::usage(format!(
+            "`{text}` serves the deployment's HTTP actions: give the URL that ends with .convex.cloud"
+        )));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if allow_http || is_loopback(&url) => Ok(url),
+        "http" => Err(Error::usage(format!(
+            "`{text}` would send the deploy key unencrypted: use https, or say --allow-http if the network is yours"
+        ))),
+        other => Err(Error::usage(format!("a deployment's URL begins with https://, not {other}://"))),
+    }
+}
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

@@ -1,0 +1,303 @@
+//! The streaming-export API as a [`Source`], over HTTP.
+//!
+//! # How it asks
+//! Always unfiltered: a filter saves the server nothing, and its spelling has changed twice in a way that silently
+//! returned everything or nothing. One chain of requests; the server holds the state of exactly one snapshot walk.
+//!
+//! # Positions
+//! Snapshot: `{"snapshot":1795434090113780153,"cursor":"…"}`, both absent at the start of a new one; a cursor never goes
+//! without its snapshot, since the server would take another one in silence. Deltas: the cursor, `1795434104928097578`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use reqwest::{
+    Method, Request,
+    header::{AUTHORIZATION, HeaderValue},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{
+    Page, Shapes, Source,
+    access::{Access, is_deployment_name},
+    http::{Http, Reply},
+    protocol::{
+        DOCUMENT_DELTAS, DocumentDeltas, INSTANCE_NAME, JSON_SCHEMAS, JsonSchemas, LIST_SNAPSHOT, ListSnapshot,
+        TABLE_COLUMN_NAMES, TableColumnNames,
+    },
+    retry::RetryPolicy,
+    split::{End, Parts, split},
+};
+use crate::{
+    budget::MemoryBudget,
+    document::{Encoding, TableRef, Timestamp},
+    error::{Error, Result, ResultExt},
+    identity::DeploymentIdentity,
+    monitor::Monitor,
+    position::{Phase, Position},
+};
+
+/// How a [`Client`] asks.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// How values are spelled. Every server has [`Encoding::ConvexEncodedJson`].
+    pub encoding: Encoding,
+    /// The largest answer that is taken into memory, bytes: the budget's share for a page.
+    pub max_page_bytes: u64,
+    /// When to give up.
+    pub retry: RetryPolicy,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            encoding: Encoding::ConvexEncodedJson,
+            max_page_bytes: MemoryBudget::default().page(),
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// What a [`Client`] has asked and got so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests made, repeated ones included.
+    pub requests: u64,
+    /// Bytes of all answers, uncompressed: what Convex bills as egress.
+    pub response_bytes: u64,
+}
+
+/// A deployment, over HTTP.
+pub struct Client {
+    access: Access,
+    http: Http,
+    encoding: Encoding,
+}
+
+/// What a snapshot position's token holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct SnapshotToken {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    snapshot: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+impl SnapshotToken {
+    fn position(&self) -> Position {
+        // A struct of an integer and a text can always be spelled.
+        Position::new(Phase::Snapshot, serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+impl Client {
+    /// A client; nothing is asked yet. `monitor` hears of retries and warnings.
+    pub fn new(access: Access, options: ClientOptions, monitor: Arc<dyn Monitor>) -> Result<Self> {
+        let ClientOptions { encoding, max_page_bytes, retry } = options;
+        let http = Http::new(access.key().clone(), retry, max_page_bytes, access.is_loopback(), monitor)?;
+        Ok(Self { access, http, encoding })
+    }
+
+    /// What has been asked and got so far.
+    pub fn traffic(&self) -> Traffic {
+        Traffic { requests: self.http.requests(), response_bytes: self.http.response_bytes() }
+    }
+
+    async fn get(&self, path: &str, query: &(impl Serialize + Sync)) -> Result<Reply> {
+        let request = self
+            .http
+            .client()
+            .request(Method::GET, self.access.url(path))
+            .query(query)
+            .header(AUTHORIZATION, self.access.key().header())
+            .header("Convex-Client", HeaderValue::from_static(concat!("convex-archiver-", env!("CARGO_PKG_VERSION"))));
+        let request: Request = request.build().map_err(|e| {
+            Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e.without_url())
+        })?;
+        self.http.send(&request).await
+    }
+
+    /// A page's body and what is in it.
+    async fn split_page(&self, path: &str, query: &(impl Serialize + Sync), phase: Phase) -> Result<(Bytes, Parts)> {
+        match self.get(path, query).await? {
+            Reply::Refused(refusal) => Err(refusal.into_error()),
+            Reply::Answer(body) => {
+                let parts = split(&body, phase).map_err(|e| match body.trim_ascii_start().first() {
+                    Some(b'<') => {
+                        Error::protocol("the answer is an HTML page: is this the deployment's URL?").with_source(e)
+                    }
+                    _ => e,
+                })?;
+                Ok((body, parts))
+            }
+        }
+    }
+
+    async fn snapshot_page(&self, token: &str) -> Result<Page> {
+        let asked: SnapshotToken = serde_json::from_str(token)
+            .map_err(|e| Error::internal("this is no position of a snapshot: report it").with_source(e))?;
+        if asked.cursor.is_some() && asked.snapshot.is_none() {
+            return Err(Error::internal("a snapshot's cursor without its snapshot would begin another one: report it"));
+        }
+        let query =
+            ListSnapshot { snapshot: asked.snapshot, cursor: asked.cursor.as_deref(), format: self.encoding.as_str() };
+        let (body, parts) = self.split_page(LIST_SNAPSHOT, &query, Phase::Snapshot).await?;
+        let End::Snapshot { snapshot, cursor } = &parts.end else {
+            return Err(Error::internal("a page of the wrong phase: report it"));
+        };
+        if let Some(asked) = asked.snapshot.map(Timestamp).filter(|asked| asked != snapshot) {
+            return Err(Error::protocol(format!(
+                "the answer belongs to another snapshot: asked for {asked}, got {snapshot}"
+            )));
+        }
+        if parts.more && *cursor == asked.cursor {
+            return Err(Error::protocol("the walk does not move: the answer's cursor is the one that was asked with"));
+        }
+        let next = parts.more.then(|| SnapshotToken { snapshot: Some(snapshot.0), cursor: cursor.clone() }.position());
+        Ok(self.page_of(Phase::Snapshot, body, parts, next))
+    }
+
+    async fn delta_page(&self, token: &str) -> Result<Page> {
+        let asked = token.parse().ok().filter(|cursor| *cursor >= 0).map(Timestamp);
+        let asked = asked.ok_or_else(|| Error::internal("this is no position of the deltas: report it"))?;
+        let query = DocumentDeltas { cursor: asked.0, format: self.encoding.as_str() };
+        let (body, parts) = self.split_page(DOCUMENT_DELTAS, &query, Phase::Delta).await?;
+        let reached = parts.through();
+        if reached < asked {
+            return Err(Error::protocol(format!(
+                "the change log goes backwards: asked for changes after {asked}, the deployment is at {reached}. Was it restored \
+                 from a backup, or is it another deployment? Nothing was committed"
+            )));
+        }
+        if parts.more && reached == asked {
+            return Err(Error::protocol(format!(
+                "the change log does not move: there is more after {asked}, but no page of it"
+            )));
+        }
+        // They ascend, so the first one tells.
+        if let Some(first) = parts.documents.first().filter(|first| first.ts <= asked) {
+            return Err(Error::protocol(format!(
+                "the change at byte {} was made at {}, but changes after {asked} were asked for",
+                first.range.start, first.ts
+            )));
+        }
+        Ok(self.page_of(Phase::Delta, body, parts, Some(self.deltas_after(reached))))
+    }
+
+    fn page_of(&self, phase: Phase, body: Bytes, parts: Parts, next: Option<Position>) -> Page {
+        let through = parts.through();
+        let Parts { tables, documents, more, .. } = parts;
+        Page { phase, encoding: self.encoding, body, tables, documents, next, more, through }
+    }
+
+    /// The tables without their shapes, for deployments that cannot tell those.
+    async fn table_names(&self, mut shapes: Shapes) -> Result<Shapes> {
+        let names: Option<TableColumnNames> = match self.get(TABLE_COLUMN_NAMES, &()).await? {
+            Reply::Answer(body) => serde_json::from_slice(&body).ok(),
+            Reply::Refused(refusal) if matches!(refusal.status, 401 | 403) => return Err(refusal.into_error()),
+            Reply::Refused(_) => None,
+        };
+        shapes.complete = names.is_some();
+        for (component, tables) in names.into_iter().flat_map(|names| names.by_component) {
+            for table in tables {
+                add_table(&mut shapes, &component, table.name, None);
+            }
+        }
+        Ok(shapes)
+    }
+}
+
+fn add_table(shapes: &mut Shapes, component: &str, name: String, shape: Option<String>) {
+    match TableRef::new(component, name) {
+        Ok(table) => drop(shapes.tables.insert(table, shape)),
+        Err(e) => {
+            shapes.complete = false;
+            shapes.warnings.push(format!("{JSON_SCHEMAS} lists a table that cannot exist: {e}"));
+        }
+    }
+}
+
+/// The answer of `json_schemas`: component → table → schema, or from servers that know no `byComponent` table → schema.
+fn parse_schemas(body: &[u8]) -> serde_json::Result<Shapes> {
+    type Members<'a> = BTreeMap<String, &'a RawValue>;
+    /// `type` of a schema is text; a table named `type` has an object there.
+    #[derive(Deserialize)]
+    struct Schema {
+        #[serde(rename = "type")]
+        _type: String,
+    }
+    let members: Members<'_> = serde_json::from_slice(body)?;
+    let is_schema = |text: &&RawValue| serde_json::from_str::<Schema>(text.get()).is_ok();
+    let flat = !members.is_empty() && members.values().all(is_schema);
+    let mut shapes = Shapes { complete: !flat, ..Shapes::default() };
+    for (name, text) in members {
+        if flat {
+            add_table(&mut shapes, "", name, Some(text.get().to_owned()));
+        } else {
+            let tables: Members<'_> = serde_json::from_str(text.get())?;
+            for (table, schema) in tables {
+                add_table(&mut shapes, &name, table, Some(schema.get().to_owned()));
+            }
+        }
+    }
+    Ok(shapes)
+}
+
+#[async_trait]
+impl Source for Client {
+    async fn identity(&self) -> Result<DeploymentIdentity> {
+        let mut identity = self.access.identity();
+        if identity.name.is_none()
+            && let Reply::Answer(body) =
+                self.get(INSTANCE_NAME, &()).await.context(|| format!("GET {INSTANCE_NAME}"))?
+        {
+            // Where there is no such route, some servers answer 200 and a web page.
+            let name = String::from_utf8_lossy(&body).trim().trim_matches('"').to_owned();
+            identity.name = Some(name).filter(|name| is_deployment_name(name));
+        }
+        Ok(identity)
+    }
+
+    async fn shapes(&self) -> Result<Shapes> {
+        let query = JsonSchemas { delta_schema: false, by_component: true, format: self.encoding.as_str() };
+        let name = || format!("GET {JSON_SCHEMAS}");
+        let why = match self.get(JSON_SCHEMAS, &query).await.context(name)? {
+            Reply::Answer(body) => match parse_schemas(&body) {
+                Ok(shapes) => return Ok(shapes),
+                Err(_) => "its answer is not understood".to_owned(),
+            },
+            // A 500 has been repeated, and stays: this is advice, not worth a failure.
+            Reply::Refused(refusal) if matches!(refusal.status, 400 | 404 | 405 | 500) => {
+                format!("{} {}", refusal.status, refusal.code).trim().to_owned()
+            }
+            Reply::Refused(refusal) => return Err(refusal.into_error()).context(name),
+        };
+        let warning = format!(
+            "the deployment cannot tell the shapes of its tables ({why}; one odd table makes {JSON_SCHEMAS} fail for all): columns \
+             come from the documents alone"
+        );
+        let shapes = Shapes { warnings: vec![warning], ..Shapes::default() };
+        self.table_names(shapes).await.context(|| format!("GET {TABLE_COLUMN_NAMES}"))
+    }
+
+    fn snapshot_start(&self) -> Position {
+        SnapshotToken::default().position()
+    }
+
+    fn deltas_after(&self, ts: Timestamp) -> Position {
+        Position::new(Phase::Delta, ts.0.to_string())
+    }
+
+    async fn page(&self, at: &Position) -> Result<Page> {
+        match at.phase() {
+            Phase::Snapshot => self.snapshot_page(at.token()).await.context(|| format!("GET {LIST_SNAPSHOT}")),
+            Phase::Delta => self.delta_page(at.token()).await.context(|| format!("GET {DOCUMENT_DELTAS}")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,200 @@
+//! What the deployment says when it does not give an answer, and what the person has to do about it.
+//!
+//! Codes decide, never texts: the wording of messages has changed over time. They were seen on a running backend
+//! (commit 94a42c3d) or read in its `crates/errors`, `crates/authentication` and `crates/local_backend`.
+
+use super::protocol::ErrorBody;
+use crate::error::{Error, ErrorKind};
+
+/// An answer that is no answer: a status other than 200, after all retries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    /// `code` of the body; empty if the body is no JSON of that form.
+    pub(crate) code: String,
+    /// `message` of the body, or what the body is instead; one line, cut, without the deploy key.
+    pub(crate) message: String,
+}
+
+/// Longest piece of a message that is shown, characters.
+const SHOWN: usize = 300;
+
+impl Refusal {
+    /// From the beginning of the body. `redact` removes the deploy key, should a server repeat it.
+    pub(crate) fn new(status: u16, body: &[u8], redact: impl Fn(&str) -> String) -> Self {
+        if let Ok(ErrorBody { code, message }) = serde_json::from_slice(body) {
+            return Self { status, code: line(&redact(&code)), message: line(&redact(&message)) };
+        }
+        let text = String::from_utf8_lossy(body);
+        let message = match text.trim_start() {
+            "" => "no body".to_owned(),
+            html if html.starts_with('<') => "an HTML page, so probably from a proxy".to_owned(),
+            other => line(&redact(other)),
+        };
+        Self { status, code: String::new(), message }
+    }
+
+    /// Whether it came after the retries of something that may pass.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self.status, 408 | 421 | 425 | 429 | 500..)
+    }
+
+    /// The error for the person: what it means, what to do, what the deployment said.
+    pub(crate) fn into_error(self) -> Error {
+        let (kind, advice) = self.meaning();
+        let Self { status, code, message } = self;
+        let code = if code.is_empty() { code } else { format!(" {code}") };
+        Error::new(kind, format!("{advice} (the deployment answered {status}{code}: {message})"))
+    }
+
+    fn meaning(&self) -> (ErrorKind, &'static str) {
+        use ErrorKind::{Access, Internal, Protocol, Unavailable, Unsupported, Usage, Window};
+        match self.code.as_str() {
+            "StreamingExportNotEnabled" => {
+                return (
+                    Access,
+                    "streaming export is not part of this deployment's plan: it needs Convex Professional or higher (self-hosted: \
+                     CONVEX_ENABLE_STREAMING_EXPORT=true)",
+                );
+            }
+            "OperationNotPermitted" => {
+                return (
+                    Access,
+                    "the deploy key lacks a permission: create one with `deployment:data:view` in the dashboard",
+                );
+            }
+            "BadAdminKey" => {
+                return (Access, "the deployment does not know this deploy key: create a new one for this deployment");
+            }
+            "BadDeployKey" => return (Access, "the deploy key belongs to another deployment, or is not one"),
+            "InvalidHeaderFailure" | "InvalidAuthHeader" => {
+                return (Access, "the deploy key does not have the form of a deploy key: copy the whole of it");
+            }
+            "SnapshotTooOld" => {
+                return (
+                    Window,
+                    "the snapshot being walked is older than the deployment serves (5 days): a new snapshot must begin",
+                );
+            }
+            "InvalidWindowToReadDocuments" => {
+                return (
+                    Window,
+                    "the changes asked for are older than the deployment keeps (14 days by default): a new snapshot must begin",
+                );
+            }
+            "SnapshotTooNew" => {
+                return (
+                    Protocol,
+                    "the snapshot lies in the deployment's future: was it restored from a backup, or is this another deployment?",
+                );
+            }
+            "InvalidListSnapshotCursor" => {
+                return (Protocol, "the deployment does not know the place at which its snapshot walk stopped");
+            }
+            "BadFormat" => {
+                return (Unsupported, "this deployment is too old for the encoding asked for: use convex_encoded_json");
+            }
+            "InvalidClientVersion" | "ClientVersionUnsupported" => {
+                return (Unsupported, "the deployment refuses this version of the program: upgrade it");
+            }
+            "DocumentDeltasCursorRequired" | "BadQueryArgs" | "BadJsonBody" => {
+                return (Internal, "the deployment does not understand a request of this program: report it");
+            }
+            "NoSchemaForExport" | "NoTableDefinitionForExport" | "UnsupportedSchemaForExport" => {
+                return (Protocol, "the deployment cannot tell the shapes of its tables");
+            }
+            _ => {}
+        }
+        match self.status {
+            401 | 403 => (Access, "the deployment refuses the deploy key: check the key and its permissions"),
+            404 => (
+                Usage,
+                "there is no Convex deployment with streaming export at this URL: check it (NAME.convex.cloud, not NAME.convex.site)",
+            ),
+            300..=399 => (Usage, "the URL leads elsewhere: give the deployment's own URL"),
+            429 => (Unavailable, "the deployment asks for fewer requests: run again later"),
+            408 => {
+                (Unavailable, "the deployment took too long, again and again: run again later, it goes on from here")
+            }
+            500 => (
+                Unavailable,
+                "the deployment failed in a way that it does not explain: run again later, and report it if it stays",
+            ),
+            421 | 425 | 501.. => (Unavailable, "the deployment is not available: run again later"),
+            _ => (Protocol, "the deployment refuses the request in a way that this program does not know: report it"),
+        }
+    }
+}
+
+/// One line of at most [`SHOWN`] characters, without control characters.
+fn line(text: &str) -> String {
+    let mut line: String = text.trim().chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.trim().chars().nth(SHOWN).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_answer_of_the_table_gets_its_kind_and_says_what_to_do() {
+        use ErrorKind::{Access, Internal, Protocol, Unavailable, Unsupported, Usage, Window};
+        let json = |code: &str| format!(r#"{{"code":"{code}","message":"Why."}}"#);
+        // status, body, kind, a piece of the sentence
+        let table = [
+            (403, json("StreamingExportNotEnabled"), Access, "Convex Professional"),
+            (403, json("OperationNotPermitted"), Access, "`deployment:data:view`"),
+            (401, json("BadAdminKey"), Access, "create a new one"),
+            (403, json("BadDeployKey"), Access, "another deployment"),
+            (400, json("InvalidHeaderFailure"), Access, "copy the whole of it"),
+            (401, json("InvalidAuthHeader"), Access, "copy the whole of it"),
+            (403, json("SomethingNew"), Access, "check the key"),
+            (400, json("InvalidListSnapshotCursor"), Protocol, "the place at which"),
+            (400, json("SnapshotTooOld"), Window, "5 days"),
+            (400, json("SnapshotTooNew"), Protocol, "future"),
+            (400, json("InvalidWindowToReadDocuments"), Window, "14 days"),
+            (400, json("DocumentDeltasCursorRequired"), Internal, "report it"),
+            (400, json("BadQueryArgs"), Internal, "report it"),
+            (400, json("BadFormat"), Unsupported, "convex_encoded_json"),
+            (400, json("InvalidClientVersion"), Unsupported, "upgrade"),
+            (400, json("ClientVersionUnsupported"), Unsupported, "upgrade"),
+            (400, json("NoSchemaForExport"), Protocol, "shapes"),
+            (400, json("SomethingNew"), Protocol, "400 SomethingNew: Why."),
+            (404, String::new(), Usage, "convex.site"),
+            (302, String::new(), Usage, "own URL"),
+            (408, String::new(), Unavailable, "408: no body"),
+            (429, json("TooManyRequests"), Unavailable, "fewer requests"),
+            (500, json("InternalServerError"), Unavailable, "report it if it stays"),
+            (502, "<html><h1>Bad".into(), Unavailable, "502: an HTML page"),
+            (503, json("TableSummariesUnavailable"), Unavailable, "run again later"),
+            (522, "error code: 522".into(), Unavailable, "error code: 522"),
+        ];
+        for (status, body, kind, text) in table {
+            let error = Refusal::new(status, body.as_bytes(), str::to_owned).into_error();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_recorded_refusal_is_a_stranger() {
+        let recording = crate::convex::recording::Recording::open("types");
+        let refusals: Vec<_> = recording.exchanges.iter().filter(|e| e.status != 200).collect();
+        assert_eq!(refusals.len(), 28);
+        for e in refusals {
+            let error = Refusal::new(e.status, e.body.as_bytes(), str::to_owned).into_error();
+            assert!(!error.to_string().contains("does not know: report it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_message_stays_one_short_line() {
+        let body = format!("a\nb\u{1b}[31m{}", "x".repeat(1000));
+        let refusal = Refusal::new(418, body.as_bytes(), str::to_owned);
+        assert!(refusal.message.starts_with("a b [31mxxx"));
+        assert_eq!(refusal.message.chars().count(), SHOWN + 1);
+    }
+}

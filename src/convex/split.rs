@@ -1,0 +1,360 @@
+//! A page's bytes → where its documents stand, without parsing their values.
+//!
+//! # Guarantees of [`split()`]
+//! 1. The whole text is UTF-8; nobody after has to check again.
+//! 2. The text is one JSON object with the members of its endpoint, in any order and with anything between tokens that
+//!    JSON allows; members that are not known are skipped. A text that is cut off anywhere is an error.
+//! 3. Every document is an object by its brackets and has `_table`, `_ts`, `_id` (in deltas also `_deleted`), in any place
+//!    and spelling. Whether the values inside are JSON, and JSON that Convex can hold, is for the codec to find.
+//! 4. `_ts`, `snapshot` and the delta cursor are read as 64-bit integers: around 1.8e18 a double has steps of 256.
+//! 5. No `_ts` is beyond `snapshot` or the delta cursor; in deltas they ascend.
+//!
+//! # Why two ways through a document
+//! The server writes `_component`, `_table`, `_ts`, `_deleted` first, without white space, then the document's fields in
+//! byte order. That front is read by comparing bytes, mostly with the front of the document before; from `_id` on only the
+//! closing bracket is looked for. Anything else (old servers without `_component`, other writers) is read key by key.
+
+use std::collections::HashMap;
+
+use super::{
+    DocumentSpan,
+    scan::{end_of_container, end_of_scalar},
+    tokens::{Reader, after, digits},
+};
+use crate::{
+    document::{TableRef, Timestamp},
+    error::{Error, Result, ResultExt},
+    position::Phase,
+};
+
+/// What [`split()`] finds in a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// The tables that documents of this page belong to, each once, in the order of their first document.
+    pub tables: Vec<TableRef>,
+    /// The documents, in the order of the answer; `table` is an index into `tables`.
+    pub documents: Vec<DocumentSpan>,
+    /// Where the page ends.
+    pub end: End,
+    /// `hasMore`.
+    pub more: bool,
+}
+
+/// Where a page ends, in the words of its endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Of `list_snapshot`.
+    Snapshot {
+        /// `snapshot`: the `_ts` at which all documents are seen.
+        snapshot: Timestamp,
+        /// `cursor`: where to go on; opaque. `None` on the last page only.
+        cursor: Option<String>,
+    },
+    /// Of `document_deltas`.
+    Delta {
+        /// `cursor`: everything at or below it has been delivered.
+        cursor: Timestamp,
+    },
+}
+
+/// Finds the documents of a page of `phase` and where the next one begins; see the module's guarantees.
+///
+/// # Errors
+/// Protocol, with the byte position, when the text is not such a page.
+pub fn split(body: &[u8], phase: Phase) -> Result<Parts> {
+    if simdutf8::basic::from_utf8(body).is_err() {
+        let at = simdutf8::compat::from_utf8(body).err().map_or(0, |e| e.valid_up_to());
+        return Err(Error::protocol(format!("the answer is not UTF-8 at byte {at}")));
+    }
+    let mut reader = Reader { text: body, at: 0 };
+    let (mut values, mut snapshot, mut cursor, mut more) = (None, None, None, None);
+    reader.space();
+    reader.object(|r, key| match key {
+        b"values" => once(&mut values, key, r.at, r.documents(phase)?),
+        b"hasMore" => once(&mut more, key, r.at, r.boolean()?),
+        b"snapshot" if phase == Phase::Snapshot => once(&mut snapshot, key, r.at, r.integer()?),
+        b"cursor" => once(&mut cursor, key, r.at, r.cursor(phase)?),
+        _ => r.skip_checked(),
+    })?;
+    reader.space();
+    if reader.at < body.len() {
+        return Err(reader.expected("the end of the answer"));
+    }
+    let more = more.ok_or_else(|| lacks("hasMore"))?;
+    let (tables, documents) = values.ok_or_else(|| lacks("values"))?;
+    let end = match phase {
+        Phase::Snapshot => {
+            let snapshot = snapshot.ok_or_else(|| lacks("snapshot"))?;
+            let cursor = match cursor {
+                Some(Cursor::Text(text)) => Some(text),
+                _ if more => return Err(Error::protocol("the answer has `hasMore` but no `cursor` to go on from")),
+                _ => None,
+            };
+            End::Snapshot { snapshot: Timestamp(snapshot), cursor }
+        }
+        Phase::Delta => match cursor {
+            Some(Cursor::Ts(ts)) => End::Delta { cursor: ts },
+            _ => return Err(lacks("cursor")),
+        },
+    };
+    let parts = Parts { tables, documents, end, more };
+    parts.check_times()?;
+    Ok(parts)
+}
+
+impl Parts {
+    /// The `_ts` reached: S in the snapshot, the response cursor in deltas.
+    pub fn through(&self) -> Timestamp {
+        match self.end {
+            End::Snapshot { snapshot, .. } => snapshot,
+            End::Delta { cursor } => cursor,
+        }
+    }
+
+    fn check_times(&self) -> Result<()> {
+        let through = self.through();
+        let ascending = matches!(self.end, End::Delta { .. });
+        let mut before = Timestamp(0);
+        for document in &self.documents {
+            if document.ts > through {
+                let (at, ts) = (document.range.start, document.ts);
+                return Err(Error::protocol(format!(
+                    "the document at byte {at} was written at {ts}, after the {through} that its page reaches"
+                )));
+            }
+            if ascending && document.ts < before {
+                let (at, ts) = (document.range.start, document.ts);
+                return Err(Error::protocol(format!(
+                    "the change at byte {at} was made at {ts}, before the one that precedes it ({before})"
+                )));
+            }
+            before = document.ts;
+        }
+        Ok(())
+    }
+}
+
+fn lacks(member: &str) -> Error {
+    Error::protocol(format!("the answer has no `{member}`: it is not a page of the streaming export"))
+}
+
+fn once<T>(slot: &mut Option<T>, key: &[u8], at: usize, value: T) -> Result<()> {
+    if slot.replace(value).is_some() {
+        let key = String::from_utf8_lossy(key);
+        return Err(Error::protocol(format!("the answer names `{key}` twice, the second time before byte {at}")));
+    }
+    Ok(())
+}
+
+/// The member `cursor`, which is text in one phase and an integer in the other.
+enum Cursor {
+    Text(String),
+    Ts(Timestamp),
+    Null,
+}
+
+/// The metadata of one document.
+struct Head {
+    table: u32,
+    ts: i64,
+    deleted: bool,
+}
+
+/// Gives each table of the page its index. `fronts` knows it by the very bytes in which the server announces it.
+#[derive(Default)]
+struct Tables<'a> {
+    list: Vec<TableRef>,
+    index: HashMap<TableRef, u32>,
+    fronts: HashMap<&'a [u8], u32>,
+    /// Front and index of the document before.
+    last: (&'a [u8], u32),
+}
+
+impl<'a> Tables<'a> {
+    fn intern(&mut self, component: &[u8], name: &[u8]) -> Result<u32> {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let table = TableRef::new(text(component), text(name))?;
+        Ok(*self.index.entry(table).or_insert_with_key(|table| {
+            self.list.push(table.clone());
+            self.list.len() as u32 - 1
+        }))
+    }
+
+    /// The index of the table that `front`, `{"_component":"","_table":"messages","_ts":`, announces.
+    fn by_front(&mut self, front: &'a [u8], component: &[u8], name: &[u8]) -> Result<u32> {
+        let index = if let Some(index) = self.fronts.get(front) {
+            *index
+        } else {
+            let index = self.intern(component, name)?;
+            self.fronts.insert(front, index);
+            index
+        };
+        self.last = (front, index);
+        Ok(index)
+    }
+}
+
+/// The grammar of a page.
+impl<'a> Reader<'a> {
+    fn cursor(&mut self, phase: Phase) -> Result<Cursor> {
+        match (self.peek(), phase) {
+            (Some(b'n'), Phase::Snapshot) => self.skip_checked().map(|()| Cursor::Null),
+            (_, Phase::Snapshot) => {
+                let text = self.string()?;
+                Ok(Cursor::Text(String::from_utf8_lossy(&text).into_owned()))
+            }
+            (_, Phase::Delta) => Ok(Cursor::Ts(Timestamp(self.integer()?))),
+        }
+    }
+
+    /// The list of documents.
+    fn documents(&mut self, phase: Phase) -> Result<(Vec<TableRef>, Vec<DocumentSpan>)> {
+        let (mut tables, mut spans) = (Tables::default(), Vec::new());
+        self.expect(b'[')?;
+        self.space();
+        if self.take(b']') {
+            return Ok((tables.list, spans));
+        }
+        loop {
+            let start = self.at;
+            let head = if let Some(head) = self.plain_document(&mut tables, phase)? {
+                head
+            } else {
+                self.any_document(&mut tables, phase)?
+            };
+            spans.push(DocumentSpan {
+                table: head.table,
+                ts: Timestamp(head.ts),
+                deleted: head.deleted,
+                range: start..self.at,
+            });
+            self.space();
+            if self.take(b']') {
+                return Ok((tables.list, spans));
+            }
+            self.expect(b',')?;
+            self.space();
+        }
+    }
+
+    /// A document as the server writes it; `None`, and nothing taken, if it is spelled in any other way.
+    fn plain_document(&mut self, tables: &mut Tables<'a>, phase: Phase) -> Result<Option<Head>> {
+        let (text, start) = (self.text, self.at);
+        let (last, last_table) = tables.last;
+        let (table, from) = if !last.is_empty() && text[start..].starts_with(last) {
+            (last_table, start + last.len())
+        } else {
+            let Some(front) = front(text, start) else { return Ok(None) };
+            let named = tables.by_front(&text[start..front.end], front.component, front.name);
+            (named.context(|| format!("the document at byte {start}"))?, front.end)
+        };
+        let Some((ts, deleted, after)) = rest_of_head(text, from, phase) else { return Ok(None) };
+        let Some(end) = end_of_container(text, after) else {
+            self.at = text.len();
+            return Err(self.expected("the end of a document"));
+        };
+        if text[end - 1] != b'}' {
+            self.at = end - 1;
+            return Err(self.expected("`}`"));
+        }
+        self.at = end;
+        Ok(Some(Head { table, ts, deleted }))
+    }
+
+    /// A document in any spelling, key by key.
+    fn any_document(&mut self, tables: &mut Tables<'a>, phase: Phase) -> Result<Head> {
+        let start = self.at;
+        let (mut component, mut table, mut ts, mut deleted, mut id) = (None, None, None, None, false);
+        self.object(|r, key| {
+            match key {
+                b"_component" => component = Some(r.string()?),
+                b"_table" => table = Some(r.string()?),
+                b"_ts" => ts = Some(r.integer()?),
+                b"_deleted" if phase == Phase::Delta => deleted = Some(r.boolean()?),
+                b"_id" => {
+                    r.string()?;
+                    id = true;
+                }
+                _ => r.skip()?,
+            }
+            Ok(())
+        })?;
+        let lacks = |name: &str| Error::protocol(format!("the document at byte {start} has no `{name}`"));
+        let table = table.ok_or_else(|| lacks("_table"))?;
+        let ts = ts.ok_or_else(|| lacks("_ts"))?;
+        let deleted = match phase {
+            Phase::Snapshot => false,
+            Phase::Delta => deleted.ok_or_else(|| lacks("_deleted"))?,
+        };
+        if !id {
+            return Err(lacks("_id"));
+        }
+        let table = tables.intern(component.as_deref().unwrap_or_default(), &table);
+        let table = table.context(|| format!("the document at byte {start}"))?;
+        Ok(Head { table, ts, deleted })
+    }
+}
+
+/// How a document announces its table.
+struct Front<'a> {
+    component: &'a [u8],
+    name: &'a [u8],
+    /// The index of the first digit of `_ts`.
+    end: usize,
+}
+
+/// `{"_component":"…","_table":"…","_ts":`. Without the first of them the front says nothing: it may come later.
+fn front(text: &[u8], start: usize) -> Option<Front<'_>> {
+    let from = after(text, start, b"{\"_component\":\"")?;
+    let end = plain(text, from)?;
+    let component = &text[from..end];
+    let from = after(text, end, b"\",\"_table\":\"")?;
+    let end = plain(text, from)?;
+    Some(Front { component, name: &text[from..end], end: after(text, end, b"\",\"_ts\":")? })
+}
+
+/// `_ts`, whether `_deleted`, and the index after `_id`, from the first digit of `_ts` on.
+fn rest_of_head(text: &[u8], from: usize, phase: Phase) -> Option<(i64, bool, usize)> {
+    let (ts, mut at) = digits(text, from)?;
+    let mut deleted = false;
+    if phase == Phase::Delta {
+        at = after(text, at, b",\"_deleted\":")?;
+        deleted = text.get(at) == Some(&b't');
+        at = after(text, at, if deleted { b"true" } else { b"false" })?;
+    }
+    if let Some(number) = after(text, at, b",\"_creationTime\":") {
+        at = end_of_scalar(text, number);
+    }
+    match after(text, at, b",\"_id\":\"") {
+        Some(id) => Some((ts, deleted, plain(text, id)? + 1)),
+        None => Some((ts, deleted, id_behind_fields(text, at)?)),
+    }
+}
+
+/// The index after `_id`, which fields in upper case precede, from the comma after another member on.
+fn id_behind_fields(text: &[u8], at: usize) -> Option<usize> {
+    let mut reader = Reader { text, at };
+    loop {
+        if !reader.take(b',') {
+            return None;
+        }
+        let is_id = *reader.string().ok()? == *b"_id";
+        if !reader.take(b':') {
+            return None;
+        }
+        if is_id {
+            return reader.string().ok().map(|_| reader.at);
+        }
+        reader.skip().ok()?;
+    }
+}
+
+/// The index of the quote that ends a string of the letters that names and ids consist of.
+fn plain(text: &[u8], from: usize) -> Option<usize> {
+    let run = text[from..].iter().position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'/')))?;
+    (text[from + run] == b'"').then_some(from + run)
+}
+
+#[cfg(test)]
+#[path = "split_tests.rs"]
+mod tests;

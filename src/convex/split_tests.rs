@@ -1,0 +1,279 @@
+//! The oracle parses every page whole with serde_json and looks names up in maps.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::{convex::recording::Recording, error::ErrorKind};
+
+#[derive(serde::Deserialize)]
+struct OraclePage<'a> {
+    #[serde(borrow)]
+    values: Vec<&'a RawValue>,
+    snapshot: Option<i64>,
+    cursor: Option<serde_json::Value>,
+    #[serde(rename = "hasMore")]
+    has_more: bool,
+}
+
+/// Holds `split` against the oracle.
+fn agrees(body: &str, phase: Phase) {
+    let parts = split(body.as_bytes(), phase).unwrap_or_else(|e| panic!("{e}\n{body}"));
+    let oracle: OraclePage<'_> = serde_json::from_str(body).unwrap();
+    assert_eq!(parts.more, oracle.has_more);
+    let end = match phase {
+        Phase::Snapshot => End::Snapshot {
+            snapshot: Timestamp(oracle.snapshot.unwrap()),
+            cursor: oracle.cursor.as_ref().and_then(|c| c.as_str()).map(str::to_owned),
+        },
+        Phase::Delta => End::Delta { cursor: Timestamp(oracle.cursor.unwrap().as_i64().unwrap()) },
+    };
+    assert_eq!(parts.end, end);
+    assert_eq!(parts.documents.len(), oracle.values.len(), "{body}");
+    for (span, raw) in parts.documents.iter().zip(oracle.values) {
+        assert_eq!(&body[span.range.clone()], raw.get());
+        let map: BTreeMap<String, serde_json::Value> = serde_json::from_str(raw.get()).unwrap();
+        let component = map.get("_component").map_or("", |c| c.as_str().unwrap());
+        let table = TableRef::new(component, map["_table"].as_str().unwrap()).unwrap();
+        assert_eq!(parts.tables[span.table as usize], table);
+        assert_eq!(Some(span.ts.0), map["_ts"].as_i64());
+        assert_eq!(span.deleted, phase == Phase::Delta && map["_deleted"].as_bool().unwrap());
+    }
+    let mut tables = parts.tables.clone();
+    tables.sort();
+    tables.dedup();
+    assert_eq!(tables.len(), parts.tables.len(), "each table once");
+}
+
+fn space() -> impl Strategy<Value = &'static str> {
+    prop_oneof![4 => Just(""), 1 => prop::sample::select(vec![" ", "\n", "\t\r\n  "])]
+}
+
+/// A JSON string full of what could be mistaken for structure.
+fn string() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "\\\"",
+        "\\\\",
+        "{",
+        "}",
+        "[",
+        "]",
+        "a",
+        "é",
+        "\\u0041",
+        "\\ud83d\\ude00",
+        "\\u0022",
+        "\\n",
+        ",",
+        ":",
+        "_ts",
+        "😀",
+        "\\/",
+        "\\\",\\\"_ts\\\":1",
+        "hasMore",
+    ]);
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
+}
+
+fn value() -> impl Strategy<Value = String> {
+    let scalar = prop_oneof![
+        string(),
+        prop::sample::select(vec!["null", "true", "false", "0", "-1.5e-7", "1795434088275042781", "33.0", "{}", "[]"])
+            .prop_map(str::to_owned),
+    ];
+    scalar.prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            (prop::collection::vec(inner.clone(), 0..5), space())
+                .prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},")))),
+            (prop::collection::vec((string(), inner), 0..5), space()).prop_map(|(members, s)| {
+                let members: Vec<_> = members.into_iter().map(|(k, v)| format!("{k}{s}:{v}")).collect();
+                format!("{{{s}{}{s}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+/// A document's members in the server's order, or shuffled and with white space and escaped keys.
+fn document(phase: Phase) -> impl Strategy<Value = (i64, String)> {
+    let component = prop::sample::select(vec![None, Some(""), Some("a"), Some("a/b"), Some("a\\/b")]);
+    let table = prop::sample::select(vec!["messages", "Messages", "m\\u0065ssages", "_x", "t2"]);
+    let key = prop::sample::select(vec!["A", "USERID", "body", "_future", "_tsx", "\\u0041", "a b", ""]);
+    let fields = prop::collection::btree_map(key, value(), 0..5);
+    let orders = (any::<bool>(), any::<u64>(), space(), any::<bool>());
+    (component, table, 0i64..1 << 40, any::<bool>(), fields, orders).prop_map(
+        move |(component, table, ts, deleted, fields, (plain, seed, space, escape))| {
+            let ts = ts + 1_795_434_000_000_000_000;
+            let mut members = Vec::new();
+            if let Some(component) = component {
+                members.push(("_component".to_owned(), format!("\"{component}\"")));
+            }
+            members.push(("_table".to_owned(), format!("\"{table}\"")));
+            members.push(("_ts".to_owned(), ts.to_string()));
+            if phase == Phase::Delta {
+                members.push(("_deleted".to_owned(), deleted.to_string()));
+            }
+            let mut user: Vec<_> = fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+            if !(deleted && phase == Phase::Delta) {
+                user.push(("_creationTime".to_owned(), "1795434158025.7695".to_owned()));
+            }
+            user.push(("_id".to_owned(), "\"jd70k5pk9xbk9wwt58bb47zbf18jsasp\"".to_owned()));
+            user.sort();
+            members.extend(user);
+            if !plain {
+                // A rotation by steps that depend on the seed is shuffled enough.
+                let count = members.len();
+                members.swap(seed as usize % count, (seed >> 16) as usize % count);
+                members.rotate_left((seed >> 32) as usize % count);
+                if escape {
+                    for (key, _) in &mut members {
+                        *key = key.replacen('_', "\\u005f", 1);
+                    }
+                }
+            }
+            let s = if plain { "" } else { space };
+            let members: Vec<_> = members.iter().map(|(k, v)| format!("\"{k}\"{s}:{s}{v}")).collect();
+            (ts, format!("{{{s}{}{s}}}", members.join(&format!("{s},{s}"))))
+        },
+    )
+}
+
+fn page(phase: Phase) -> impl Strategy<Value = String> {
+    let cursor = match phase {
+        Phase::Snapshot => string().boxed(),
+        Phase::Delta => Just(String::new()).boxed(),
+    };
+    let parts = (prop::collection::vec(document(phase), 0..8), cursor, any::<bool>(), value());
+    (parts, space(), 0usize..5).prop_map(move |((mut documents, cursor, more, other), s, turn)| {
+        documents.sort_by_key(|(ts, _)| *ts);
+        let through = documents.last().map_or(5, |(ts, _)| *ts);
+        let documents: Vec<_> = documents.into_iter().map(|(_, text)| text).collect();
+        let mut members = vec![format!("\"values\"{s}:{s}[{s}{}{s}]", documents.join(&format!("{s},{s}")))];
+        members.push(format!("\"hasMore\":{s}{more}"));
+        members.push(format!("\"other\":{other}"));
+        match phase {
+            Phase::Snapshot => {
+                members.push(format!("\"snapshot\":{through}{s}"));
+                members.push(format!("\"cursor\":{}", if more { &cursor } else { "null" }));
+            }
+            Phase::Delta => members.push(format!("\"cursor\":{through}")),
+        }
+        let count = members.len();
+        members.rotate_left(turn % count);
+        format!("{s}{{{s}{}{s}}}{s}", members.join(","))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn finds_in_a_snapshot_page_what_a_whole_parse_finds(body in page(Phase::Snapshot)) {
+        agrees(&body, Phase::Snapshot);
+    }
+
+    #[test]
+    fn finds_in_a_delta_page_what_a_whole_parse_finds(body in page(Phase::Delta)) {
+        agrees(&body, Phase::Delta);
+    }
+
+    #[test]
+    fn every_truncation_of_a_page_is_an_error_and_no_byte_makes_it_panic(
+        body in page(Phase::Delta), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let whole = body.trim_end().len();
+        for cut in 0..whole {
+            let error = split(&body.as_bytes()[..cut], Phase::Delta).unwrap_err();
+            prop_assert_eq!(error.kind(), ErrorKind::Protocol);
+        }
+        let mut broken = body.into_bytes();
+        let at = at.index(broken.len());
+        broken[at] = byte;
+        let _ = split(&broken, Phase::Delta);
+        let _ = split(&broken, Phase::Snapshot);
+    }
+}
+
+#[test]
+fn every_recorded_page_splits_as_a_whole_parse_does() {
+    let mut pages = 0;
+    for name in ["types", "holes", "browser-compat"] {
+        for exchange in Recording::open(name).exchanges.iter().filter(|e| e.status == 200) {
+            let phase = match exchange.path.as_str() {
+                "/api/list_snapshot" => Phase::Snapshot,
+                "/api/document_deltas" => Phase::Delta,
+                _ => continue,
+            };
+            agrees(&exchange.body, phase);
+            pages += 1;
+        }
+    }
+    assert_eq!(pages, 175 + 16 + 113, "pages of the three recordings");
+}
+
+#[test]
+fn says_where_a_page_is_wrong() {
+    let snapshot = |values: &str| format!(r#"{{"values":[{values}],"snapshot":10,"cursor":null,"hasMore":false}}"#);
+    let good = r#"{"_component":"","_table":"t","_ts":9,"_id":"x"}"#;
+    let cases = [
+        (String::new(), "cut off after byte 0"),
+        ("<html>".into(), "expected `{` at byte 0"),
+        ("\u{feff}{}".into(), "expected `{` at byte 0"),
+        ("{}".into(), "no `hasMore`"),
+        (r#"{"hasMore":false}"#.into(), "no `values`"),
+        (r#"{"values":[],"hasMore":false}"#.into(), "no `snapshot`"),
+        (r#"{"values":[],"hasMore":true,"snapshot":1,"cursor":null}"#.into(), "no `cursor` to go on from"),
+        (r#"{"values":[],"hasMore":false,"snapshot":1,"snapshot":2}"#.into(), "`snapshot` twice"),
+        (r#"{"values":[],"hasMore":false,"snapshot":1} x"#.into(), "expected the end of the answer at byte 43"),
+        (
+            r#"{"values":[],"hasMore":false,"snapshot":1.5}"#.into(),
+            "an integer of 64 bits that is not negative at byte 40",
+        ),
+        (r#"{"values":[],"hasMore":false,"snapshot":9223372036854775808}"#.into(), "at byte 40"),
+        (r#"{"values":[],"hasMore":false,"snapshot":-1}"#.into(), "at byte 40"),
+        (r#"{"values":[],"hasMore":false,"snapshot":1,"new":tru}"#.into(), "the value at byte 48 is not JSON"),
+        (r#"{"values":null}"#.into(), "expected `[` at byte 10"),
+        (snapshot("1"), "expected `{` at byte 11"),
+        (snapshot(&format!("{good},")), "expected `{` at byte 60"),
+        (snapshot(r#"{"_table":"t","_ts":9}"#), "the document at byte 11 has no `_id`"),
+        (snapshot(r#"{"_table":"t","_id":"x"}"#), "the document at byte 11 has no `_ts`"),
+        (snapshot(r#"{"_ts":9,"_id":"x"}"#), "the document at byte 11 has no `_table`"),
+        (
+            snapshot(r#"{"_table":"a-b","_ts":9,"_id":"x"}"#),
+            "the document at byte 11: `a-b` cannot be the name of a Convex table",
+        ),
+        (snapshot(r#"{"_table":"t","_ts":11,"_id":"x"}"#), "after the 1970-01-01T00:00:00.000000010Z"),
+        (snapshot(r#"{"_table":"t","_ts":9,"_id":"x"]"#), "expected `,` at byte 42"),
+        (snapshot(r#"{"_component":"","_table":"t","_ts":9,"_id":"x"]"#), "expected `}` at byte 58"),
+    ];
+    for (body, text) in cases {
+        let error = split(body.as_bytes(), Phase::Snapshot).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(error.to_string().contains(text), "{body}\n{error}");
+    }
+    let error = split(b"{\"a\":\"\xff\"}", Phase::Snapshot).unwrap_err();
+    assert!(error.to_string().contains("not UTF-8 at byte 6"), "{error}");
+    let delta = |values: &str| format!(r#"{{"values":[{values}],"cursor":10,"hasMore":false}}"#);
+    let change = |ts: u8| format!(r#"{{"_component":"","_table":"t","_ts":{ts},"_deleted":true,"_id":"x"}}"#);
+    let error = split(delta(good).as_bytes(), Phase::Delta).unwrap_err();
+    assert!(error.to_string().contains("has no `_deleted`"), "{error}");
+    let error = split(delta(&format!("{},{}", change(9), change(8))).as_bytes(), Phase::Delta).unwrap_err();
+    assert!(error.to_string().contains("before the one that precedes it"), "{error}");
+}
+
+/// Not a test of anything: prints the speed. `cargo test --release --lib split_speed -- --ignored --nocapture`
+#[test]
+#[ignore = "prints a number"]
+fn split_speed() {
+    let recording = Recording::open("browser-compat");
+    let pages: Vec<_> = recording.exchanges.iter().filter(|e| e.path == "/api/list_snapshot").collect();
+    let bytes: usize = pages.iter().map(|e| e.body.len()).sum();
+    let started = std::time::Instant::now();
+    for _ in 0..20 {
+        for page in &pages {
+            assert!(split(page.body.as_bytes(), Phase::Snapshot).is_ok());
+        }
+    }
+    println!("{:.2} GB/s", 20.0 * bytes as f64 / started.elapsed().as_secs_f64() / 1e9);
+}
