@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rand::{Rng, seq::IndexedRandom};
+use rand::{Rng, RngCore, seq::IndexedRandom};
 
 use super::{load::Documents, simulate::Fields};
 use crate::{
@@ -16,19 +16,27 @@ const WORDS: [&str; 24] = [
     "zürich",
 ];
 
-/// The tables, with what makes one document of each, and how many of a hundred documents belong to it.
-const TABLES: [(&str, &str, usize, fn(&mut dyn rand::RngCore) -> Fields); 5] = [
-    ("", "messages", 50, message),
-    ("", "users", 20, user),
-    ("", "orders", 15, order),
-    ("analytics", "events", 12, event),
-    ("analytics/daily", "counters", 3, counter),
+/// One of the tables.
+struct Table {
+    component: &'static str,
+    name: &'static str,
+    /// How many of a hundred documents belong to it.
+    share: usize,
+    make: fn(&mut dyn RngCore) -> Fields,
+}
+
+const TABLES: [Table; 5] = [
+    Table { component: "", name: "messages", share: 50, make: message },
+    Table { component: "", name: "users", share: 20, make: user },
+    Table { component: "", name: "orders", share: 15, make: order },
+    Table { component: "analytics", name: "events", share: 12, make: event },
+    Table { component: "analytics/daily", name: "counters", share: 3, make: counter },
 ];
 
 /// About `count` documents in all.
 pub(crate) fn documents(count: usize, rng: &mut impl Rng) -> Result<Documents> {
     let mut documents = Documents::new();
-    for (component, name, share, make) in TABLES {
+    for Table { component, name, share, make } in TABLES {
         let made = (0..(count * share).div_ceil(100)).map(|_| make(rng)).collect();
         documents.insert(TableRef::new(component, name)?, made);
     }
@@ -37,7 +45,7 @@ pub(crate) fn documents(count: usize, rng: &mut impl Rng) -> Result<Documents> {
 
 /// A document of the first table, for a deployment that has none.
 pub(crate) fn first(rng: &mut impl Rng) -> Result<(TableRef, Fields)> {
-    Ok((TableRef::new(TABLES[0].0, TABLES[0].1)?, message(rng)))
+    Ok((TableRef::new(TABLES[0].component, TABLES[0].name)?, message(rng)))
 }
 
 /// One word.
@@ -58,7 +66,7 @@ fn time(rng: &mut (impl Rng + ?Sized)) -> Value {
     Value::Float64(1_700_000_000_000.0 + rng.random_range(0..90_000_000_000_i64) as f64)
 }
 
-fn message(rng: &mut dyn rand::RngCore) -> Fields {
+fn message(rng: &mut dyn RngCore) -> Fields {
     let mut message = fields([
         ("body", words(rng, 30)),
         ("channel", Value::String(format!("#{}", word(rng)))),
@@ -72,7 +80,7 @@ fn message(rng: &mut dyn rand::RngCore) -> Fields {
     message
 }
 
-fn user(rng: &mut dyn rand::RngCore) -> Fields {
+fn user(rng: &mut dyn RngCore) -> Fields {
     let name = word(rng);
     let mut user = fields([
         ("email", Value::String(format!("{name}{}@example.com", rng.random_range(0..100_000)))),
@@ -92,7 +100,7 @@ fn user(rng: &mut dyn rand::RngCore) -> Fields {
     user
 }
 
-fn order(rng: &mut dyn rand::RngCore) -> Fields {
+fn order(rng: &mut dyn RngCore) -> Fields {
     let lines = (0..rng.random_range(1..6)).map(|_| {
         Value::Object(fields([
             ("item", words(rng, 2)),
@@ -105,7 +113,7 @@ fn order(rng: &mut dyn rand::RngCore) -> Fields {
 }
 
 /// Sparse: each has a few of many fields.
-fn event(rng: &mut dyn rand::RngCore) -> Fields {
+fn event(rng: &mut dyn RngCore) -> Fields {
     let mut event = fields([("kind", words(rng, 1)), ("at", time(rng))]);
     for _ in 0..rng.random_range(0..5) {
         let value = if rng.random_bool(0.5) { words(rng, 3) } else { Value::Float64(rng.random_range(0..100).into()) };
@@ -115,7 +123,7 @@ fn event(rng: &mut dyn rand::RngCore) -> Fields {
 }
 
 /// A map whose keys are no identifiers.
-fn counter(rng: &mut dyn rand::RngCore) -> Fields {
+fn counter(rng: &mut dyn RngCore) -> Fields {
     let pages: BTreeMap<_, _> = (0..rng.random_range(1..8))
         .map(|_| (format!("/{}", word(rng).replace('ü', "ue")), Value::Int64(rng.random_range(0..500))))
         .collect();

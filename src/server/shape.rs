@@ -13,6 +13,7 @@ const MAX_FIELDS: usize = 64;
 
 /// The kinds of value seen at one place; nothing seen is the shape of no value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one kind of value was seen")]
 pub struct Shape {
     /// `null` was seen.
     pub null: bool,
@@ -94,7 +95,9 @@ impl Shape {
             Value::Bytes(_) => self.bytes = true,
             Value::Array(items) => {
                 let shape = self.array.get_or_insert_default();
-                items.iter().for_each(|item| shape.add(item, table_of_id));
+                for item in items {
+                    shape.add(item, table_of_id);
+                }
             }
             Value::Object(fields) => add_object(&mut self.object, fields, table_of_id),
         }

@@ -28,12 +28,14 @@ pub struct SimulatedDeployment {
     state: Mutex<State>,
 }
 
-/// Guarantees: `log` is sorted by `_ts` (then tablet, then `_id`), every `_ts` is at most `newest`, and one table of a name is
-/// not dropped at most.
+/// Guarantees: `log` is sorted by `_ts` (then tablet, then `_id`), and every `_ts` is at most `newest`.
 pub(crate) struct State {
     /// The newest moment that was written at or told to anybody: later writes come after it.
     newest: Timestamp,
+    /// Never removed: what was dropped can still be asked for at an earlier moment.
     pub(crate) tables: Vec<SimulatedTable>,
+    /// The tables that exist now, by name: indexes into `tables`.
+    pub(crate) names: BTreeMap<Arc<TableRef>, usize>,
     pub(crate) log: Vec<LogEntry>,
     pub(crate) rng: StdRng,
 }
@@ -43,7 +45,7 @@ pub(crate) struct SimulatedTable {
     /// Part of every `_id`; unique within a component.
     pub(crate) number: u32,
     created: Timestamp,
-    dropped: Option<Timestamp>,
+    pub(crate) dropped: Option<Timestamp>,
     /// By `_id`, each with its revisions in the order in which they were written.
     pub(crate) documents: BTreeMap<String, Vec<Arc<Revision>>>,
 }
@@ -70,7 +72,7 @@ impl SimulatedDeployment {
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Self {
         let rng = StdRng::seed_from_u64(seed);
-        let state = State { newest: Timestamp(0), tables: Vec::new(), log: Vec::new(), rng };
+        let state = State { newest: Timestamp(0), tables: Vec::new(), names: BTreeMap::new(), log: Vec::new(), rng };
         Self { name: name.into(), clock: Box::new(clock), state: Mutex::new(state) }
     }
 
@@ -89,6 +91,7 @@ impl SimulatedDeployment {
             }
             Err(error) => {
                 state.tables.truncate(known);
+                state.names.retain(|_, index| *index < known);
                 Err(error)
             }
         }
@@ -104,12 +107,7 @@ impl SimulatedDeployment {
     /// # Errors
     /// Usage, if there is no such table.
     pub fn drop_table(&self, table: &TableRef) -> Result<Timestamp> {
-        let (ts, index) = self.transaction(|t| {
-            t.write_hidden_rows(1);
-            t.index_of(table)
-        })?;
-        self.state().tables[index].dropped = Some(ts);
-        Ok(ts)
+        Ok(self.transaction(|t| t.drop_table(table))?.0)
     }
 
     /// All live documents at a moment, by table and `_id`: what a complete snapshot has to show. Empty tables are listed.
@@ -133,11 +131,6 @@ impl SimulatedDeployment {
 }
 
 impl State {
-    /// The table of this name that exists now.
-    pub(crate) fn find(&self, table: &TableRef) -> Option<usize> {
-        self.tables.iter().position(|t| t.dropped.is_none() && *t.tablet.table == *table)
-    }
-
     /// Makes a table; `number` where its documents' ids tell it already.
     pub(crate) fn create(&mut self, table: &TableRef, number: Option<u32>, ts: Timestamp) -> Result<usize> {
         let siblings = || self.tables.iter().filter(|t| t.tablet.table.component() == table.component());
@@ -151,8 +144,10 @@ impl State {
             )));
         }
         let tablet = Tablet { id: self.rng.random(), table: Arc::new(table.clone()) };
+        let index = self.tables.len();
+        self.names.insert(Arc::clone(&tablet.table), index);
         self.tables.push(SimulatedTable { tablet, number, created: ts, dropped: None, documents: BTreeMap::new() });
-        Ok(self.tables.len() - 1)
+        Ok(index)
     }
 
     fn shown(&self, entry: &LogEntry) -> Option<(Arc<TableRef>, Arc<Revision>)> {
@@ -173,7 +168,7 @@ impl SimulatedTable {
         at: Timestamp,
         after: Option<&str>,
     ) -> impl Iterator<Item = (String, Arc<Revision>)> + '_ {
-        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id));
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.documents.range::<str, _>((from, Bound::Unbounded)).filter_map(move |(id, revisions)| {
             let newest = revisions.iter().rev().find(|r| r.ts <= at)?;
             newest.document.is_some().then(|| (id.clone(), Arc::clone(newest)))
@@ -256,3 +251,148 @@ impl Deployment for SimulatedDeployment {
 
 /// A document's fields.
 pub(crate) type Fields = BTreeMap<String, Value>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{SeededWriter, SimulateOptions};
+
+    fn deployment() -> SimulatedDeployment {
+        SimulatedDeployment::with_clock("test", 1, || Timestamp(1_795_434_575_000_000_000))
+    }
+
+    fn table(name: &str) -> TableRef {
+        TableRef::new("", name).unwrap()
+    }
+
+    fn fields(n: i64) -> Fields {
+        [("n".to_owned(), Value::Int64(n))].into()
+    }
+
+    async fn log(d: &SimulatedDeployment, after: i64, limit: usize) -> LogRows {
+        d.log(Timestamp(after), d.now().await.unwrap(), limit).await.unwrap()
+    }
+
+    fn shown(rows: &LogRows) -> Vec<(String, bool)> {
+        let changes = rows.rows.iter().filter_map(|row| row.change.as_ref());
+        changes.map(|(_, revision)| (revision.id.clone(), revision.document.is_some())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_document_written_twice_in_a_transaction_is_logged_once_as_it_was_last() {
+        let d = deployment();
+        let t = table("t");
+        let (_, (kept, gone)) = d
+            .transaction(|tx| {
+                let (kept, gone) = (tx.insert(&t, fields(1))?, tx.insert(&t, fields(2))?);
+                tx.replace(&t, &kept, fields(3))?;
+                tx.delete(&t, &gone)?;
+                assert_eq!(tx.get(&t, &kept).unwrap()["n"], Value::Int64(3));
+                Ok((kept, gone))
+            })
+            .unwrap();
+        let mut expected = vec![(kept.clone(), true), (gone, false)];
+        expected.sort();
+        let log = log(&d, 0, usize::MAX).await;
+        assert_eq!(shown(&log), expected);
+        assert!(log.rows.len() > expected.len(), "the new table is rows of system tables");
+        let live = &d.state_at(Timestamp(i64::MAX))[&t];
+        assert_eq!(live.keys().collect::<Vec<_>>(), [&kept]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_transaction_leaves_nothing() {
+        let d = deployment();
+        let failed = d.transaction(|tx| {
+            tx.insert(&table("t"), fields(1))?;
+            tx.delete(&table("t"), "no such id")
+        });
+        assert!(failed.is_err());
+        assert!(log(&d, 0, usize::MAX).await.rows.is_empty());
+        assert!(d.state_at(Timestamp(i64::MAX)).is_empty());
+        d.transaction(|tx| tx.insert(&table("t"), fields(1))).unwrap();
+    }
+
+    #[tokio::test]
+    async fn refuses_what_convex_would_not_take() {
+        let d = deployment();
+        let id = d.transaction(|tx| tx.insert(&table("a"), fields(1))).unwrap().1;
+        let with = |name: &str, value: Value| [(name.to_owned(), value)].into();
+        for (name, odd) in [
+            ("b", with("_id", Value::String(id.clone()))),
+            ("a", with("_id", Value::String(id.clone()))),
+            ("a", with("_id", Value::String("x".into()))),
+            ("a", with("_creationTime", Value::Int64(1))),
+            ("a", with("_other", Value::Null)),
+            ("a", with("$x", Value::Null)),
+            ("_system", fields(1)),
+        ] {
+            assert!(d.transaction(|tx| tx.insert(&table(name), odd.clone())).is_err(), "{name} {odd:?}");
+        }
+        d.transaction(|tx| tx.delete(&table("a"), &id)).unwrap();
+        d.transaction(|tx| tx.insert(&table("a"), with("_id", Value::String(id)))).unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_moment_shows_its_own_state() {
+        let d = deployment();
+        let t = table("t");
+        let (first, id) = d.transaction(|tx| tx.insert(&t, fields(1))).unwrap();
+        let (second, ()) = d.transaction(|tx| tx.replace(&t, &id, fields(2))).unwrap();
+        let (third, ()) = d.transaction(|tx| tx.delete(&t, &id)).unwrap();
+        let fourth = d.drop_table(&t).unwrap();
+        let n = |at: Timestamp| Some(d.state_at(at).get(&t)?.get(&id)?.document.as_ref().unwrap()["n"].clone());
+        assert_eq!([first, second, third].map(n), [Some(Value::Int64(1)), Some(Value::Int64(2)), None]);
+        assert!(d.state_at(Timestamp(first.0 - 1)).is_empty() && d.state_at(fourth).is_empty());
+        // A walk at an earlier moment can be finished; the log tells nothing any more, though it is as long as before.
+        let tablet = d.tables(second).await.unwrap().remove(0);
+        assert_eq!(d.documents(&tablet, second, None, 9).await.unwrap().len(), 1);
+        let log = log(&d, 0, usize::MAX).await;
+        assert!(shown(&log).is_empty() && log.rows.len() > 3);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_larger_than_a_page_comes_whole() {
+        let d = deployment();
+        d.create_table(&table("t")).unwrap();
+        let before = d.now().await.unwrap().0;
+        d.transaction(|tx| (0..2048).try_for_each(|n| tx.insert(&table("t"), fields(n)).map(|_| ()))).unwrap();
+        let whole = log(&d, before, 128).await;
+        assert_eq!((whole.rows.len(), whole.more), (2048, false));
+        d.transaction(|tx| tx.insert(&table("t"), fields(0))).unwrap();
+        let whole = log(&d, before, 128).await;
+        assert_eq!((whole.rows.len(), whole.more), (2048, true));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_at_a_moment_that_was_told() {
+        let d = deployment();
+        let told = d.now().await.unwrap();
+        assert!(d.create_table(&table("t")).unwrap() > told);
+    }
+
+    #[test]
+    fn a_table_created_again_is_another_tablet_with_another_number() {
+        let d = deployment();
+        let insert = || d.transaction(|tx| tx.insert(&table("t"), fields(1))).unwrap().1;
+        let first = table_number(&insert()).unwrap();
+        d.drop_table(&table("t")).unwrap();
+        assert_eq!((first, table_number(&insert()).unwrap()), (10_001, 10_002));
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_deployment() {
+        let build = |seed| {
+            let d = SimulatedDeployment::with_clock("test", seed, || Timestamp(1_795_434_575_000_000_000));
+            let options = SimulateOptions { seed, ..SimulateOptions::default() };
+            d.insert_all(options.contents.documents(seed).unwrap()).unwrap();
+            let mut writer = SeededWriter::new(seed);
+            for _ in 0..50 {
+                writer.write(&d).unwrap();
+            }
+            d.revisions()
+        };
+        assert_eq!(build(4), build(4));
+        assert_ne!(build(4), build(5));
+    }
+}

@@ -19,12 +19,13 @@ pub struct Transaction<'a> {
     /// By table and `_id`; `None` is a deletion.
     pending: BTreeMap<(usize, String), Option<Fields>>,
     inserted: u32,
+    dropped: Vec<usize>,
     hidden: usize,
 }
 
 impl<'a> Transaction<'a> {
     pub(crate) fn new(state: &'a mut State, ts: Timestamp) -> Self {
-        Self { state, ts, pending: BTreeMap::new(), inserted: 0, hidden: 0 }
+        Self { state, ts, pending: BTreeMap::new(), inserted: 0, dropped: Vec::new(), hidden: 0 }
     }
 
     /// The `_ts` of everything that this transaction writes.
@@ -35,6 +36,16 @@ impl<'a> Transaction<'a> {
     /// Makes a table without documents, unless it exists.
     pub fn create_table(&mut self, table: &TableRef) -> Result<()> {
         self.find_or_create(table, None).map(|_| ())
+    }
+
+    /// Drops a table when the transaction ends.
+    ///
+    /// # Errors
+    /// Usage, if there is no such table.
+    pub fn drop_table(&mut self, table: &TableRef) -> Result<()> {
+        self.write_hidden_rows(1);
+        self.dropped.push(self.index_of(table)?);
+        Ok(())
     }
 
     /// Inserts a document, and its table where that is new; answers the `_id`. `_id` and `_creationTime` (float64, ms)
@@ -105,7 +116,7 @@ impl<'a> Transaction<'a> {
 
     /// A live document as this transaction sees it, with `_id` and `_creationTime`.
     pub fn get(&self, table: &TableRef, id: &str) -> Option<&Fields> {
-        self.live(self.state.find(table)?, id)
+        self.live(*self.state.names.get(table)?, id)
     }
 
     /// Adds rows of system tables to the log: counted by document_deltas, never shown.
@@ -115,7 +126,7 @@ impl<'a> Transaction<'a> {
 
     /// The first live document at or after `id` that this transaction has not touched, else the first of all.
     pub(crate) fn document_near(&self, table: &TableRef, id: &str) -> Option<Arc<Revision>> {
-        let index = self.state.find(table)?;
+        let index = *self.state.names.get(table)?;
         let table = &self.state.tables[index];
         let untouched = |id: &str| !self.pending.contains_key(&(index, id.to_owned()));
         let mut at_or_after =
@@ -127,20 +138,17 @@ impl<'a> Transaction<'a> {
 
     /// The names and numbers of the tables that exist, sorted by name.
     pub(crate) fn tables(&self) -> Vec<(TableRef, u32)> {
-        let tables = self.state.tables.iter().filter(|t| self.state.find(&t.tablet.table).is_some());
-        let mut tables: Vec<_> = tables.map(|t| (TableRef::clone(&t.tablet.table), t.number)).collect();
-        tables.sort();
-        tables.dedup_by(|a, b| a.0 == b.0);
-        tables
+        let names = self.state.names.iter();
+        names.map(|(name, index)| (TableRef::clone(name), self.state.tables[*index].number)).collect()
     }
 
     pub(crate) fn index_of(&self, table: &TableRef) -> Result<usize> {
-        self.state.find(table).ok_or_else(|| Error::usage(format!("there is no table {table}")))
+        self.state.names.get(table).copied().ok_or_else(|| Error::usage(format!("there is no table {table}")))
     }
 
     /// Puts everything into the state; called once, at the end.
     pub(crate) fn commit(self) {
-        let Self { state, ts, pending, hidden, .. } = self;
+        let Self { state, ts, pending, dropped, hidden, .. } = self;
         state.log.extend((0..hidden).map(|_| LogEntry { ts, change: None }));
         let mut rows: Vec<_> = pending.into_iter().collect();
         rows.sort_by(|((a, a_id), _), ((b, b_id), _)| {
@@ -150,6 +158,10 @@ impl<'a> Transaction<'a> {
             let revision = Arc::new(Revision { id: id.clone(), ts, document });
             state.tables[index].documents.entry(id).or_default().push(Arc::clone(&revision));
             state.log.push(LogEntry { ts, change: Some((index, revision)) });
+        }
+        for index in dropped {
+            state.tables[index].dropped = Some(ts);
+            state.names.retain(|_, named| *named != index);
         }
     }
 
@@ -161,8 +173,8 @@ impl<'a> Transaction<'a> {
     }
 
     fn find_or_create(&mut self, table: &TableRef, number: Option<u32>) -> Result<usize> {
-        if let Some(index) = self.state.find(table) {
-            return Ok(index);
+        if let Some(index) = self.state.names.get(table) {
+            return Ok(*index);
         }
         if table.name().starts_with('_') {
             return Err(Error::usage(format!("`{table}` would be a system table: names do not begin with `_`")));

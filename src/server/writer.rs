@@ -47,10 +47,11 @@ impl SeededWriter {
 
     fn fill(&mut self, t: &mut Transaction<'_>) -> Result<Write> {
         let mut write = Write::default();
-        let writes = match self.rng.random_range(0..100) {
-            0 => self.rng.random_range(100..=400),
-            1..10 => self.rng.random_range(5..=30),
-            _ => 1,
+        // How many writes, and how many of ten are no inserts: a burst only adds.
+        let (writes, changes) = match self.rng.random_range(0..100) {
+            0..2 => (self.rng.random_range(100..=400), 0),
+            2..10 => (self.rng.random_range(5..=30), 6),
+            _ => (1, 6),
         };
         if self.rng.random_bool(0.05) {
             t.write_hidden_rows(1);
@@ -66,17 +67,19 @@ impl SeededWriter {
             let mut fields = old.document.clone().unwrap_or_default();
             fields.retain(|name, _| !name.starts_with('_'));
             match self.rng.random_range(0..10) {
-                0 => {
+                0 if changes > 0 => {
                     t.delete(&table, &old.id)?;
                     write.deleted += 1;
                 }
-                1..6 => {
+                kind if kind < changes => {
                     self.vary_one(&mut fields);
                     t.replace(&table, &old.id, fields)?;
                     write.updated += 1;
                 }
                 _ => {
-                    fields.values_mut().for_each(|value| self.vary(value));
+                    for value in fields.values_mut() {
+                        self.vary(value);
+                    }
                     t.insert(&table, fields)?;
                     write.inserted += 1;
                 }
@@ -128,7 +131,12 @@ impl SeededWriter {
             Value::String(s) => {
                 let word = generate::word(&mut self.rng);
                 // Never longer and longer.
-                if s.len() > 200 || self.rng.random_bool(0.5) { *s = word } else { s.push_str(&format!(" {word}")) }
+                if s.len() > 200 || self.rng.random_bool(0.5) {
+                    *s = word;
+                } else {
+                    s.push(' ');
+                    s.push_str(&word);
+                }
             }
             Value::Bytes(b) => b.iter_mut().for_each(|byte| *byte = self.rng.random()),
             Value::Array(items) => items.iter_mut().for_each(|item| self.vary(item)),
