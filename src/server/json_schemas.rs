@@ -181,3 +181,37 @@ fn object(members: impl IntoIterator<Item = (String, String)>) -> String {
     let members = members.into_iter().map(|(name, text)| format!("{}:{text}", string(&name)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Value;
+
+    fn answer(names: impl Iterator<Item = String>, form: Schemas) -> Result<String, Refusal> {
+        let mut document: std::collections::BTreeMap<_, _> = names.map(|name| (name, Value::Null)).collect();
+        document.insert("_id".into(), Value::String("x".into()));
+        document.insert("_creationTime".into(), Value::Float64(1.0));
+        let mut shape = Shape::default();
+        shape.add_document(&document, &|_| None);
+        let odd = (Arc::new(TableRef::new("", "odd").unwrap()), shape);
+        let plain = (Arc::new(TableRef::new("a", "plain").unwrap()), Shape::of_empty_table("plain"));
+        schemas(&[odd, plain], form, Encoding::Json, false, true)
+    }
+
+    #[test]
+    fn one_table_with_sixty_three_fields_or_an_odd_name_fails_for_all() {
+        let many = |n: u32| (0..n).map(|i| format!("f{i}"));
+        assert!(answer(many(62), Schemas::Inferred).unwrap().contains("plain"));
+        assert!(answer(many(63), Schemas::Inferred).is_err());
+        assert!(answer(["a b".to_owned()].into_iter(), Schemas::Inferred).is_err());
+        assert!(answer([String::new()].into_iter(), Schemas::Flat).is_err());
+        let blank = answer(many(63), Schemas::Blank).unwrap();
+        assert!(blank.contains(r#""required":["_creationTime","_id"]"#) && !blank.contains("f0"), "{blank}");
+    }
+
+    #[test]
+    fn an_array_that_was_always_empty_has_no_items() {
+        let shape = Shape { array: Some(Box::default()), ..Shape::default() };
+        assert_eq!(schema(&shape, Encoding::Json), r#"{"type":"array","items":false}"#);
+    }
+}

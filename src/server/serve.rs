@@ -49,7 +49,8 @@ impl Contents {
     }
 }
 
-/// Other documents that come later.
+/// Other documents that come later: the whole of what the deployment then holds, see
+/// [`SimulatedDeployment::change_to`]. They are written in transactions of a hundred.
 #[derive(Debug, Clone)]
 pub struct Then {
     /// Where they are.
