@@ -1,0 +1,41 @@
+//! `/api/document_deltas`: the change log after a cursor, whole transactions, a bounded number of log rows *read* a page.
+
+use axum::response::Response;
+
+use super::{Deployment, RouterOptions, page::PageWriter, params::Params, refusal::Refusal};
+use crate::document::Timestamp;
+
+/// Answers one page. Rows that are not shown (system tables, dropped tables, tables not asked for) are read all the same, so
+/// a page may be empty and yet be followed by more.
+pub(crate) async fn answer(
+    deployment: &dyn Deployment,
+    options: &RouterOptions,
+    params: &Params,
+) -> Result<Response, Refusal> {
+    let selection = params.selection()?;
+    let Some(after) = params.moment("cursor")?.map(Timestamp) else {
+        let message = "/api/document_deltas requires a cursor";
+        return Err(Refusal::bad_request("DocumentDeltasCursorRequired", message));
+    };
+    let now = deployment.now().await?;
+    let window = i64::try_from(options.deltas_window.as_nanos()).unwrap_or(i64::MAX);
+    let oldest = Timestamp(now.0.saturating_sub(window));
+    if after.0.saturating_add(1) < oldest.0 {
+        let message =
+            format!("Deltas after {} are no longer kept; the oldest retained moment is {}.", after.0, oldest.0);
+        return Err(Refusal::bad_request("InvalidWindowToReadDocuments", message));
+    }
+
+    // A cursor from the future finds nothing, and the answer's cursor goes back to now.
+    let log = deployment.log(after, now, options.delta_page).await?;
+    let cursor = match log.rows.last() {
+        Some(last) if log.more || log.rows.len() >= options.delta_page => last.ts,
+        // The log was read to its end, so everything up to now is told.
+        _ => now,
+    };
+    let mut page = PageWriter::new(params.encoding()?, true);
+    for (table, revision) in log.rows.iter().filter_map(|row| row.change.as_ref()) {
+        page.push(table, revision, selection.of(table));
+    }
+    Ok(page.finish(&format!("\"cursor\":{},\"hasMore\":{}", cursor.0, log.more)))
+}

@@ -1,0 +1,180 @@
+//! Documents from files, and the way from what a deployment holds to other documents.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+use super::{
+    SimulatedDeployment,
+    encode::{parse_export, write_value},
+    simulate::Fields,
+};
+use crate::{
+    document::{Encoding, TableRef, Timestamp, Value},
+    error::{Error, Result, ResultExt},
+};
+
+/// Whole tables, in the order of their documents.
+pub type Documents = BTreeMap<TableRef, Vec<BTreeMap<String, Value>>>;
+
+/// Documents written in one transaction, when many are.
+const TRANSACTION: usize = 100;
+
+/// Reads `DIR/[_components/NAME/]TABLE.ndjson`: one document a line, values in export_json. All of it is held in memory.
+///
+/// # Errors
+/// Usage, if the directory cannot be read or a line is no document; the file and the line are named.
+pub fn read_directory(directory: &Path) -> Result<Documents> {
+    let mut documents = Documents::new();
+    read_component(directory, "", &mut documents)?;
+    if documents.is_empty() {
+        return Err(Error::usage(format!("{}: there is no TABLE.ndjson in it", directory.display())));
+    }
+    Ok(documents)
+}
+
+fn read_component(directory: &Path, component: &str, documents: &mut Documents) -> Result<()> {
+    let named = || directory.display().to_string();
+    let unreadable = |e| Error::usage("the directory cannot be read: check the path").with_source(e);
+    for entry in fs::read_dir(directory).map_err(unreadable).context(named)? {
+        let path = entry.map_err(unreadable).context(named)?.path();
+        let (Some(stem), extension) = (path.file_stem().and_then(|s| s.to_str()), path.extension()) else { continue };
+        if extension.is_some_and(|e| e == "ndjson") {
+            let table = TableRef::new(component, stem);
+            let table = table.map_err(|e| Error::usage(e.to_string())).context(|| path.display().to_string())?;
+            documents.insert(table, read_file(&path).context(|| path.display().to_string())?);
+        } else if stem == "_components" && path.is_dir() {
+            for child in fs::read_dir(&path).map_err(unreadable).context(named)? {
+                let child = child.map_err(unreadable).context(named)?;
+                let name = child.file_name().to_string_lossy().into_owned();
+                let below = if component.is_empty() { name } else { format!("{component}/{name}") };
+                read_component(&child.path(), &below, documents)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path) -> Result<Vec<Fields>> {
+    let unreadable = |e| Error::usage("the file cannot be read").with_source(e);
+    let lines = BufReader::new(fs::File::open(path).map_err(unreadable)?).lines().enumerate();
+    let documents =
+        lines.map(|(i, line)| parse_document(&line.map_err(unreadable)?).context(|| format!("line {}", i + 1)));
+    documents.collect()
+}
+
+/// One document as export_json.
+pub(crate) fn parse_document(line: &str) -> Result<Fields> {
+    match parse_export(line)? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Error::usage("a document is an object")),
+    }
+}
+
+/// One write.
+enum Change {
+    Insert(Fields),
+    Replace(String, Fields),
+    Delete(String),
+}
+
+/// What is left of the way to other documents: taken step by step, so that a server can answer in between.
+pub(crate) struct Way(std::vec::IntoIter<(TableRef, Change)>);
+
+impl Way {
+    /// One transaction of it; `None` at the end.
+    pub(crate) fn step(&mut self, deployment: &SimulatedDeployment) -> Result<Option<Timestamp>> {
+        let changes: Vec<_> = self.0.by_ref().take(TRANSACTION).collect();
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let (ts, ()) = deployment.transaction(|t| {
+            for (table, change) in changes {
+                match change {
+                    Change::Insert(fields) => t.insert(&table, fields).map(|_| ())?,
+                    Change::Replace(id, fields) => t.replace(&table, &id, fields)?,
+                    Change::Delete(id) => t.delete(&table, &id)?,
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Some(ts))
+    }
+}
+
+impl SimulatedDeployment {
+    /// Inserts whole tables, a hundred documents a transaction. Tables without documents are made too.
+    pub fn insert_all(&self, documents: Documents) -> Result<()> {
+        for (table, documents) in documents {
+            self.create_table(&table)?;
+            let mut documents = documents.into_iter().peekable();
+            while documents.peek().is_some() {
+                self.transaction(|t| {
+                    documents.by_ref().take(TRANSACTION).try_for_each(|fields| t.insert(&table, fields).map(|_| ()))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the deployment from what it holds to `wanted` with as few writes as there are differences: documents are the
+    /// same if they agree in the field `by`. Answers the number of writes. Afterwards every table holds exactly what
+    /// `wanted` says, tables that it does not name are empty.
+    ///
+    /// # Errors
+    /// Usage, if a wanted document lacks the field, or two of a table have the same value in it.
+    pub fn change_to(&self, wanted: Documents, by: &str) -> Result<usize> {
+        let mut way = self.way_to(wanted, by)?;
+        let writes = way.0.len();
+        while way.step(self)?.is_some() {}
+        Ok(writes)
+    }
+
+    pub(crate) fn way_to(&self, mut wanted: Documents, by: &str) -> Result<Way> {
+        let state = self.state_at(Timestamp(i64::MAX));
+        let tables: BTreeSet<TableRef> = state.keys().chain(wanted.keys()).cloned().collect();
+        let mut changes = Vec::new();
+        for table in tables {
+            let mut by_key = BTreeMap::new();
+            for document in wanted.remove(&table).unwrap_or_default() {
+                let Some(told_by) = document.get(by).map(key) else {
+                    return Err(Error::usage(format!("a document of table {table} has no field `{by}` to tell it by")));
+                };
+                if by_key.contains_key(&told_by) {
+                    return Err(Error::usage(format!("two documents of table {table} have {told_by} in field `{by}`")));
+                }
+                by_key.insert(told_by, document);
+            }
+            // In the order of the keys, so that inserts, updates and deletes are mixed, and the order does not depend on ids.
+            let mut of_table = Vec::new();
+            for (id, revision) in state.get(&table).into_iter().flatten() {
+                let Some(old) = &revision.document else { continue };
+                let told_by = old.get(by).map(key).unwrap_or_default();
+                match by_key.remove(&told_by) {
+                    None => of_table.push((told_by, Change::Delete(id.clone()))),
+                    Some(new) if content(&new).eq(content(old)) => {}
+                    Some(new) => of_table.push((told_by, Change::Replace(id.clone(), new))),
+                }
+            }
+            of_table.extend(by_key.into_iter().map(|(key, new)| (key, Change::Insert(new))));
+            of_table.sort_by(|(a, _), (b, _)| a.cmp(b));
+            changes.extend(of_table.into_iter().map(|(_, change)| (table.clone(), change)));
+        }
+        Ok(Way(changes.into_iter()))
+    }
+}
+
+/// What two documents are told apart by.
+fn key(value: &Value) -> String {
+    let mut text = Vec::new();
+    write_value(&mut text, value, Encoding::ExportJson);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The fields that are not the system's.
+fn content(document: &Fields) -> impl Iterator<Item = (&String, &Value)> {
+    document.iter().filter(|(name, _)| !name.starts_with('_'))
+}

@@ -1,0 +1,93 @@
+//! The text of a page: one flat object a document, metadata first, then the fields sorted by name, as Convex writes it.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header::CONTENT_TYPE},
+    response::Response,
+};
+
+use super::{
+    encode::{write_string, write_value},
+    selection::{Columns, Selected},
+};
+use crate::document::{Encoding, Revision, TableRef, Value};
+
+/// The values of a page in the making.
+#[derive(Debug)]
+pub(crate) struct PageWriter {
+    text: Vec<u8>,
+    encoding: Encoding,
+    /// Whether rows carry `_deleted`: in the deltas all of them, in a snapshot none.
+    deltas: bool,
+    empty: bool,
+}
+
+impl PageWriter {
+    pub(crate) fn new(encoding: Encoding, deltas: bool) -> Self {
+        Self { text: b"{\"values\":[".to_vec(), encoding, deltas, empty: true }
+    }
+
+    /// Appends one revision; a tombstone has nothing but its `_id`.
+    pub(crate) fn push(&mut self, table: &TableRef, revision: &Revision, selected: Selected<'_>) {
+        let columns = match selected {
+            Selected::Nothing => return,
+            Selected::AllColumns => None,
+            Selected::Some(columns) => Some(columns),
+        };
+        let out = &mut self.text;
+        if !std::mem::take(&mut self.empty) {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"_component\":");
+        write_string(out, table.component());
+        out.extend_from_slice(b",\"_table\":");
+        write_string(out, table.name());
+        out.extend_from_slice(format!(",\"_ts\":{}", revision.ts.0).as_bytes());
+        if self.deltas {
+            out.extend_from_slice(format!(",\"_deleted\":{}", revision.document.is_none()).as_bytes());
+        }
+        match &revision.document {
+            None => {
+                out.extend_from_slice(b",\"_id\":");
+                write_string(out, &revision.id);
+            }
+            Some(document) => write_fields(out, document.iter(), columns, self.encoding),
+        }
+        out.push(b'}');
+    }
+
+    /// What is written so far, without the end of the values.
+    #[cfg(test)]
+    pub(crate) fn into_text(self) -> String {
+        String::from_utf8(self.text).unwrap()
+    }
+
+    /// The whole answer; `rest` is the text of the remaining members.
+    pub(crate) fn finish(mut self, rest: &str) -> Response {
+        self.text.extend_from_slice(b"],");
+        self.text.extend_from_slice(rest.as_bytes());
+        self.text.push(b'}');
+        json(self.text)
+    }
+}
+
+fn write_fields<'a>(
+    out: &mut Vec<u8>,
+    fields: impl Iterator<Item = (&'a String, &'a Value)>,
+    columns: Option<&Columns>,
+    encoding: Encoding,
+) {
+    for (name, value) in fields.filter(|(name, _)| columns.is_none_or(|c| c.includes(name))) {
+        out.push(b',');
+        write_string(out, name);
+        out.push(b':');
+        write_value(out, value, encoding);
+    }
+}
+
+/// JSON text as an answer.
+pub(crate) fn json(text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

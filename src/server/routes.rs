@@ -1,0 +1,126 @@
+//! The routes: who asks, what for, and the answer.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, RawQuery, State},
+    http::{HeaderMap, header::CONTENT_TYPE},
+    response::Response,
+    routing::get,
+};
+
+use super::{
+    Deployment, RouterOptions, access, deltas, json_schemas, page::json, params::Params, refusal::Refusal, snapshot,
+};
+
+/// What every route holds.
+struct Served {
+    deployment: Arc<dyn Deployment>,
+    options: RouterOptions,
+    summaries_unavailable: AtomicBool,
+}
+
+type Answer = Result<Response, Refusal>;
+
+/// The HTTP API of `deployment`. Pages are built in memory: about `snapshot_page` documents, or `delta_page` log rows plus
+/// one transaction, for every request in flight.
+pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router {
+    let summaries_unavailable = AtomicBool::new(options.summaries_unavailable_once);
+    Router::new()
+        .route("/api/list_snapshot", get(list_snapshot).post(post_list_snapshot))
+        .route("/api/document_deltas", get(document_deltas).post(post_document_deltas))
+        .route("/api/json_schemas", get(schemas))
+        .route("/api/get_table_column_names", get(column_names))
+        .route("/api/test_streaming_export_connection", get(test_connection))
+        .route("/version", get(|| async { "unknown" }))
+        .route("/instance_name", get(|State(served): State<Arc<Served>>| async move { served.deployment.name() }))
+        .layer(DefaultBodyLimit::max(1 << 20))
+        .with_state(Arc::new(Served { deployment, options, summaries_unavailable }))
+}
+
+impl Served {
+    /// Lets the request pass after the latency, or refuses it.
+    async fn admit(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Params, Refusal> {
+        if !self.options.latency.is_zero() {
+            tokio::time::sleep(self.options.latency).await;
+        }
+        let params = Params::from_query(query.unwrap_or_default());
+        access::check(headers, params.text("adminKey")?, &self.options.key)?;
+        Ok(params)
+    }
+
+    /// The same for a request whose arguments are its body.
+    async fn admit_post(&self, headers: &HeaderMap, query: Option<&str>, body: &Bytes) -> Result<Params, Refusal> {
+        self.admit(headers, query).await?;
+        let content_type = headers.get(CONTENT_TYPE).and_then(|h| h.to_str().ok()).unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if media_type != "application/json" && !media_type.ends_with("+json") {
+            let message = "Expected request with `Content-Type: application/json`";
+            return Err(Refusal::bad_request("BadJsonBody", message));
+        }
+        Params::from_body(body)
+    }
+
+    fn check_summaries(&self) -> Result<(), Refusal> {
+        if self.summaries_unavailable.swap(false, Ordering::Relaxed) {
+            let message = "Table summaries are not ready yet. Try again later.";
+            return Err(Refusal::unavailable("TableSummariesUnavailable", message));
+        }
+        Ok(())
+    }
+}
+
+async fn list_snapshot(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+    let params = s.admit(&headers, query.as_deref()).await?;
+    snapshot::answer(&*s.deployment, &s.options, &params).await
+}
+
+async fn post_list_snapshot(
+    State(s): State<Arc<Served>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let params = s.admit_post(&headers, query.as_deref(), &body).await?;
+    snapshot::answer(&*s.deployment, &s.options, &params).await
+}
+
+async fn document_deltas(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+    let params = s.admit(&headers, query.as_deref()).await?;
+    deltas::answer(&*s.deployment, &s.options, &params).await
+}
+
+async fn post_document_deltas(
+    State(s): State<Arc<Served>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let params = s.admit_post(&headers, query.as_deref(), &body).await?;
+    deltas::answer(&*s.deployment, &s.options, &params).await
+}
+
+async fn schemas(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+    let params = s.admit(&headers, query.as_deref()).await?;
+    let (delta_schema, by_component) = (params.flag("deltaSchema")?, params.flag("byComponent")?);
+    let encoding = params.encoding()?;
+    s.check_summaries()?;
+    let shapes = s.deployment.shapes().await?;
+    json_schemas::schemas(&shapes, s.options.schemas, encoding, delta_schema, by_component).map(json)
+}
+
+async fn column_names(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+    s.admit(&headers, query.as_deref()).await?;
+    s.check_summaries()?;
+    Ok(json(json_schemas::column_names(&s.deployment.shapes().await?)))
+}
+
+async fn test_connection(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+    s.admit(&headers, query.as_deref()).await?;
+    Ok(json("null"))
+}

@@ -1,0 +1,200 @@
+//! Which tables and columns a request asks for.
+//!
+//! Convex tries four forms in turn and takes the first that fits, so a selection it cannot read never errs: it *falls
+//! through*, in the end to everything (`crates/common/src/types/streaming_export/selection.rs`). Names that no table can
+//! have are a plain 500.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use super::refusal::Refusal;
+use crate::document::TableRef;
+
+/// The tables and columns that are asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// Everything.
+    Everything,
+    /// One table.
+    Table(TableRef),
+    /// All tables of one component.
+    Component(String),
+    /// As the `selection` object says.
+    Tree(Level<Level<Columns>>),
+}
+
+/// Named children and what holds for the others; `None` is excluded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Level<T> {
+    named: BTreeMap<String, Option<T>>,
+    others: bool,
+}
+
+/// Per column whether it is included, and the others.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Columns {
+    named: BTreeMap<String, bool>,
+    others: bool,
+}
+
+impl Columns {
+    /// Whether the column is asked for. `_id` always is.
+    pub(crate) fn includes(&self, name: &str) -> bool {
+        name == "_id" || *self.named.get(name).unwrap_or(&self.others)
+    }
+}
+
+/// What is asked for of one table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Selected<'a> {
+    Nothing,
+    AllColumns,
+    Some(&'a Columns),
+}
+
+impl Selection {
+    /// What is asked for of `table`.
+    pub(crate) fn of(&self, table: &TableRef) -> Selected<'_> {
+        let all = |included| if included { Selected::AllColumns } else { Selected::Nothing };
+        match self {
+            Self::Everything => Selected::AllColumns,
+            Self::Table(one) => all(one == table),
+            Self::Component(component) => all(component == table.component()),
+            Self::Tree(components) => match components.named.get(table.component()) {
+                None => all(components.others),
+                Some(None) => Selected::Nothing,
+                Some(Some(tables)) => match tables.named.get(table.name()) {
+                    None => all(tables.others),
+                    Some(None) => Selected::Nothing,
+                    Some(Some(columns)) => Selected::Some(columns),
+                },
+            },
+        }
+    }
+}
+
+/// Reads the selection keys out of a request's arguments.
+pub(crate) fn select(values: &Map<String, Json>, duplicates: &[String]) -> Result<Selection, Refusal> {
+    let once = |name: &str| !duplicates.iter().any(|d| d == name);
+    // `Some(None)` is absent, `None` does not fit.
+    let component = match values.get("component") {
+        None | Some(Json::Null) => Some(None),
+        Some(Json::String(c)) if once("component") => Some(Some(c.as_str())),
+        Some(_) => None,
+    };
+    if let Some(tree) = values.get("selection").filter(|_| once("selection")).and_then(tree) {
+        return Ok(Selection::Tree(tree));
+    }
+    let name = match (values.get("table_name"), values.get("tableName")) {
+        (Some(Json::String(name)), None) if once("table_name") => Some(name),
+        (None, Some(Json::String(name))) if once("tableName") => Some(name),
+        _ => None,
+    };
+    let table = |component: &str, name: &str| {
+        let all_underscores = name.bytes().all(|b| b == b'_');
+        TableRef::new(component, name).ok().filter(|_| !all_underscores).ok_or_else(Refusal::internal)
+    };
+    match (name, component) {
+        (Some(name), Some(component)) => Ok(Selection::Table(table(component.unwrap_or(""), name)?)),
+        (_, Some(Some(component))) => {
+            table(component, "x")?;
+            Ok(Selection::Component(component.to_owned()))
+        }
+        _ => Ok(Selection::Everything),
+    }
+}
+
+fn tree(json: &Json) -> Option<Level<Level<Columns>>> {
+    level(json, |tables| level(tables, columns))
+}
+
+fn level<T>(json: &Json, child: impl Fn(&Json) -> Option<T>) -> Option<Level<T>> {
+    let fields = json.as_object()?;
+    let others = inclusion(fields.get("_other")?)?;
+    let named = fields.iter().filter(|(name, _)| *name != "_other").map(|(name, value)| match inclusion(value) {
+        Some(false) => Some((name.clone(), None)),
+        Some(true) => None,
+        None => Some((name.clone(), Some(child(value)?))),
+    });
+    Some(Level { named: named.collect::<Option<_>>()?, others })
+}
+
+fn columns(json: &Json) -> Option<Columns> {
+    let fields = json.as_object()?;
+    let others = inclusion(fields.get("_other")?)?;
+    let named = fields.iter().filter(|(name, _)| *name != "_other");
+    let named: BTreeMap<_, _> =
+        named.map(|(name, value)| Some((name.clone(), inclusion(value)?))).collect::<Option<_>>()?;
+    (named.get("_id") != Some(&false)).then_some(Columns { named, others })
+}
+
+fn inclusion(json: &Json) -> Option<bool> {
+    match json.as_str()? {
+        "included" | "incl" => Some(true),
+        "excluded" | "excl" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(values: Json) -> Selection {
+        select(values.as_object().unwrap(), &[]).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_read_falls_through_to_the_component_or_to_everything() {
+        let users = || Selection::Table(TableRef::new("", "users").unwrap());
+        assert_eq!(of(json!({"tableName": "users"})), users());
+        assert_eq!(of(json!({"table_name": "users"})), users());
+        assert_eq!(of(json!({"table_name": "users", "tableName": "users"})), Selection::Everything);
+        assert_eq!(
+            of(json!({"table_name": "users", "tableName": "users", "component": "a"})),
+            Selection::Component("a".into())
+        );
+        assert_eq!(of(json!({"component": ""})), Selection::Component(String::new()));
+        assert_eq!(of(json!({"tablename": "users"})), Selection::Everything);
+        assert_eq!(of(json!({"selection": "{}"})), Selection::Everything);
+        assert_eq!(of(json!({"selection": {"": "excluded"}})), Selection::Everything);
+        assert_eq!(of(json!({"selection": {"": "some", "_other": "incl"}})), Selection::Everything);
+        let without_id =
+            json!({"selection": {"": {"t": {"_id": "excl", "_other": "incl"}, "_other": "incl"}, "_other": "incl"}});
+        assert_eq!(of(without_id), Selection::Everything);
+    }
+
+    #[test]
+    fn names_that_no_table_can_have_are_refused() {
+        for values in [
+            json!({"tableName": "a-b"}),
+            json!({"tableName": ""}),
+            json!({"component": "a-b"}),
+            json!({"tableName": "__"}),
+        ] {
+            assert!(select(values.as_object().unwrap(), &[]).is_err(), "{values}");
+        }
+        assert!(select(json!({"tableName": "_storage"}).as_object().unwrap(), &[]).is_ok());
+    }
+
+    #[test]
+    fn a_selection_object_picks_components_tables_and_columns() {
+        let selection = of(json!({"selection": {
+            "": {"users": {"secret": "excluded", "_other": "included"}, "logs": "excl", "_other": "incl"},
+            "_other": "excluded",
+        }}));
+        let shown = |component: &str, name: &str| match selection.of(&TableRef::new(component, name).unwrap()) {
+            Selected::Nothing => "nothing",
+            Selected::AllColumns => "all",
+            Selected::Some(columns) if columns.includes("secret") => "secret",
+            Selected::Some(_) => "some",
+        };
+        assert_eq!(shown("", "users"), "some");
+        assert_eq!(shown("", "logs"), "nothing");
+        assert_eq!(shown("", "messages"), "all");
+        assert_eq!(shown("waitlist", "users"), "nothing");
+    }
+}

@@ -1,0 +1,398 @@
+//! A deployment in memory: every revision of every document, in one log of transactions.
+//!
+//! It is seeded: the same steps with the same clock give the same ids, the same tablets and the same log. Nothing is ever
+//! forgotten, so the state at any moment can be asked for, and memory grows with every write.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::{Deployment, LogRow, LogRows, Shape, Tablet, id::table_number, transaction::Transaction};
+use crate::{
+    document::{Revision, TableRef, Timestamp, Value},
+    error::{Error, Result},
+};
+
+type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A deployment in memory, for the demo and for tests.
+pub struct SimulatedDeployment {
+    name: String,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// Guarantees: `log` is sorted by `_ts` (then tablet, then `_id`), and every `_ts` is at most `newest`.
+pub(crate) struct State {
+    /// The newest moment that was written at or told to anybody: later writes come after it.
+    newest: Timestamp,
+    /// Never removed: what was dropped can still be asked for at an earlier moment.
+    pub(crate) tables: Vec<SimulatedTable>,
+    /// The tables that exist now, by name: indexes into `tables`.
+    pub(crate) names: BTreeMap<Arc<TableRef>, usize>,
+    pub(crate) log: Vec<LogEntry>,
+    pub(crate) rng: StdRng,
+}
+
+pub(crate) struct SimulatedTable {
+    pub(crate) tablet: Tablet,
+    /// Part of every `_id`; unique within a component.
+    pub(crate) number: u32,
+    created: Timestamp,
+    pub(crate) dropped: Option<Timestamp>,
+    /// By `_id`, each with its revisions in the order in which they were written.
+    pub(crate) documents: BTreeMap<String, Vec<Arc<Revision>>>,
+}
+
+pub(crate) struct LogEntry {
+    pub(crate) ts: Timestamp,
+    /// Index into the tables and what was written; `None` for a row of a system table.
+    pub(crate) change: Option<(usize, Arc<Revision>)>,
+}
+
+impl SimulatedDeployment {
+    /// An empty deployment on the system's clock.
+    pub fn new(name: impl Into<String>, seed: u64) -> Self {
+        Self::with_clock(name, seed, || {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timestamp(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
+        })
+    }
+
+    /// An empty deployment on a clock of the caller's. It may stand still or go back: moments of the log never do.
+    pub fn with_clock(
+        name: impl Into<String>,
+        seed: u64,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Self {
+        let rng = StdRng::seed_from_u64(seed);
+        let state = State { newest: Timestamp(0), tables: Vec::new(), names: BTreeMap::new(), log: Vec::new(), rng };
+        Self { name: name.into(), clock: Box::new(clock), state: Mutex::new(state) }
+    }
+
+    /// Writes what `write` asks for, as one transaction: all at one `_ts`, or nothing if it errs. Answers the `_ts` and
+    /// what `write` returned.
+    pub fn transaction<T>(&self, write: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<(Timestamp, T)> {
+        let mut state = self.state();
+        let ts = Timestamp((self.clock)().0.max(state.newest.0 + 1));
+        let known = state.tables.len();
+        let mut transaction = Transaction::new(&mut state, ts);
+        match write(&mut transaction) {
+            Ok(answer) => {
+                transaction.commit();
+                state.newest = ts;
+                Ok((ts, answer))
+            }
+            Err(error) => {
+                state.tables.truncate(known);
+                state.names.retain(|_, index| *index < known);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a table without documents.
+    pub fn create_table(&self, table: &TableRef) -> Result<Timestamp> {
+        Ok(self.transaction(|t| t.create_table(table))?.0)
+    }
+
+    /// Drops a table as the dashboard does: its documents get no tombstones, and the log does not tell of it any more.
+    ///
+    /// # Errors
+    /// Usage, if there is no such table.
+    pub fn drop_table(&self, table: &TableRef) -> Result<Timestamp> {
+        Ok(self.transaction(|t| t.drop_table(table))?.0)
+    }
+
+    /// All live documents at a moment, by table and `_id`: what a complete snapshot has to show. Empty tables are listed.
+    pub fn state_at(&self, at: Timestamp) -> BTreeMap<TableRef, BTreeMap<String, Arc<Revision>>> {
+        let state = self.state();
+        let tables = state.tables.iter().filter(|table| table.exists_at(at));
+        tables.map(|table| (TableRef::clone(&table.tablet.table), table.live_at(at, None).collect())).collect()
+    }
+
+    /// Every revision of the tables that exist now, in the order of the log: what complete deltas have to show.
+    pub fn revisions(&self) -> Vec<(Arc<TableRef>, Arc<Revision>)> {
+        let state = self.state();
+        let rows = state.log.iter().filter_map(|entry| state.shown(entry));
+        rows.collect()
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // A panic inside a test's closure leaves the state as it was: transactions write at their end only.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Makes a table; `number` where its documents' ids tell it already.
+    pub(crate) fn create(&mut self, table: &TableRef, number: Option<u32>, ts: Timestamp) -> Result<usize> {
+        let siblings = || self.tables.iter().filter(|t| t.tablet.table.component() == table.component());
+        // User tables of a component are numbered from 10001 on.
+        let fresh = siblings().map(|t| t.number + 1).max().unwrap_or(0).max(10_001);
+        let number = number.unwrap_or(fresh);
+        if let Some(other) = siblings().find(|t| t.dropped.is_none() && t.number == number) {
+            let other = &other.tablet.table;
+            return Err(Error::usage(format!(
+                "ids of table {table} bear the number of table {other}: leave `_id` out"
+            )));
+        }
+        let tablet = Tablet { id: self.rng.random(), table: Arc::new(table.clone()) };
+        let index = self.tables.len();
+        self.names.insert(Arc::clone(&tablet.table), index);
+        self.tables.push(SimulatedTable { tablet, number, created: ts, dropped: None, documents: BTreeMap::new() });
+        Ok(index)
+    }
+
+    fn shown(&self, entry: &LogEntry) -> Option<(Arc<TableRef>, Arc<Revision>)> {
+        let (table, revision) = entry.change.as_ref()?;
+        let table = &self.tables[*table];
+        table.dropped.is_none().then(|| (Arc::clone(&table.tablet.table), Arc::clone(revision)))
+    }
+}
+
+impl SimulatedTable {
+    fn exists_at(&self, at: Timestamp) -> bool {
+        self.created <= at && self.dropped.is_none_or(|dropped| dropped > at)
+    }
+
+    /// The documents that live at `at`, in `_id` order, strictly after `after`.
+    pub(crate) fn live_at(
+        &self,
+        at: Timestamp,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = (String, Arc<Revision>)> + '_ {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.documents.range::<str, _>((from, Bound::Unbounded)).filter_map(move |(id, revisions)| {
+            let newest = revisions.iter().rev().find(|r| r.ts <= at)?;
+            newest.document.is_some().then(|| (id.clone(), Arc::clone(newest)))
+        })
+    }
+}
+
+#[async_trait]
+impl Deployment for SimulatedDeployment {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    async fn now(&self) -> Result<Timestamp> {
+        let mut state = self.state();
+        state.newest = state.newest.max((self.clock)());
+        Ok(state.newest)
+    }
+
+    async fn tables(&self, at: Timestamp) -> Result<Vec<Tablet>> {
+        let state = self.state();
+        Ok(state.tables.iter().filter(|table| table.exists_at(at)).map(|table| table.tablet.clone()).collect())
+    }
+
+    async fn documents(
+        &self,
+        tablet: &Tablet,
+        at: Timestamp,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Revision>>> {
+        let state = self.state();
+        let table = state.tables.iter().find(|table| table.tablet.id == tablet.id);
+        let live = table.into_iter().flat_map(|table| table.live_at(at, after));
+        Ok(live.take(limit).map(|(_, revision)| revision).collect())
+    }
+
+    async fn log(&self, after: Timestamp, through: Timestamp, limit: usize) -> Result<LogRows> {
+        let state = self.state();
+        let mut found = LogRows::default();
+        for entry in &state.log[state.log.partition_point(|entry| entry.ts <= after)..] {
+            if entry.ts > through {
+                break;
+            }
+            let transaction_ended = found.rows.last().is_some_and(|last: &LogRow| last.ts != entry.ts);
+            if found.rows.len() >= limit && transaction_ended {
+                found.more = true;
+                break;
+            }
+            found.rows.push(LogRow { ts: entry.ts, change: state.shown(entry) });
+        }
+        Ok(found)
+    }
+
+    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, Shape)>> {
+        let state = self.state();
+        let mut tables: Vec<_> = state.tables.iter().filter(|table| table.dropped.is_none()).collect();
+        tables.sort_by_key(|table| table.tablet.id);
+        let names: BTreeMap<(&str, u32), &str> = tables
+            .iter()
+            .map(|table| ((table.tablet.table.component(), table.number), table.tablet.table.name()))
+            .collect();
+        let shapes = tables.iter().map(|table| {
+            let name = &table.tablet.table;
+            let of_id = |id: &str| Some((*names.get(&(name.component(), table_number(id)?))?).to_owned());
+            let mut shape = Shape::default();
+            for (_, revision) in table.live_at(state.newest, None) {
+                if let Some(document) = &revision.document {
+                    shape.add_document(document, &of_id);
+                }
+            }
+            if shape == Shape::default() {
+                shape = Shape::of_empty_table(name.name());
+            }
+            (Arc::clone(name), shape)
+        });
+        Ok(shapes.collect())
+    }
+}
+
+/// A document's fields.
+pub(crate) type Fields = BTreeMap<String, Value>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{SeededWriter, SimulateOptions};
+
+    fn deployment() -> SimulatedDeployment {
+        SimulatedDeployment::with_clock("test", 1, || Timestamp(1_795_434_575_000_000_000))
+    }
+
+    fn table(name: &str) -> TableRef {
+        TableRef::new("", name).unwrap()
+    }
+
+    fn fields(n: i64) -> Fields {
+        [("n".to_owned(), Value::Int64(n))].into()
+    }
+
+    async fn log(d: &SimulatedDeployment, after: i64, limit: usize) -> LogRows {
+        d.log(Timestamp(after), d.now().await.unwrap(), limit).await.unwrap()
+    }
+
+    fn shown(rows: &LogRows) -> Vec<(String, bool)> {
+        let changes = rows.rows.iter().filter_map(|row| row.change.as_ref());
+        changes.map(|(_, revision)| (revision.id.clone(), revision.document.is_some())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_document_written_twice_in_a_transaction_is_logged_once_as_it_was_last() {
+        let d = deployment();
+        let t = table("t");
+        let (_, (kept, gone)) = d
+            .transaction(|tx| {
+                let (kept, gone) = (tx.insert(&t, fields(1))?, tx.insert(&t, fields(2))?);
+                tx.replace(&t, &kept, fields(3))?;
+                tx.delete(&t, &gone)?;
+                assert_eq!(tx.get(&t, &kept).unwrap()["n"], Value::Int64(3));
+                Ok((kept, gone))
+            })
+            .unwrap();
+        let mut expected = vec![(kept.clone(), true), (gone, false)];
+        expected.sort();
+        let log = log(&d, 0, usize::MAX).await;
+        assert_eq!(shown(&log), expected);
+        assert!(log.rows.len() > expected.len(), "the new table is rows of system tables");
+        let live = &d.state_at(Timestamp(i64::MAX))[&t];
+        assert_eq!(live.keys().collect::<Vec<_>>(), [&kept]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_transaction_leaves_nothing() {
+        let d = deployment();
+        let failed = d.transaction(|tx| {
+            tx.insert(&table("t"), fields(1))?;
+            tx.delete(&table("t"), "no such id")
+        });
+        assert!(failed.is_err());
+        assert!(log(&d, 0, usize::MAX).await.rows.is_empty());
+        assert!(d.state_at(Timestamp(i64::MAX)).is_empty());
+        d.transaction(|tx| tx.insert(&table("t"), fields(1))).unwrap();
+    }
+
+    #[tokio::test]
+    async fn refuses_what_convex_would_not_take() {
+        let d = deployment();
+        let id = d.transaction(|tx| tx.insert(&table("a"), fields(1))).unwrap().1;
+        let with = |name: &str, value: Value| [(name.to_owned(), value)].into();
+        for (name, odd) in [
+            ("b", with("_id", Value::String(id.clone()))),
+            ("a", with("_id", Value::String(id.clone()))),
+            ("a", with("_id", Value::String("x".into()))),
+            ("a", with("_creationTime", Value::Int64(1))),
+            ("a", with("_other", Value::Null)),
+            ("a", with("$x", Value::Null)),
+            ("_system", fields(1)),
+        ] {
+            assert!(d.transaction(|tx| tx.insert(&table(name), odd.clone())).is_err(), "{name} {odd:?}");
+        }
+        d.transaction(|tx| tx.delete(&table("a"), &id)).unwrap();
+        d.transaction(|tx| tx.insert(&table("a"), with("_id", Value::String(id)))).unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_moment_shows_its_own_state() {
+        let d = deployment();
+        let t = table("t");
+        let (first, id) = d.transaction(|tx| tx.insert(&t, fields(1))).unwrap();
+        let (second, ()) = d.transaction(|tx| tx.replace(&t, &id, fields(2))).unwrap();
+        let (third, ()) = d.transaction(|tx| tx.delete(&t, &id)).unwrap();
+        let fourth = d.drop_table(&t).unwrap();
+        let n = |at: Timestamp| Some(d.state_at(at).get(&t)?.get(&id)?.document.as_ref().unwrap()["n"].clone());
+        assert_eq!([first, second, third].map(n), [Some(Value::Int64(1)), Some(Value::Int64(2)), None]);
+        assert!(d.state_at(Timestamp(first.0 - 1)).is_empty() && d.state_at(fourth).is_empty());
+        // A walk at an earlier moment can be finished; the log tells nothing any more, though it is as long as before.
+        let tablet = d.tables(second).await.unwrap().remove(0);
+        assert_eq!(d.documents(&tablet, second, None, 9).await.unwrap().len(), 1);
+        let log = log(&d, 0, usize::MAX).await;
+        assert!(shown(&log).is_empty() && log.rows.len() > 3);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_larger_than_a_page_comes_whole() {
+        let d = deployment();
+        d.create_table(&table("t")).unwrap();
+        let before = d.now().await.unwrap().0;
+        d.transaction(|tx| (0..2048).try_for_each(|n| tx.insert(&table("t"), fields(n)).map(|_| ()))).unwrap();
+        let whole = log(&d, before, 128).await;
+        assert_eq!((whole.rows.len(), whole.more), (2048, false));
+        d.transaction(|tx| tx.insert(&table("t"), fields(0))).unwrap();
+        let whole = log(&d, before, 128).await;
+        assert_eq!((whole.rows.len(), whole.more), (2048, true));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_at_a_moment_that_was_told() {
+        let d = deployment();
+        let told = d.now().await.unwrap();
+        assert!(d.create_table(&table("t")).unwrap() > told);
+    }
+
+    #[test]
+    fn a_table_created_again_is_another_tablet_with_another_number() {
+        let d = deployment();
+        let insert = || d.transaction(|tx| tx.insert(&table("t"), fields(1))).unwrap().1;
+        let first = table_number(&insert()).unwrap();
+        d.drop_table(&table("t")).unwrap();
+        assert_eq!((first, table_number(&insert()).unwrap()), (10_001, 10_002));
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_deployment() {
+        let build = |seed| {
+            let d = SimulatedDeployment::with_clock("test", seed, || Timestamp(1_795_434_575_000_000_000));
+            let options = SimulateOptions { seed, ..SimulateOptions::default() };
+            d.insert_all(options.contents.documents(seed).unwrap()).unwrap();
+            let mut writer = SeededWriter::new(seed);
+            for _ in 0..50 {
+                writer.write(&d).unwrap();
+            }
+            d.revisions()
+        };
+        assert_eq!(build(4), build(4));
+        assert_ne!(build(4), build(5));
+    }
+}

@@ -1,0 +1,5 @@
+//! What the library can do, one file per capability.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod conformance;
