@@ -94,7 +94,11 @@ pub async fn serve(
     deployment: Arc<SimulatedDeployment>,
     options: SimulateOptions,
 ) -> Result<()> {
-    let later = options.then.as_ref().map(|then| Ok((then, read_directory(&then.directory)?))).transpose()?;
+    let later = options
+        .then
+        .as_ref()
+        .map(|then| read_directory(&then.directory).map(|documents| (then, documents)))
+        .transpose()?;
     let change = async {
         if let Some((then, documents)) = later {
             tokio::time::sleep(then.after).await;

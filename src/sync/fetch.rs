@@ -1,9 +1,6 @@
 //! First stage: asks for page after page, as soon as the next position is known.
 
-use std::{
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 

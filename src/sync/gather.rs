@@ -15,7 +15,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow::array::RecordBatch;
 use chrono::Utc;
 use tokio::sync::mpsc;
 
@@ -426,13 +425,7 @@ impl Gather {
 
 impl Pending {
     fn begin() -> Self {
-        Self {
-            since: Instant::now(),
-            answer: None,
-            component_rows: false,
-            completed: Vec::new(),
-            misfits: Vec::new(),
-        }
+        Self { since: Instant::now(), answer: None, component_rows: false, completed: Vec::new(), misfits: Vec::new() }
     }
 }
 
