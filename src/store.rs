@@ -116,7 +116,7 @@ fn io_kind(error: &object_store::Error) -> Option<std::io::ErrorKind> {
 }
 
 fn texts(error: &object_store::Error) -> String {
-    causes(error).map(|e| format!("{e}\n")).collect()
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
