@@ -517,7 +517,7 @@ mod tests {
             }),
             (3, "belongs to another table", |c| c.draft.tables[0].folder = "tables/A".into()),
             (4, "was changed to", |c| {
-                c.draft.tables.push(crate::archive::TableEntry { folder: "x".into(), ..entry("a") })
+                c.draft.tables.push(crate::archive::TableEntry { folder: "x".into(), ..entry("a") });
             }),
             (4, "does not lie in the folder", |c| c.draft.add[0].path = "tables/ab/x.parquet".into()),
             (4, "its schema 9 is unknown", |c| c.draft.add[0].schema = 9),
