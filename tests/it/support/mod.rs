@@ -74,7 +74,11 @@ impl World {
 
     /// Reads the archive back.
     pub(crate) async fn held(&self) -> Held {
-        Held::read(&self.archive().await).await
+        self.held_in(Arc::clone(&self.store)).await
+    }
+
+    pub(crate) async fn held_in(&self, store: Arc<dyn ObjectStore>) -> Held {
+        Held::read(&self.archive_in(store).await.unwrap()).await
     }
 
     /// The archive is equal to the deployment, as far as its cursor reaches: every revision of deltas once, and the state.
