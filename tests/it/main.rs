@@ -4,6 +4,7 @@
 
 mod conformance;
 mod crash;
+mod model;
 mod recordings;
 mod support;
 mod sync;
