@@ -46,6 +46,7 @@ mod location;
 mod log;
 mod manifest;
 mod staging;
+mod status;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -79,6 +80,7 @@ pub use self::{
     location::Location,
     manifest::{Counts, Head, Latest, TableState},
     staging::STAGING_KEPT,
+    status::{DELTAS_KEPT, SNAPSHOT_KEPT, Snapshot, Status, TableStatus},
 };
 
 /// This program, as commits name it.
