@@ -73,16 +73,21 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
 /// Words in the text of an error that tell more than its type: the stores' own error codes, and where credentials were
 /// looked for in vain.
 const TELLING: &[(&str, ErrorKind, &str)] = &[
+    (
+        "computeMetadata",
+        ErrorKind::Access,
+        "no credentials: none in the environment and no metadata server here; set GOOGLE_APPLICATION_CREDENTIALS",
+    ),
+    (
+        "metadata/identity",
+        ErrorKind::Access,
+        "no credentials: none in the environment and no managed identity here; set AZURE_STORAGE_ACCOUNT_KEY or another one",
+    ),
     ("NoSuchBucket", ErrorKind::NotFound, "the bucket does not exist; check its name or create it"),
     (
         "169.254.169.254",
         ErrorKind::Access,
         "no credentials: none in the environment and no instance metadata here; for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    ),
-    (
-        "metadata.google.internal",
-        ErrorKind::Access,
-        "no credentials: none in the environment and no metadata server here; set GOOGLE_APPLICATION_CREDENTIALS",
     ),
     ("ExpiredToken", ErrorKind::Access, "the credentials have expired; renew them"),
     ("InvalidToken", ErrorKind::Access, "the session token is not valid; check AWS_SESSION_TOKEN"),
@@ -105,18 +110,33 @@ fn judge_io(kind: std::io::ErrorKind) -> Option<(ErrorKind, &'static str)> {
         K::ReadOnlyFilesystem => (ErrorKind::Access, "the disk is mounted read-only"),
         K::StorageFull | K::QuotaExceeded => (ErrorKind::Resource, "the disk is full; free some space and run again"),
         K::FileTooLarge => (ErrorKind::Resource, "the disk's file system cannot hold a file that large"),
-        K::NotADirectory => (ErrorKind::Usage, "a file stands where a folder is needed; choose another archive path"),
+        K::NotADirectory | K::AlreadyExists => {
+            (ErrorKind::Usage, "a file stands where a folder is needed; choose another archive path")
+        }
         _ => return None,
     })
 }
 
-/// The kind of the first I/O error of a local disk among the causes. (A network client's I/O errors are not of these kinds.)
+/// The kind of the I/O error behind an error of a local disk. (What a network client says of its sockets means something
+/// else.)
 fn io_kind(error: &object_store::Error) -> Option<std::io::ErrorKind> {
-    causes(error).find_map(|e| e.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
+    match error {
+        object_store::Error::Generic { store: "LocalFileSystem" | DISK, .. } => {
+            causes(error).find_map(|e| e.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
+        }
+        _ => None,
+    }
 }
 
+/// What an I/O error of a local disk means, with `doing` in front.
+pub(crate) fn disk_error(error: std::io::Error, doing: &str) -> Error {
+    store_error(object_store::Error::Generic { store: DISK, source: Box::new(error) }, doing)
+}
+
+const DISK: &str = "disk";
+
 fn texts(error: &object_store::Error) -> String {
-    causes(error).map(|e| format!("{e}\n")).collect()
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
@@ -133,12 +153,17 @@ mod tests {
     fn each_error_of_a_store_has_the_kind_of_what_to_do() {
         let generic =
             |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "S3", source };
-        let io = |kind| generic(Box::new(std::io::Error::from(kind)));
+        let socket = |kind| generic(Box::new(std::io::Error::from(kind)));
+        let io = |kind: std::io::ErrorKind| object_store::Error::Generic {
+            store: "LocalFileSystem",
+            source: Box::new(std::io::Error::from(kind)),
+        };
         let denied = object_store::Error::PermissionDenied { path: "x".into(), source: "403".into() };
         for (error, kind) in [
             (io(std::io::ErrorKind::StorageFull), ErrorKind::Resource),
             (io(std::io::ErrorKind::PermissionDenied), ErrorKind::Access),
-            (io(std::io::ErrorKind::TimedOut), ErrorKind::Unavailable),
+            (socket(std::io::ErrorKind::TimedOut), ErrorKind::Unavailable),
+            (socket(std::io::ErrorKind::PermissionDenied), ErrorKind::Unavailable),
             (generic("PUT http://169.254.169.254/latest/api/token".into()), ErrorKind::Access),
             (generic("<Code>NoSuchBucket</Code>".into()), ErrorKind::NotFound),
             (generic("503 Slow Down".into()), ErrorKind::Unavailable),

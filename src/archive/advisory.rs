@@ -22,7 +22,8 @@ use super::{
     coverage::{Base, Gap},
     files::LiveFiles,
     header::{FORMAT, Header},
-    manifest::{Head, TableState},
+    manifest::Head,
+    tables::TableState,
     upload::Upload,
 };
 

@@ -246,7 +246,7 @@ mod tests {
         #[test]
         fn a_commit_reads_back_as_it_was_written(commit in testing::any_commit()) {
             let bytes = commit.to_bytes().unwrap();
-            prop_assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), 1);
+            prop_assert_eq!(memchr::memchr(b'\n', &bytes), Some(bytes.len() - 1));
             let read = Commit::from_bytes(commit.version, &bytes).unwrap();
             prop_assert_eq!(read.to_bytes().unwrap(), bytes);
             prop_assert_eq!(read, commit);

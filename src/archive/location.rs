@@ -22,7 +22,7 @@ use object_store::{
 use crate::{
     document::Timestamp,
     error::{Error, Result},
-    store::store_error,
+    store::{disk_error, store_error},
 };
 
 use super::{aws_profile, staging};
@@ -231,10 +231,6 @@ fn is_loopback_http(endpoint: &str) -> bool {
         }
 }
 
-fn disk_error(error: std::io::Error, doing: &str) -> Error {
-    store_error(object_store::Error::Generic { store: "disk", source: Box::new(error) }, doing)
-}
-
 /// Creates the folder and those above it, and makes their names durable.
 fn make_folder(path: &FilePath) -> std::io::Result<()> {
     let there = path.ancestors().take_while(|a| !a.exists()).count();
@@ -306,8 +302,10 @@ mod tests {
         assert_eq!(Location::create(text).unwrap().url(), text);
         assert!(Location::open(text).is_ok());
         std::fs::write(dir.path().join("file"), "").unwrap();
-        let error = Location::create(dir.path().join("file/x").to_str().unwrap()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        for occupied in ["file", "file/x"] {
+            let error = Location::create(dir.path().join(occupied).to_str().unwrap()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        }
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Log {
         Ok(Some(Stored { commit: Commit::from_bytes(version, &bytes)?, digest: digest(&bytes) }))
     }
 
+    /// Whether commit `version` exists.
+    pub(super) async fn has(&self, version: u64) -> Result<bool> {
+        self.exists(&layout::commit(version)).await
+    }
+
     /// Calls `each` with the commits behind `after` in order, up to `until`, all of which must exist.
     pub(super) async fn replay(
         &self,
@@ -124,7 +129,7 @@ impl Log {
         let Some(hint) = hint else { return self.list(0).await };
         let from = floor(hint);
         let mut survey = self.list(from).await?;
-        if survey.newest < hint && !self.exists(&layout::commit(hint)).await? {
+        if survey.newest < hint && !self.has(hint).await? {
             tracing::warn!(
                 version = hint,
                 "{} names a commit that does not exist; listing the whole log",
@@ -244,4 +249,125 @@ fn is_maintenance(commit: &Commit, progress: &Progress) -> bool {
         && d.deployment.is_none()
         && !d.component_rows
         && d.add.iter().all(|f| f.replaces.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        archive::{
+            Draft, RemovedFile, Run,
+            testing::{cursor, delta, draft, first_commit},
+        },
+        data::{DataFile, Replaces},
+    };
+
+    /// Live files with the rows in each: what the oracle looks at.
+    type Live = BTreeMap<String, Vec<u64>>;
+
+    /// Joins some of the live files into one; the new one is called `n`.
+    fn compact(live: &Live, chosen: &[prop::sample::Index], n: u64) -> Draft {
+        let inputs: BTreeSet<_> = chosen.iter().filter_map(|i| live.keys().nth(i.index(live.len().max(1)))).collect();
+        let remove = inputs.iter().map(|p| RemovedFile { path: (*p).clone(), ..(&delta("a", 0, 1, 1)).into() });
+        let replaces = Replaces { paths: inputs.iter().map(|p| (*p).clone()).collect(), why: "compaction".into() };
+        let joined = DataFile { replaces: Some(replaces), ..delta("a", n, 1, 1) };
+        let add = if inputs.is_empty() { vec![] } else { vec![joined] };
+        Draft { remove: remove.collect(), add, ..draft(progress(5)) }
+    }
+
+    fn progress(ts: i64) -> Progress {
+        Progress { delta: Some(cursor(ts)), walk: None }
+    }
+
+    /// Plain reading of a commit: takes the removed files away and adds the new ones with their rows.
+    fn apply(live: &mut Live, commit: &Commit, own_rows: &BTreeMap<String, Vec<u64>>) -> Result<(), String> {
+        let before = live.clone();
+        for file in &commit.draft.remove {
+            live.remove(&file.path).ok_or(format!("{} was not live", file.path))?;
+        }
+        for file in &commit.draft.add {
+            let rows = match &file.replaces {
+                Some(r) => r.paths.iter().flat_map(|p| before.get(p).cloned().unwrap_or_default()).collect(),
+                None => own_rows[&file.path].clone(),
+            };
+            if live.insert(file.path.clone(), rows).is_some() {
+                return Err(format!("{} was live already", file.path));
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        /// We bring a file of new rows and compact some old ones, while others compact as they like.
+        #[test]
+        fn after_a_lost_race_against_maintenance_every_row_is_there_once(
+            files in 1u64..8,
+            others in proptest::collection::vec(proptest::collection::vec(any::<prop::sample::Index>(), 0..4), 1..4),
+            mine in proptest::collection::vec(proptest::collection::vec(any::<prop::sample::Index>(), 1..4), 0..3),
+        ) {
+            let mut live: Live = (0..files).map(|n| (delta("a", n, 1, 1).path, vec![n])).collect();
+            let new = delta("b", 50, 6, 9);
+            let own = BTreeMap::from([(new.path.clone(), vec![50])]);
+            let mut ours = Draft { add: vec![new.clone()], ..draft(progress(9)) };
+            let mut left = live.clone();
+            for (n, chosen) in (60..).zip(&mine) {
+                let one = compact(&left, chosen, n);
+                left.retain(|p, _| one.remove.iter().all(|r| r.path != *p));
+                ours.add.extend(one.add);
+                ours.remove.extend(one.remove);
+            }
+            let ours = Commit { draft: ours, ..first_commit() };
+            let mut between = Vec::new();
+            for (n, chosen) in (100..).zip(&others) {
+                let commit = Commit {
+                    version: n,
+                    draft: compact(&live, chosen, n),
+                    run: Run { id: "other".into(), counter: n },
+                    ..first_commit()
+                };
+                apply(&mut live, &commit, &own).unwrap();
+                between.push(Stored { commit, digest: n.to_string() });
+            }
+            let Rebased::Retry(again) = rebase(&ours, &progress(5), &between) else {
+                return Err(TestCaseError::fail("maintenance is no conflict"));
+            };
+            prop_assert_eq!(again.version, between.last().unwrap().commit.version + 1);
+            prop_assert_eq!(&again.previous, &between.last().unwrap().digest);
+            prop_assert_eq!((&again.run, &again.draft.progress), (&ours.run, &ours.draft.progress));
+            prop_assert!(again.draft.add.contains(&new));
+            apply(&mut live, &again, &own).map_err(TestCaseError::fail)?;
+            let mut rows: Vec<_> = live.into_values().flatten().collect();
+            rows.sort_unstable();
+            prop_assert_eq!(rows, (0..files).chain([50]).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn anything_else_in_between_is_a_conflict(commit in crate::archive::testing::any_commit()) {
+            // Such commits always complete a base.
+            let between = [Stored { digest: "x".into(), commit: commit.clone() }];
+            prop_assert_eq!(rebase(&first_commit(), &commit.draft.progress, &between), Rebased::Conflict);
+        }
+    }
+
+    #[test]
+    fn a_moved_progress_is_a_conflict_and_an_empty_commit_is_not() {
+        let commit = Commit { version: 8, draft: draft(progress(5)), ..first_commit() };
+        let between = [Stored { digest: "x".into(), commit }];
+        assert_eq!(rebase(&first_commit(), &progress(4), &between), Rebased::Conflict);
+        assert!(matches!(rebase(&first_commit(), &progress(5), &between), Rebased::Retry(c) if c.version == 9));
+        for harm in [
+            (|d: &mut Draft| d.add.push(delta("a", 1, 1, 1))) as fn(&mut Draft),
+            |d| d.component_rows = true,
+            |d| d.tables.push(crate::archive::testing::entry("x")),
+            |d| d.deployment = Some(crate::archive::testing::deployment()),
+        ] {
+            let mut between = between.clone();
+            harm(&mut between[0].commit.draft);
+            assert_eq!(rebase(&first_commit(), &progress(5), &between), Rebased::Conflict);
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! The head of the manifest: what all commits up to a version say together, without the list of live files. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +14,13 @@ use crate::{
     identity::DeploymentIdentity,
     layout,
     position::{BaseId, Phase, Progress},
-    schema::TableSchema,
 };
 
 use super::{
     commit::{Commit, RemovedFile, Run, Selection, TableEntry},
-    coverage::{Base, Coverage, narrow},
+    coverage::{Base, Coverage, Gap, narrow},
     growth,
+    tables::{Counts, TableState, as_list},
 };
 
 /// The fold of all commits up to a version. Small and held: live files are many and streamed
@@ -50,8 +53,9 @@ pub struct Head {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     origin: Option<Timestamp>,
     coverage: Coverage,
+    /// Shared between heads: a commit copies only the tables that it changes.
     #[serde(with = "as_list")]
-    tables: BTreeMap<TableRef, TableState>,
+    tables: BTreeMap<TableRef, Arc<TableState>>,
 }
 
 /// What the newest commit says of itself.
@@ -71,43 +75,6 @@ pub struct Latest {
     pub encoding: Encoding,
     /// The selection in force.
     pub selection: Selection,
-}
-
-/// What is known of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableState {
-    /// The table.
-    pub table: TableRef,
-    /// Its folder.
-    pub folder: String,
-    /// Its newest schema.
-    pub schema: TableSchema,
-    /// Live files of complete bases.
-    pub base: Counts,
-    /// Live delta files.
-    pub delta: Counts,
-    /// Files of the open walk: not yet visible to readers.
-    #[serde(default, skip_serializing_if = "Counts::is_zero")]
-    pub unfinished: Counts,
-    /// Per field path, per kind of value: how many values that came did not fit. Decides about siblings; never lowered,
-    /// and files that replace others do not count again.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
-}
-
-/// Sums over files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Files.
-    pub files: u64,
-    /// Stored bytes.
-    pub bytes: u64,
-    /// Rows, tombstones included.
-    pub rows: u64,
-    /// Rows that are tombstones.
-    pub tombstones: u64,
-    /// Rows with a value in `_rescued`.
-    pub rescued_rows: u64,
 }
 
 impl Head {
@@ -157,12 +124,12 @@ impl Head {
 
     /// All tables, sorted.
     pub fn tables(&self) -> impl ExactSizeIterator<Item = &TableState> {
-        self.tables.values()
+        self.tables.values().map(Arc::as_ref)
     }
 
     /// One table.
     pub fn table(&self, table: &TableRef) -> Option<&TableState> {
-        self.tables.get(table)
+        self.tables.get(table).map(Arc::as_ref)
     }
 
     /// The folders that tables have, for [`layout::folder`].
@@ -211,7 +178,7 @@ impl Head {
         self.check_place(commit)?;
         self.check_cursor(commit)?;
         self.check_walk(commit)?;
-        self.check_gaps(commit)?;
+        check_gaps(&draft.gaps, draft.progress.delta.as_ref().map(|d| d.ts))?;
         draft.tables.iter().try_for_each(|t| self.learn(t))?;
         let mut paths = BTreeSet::new();
         for path in draft.add.iter().map(|f| &f.path).chain(draft.remove.iter().map(|f| &f.path)) {
@@ -326,17 +293,6 @@ impl Head {
         }
     }
 
-    /// Guarantee 7.
-    fn check_gaps(&self, commit: &Commit) -> Result<(), String> {
-        let cursor = commit.draft.progress.delta.as_ref().map(|d| d.ts);
-        for gap in &commit.draft.gaps {
-            if gap.to.is_some_and(|to| to <= gap.from) || gap.to > cursor {
-                return Err(format!("the gap after {} is empty or ends beyond the cursor", gap.from));
-            }
-        }
-        Ok(())
-    }
-
     /// Guarantee 4.
     fn learn(&mut self, entry: &TableEntry) -> Result<(), String> {
         let TableEntry { table, folder, schema } = entry;
@@ -349,9 +305,9 @@ impl Head {
         }
         growth::check(known.map(|t| &t.schema), schema).map_err(|why| format!("the schema of {table}: {why}"))?;
         match self.tables.get_mut(table) {
-            Some(known) => known.schema = schema.clone(),
+            Some(known) => Arc::make_mut(known).schema = schema.clone(),
             None => {
-                self.tables.insert(table.clone(), TableState::new(entry));
+                self.tables.insert(table.clone(), Arc::new(TableState::new(entry)));
             }
         }
         Ok(())
@@ -377,7 +333,7 @@ impl Head {
             return Err(format!("its schema {} is unknown", file.schema));
         }
         if file.replaces.is_none() {
-            table.count_misfits(&file.misfits);
+            Arc::make_mut(table).count_misfits(&file.misfits);
         }
         Ok(())
     }
@@ -420,6 +376,7 @@ impl Head {
     fn counts(&mut self, base: Option<&BaseId>, table: &TableRef) -> Result<&mut Counts, String> {
         let complete = base.map(|id| self.base(id).is_some());
         let state = self.tables.get_mut(table).ok_or_else(|| format!("its table {table} is unknown"))?;
+        let state = Arc::make_mut(state);
         Ok(match complete {
             None => &mut state.delta,
             Some(true) => &mut state.base,
@@ -433,6 +390,7 @@ impl Head {
         for base in &draft.bases {
             let base = Base { scope: narrow(&base.scope, &draft.selection.tables), ..base.clone() };
             for table in self.tables.values_mut().filter(|t| open == Some(&base.id) && base.scope.contains(&t.table)) {
+                let table = Arc::make_mut(table);
                 table.base = table.base.plus(std::mem::take(&mut table.unfinished));
             }
             self.coverage.bases.push(base);
@@ -445,81 +403,209 @@ impl Head {
     }
 }
 
-impl TableState {
-    fn new(entry: &TableEntry) -> Self {
-        Self {
-            table: entry.table.clone(),
-            folder: entry.folder.clone(),
-            schema: entry.schema.clone(),
-            base: Counts::default(),
-            delta: Counts::default(),
-            unfinished: Counts::default(),
-            misfits: BTreeMap::new(),
-        }
-    }
-
-    /// What readers see of it.
-    pub fn visible(&self) -> Counts {
-        self.base.plus(self.delta)
-    }
-
-    fn count_misfits(&mut self, misfits: &BTreeMap<String, BTreeMap<String, u64>>) {
-        for (path, kinds) in misfits {
-            let sums = self.misfits.entry(path.clone()).or_default();
-            for (kind, n) in kinds {
-                let sum = sums.entry(kind.clone()).or_default();
-                *sum = sum.saturating_add(*n);
-            }
-        }
+/// Guarantee 7.
+fn check_gaps(gaps: &[Gap], cursor: Option<Timestamp>) -> Result<(), String> {
+    match gaps.iter().find(|g| g.to.is_some_and(|to| to <= g.from) || g.to > cursor) {
+        Some(gap) => Err(format!("the gap after {} is empty or ends beyond the cursor", gap.from)),
+        None => Ok(()),
     }
 }
 
-impl Counts {
-    fn of(file: &RemovedFile) -> Self {
-        let RemovedFile { bytes, rows, tombstones, rescued_rows, .. } = *file;
-        Self { files: 1, bytes, rows, tombstones, rescued_rows }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Draft;
+    use crate::{
+        archive::testing::{
+            self, base_id, cursor, delta, draft, entry, first_draft, next_draft, snapshot, table, walk,
+        },
+        data::Replaces,
+        error::ErrorKind,
+        position::{Position, Scope, Walk},
+    };
+
+    fn start() -> Head {
+        Head::before_all(testing::deployment(), "0".into())
     }
 
-    fn is_zero(&self) -> bool {
-        *self == Self::default()
+    fn follow(head: &Head, draft: Draft) -> Commit {
+        let version = head.version + 1;
+        draft.after(head, Run { id: "00000000".into(), counter: version })
     }
 
-    /// The sum. Saturates: no archive holds 2^64 bytes.
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            files: self.files.saturating_add(other.files),
-            bytes: self.bytes.saturating_add(other.bytes),
-            rows: self.rows.saturating_add(other.rows),
-            tombstones: self.tombstones.saturating_add(other.tombstones),
-            rescued_rows: self.rescued_rows.saturating_add(other.rescued_rows),
-        }
-    }
-
-    fn minus(self, other: Self) -> Option<Self> {
-        Some(Self {
-            files: self.files.checked_sub(other.files)?,
-            bytes: self.bytes.checked_sub(other.bytes)?,
-            rows: self.rows.checked_sub(other.rows)?,
-            tombstones: self.tombstones.checked_sub(other.tombstones)?,
-            rescued_rows: self.rescued_rows.checked_sub(other.rescued_rows)?,
+    /// The fixed history up to `version`.
+    fn at(version: u64) -> Head {
+        (0..version).fold(start(), |head, n| {
+            let commit = follow(&head, next_draft(&head));
+            head.apply(&commit, n.to_string()).unwrap()
         })
     }
-}
 
-/// Tables are stored as a list: their key is no string.
-mod as_list {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::{TableRef, TableState};
-
-    pub(super) fn serialize<S: Serializer>(tables: &BTreeMap<TableRef, TableState>, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(tables.values())
+    fn refused(head: &Head, commit: &Commit) -> String {
+        let error = head.clone().apply(commit, "x".into()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        error.to_string()
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<TableRef, TableState>, D::Error> {
-        let list = Vec::<TableState>::deserialize(d)?;
-        Ok(list.into_iter().map(|t| (t.table.clone(), t)).collect())
+    #[test]
+    fn sums_follow_the_files_from_the_walk_to_the_deltas() {
+        let head = at(1);
+        let a = head.table(&table("a")).unwrap();
+        assert_eq!((a.unfinished.files, a.base.files, head.visible().files, head.live().files), (1, 0, 0, 1));
+        let head = at(2);
+        let a = head.table(&table("a")).unwrap();
+        assert_eq!((a.unfinished.files, a.base.files, a.base.rows), (0, 2, 4));
+        let head = at(40);
+        let files = testing::expected_files(40);
+        assert_eq!(head.live().files, files.len() as u64);
+        assert_eq!(head.live().rows, files.iter().map(|f| f.rows).sum::<u64>());
+        assert_eq!(head.live().bytes, files.iter().map(|f| f.bytes).sum::<u64>());
+        assert_eq!(head.live().tombstones, files.iter().map(|f| f.tombstones).sum::<u64>());
+        let misfits = |t: &str| head.table(&table(t)).unwrap().misfits["/x"]["string"];
+        assert_eq!(misfits("a") + misfits("b"), 40 - 4, "each file once, and none that replaces others");
+        assert_eq!(head.coverage().through, head.cursor());
+    }
+
+    #[test]
+    fn a_head_reads_back_as_it_was_written() {
+        let head = at(23);
+        let text = serde_json::to_string(&head).unwrap();
+        assert_eq!(serde_json::from_str::<Head>(&text).unwrap(), head);
+    }
+
+    /// Each row breaks one guarantee of an otherwise good commit.
+    #[test]
+    fn a_commit_that_breaks_a_guarantee_is_refused() {
+        type Harm = fn(&mut Commit);
+        let rows: &[(u64, &str, Harm)] = &[
+            (3, "expected was 4", |c| c.version = 5),
+            (3, "follows on", |c| c.previous = "y".into()),
+            (3, "counter of run", |c| c.run.counter = 3),
+            (3, "no delta cursor", |c| c.draft.progress.delta = None),
+            (3, "went back", |c| c.draft.progress.delta = Some(cursor(testing::S - 1))),
+            (3, "position of a snapshot", |c| {
+                let position = Position::new(Phase::Snapshot, "x");
+                c.draft.progress.delta.as_mut().unwrap().position = position;
+            }),
+            (0, "not the S of a walk", |c| c.draft.progress.delta = Some(cursor(7))),
+            (0, "its table a is unknown", |c| c.draft.tables.clear()),
+            (0, "neither being walked", |c| c.draft.add[0].base = Some(BaseId("other".into()))),
+            (0, "has a base, a delta file has none", |c| c.draft.add[0].base = None),
+            (0, "is not in the base", |c| c.draft.add[0].max_ts = Timestamp(testing::S + 1)),
+            (0, "is not in the base", |c| c.draft.progress.walk.as_mut().unwrap().scope = Scope::Tables(vec![])),
+            (0, "is not in the base", |c| c.draft.selection.tables = Scope::Except(vec![table("a")])),
+            (1, "changed its S, month or scope", |c| {
+                c.draft.bases.clear();
+                c.draft.progress.walk = Some(Walk { month: "1970-02-01".into(), ..walk() });
+            }),
+            (1, "though the base is complete", |c| c.draft.progress.walk = Some(walk())),
+            (1, "another S than its walk", |c| c.draft.bases[0].ts = Timestamp(testing::S + 5)),
+            (1, "left in a", |c| {
+                c.draft.add.clear();
+                c.draft.bases.clear();
+            }),
+            (1, "left in a", |c| c.draft.bases[0].scope = Scope::Except(vec![table("a")])),
+            (2, "completed a second time", |c| {
+                let base = Base { id: base_id(), ts: Timestamp(testing::S), scope: Scope::All };
+                c.draft.bases.push(base);
+            }),
+            (2, "lies before the first", |c| {
+                c.draft.bases.push(Base { id: BaseId("b".into()), ts: Timestamp(1), scope: Scope::All });
+            }),
+            (2, "lies before the first", |c| {
+                c.draft.progress.walk = Some(Walk { base: BaseId("b".into()), ts: Timestamp(1), ..walk() });
+            }),
+            (3, "belongs to another table", |c| c.draft.tables[0].folder = "tables/A".into()),
+            (4, "was changed to", |c| {
+                c.draft.tables.push(crate::archive::TableEntry { folder: "x".into(), ..entry("a") });
+            }),
+            (4, "does not lie in the folder", |c| c.draft.add[0].path = "tables/ab/x.parquet".into()),
+            (4, "its schema 9 is unknown", |c| c.draft.add[0].schema = 9),
+            (4, "contradict", |c| c.draft.add[0].rows = 0),
+            (4, "between the cursors", |c| c.draft.add[0].min_ts = Timestamp(testing::S)),
+            (4, "between the cursors", |c| c.draft.add[0].max_ts.0 += 1),
+            (4, "two months", |c| {
+                c.draft.progress.delta = Some(cursor(i64::MAX));
+                c.draft.add[0].max_ts = Timestamp(i64::MAX);
+            }),
+            (4, "twice", |c| c.draft.add.push(c.draft.add[0].clone())),
+            (4, "twice", |c| c.draft.remove.push((&c.draft.add[0]).into())),
+            (4, "more is removed than there is", |c| {
+                c.draft.add.clear();
+                c.draft.remove = vec![RemovedFile { rows: 99, ..(&delta("a", 3, 1, 1)).into() }];
+            }),
+            (4, "the gap after", |c| {
+                let (from, to) = (Timestamp(testing::S), Some(Timestamp(i64::MAX)));
+                c.draft.gaps.push(Gap { scope: Scope::All, from, to, why: "window".into() });
+            }),
+            (4, "the schema of a", |c| {
+                let mut grown = entry("a");
+                grown.schema.last_field_id = 3;
+                c.draft.tables.push(grown);
+            }),
+        ];
+        for (version, says, harm) in rows {
+            let head = at(*version);
+            let mut commit = follow(&head, next_draft(&head));
+            assert!(head.clone().apply(&commit, "x".into()).is_ok());
+            harm(&mut commit);
+            let said = refused(&head, &commit);
+            assert!(said.contains(says), "expected `{says}`: {said}");
+        }
+    }
+
+    #[test]
+    fn a_walk_that_grew_too_old_closes_with_its_finished_tables_and_another_walks_the_rest() {
+        let mut draft_0 = first_draft();
+        draft_0.tables.push(entry("b"));
+        draft_0.add.push(snapshot("b", 1));
+        let head = start();
+        let head = head.clone().apply(&follow(&head, draft_0), "1".into()).unwrap();
+        let (finished, later) = (vec![table("a")], BaseId("later".into()));
+        let next = Walk {
+            base: later.clone(),
+            ts: Timestamp(testing::S + 500),
+            scope: Scope::Except(finished.clone()),
+            ..walk()
+        };
+        let switch = Draft {
+            remove: vec![(&snapshot("b", 1)).into()],
+            bases: vec![Base { id: base_id(), ts: Timestamp(testing::S), scope: Scope::Tables(finished) }],
+            add: vec![DataFile { base: Some(later), max_ts: Timestamp(testing::S + 400), ..snapshot("b", 2) }],
+            ..draft(Progress { delta: Some(cursor(testing::S)), walk: Some(next) })
+        };
+        let mut left = switch.clone();
+        left.remove.clear();
+        assert!(refused(&head, &follow(&head, left)).contains("left in b"));
+        let head = head.clone().apply(&follow(&head, switch), "2".into()).unwrap();
+        let counts = |t: &str| head.table(&table(t)).map(|t| (t.base.files, t.unfinished.files)).unwrap();
+        assert_eq!((counts("a"), counts("b")), ((1, 0), (0, 1)));
+        assert_eq!(head.coverage().spans(&table("a")).len(), 1);
+        assert!(head.coverage().spans(&table("b")).is_empty());
+    }
+
+    #[test]
+    fn a_gap_and_a_component_row_reach_the_coverage() {
+        let head = at(4);
+        let from = head.cursor().unwrap();
+        let to = Timestamp(from.0 + 50);
+        let progress = Progress { delta: Some(cursor(to.0)), walk: None };
+        let gap = Gap { scope: Scope::All, from, to: Some(to), why: "window".into() };
+        let commit = follow(&head, Draft { gaps: vec![gap], component_rows: true, ..draft(progress) });
+        let head = head.apply(&commit, "x".into()).unwrap();
+        let spans = head.coverage().spans(&table("a"));
+        assert_eq!(spans.iter().map(|s| (s.from.0, s.to)).collect::<Vec<_>>(), [(testing::S, from)]);
+        assert_eq!(head.coverage().component_rows_since, Some(to));
+    }
+
+    #[test]
+    fn a_replacement_may_bring_rows_from_behind_the_cursor() {
+        let head = at(7);
+        let joined = DataFile {
+            replaces: Some(Replaces { paths: vec![], why: "compaction".into() }),
+            ..delta("a", 90, testing::S + 1, testing::S + 30)
+        };
+        let commit = follow(&head, Draft { add: vec![joined], ..draft(head.progress.clone()) });
+        assert!(head.apply(&commit, "x".into()).is_ok());
     }
 }

@@ -47,6 +47,7 @@ mod log;
 mod manifest;
 mod staging;
 mod status;
+mod tables;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -78,9 +79,10 @@ pub use self::{
     files::LiveFiles,
     header::{FORMAT, Header},
     location::Location,
-    manifest::{Counts, Head, Latest, TableState},
+    manifest::{Head, Latest},
     staging::STAGING_KEPT,
     status::{DELTAS_KEPT, SNAPSHOT_KEPT, Snapshot, Status, TableStatus},
+    tables::{Counts, TableState},
 };
 
 /// This program, as commits name it.
@@ -148,19 +150,18 @@ impl Archive {
         now: Timestamp,
     ) -> Result<Self> {
         let url = url.into();
-        let archive = match header::read(&store).await? {
-            Some(header) => Self::new(store, url, header),
-            None => {
-                location::refuse_partition_keys(&url)?;
-                match header::create(&store, deployment, now).await? {
-                    Some(header) => return Ok(Self::new(store, url, header)),
-                    // Another process created it at this very moment.
-                    None => Self::open(store, url).await?,
-                }
+        let archive = if let Some(header) = header::read(&store).await? {
+            Self::new(store, url, header)
+        } else {
+            location::refuse_partition_keys(&url)?;
+            match header::create(&store, deployment, now).await? {
+                Some(header) => return Ok(Self::new(store, url, header)),
+                // Another process created it at this very moment.
+                None => Self::open(store, url).await?,
             }
         };
         // Whoever wrote the header may have died before it tried whether the store refuses to overwrite.
-        if archive.log.read(1).await?.is_none() {
+        if !archive.log.has(1).await? {
             header::probe(archive.store().as_ref()).await?;
         }
         Ok(archive)
@@ -204,7 +205,7 @@ impl Archive {
     /// # Errors
     /// NotFound, if the archive has no such version yet.
     pub async fn head_at(&self, version: u64) -> Result<Head> {
-        if version > 0 && self.log.read(version).await?.is_none() {
+        if version > 0 && !self.log.has(version).await? {
             return Err(Error::not_found(format!("the archive has no version {version}")));
         }
         let checkpoint = self.log.checkpoint_at(version).await?;
@@ -307,7 +308,7 @@ impl Archive {
             self.missing.store(missing, Ordering::Relaxed);
             tracing::warn!(%error, version = missing, "the checkpoint is still missing; the next commit tries again");
         }
-        if head.version() % layout::CHECKPOINT_EVERY == 0
+        if head.version().is_multiple_of(layout::CHECKPOINT_EVERY)
             && let Err(error) = self.write_checkpoint(head).await
         {
             self.missing.store(head.version(), Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use crate::{document::Timestamp, error::Result, store::store_error};
+use crate::{document::Timestamp, error::Result, store::disk_error};
 
 /// How long an untouched staging file is left alone.
 pub const STAGING_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,10 +33,8 @@ pub(super) fn clean(root: &Path, now: Timestamp) -> Result<u64> {
     let mut removed = 0;
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        let failed = |e: std::io::Error| {
-            let error = object_store::Error::Generic { store: "disk", source: e.into() };
-            store_error(error, &format!("cannot look for unfinished files in {}", folder.display()))
-        };
+        let failed =
+            |e: std::io::Error| disk_error(e, &format!("cannot look for unfinished files in {}", folder.display()));
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             // Neither follows links. What vanishes while we look has been renamed or removed by its writer.

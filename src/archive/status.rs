@@ -12,7 +12,8 @@ use crate::{
 
 use super::{
     coverage::{Gap, Span},
-    manifest::{Counts, Head, TableState},
+    manifest::Head,
+    tables::{Counts, TableState},
 };
 
 /// How long a deployment keeps its change log: 14 days, `DOCUMENT_RETENTION_DELAY` of Convex's backend.

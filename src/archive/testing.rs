@@ -137,7 +137,7 @@ pub(super) fn next_draft(head: &Head) -> Draft {
             bases: vec![Base { id: base_id(), ts: Timestamp(S), scope: Scope::All }],
             ..draft(Progress { delta: Some(cursor(S)), walk: None })
         },
-        _ if n % 10 == 0 => {
+        _ if n.is_multiple_of(10) => {
             let inputs = [3, 5].map(|k| delta("a", n - k, ts(n - k - 1) + 1, ts(n - k)));
             let paths = inputs.iter().map(|f| f.path.clone()).collect();
             let joined = DataFile {
@@ -152,7 +152,7 @@ pub(super) fn next_draft(head: &Head) -> Draft {
             Draft { add: vec![joined], remove, ..draft(Progress { delta: Some(cursor(ts(n))), walk: None }) }
         }
         _ => {
-            let name = if n % 2 == 0 { "b" } else { "a" };
+            let name = if n.is_multiple_of(2) { "b" } else { "a" };
             let tables = if n == 4 { vec![entry("b")] } else { Vec::new() };
             let progress = Progress { delta: Some(cursor(ts(n))), walk: None };
             Draft { tables, add: vec![delta(name, n, ts(n - 1) + 1, ts(n))], ..draft(progress) }

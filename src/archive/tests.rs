@@ -8,7 +8,7 @@ use super::{
     testing::{Fault, FaultyStore, advance, all_files, cursor, delta, deployment, draft, expected_files, next_draft},
     *,
 };
-use crate::{error::ErrorKind, position::Progress};
+use crate::{data::DataFile, error::ErrorKind, position::Progress};
 
 const NOW: Timestamp = Timestamp(1_795_434_575_000_000_000);
 
@@ -325,4 +325,35 @@ async fn there_is_no_archive_where_none_was_created_and_only_one_where_one_was()
         ErrorKind::Usage
     );
     assert_eq!(open(&store).await.head().await.unwrap().version(), 0);
+}
+
+#[tokio::test]
+async fn a_log_that_adds_a_live_file_or_removes_one_that_is_not_is_corrupt_with_and_without_a_checkpoint() {
+    for version in [9, 63, 64, 71] {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let archive = new_archive(store.clone()).await;
+        let head = archive.head().await.unwrap();
+        let head = advance(&archive, head, &mut Run::begin(), version).await.unwrap();
+        let live = expected_files(version);
+        let real = live.iter().find(|f| f.base.is_none()).unwrap();
+        let at = head.progress().delta.as_ref().unwrap().ts.0;
+        let progress = Progress { delta: Some(cursor(at + 5)), walk: None };
+        let (min_ts, max_ts) = (Timestamp(at + 1), Timestamp(at + 5));
+        let again = DataFile { min_ts, max_ts, ..real.clone() };
+        let unknown = RemovedFile { path: "tables/a/x".into(), ..real.into() };
+        let altered = RemovedFile { bytes: real.bytes - 1, ..real.into() };
+        for (harm, says) in [
+            (Draft { add: vec![again], ..draft(progress.clone()) }, "already live"),
+            (Draft { remove: vec![unknown], ..draft(progress.clone()) }, "not live"),
+            (Draft { remove: vec![altered], ..draft(progress.clone()) }, "not live"),
+        ] {
+            let commit = harm.after(&head, Run { id: "5f3a9c01".into(), counter: 1 });
+            let path = layout::commit(version + 1);
+            store.put(&Path::from(path.as_str()), commit.to_bytes().unwrap().into()).await.unwrap();
+            let harmed = archive.head().await.unwrap();
+            let error = all_files(&archive, &harmed).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains(&path) && error.to_string().contains(says), "{error}");
+        }
+    }
 }

@@ -34,12 +34,11 @@ impl Upload {
             return Ok(());
         }
         let sent = async {
-            let parts = match &mut self.parts {
-                Some(parts) => parts,
-                None => {
-                    let upload = self.store.put_multipart(&Path::from(self.path.as_str())).await?;
-                    self.parts.insert(WriteMultipart::new_with_chunk_size(upload, PART))
-                }
+            let parts = if let Some(parts) = &mut self.parts {
+                parts
+            } else {
+                let upload = self.store.put_multipart(&Path::from(self.path.as_str())).await?;
+                self.parts.insert(WriteMultipart::new_with_chunk_size(upload, PART))
             };
             parts.wait_for_capacity(PARTS).await?;
             parts.write(&std::mem::take(&mut self.held));
@@ -69,6 +68,34 @@ impl Upload {
             && let Err(e) = parts.abort().await
         {
             tracing::warn!(path = self.path, error = %e, "an unfinished upload is left in the store");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_and_long_objects_arrive_whole_and_aborted_ones_not_at_all() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        for pieces in [0usize, 1, 5, 6, 23] {
+            let mut expected = Vec::new();
+            let mut upload = Upload::new(store.clone(), "x");
+            for n in 0..pieces {
+                let mut piece = vec![n as u8; 1 << 20];
+                expected.extend_from_slice(&piece);
+                upload.push(&mut piece).await.unwrap();
+                assert!(piece.is_empty());
+            }
+            upload.finish().await.unwrap();
+            assert!(crate::store::get(&store, "x").await.unwrap().unwrap() == expected, "{pieces}");
+            let mut upload = Upload::new(store.clone(), "y");
+            upload.push(&mut expected).await.unwrap();
+            upload.abort().await;
+            assert!(crate::store::get(&store, "y").await.unwrap().is_none());
         }
     }
 }
