@@ -54,7 +54,12 @@ struct Described {
 
 impl From<&Error> for Described {
     fn from(error: &Error) -> Self {
-        let causes = std::iter::successors(error.source(), |e| e.source()).map(ToString::to_string).collect();
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            causes.push(next.to_string());
+            cause = next.source();
+        }
         Self { kind: error.kind().as_str(), message: error.to_string(), causes, exit_code: code(error.kind()) }
     }
 }
