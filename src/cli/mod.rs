@@ -7,7 +7,6 @@ mod demo;
 pub(crate) mod exit;
 mod output;
 mod progress;
-mod query;
 mod signals;
 mod simulate;
 mod status;

@@ -143,7 +143,7 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
 }
 
 /// The archive; made if there is none, once the deployment has shown that the key opens it.
-async fn open(url: &str, client: &Client) -> Result<Archive> {
+pub(super) async fn open(url: &str, client: &Client) -> Result<Archive> {
     let identity = client.identity().await?;
     let existing = match Location::open(url) {
         Ok(location) => match Archive::open(Arc::clone(location.store()), location.url()).await {
