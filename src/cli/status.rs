@@ -92,9 +92,10 @@ pub(super) fn text(status: &Status, archive: &str) -> String {
     }
     if let Some(left) = status.deltas_left {
         let text = if left.is_zero() {
-            "the deployment may have dropped changes that the archive lacks (it keeps 14 days): sync at once".to_owned()
+            "over: a deployment keeps its changes for 14 days, and may have dropped some that the archive lacks"
+                .to_owned()
         } else {
-            format!("sync within {}: then the deployment drops changes that the archive lacks", long(left))
+            format!("{} left for the next sync: a deployment keeps its changes for 14 days", long(left))
         };
         facts.push(("Window", text));
     }

@@ -7,7 +7,7 @@ use convex_archiver::{
     DeploymentIdentity, ErrorKind, Monitor, Result, ResultExt,
     archive::{Archive, Location, Status},
     convex::{Client, Source, Traffic},
-    sync::{SyncReport, sync},
+    sync::{SyncOptions, SyncReport, sync},
 };
 use serde::Serialize;
 
@@ -76,7 +76,7 @@ S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION or AWS_PROFILE; AWS_END
 
 /// What an archive does not hold, as the first report says.
 const NOT_HELD: [&str; 4] = [
-    "the contents of stored files (their metadata is a system table, which the API does not export)",
+    "the contents of stored files, and the system tables (_storage among them)",
     "the deployment's code, schema definitions and indexes",
     "environment variables and authentication settings",
     "scheduled functions and cron jobs",
@@ -111,33 +111,69 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     }
     let options = config::sync_options(args, signals::stop_at_a_commit()?)?;
     let progress = Arc::new(Progress::new(screen));
-    let monitor = || Arc::clone(&progress) as Arc<dyn Monitor>;
+    let done = archive_it(args, &options, &progress).await;
+    // The bars go before the report or the error comes.
+    progress.finish();
+    let Some(done) = done? else { return stopped_early(args) };
 
-    let access = args.deployment.access().resolve(monitor()).await?;
-    let client = Arc::new(Client::new(access, config::client_options(&options), monitor())?);
-    let archive = open(&args.archive.url, &client).await?;
-    let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, &options, monitor()).await;
-    let report = report.context(|| format!("sync to {}", archive.url()))?;
-    let head = archive.head().await?;
-    // The bars go before the report comes.
-    drop(progress);
-
-    let lag = Status::of(&head, units::now()).lag;
-    let traffic = client.traffic();
+    let Done { sync, traffic, status, archive } = done;
     if args.json {
         output::print_json(&Report {
-            archive: archive.url(),
-            deployment: head.deployment(),
-            sync: &report,
-            more_waiting: !report.caught_up,
+            archive: &archive,
+            deployment: &status.deployment,
+            sync: &sync,
+            more_waiting: !sync.caught_up,
             requests: traffic.requests,
             response_bytes: traffic.response_bytes,
-            lag_seconds: lag.map(|l| l.as_secs()),
+            lag_seconds: status.lag.map(|l| l.as_secs()),
             seconds: begin.elapsed().as_secs_f64(),
-            not_in_archive: report.first_run.then_some(NOT_HELD),
+            not_in_archive: sync.first_run.then_some(NOT_HELD),
         })?;
     } else {
-        output::print(&text(&report, traffic, lag, archive.url(), begin.elapsed()))?;
+        output::print(&text(&sync, traffic, status.lag, &archive, begin.elapsed()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// What came of it.
+struct Done {
+    sync: SyncReport,
+    traffic: Traffic,
+    status: Status,
+    archive: String,
+}
+
+/// One sync; `None` if it was stopped before the archive was open.
+async fn archive_it(args: &SyncArgs, options: &SyncOptions, progress: &Arc<Progress>) -> Result<Option<Done>> {
+    let monitor = || Arc::clone(progress) as Arc<dyn Monitor>;
+    let (client, archive) = tokio::select! {
+        biased;
+        () = options.stop.requested() => return Ok(None),
+        opened = connect(args, options, monitor) => opened?,
+    };
+    let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, options, monitor()).await;
+    let sync = report.context(|| format!("sync to {}", archive.url()))?;
+    let status = Status::of(&archive.head().await?, units::now());
+    Ok(Some(Done { sync, traffic: client.traffic(), status, archive: archive.url().to_owned() }))
+}
+
+/// The deployment and the archive.
+async fn connect(
+    args: &SyncArgs,
+    options: &SyncOptions,
+    monitor: impl Fn() -> Arc<dyn Monitor>,
+) -> Result<(Arc<Client>, Archive)> {
+    let access = args.deployment.access().resolve(monitor()).await?;
+    let client = Arc::new(Client::new(access, config::client_options(options), monitor())?);
+    let archive = open(&args.archive.url, &client).await?;
+    Ok((client, archive))
+}
+
+fn stopped_early(args: &SyncArgs) -> Result<Outcome> {
+    if args.json {
+        output::print_json(&serde_json::json!({ "caught_up": false, "more_waiting": true, "commits": 0 }))?;
+    } else {
+        output::print("Stopped before the deployment had answered: nothing was archived; run again.\n")?;
     }
     Ok(Outcome::Done)
 }

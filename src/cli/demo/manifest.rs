@@ -5,6 +5,11 @@ use std::{fs, path::Path};
 use convex_archiver::{Error, Result, TableRef, layout};
 use serde::{Deserialize, Serialize};
 
+use super::super::units::counted;
+
+/// Files of a table that are shown.
+const FILES: usize = 2;
+
 /// What is shown of it, in the order of the file.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Manifest {
@@ -61,13 +66,16 @@ impl Manifest {
     pub(super) fn shortened(&self) -> Result<String> {
         let mut shown = self.clone();
         shown.tables.truncate(1);
-        let table = shown.tables.first_mut();
-        let (files_left, tables_left) = (table.as_ref().map_or(0, |t| t.files.len().saturating_sub(2)), self.tables.len() - 1);
-        if let Some(table) = table {
-            table.files.truncate(2);
+        let mut left = 0;
+        for table in &mut shown.tables {
+            left = table.files.len().saturating_sub(FILES) as u64;
+            table.files.truncate(FILES);
         }
         let text = serde_json::to_string_pretty(&shown)
             .map_err(|e| Error::internal("cannot spell the manifest: report it").with_source(e))?;
-        Ok(format!("{text}\n(and {files_left} more files of this table, {tables_left} more tables, their columns, folders and digests)\n"))
+        let (files, tables) = (counted(left, "more file"), counted(self.tables.len() as u64 - 1, "more table"));
+        Ok(format!(
+            "{text}\n(and {files} of this table, {tables}; of each table its folder and columns, of each file its digest)\n"
+        ))
     }
 }

@@ -16,7 +16,7 @@ use convex_archiver::{
     Error, Monitor, Result,
     archive::{Archive, Status},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
-    server::{Contents, SimulateOptions, SimulatedDeployment, demo_documents, serve},
+    server::{Contents, RouterOptions, SimulateOptions, SimulatedDeployment, demo_documents, serve},
     sync::{SyncOptions, SyncReport, sync},
 };
 use tokio::net::TcpListener;
@@ -57,7 +57,9 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
     let dir = &args.dir;
     refuse_used(dir)?;
 
-    let options = SimulateOptions { name: "demo".to_owned(), contents: Contents::Demo, ..SimulateOptions::default() };
+    let router = RouterOptions { key: "demo|key".to_owned(), ..RouterOptions::default() };
+    let options =
+        SimulateOptions { name: "demo".to_owned(), contents: Contents::Demo, router, ..SimulateOptions::default() };
     let deployment = Arc::new(SimulatedDeployment::from_options(&options)?);
     let demo = Demo::start(dir, Arc::clone(&deployment), options).await?;
 
@@ -134,8 +136,9 @@ impl<'a> Demo<'a> {
         let client = Arc::new(self.client(monitor())?);
         let archive = self.archive().await?;
         let source = Arc::clone(&client) as Arc<dyn Source>;
-        let report = sync(source, &archive, &SyncOptions::default(), monitor()).await?;
-        Ok(line(&report))
+        let report = sync(source, &archive, &SyncOptions::default(), monitor()).await;
+        progress.finish();
+        Ok(line(&report?))
     }
 }
 

@@ -24,12 +24,12 @@ QUALIFY row_number() OVER (PARTITION BY _id ORDER BY _ts DESC) = 1 AND NOT _tomb
 SELECT count(*) AS documents, count(*) FILTER (status.deprecated) AS deprecated FROM {table};
 SELECT feature, status.experimental, status.deprecated, mdn_url FROM {table} ORDER BY feature LIMIT 5;
 
--- History: every revision of the three documents that changed most.
+-- History: every revision of some documents that were deleted or changed.
 SELECT make_timestamp_ns(_ts) AS at_utc,
        CASE WHEN _tombstone THEN 'deleted' WHEN convex_phase = 'snapshot' THEN 'was there' ELSE 'written' END AS what,
        _id, feature, status.experimental
 FROM {table}_revisions
-WHERE _id IN (SELECT _id FROM {table}_revisions GROUP BY _id ORDER BY count(*) DESC, _id LIMIT 3)
+WHERE _id IN (SELECT _id FROM {table}_revisions GROUP BY _id ORDER BY bool_or(_tombstone) DESC, count(*) DESC, _id LIMIT 4)
 ORDER BY _id, _ts;
 "
     )

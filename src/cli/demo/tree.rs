@@ -37,7 +37,7 @@ fn draw_folder(folder: &Path, indent: &str, text: &mut String) -> Result<()> {
             let _ = writeln!(text, "{indent}{branch}{name}  {}", bytes(size));
         }
         if files > SHOWN && i + 1 == SHOWN {
-            let _ = writeln!(text, "{indent}{}… {} more files", if i == last { "    " } else { "│   " }, files - SHOWN);
+            let _ = writeln!(text, "{indent}{below}… and {} more", files - SHOWN);
         }
     }
     Ok(())
