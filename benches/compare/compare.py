@@ -53,7 +53,7 @@ class Bench:
         self.pairs = options.pairs
         for folder in ("bin", "data", "out", "log"):
             os.makedirs(os.path.join(WORK, folder), exist_ok=True)
-        self.gen, self.server, self.follow = (rust(name) for name in ("gen", "server", "follow"))
+        self.gen, self.server, self.follow = rust("gen", "documents"), rust("server"), rust("follow")
         self.python = venv()
         if options.binary:
             self.archiver = os.path.abspath(options.binary)
@@ -238,11 +238,12 @@ def peaks(name, runs):
               f"   min - median - max of {len(runs)} runs")
 
 
-def rust(name):
-    """The program of a source file that stands here."""
-    source, program = os.path.join(HERE, f"{name}.rs"), os.path.join(WORK, "bin", name)
-    if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
-        call(["rustc", "--edition", "2021", "-O", "-o", program, source])
+def rust(name, *modules):
+    """The program of a source file that stands here, and of its modules."""
+    sources = [os.path.join(HERE, f"{source}.rs") for source in (name, *modules)]
+    program = os.path.join(WORK, "bin", name)
+    if not os.path.exists(program) or os.path.getmtime(program) < max(map(os.path.getmtime, sources)):
+        call(["rustc", "--edition", "2021", "-O", "-o", program, sources[0]])
     return program
 
 

@@ -37,10 +37,10 @@ use tokio::{
 };
 
 use crate::{
-    archive::{Archive, Run},
+    archive::{Archive, Head, Run},
     budget::MemoryBudget,
-    convex::Source,
-    document::Timestamp,
+    convex::{Shapes, Source},
+    document::{Timestamp, time_text},
     error::{Error, Result},
     monitor::{Event, Monitor},
 };
@@ -127,10 +127,25 @@ pub struct SyncReport {
     pub version: u64,
     /// SHA-256 of the newest commit.
     pub digest: String,
-    /// The delta cursor: the archive covers up to here. Nanoseconds.
+    /// The delta cursor: the archive covers up to here. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::option")]
     pub through: Option<Timestamp>,
-    /// When the deployment answered last. Nanoseconds.
+    /// When the deployment answered last. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::option")]
     pub checked_at: Option<Timestamp>,
+}
+
+/// What the deployment says of itself, if it is the archive's own.
+async fn ask(source: &dyn Source, archive: &Archive, head: &Head) -> Result<Shapes> {
+    let identity = source.identity().await?;
+    if !head.deployment().is_same(&identity) {
+        return Err(Error::usage(format!(
+            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it",
+            archive.url(),
+            head.deployment(),
+        )));
+    }
+    source.shapes().await
 }
 
 /// Brings `archive` up to date with `source`.
@@ -145,15 +160,12 @@ pub async fn sync(
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
     let head = archive.head().await?;
-    let identity = source.identity().await?;
-    if !head.deployment().is_same(&identity) {
-        return Err(Error::usage(format!(
-            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it",
-            archive.url(),
-            head.deployment(),
-        )));
-    }
-    let shapes = source.shapes().await?;
+    let shapes = tokio::select! {
+        biased;
+        // Then the first stage asks for no page either, and nothing is committed.
+        () = options.stop.requested() => Shapes::default(),
+        shapes = ask(source.as_ref(), archive, &head) => shapes?,
+    };
     for message in &shapes.warnings {
         monitor.report(Event::Warning { message });
     }

@@ -1,0 +1,9 @@
+//! The real program as a child process: exit codes, stdout, JSON, what never appears anywhere. One file per verb.
+
+mod completions;
+mod demo;
+mod help;
+mod simulate;
+mod status;
+mod support;
+mod sync;
