@@ -2,7 +2,10 @@
 
 mod completions;
 mod demo;
+#[path = "../it/support/held.rs"]
+mod held;
 mod help;
+mod kill;
 mod simulate;
 mod status;
 mod support;

@@ -110,6 +110,12 @@ impl Running {
         }
     }
 
+    /// Ends it at once, whatever it is doing (`SIGKILL`). Returns whether it was still at it.
+    pub(crate) fn kill(mut self) -> bool {
+        self.child.kill().unwrap();
+        !self.child.wait().unwrap().success()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn end(mut self) -> Ended {

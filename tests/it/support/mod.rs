@@ -1,22 +1,22 @@
-//! A deployment, an archive of it, and the plain oracle: what the archive holds, read back file by file into maps.
+//! A deployment and an archive of it.
 
 pub(crate) mod faults;
+mod held;
 pub(crate) mod replay;
 pub(crate) mod source;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use convex_archiver::{
-    NoMonitor, Phase, Result, Revision, TableRef, Timestamp,
-    archive::{Archive, Head},
-    codec::RowReader,
+    NoMonitor, Result, Timestamp,
+    archive::Archive,
     convex::{Access, Client, ClientOptions, DeployKey, Source},
-    data::{FileReader, Selection},
     server::{Deployment, RouterOptions, SimulatedDeployment},
     sync::{SyncOptions, SyncReport, sync},
 };
 use object_store::{ObjectStore, memory::InMemory};
 
+pub(crate) use self::held::{Held, States, assert_same_state};
 use crate::conformance::Server;
 
 /// The key of every test deployment.
@@ -91,113 +91,4 @@ impl World {
 pub(crate) fn client(url: &str) -> Client {
     let access = Access::new(url, DeployKey::new(KEY).unwrap(), false).unwrap();
     Client::new(access, ClientOptions::default(), Arc::new(NoMonitor)).unwrap()
-}
-
-/// Per table the live documents by id.
-pub(crate) type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
-
-/// All that an archive holds and shows: rows of complete bases and of deltas.
-pub(crate) struct Held {
-    pub(crate) head: Head,
-    /// Table, S, revision.
-    pub(crate) bases: Vec<(TableRef, Timestamp, Revision)>,
-    pub(crate) deltas: Vec<(TableRef, Revision)>,
-}
-
-impl Held {
-    pub(crate) async fn read(archive: &Archive) -> Self {
-        let head = archive.head().await.unwrap();
-        let complete: BTreeMap<_, _> = head.coverage().bases.iter().map(|b| (b.id.clone(), b.ts)).collect();
-        let mut live = archive.live_files(&head).await.unwrap();
-        let (mut bases, mut deltas) = (Vec::new(), Vec::new());
-        while let Some(file) = live.next().await.unwrap() {
-            let schema = &head.table(&file.table).unwrap().schema;
-            let mut reader = FileReader::open(Arc::clone(archive.store()), &file, &Selection::default()).await.unwrap();
-            let mut rows = 0;
-            while let Some(batch) = reader.next().await.unwrap() {
-                let read = RowReader::new(schema, &batch).unwrap();
-                for row in 0..batch.num_rows() {
-                    rows += 1;
-                    let revision = read.revision(row).unwrap();
-                    assert!((file.min_ts..=file.max_ts).contains(&revision.ts));
-                    assert!((&file.min_id..=&file.max_id).contains(&&revision.id));
-                    match (&file.phase, file.base.as_ref().map(|b| complete.get(b))) {
-                        (Phase::Snapshot, Some(Some(s))) => bases.push((file.table.clone(), *s, revision)),
-                        (Phase::Snapshot, _) => {}
-                        (Phase::Delta, _) => deltas.push((file.table.clone(), revision)),
-                    }
-                }
-            }
-            assert_eq!(rows, file.rows, "{}", file.path);
-        }
-        Self { head, bases, deltas }
-    }
-
-    /// The delta cursor.
-    pub(crate) fn through(&self) -> Timestamp {
-        self.head.progress().delta.as_ref().unwrap().ts
-    }
-
-    /// The state of all tables at `at`: the newest base and the newest revision after it.
-    pub(crate) fn state_at(&self, at: Timestamp) -> States {
-        let s = self.head.coverage().bases.iter().map(|b| b.ts).filter(|s| *s <= at).max().unwrap();
-        let mut state = States::new();
-        let base = self.bases.iter().filter(|(_, ts, _)| *ts == s).map(|(table, _, revision)| (table, revision));
-        let mut deltas: Vec<_> =
-            self.deltas.iter().filter(|(_, r)| r.ts > s && r.ts <= at).map(|(table, r)| (table, r)).collect();
-        deltas.sort_by_key(|(_, r)| r.ts);
-        for (table, revision) in base.chain(deltas) {
-            state.entry(table.clone()).or_default().insert(revision.id.clone(), revision.clone());
-        }
-        without_tombstones(state)
-    }
-
-    pub(crate) fn assert_equal(&self, deployment: &SimulatedDeployment) {
-        let through = self.through();
-        let first = self.head.coverage().bases.iter().map(|b| b.ts).min().unwrap();
-        assert_same_state(&self.state_at(through), &deployment_state(deployment, through));
-        let base = deployment_state(deployment, first);
-        assert_same_state(&self.state_at(first), &base);
-        assert_eq!(self.bases.len(), base.values().map(BTreeMap::len).sum::<usize>(), "every document at S once");
-        let revisions = deployment.revisions().into_iter().filter(|(_, r)| r.ts > first && r.ts <= through);
-        self.assert_revisions(revisions.map(|(table, r)| ((*table).clone(), (*r).clone())).collect());
-    }
-
-    /// The deltas are these revisions, each once.
-    pub(crate) fn assert_revisions(&self, mut expected: Vec<(TableRef, Revision)>) {
-        let mut held = self.deltas.clone();
-        let key = |a: &(TableRef, Revision)| (a.0.clone(), a.1.ts, a.1.id.clone());
-        expected.sort_by_key(key);
-        held.sort_by_key(key);
-        assert_eq!(held.len(), expected.len(), "every revision after S once");
-        for (held, expected) in held.iter().zip(&expected) {
-            assert_eq!(held, expected);
-        }
-    }
-}
-
-pub(crate) fn deployment_state(deployment: &SimulatedDeployment, at: Timestamp) -> States {
-    let state = deployment.state_at(at).into_iter();
-    without_tombstones(
-        state
-            .map(|(table, documents)| (table, documents.into_iter().map(|(id, r)| (id, Revision::clone(&r))).collect()))
-            .collect(),
-    )
-}
-
-fn without_tombstones(mut state: States) -> States {
-    state.values_mut().for_each(|documents| documents.retain(|_, r| r.document.is_some()));
-    state.retain(|_, documents| !documents.is_empty());
-    state
-}
-
-pub(crate) fn assert_same_state(held: &States, expected: &States) {
-    assert_eq!(held.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
-    for (table, documents) in expected {
-        let found = &held[table];
-        assert_eq!(found.keys().collect::<Vec<_>>(), documents.keys().collect::<Vec<_>>(), "{table}");
-        for (id, revision) in documents {
-            assert_eq!(&found[id], revision, "{table} {id}");
-        }
-    }
 }

@@ -1,0 +1,108 @@
+//! `kill -9` of a real `sync` at random moments: then one that is left alone makes the archive equal to the deployment.
+//!
+//! The deployment lives in the test, so that every revision that it ever had is known. `CONVEX_ARCHIVER_KILLS=1000` kills
+//! more often.
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use convex_archiver::{
+    ErrorKind,
+    archive::{Archive, Location},
+    server::{Deployment, RouterOptions, SeededWriter, SimulatedDeployment, router},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use crate::{
+    held::Held,
+    support::{KEY, Running, archiver, run},
+};
+
+/// Kills in CI.
+const KILLS: usize = 20;
+/// Kills of one archive; then the next one begins.
+const EACH: usize = 5;
+
+/// The archive in a folder; `None` if none has been made yet.
+async fn held(archive: &Path) -> Option<Held> {
+    let location = Location::open(archive.to_str().unwrap()).ok()?;
+    match Archive::open(Arc::clone(location.store()), location.url()).await {
+        Ok(archive) => Some(Held::read(&archive).await),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
+            None
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_nothing_is_lost_or_twice_and_the_next_run_completes_the_archive() {
+    let kills = std::env::var("CONVEX_ARCHIVER_KILLS").map_or(KILLS, |n| n.parse().unwrap());
+    let deployment = Arc::new(SimulatedDeployment::new("otter-1", 9));
+    let (mut writer, mut random) = (SeededWriter::new(9), StdRng::seed_from_u64(9));
+    let mut write = |transactions: usize| {
+        for _ in 0..transactions {
+            writer.write(&deployment).unwrap();
+        }
+    };
+    write(300);
+    let answers = RouterOptions {
+        key: KEY.to_owned(),
+        snapshot_page: 25,
+        delta_page: 10,
+        latency: Duration::from_millis(3),
+        ..RouterOptions::default()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let routes = router(Arc::clone(&deployment) as Arc<dyn Deployment>, answers);
+    let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+
+    let dir = tempfile::tempdir().unwrap();
+    let sync = |archive: &Path| -> Command {
+        let mut command = archiver(["sync", "--json", "--deployment", &url, "--commit-every", "10ms"]);
+        command.arg("--archive").arg(archive).env("CONVEX_DEPLOY_KEY", KEY);
+        command
+    };
+    // How long a whole one takes says when to kill.
+    let begin = Instant::now();
+    run(&mut sync(&dir.path().join("whole"))).with(0);
+    let whole = begin.elapsed();
+
+    let (mut done, mut met, mut round) = (0, 0, 0);
+    while done < kills {
+        round += 1;
+        let archive = dir.path().join(round.to_string());
+        let mut version = 0;
+        for _ in 0..EACH.min(kills - done) {
+            let running = Running::start(&mut sync(&archive));
+            tokio::time::sleep(whole.mul_f64(random.random_range(0.0..1.0))).await;
+            met += usize::from(running.kill());
+            done += 1;
+            // What was committed is whole, and stays.
+            if let Some(held) = held(&archive).await {
+                assert!(held.head.version() >= version);
+                version = held.head.version();
+                if held.head.coverage().bases.is_empty() {
+                    assert!(held.deltas.is_empty());
+                } else {
+                    held.assert_equal(&deployment);
+                }
+            }
+            write(random.random_range(0..20));
+        }
+        let report = run(&mut sync(&archive)).with(0).json();
+        assert_eq!(report["caught_up"], true, "{report}");
+        let held = held(&archive).await.unwrap();
+        held.assert_equal(&deployment);
+        assert_eq!(held.head.coverage().bases.len(), 1);
+        assert_eq!(report["version"], held.head.version(), "{report}");
+        std::fs::remove_dir_all(archive).unwrap();
+    }
+    server.abort();
+    assert!(met * 2 >= kills, "only {met} of {kills} were still at it when they were killed");
+}
