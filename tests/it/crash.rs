@@ -57,7 +57,7 @@ async fn objects(store: &dyn ObjectStore) -> BTreeMap<Path, Vec<u8>> {
 
 /// Every commit names files that are there, whole, and the log has no hole.
 fn assert_log_is_sound(objects: &BTreeMap<Path, Vec<u8>>, newest: u64) {
-    let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
     let mut previous = hex(&objects[&Path::from(layout::HEADER)]);
     for version in 1..=newest {
         let bytes = &objects[&Path::from(layout::commit(version))];
@@ -194,7 +194,7 @@ async fn a_later_sync_that_crashes_at_any_store_call_over_a_checkpoint_is_whole_
     change(&world);
     // Of sixty reads of old commits some are as good as all.
     let wanted = |name: &str| match name.strip_prefix("get ").and_then(layout::parse_log) {
-        Some(layout::LogObject::Commit(n)) => n < 3 || n >= 60,
+        Some(layout::LogObject::Commit(n)) => !(3..60).contains(&n),
         _ => true,
     };
     let calls = crash_everywhere(&world, &options, &mut Memory(store.fork()), wanted).await;

@@ -232,7 +232,7 @@ async fn history(seed: u64) {
     let steps: Vec<_> = (0..STEPS).map(|_| step(&mut rng)).chain([last]).collect();
     for step in steps {
         story.1.push(step);
-        history.take(step).await;
+        Box::pin(history.take(step)).await;
         history.check().await;
     }
 }
