@@ -45,7 +45,7 @@ pub(super) struct Gather {
     tables: Tables,
     shapes: Shapes,
     progress: Progress,
-    /// The id of a base that this run may begin.
+    /// The id of the archive's first base, if this run begins it.
     base: BaseId,
     files: FileNames,
     snapshot: Option<SnapshotFile>,
@@ -131,6 +131,7 @@ impl Tables {
 impl Gather {
     pub(super) fn new(
         head: &Head,
+        progress: Progress,
         run: &Run,
         shapes: Shapes,
         options: &SyncOptions,
@@ -152,7 +153,7 @@ impl Gather {
         Self {
             tables,
             shapes,
-            progress: head.progress().clone(),
+            progress,
             base: layout::base_id(now(), &run.id),
             files: FileNames { run: run.id.clone(), counter: 0 },
             snapshot: None,
@@ -229,9 +230,13 @@ impl Gather {
         if self.progress.delta.is_none() {
             self.progress.delta = Some(DeltaCursor { position: self.source.deltas_after(s), ts: s });
         }
+        let in_scope: Vec<bool> = page.tables.iter().map(|table| walk.scope.contains(table)).collect();
         let numbers = self.numbers(page);
         for document in &page.documents {
             let table = numbers[document.table as usize];
+            if !in_scope[document.table as usize] {
+                continue;
+            }
             if self.snapshot.as_ref().is_none_or(|file| file.table != table) {
                 self.finish_table(steps)?;
                 self.begin_table(table, document.ts)?;
@@ -451,6 +456,7 @@ fn incoming<'a>(page: &Page, body: &'a str, document: &DocumentSpan) -> Result<I
     Ok(Incoming { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted })
 }
 
-fn now() -> Timestamp {
+/// Wall time.
+pub(super) fn now() -> Timestamp {
     Timestamp(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
 }
