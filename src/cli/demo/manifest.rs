@@ -27,11 +27,11 @@ pub(super) struct Manifest {
     tombstones: u64,
     files: u64,
     bytes: u64,
-    tables: Vec<Table>,
+    tables: Vec<Listed>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Table {
+struct Listed {
     table: TableRef,
     rows: u64,
     tombstones: u64,
