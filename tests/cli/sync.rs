@@ -91,12 +91,15 @@ fn secret() -> &'static str {
     KEY.split_once('|').unwrap().1
 }
 
+/// Flags, environment, what the message holds.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn what_cannot_be_meant_is_refused_before_anybody_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a");
     let otter = "https://happy-otter-123.convex.cloud";
-    let table: [(&[&str], &[(&str, &str)], &str); 8] = [
+    let table: [Case; 8] = [
         (&["--deployment", otter], &[("CONVEX_DEPLOY_KEY", "prod:other-1|secret")], "the deploy key is for other-1"),
         (&[], &[("CONVEX_DEPLOY_KEY", "prod:other-1|secret"), ("CONVEX_URL", otter)], "the deploy key is for other-1"),
         (&[], &[], "which deployment?"),
