@@ -3,12 +3,13 @@
 //! The API gives no totals, so there is no end of a bar and no time left: rates, and which table of how many.
 
 use std::{
+    fmt,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use convex_archiver::{Event, Monitor, Phase};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::{
     telemetry::Screen,
@@ -49,6 +50,13 @@ impl Progress {
         Self { bars: screen.bars().map(Bars::new), pages: Mutex::new(Pages::begin()) }
     }
 
+    /// Clears the bars: something else is to be printed.
+    pub(crate) fn finish(&self) {
+        if let Some(bars) = &self.bars {
+            bars.clear();
+        }
+    }
+
     fn log_pages(&self, phase: Phase, documents: u64, size: u64, through: &str) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         pages.documents += documents;
@@ -68,21 +76,25 @@ impl Bars {
     fn new(all: &MultiProgress) -> Self {
         let style = |template: &str| {
             // The templates are ours; a wrong one shows as the default.
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+            style.with_key("rate", |state: &ProgressState, text: &mut dyn fmt::Write| {
+                // What cannot be drawn is not drawn.
+                let _ = write!(text, "{}/s", count(state.per_sec() as u64));
+            })
         };
         let documents = ProgressBar::new_spinner();
-        documents.set_style(style("{spinner} {wide_msg} {human_pos} documents {per_sec:>14}"));
+        documents.set_style(style("{spinner} {wide_msg}\n  {human_pos} documents, {rate}"));
         documents.set_message("asking the deployment");
         let bytes = ProgressBar::new_spinner();
-        bytes.set_style(style("  {wide_msg} {binary_bytes} read {binary_bytes_per_sec:>14}"));
+        bytes.set_style(style("  {binary_bytes} read, {binary_bytes_per_sec}{msg}"));
         let bars = Self { all: all.clone(), documents: all.add(documents), bytes: all.add(bytes) };
         bars.documents.enable_steady_tick(Duration::from_millis(100));
         bars
     }
 }
 
-impl Drop for Bars {
-    fn drop(&mut self) {
+impl Bars {
+    fn clear(&self) {
         for bar in [&self.documents, &self.bytes] {
             bar.finish_and_clear();
             self.all.remove(bar);
@@ -117,7 +129,7 @@ impl Monitor for Progress {
             Event::Commit { version, files, rows, through } => {
                 let through = through.map(time).unwrap_or_default();
                 if let Some(bars) = &self.bars {
-                    bars.bytes.set_message(format!("commit {version}"));
+                    bars.bytes.set_message(format!(", commit {version}"));
                 }
                 tracing::info!(files, rows, through, "commit {version}");
             }

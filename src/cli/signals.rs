@@ -19,10 +19,12 @@ pub(crate) fn stop_at_a_commit() -> Result<Stop> {
     Ok(stop)
 }
 
-/// Ready at the first signal.
-pub(crate) async fn interrupted() -> Result<()> {
-    Signals::listen()?.next().await;
-    Ok(())
+/// Ready at the first signal from now on.
+pub(crate) fn interrupted() -> Result<impl Future<Output = ()>> {
+    let mut signals = Signals::listen()?;
+    Ok(async move {
+        signals.next().await;
+    })
 }
 
 #[cfg(unix)]

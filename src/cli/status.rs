@@ -16,7 +16,9 @@ use super::{
     units::{self, bytes, count, counted, long, time},
 };
 
-/// Tells how far an archive is: progress, lag, tables, what is covered and what is missing. Needs no deploy key
+/// Tells how far an archive is: progress, lag, tables, what is covered and what is missing
+///
+/// Needs no deploy key: it reads the archive only.
 ///
 /// Lag: how far the archive is behind its deployment. If the last run had caught up, the time since it asked; else the
 /// time since the last change that it has.
@@ -25,7 +27,7 @@ use super::{
 Examples:
   convex-archiver status --archive s3://bucket/happy-otter
   convex-archiver status --archive ./archive --json | jq '.tables[] | {name: .table.name, rows}'
-  convex-archiver status --archive ./archive --max-lag 6h --quiet || echo 'the archive falls behind'")]
+  convex-archiver status --archive ./archive --max-lag 6h -q || echo 'the archive falls behind'")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
@@ -92,9 +94,10 @@ pub(super) fn text(status: &Status, archive: &str) -> String {
     }
     if let Some(left) = status.deltas_left {
         let text = if left.is_zero() {
-            "the deployment may have dropped changes that the archive lacks (it keeps 14 days): sync at once".to_owned()
+            "over: a deployment keeps its changes for 14 days, and may have dropped some that the archive lacks"
+                .to_owned()
         } else {
-            format!("sync within {}: then the deployment drops changes that the archive lacks", long(left))
+            format!("{} left for the next sync: a deployment keeps its changes for 14 days", long(left))
         };
         facts.push(("Window", text));
     }

@@ -7,7 +7,7 @@ use convex_archiver::{
     DeploymentIdentity, ErrorKind, Monitor, Result, ResultExt,
     archive::{Archive, Location, Status},
     convex::{Client, Source, Traffic},
-    sync::{SyncReport, sync},
+    sync::{SyncOptions, SyncReport, sync},
 };
 use serde::Serialize;
 
@@ -21,10 +21,10 @@ use super::{
     units::{self, bytes, counted, long},
 };
 
-/// Archives a deployment: makes the archive on the first run, goes on where the last one stopped, and catches up
+/// Archives a deployment, or brings its archive up to date
 ///
-/// The first run walks all tables as they were at one moment (the snapshot), then follows every later change (deltas).
-/// Each later run appends the changes since. A deployment keeps its changes for 14 days: run at least every few days.
+/// The first run makes the archive and walks all tables as they were at one moment (the snapshot), then follows every later change (deltas).
+/// Each later run goes on where the last one stopped and catches up. A deployment keeps its changes for 14 days: run at least every few days.
 ///
 /// SIGTERM or Ctrl-C end the run at a commit, with exit code 0 and "more is waiting"; the next run goes on there. Killed
 /// at any moment, nothing committed is lost and nothing is written twice.
@@ -33,11 +33,11 @@ use super::{
 pub(crate) struct SyncArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    #[command(flatten)]
-    deployment: DeploymentArgs,
     /// Print the report as one JSON object, also when the run fails
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    deployment: DeploymentArgs,
     /// Memory that the run may take, at least 64MiB; a page of the deployment may have a quarter of it
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
     pub(crate) memory_limit: u64,
@@ -66,17 +66,19 @@ Examples:
   export CONVEX_DEPLOY_KEY='prod:happy-otter-123|…'      (dashboard, Settings, Deploy keys)
   convex-archiver sync --archive s3://bucket/happy-otter
 
-  convex-archiver sync --archive ./archive --deployment http://127.0.0.1:3210 --deploy-key-file admin.key
+  convex-archiver sync --archive ./archive --deployment http://127.0.0.1:3210 \\
+                       --deploy-key-file admin.key
       a self-hosted deployment, to a folder
 
   convex-archiver sync --archive s3://bucket/happy-otter --max-duration 50m --json
       for a timer that starts it every hour
 
-S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION or AWS_PROFILE; AWS_ENDPOINT_URL for others than Amazon's.";
+S3 is found through AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_PROFILE;
+AWS_ENDPOINT_URL for others than Amazon's.";
 
 /// What an archive does not hold, as the first report says.
 const NOT_HELD: [&str; 4] = [
-    "the contents of stored files (their metadata is a system table, which the API does not export)",
+    "the contents of stored files, and the system tables (_storage among them)",
     "the deployment's code, schema definitions and indexes",
     "environment variables and authentication settings",
     "scheduled functions and cron jobs",
@@ -111,39 +113,75 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     }
     let options = config::sync_options(args, signals::stop_at_a_commit()?)?;
     let progress = Arc::new(Progress::new(screen));
-    let monitor = || Arc::clone(&progress) as Arc<dyn Monitor>;
+    let done = archive_it(args, &options, &progress).await;
+    // The bars go before the report or the error comes.
+    progress.finish();
+    let Some(done) = done? else { return stopped_early(args) };
 
-    let access = args.deployment.access().resolve(monitor()).await?;
-    let client = Arc::new(Client::new(access, config::client_options(&options), monitor())?);
-    let archive = open(&args.archive.url, &client).await?;
-    let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, &options, monitor()).await;
-    let report = report.context(|| format!("sync to {}", archive.url()))?;
-    let head = archive.head().await?;
-    // The bars go before the report comes.
-    drop(progress);
-
-    let lag = Status::of(&head, units::now()).lag;
-    let traffic = client.traffic();
+    let Done { sync, traffic, status, archive } = done;
     if args.json {
         output::print_json(&Report {
-            archive: archive.url(),
-            deployment: head.deployment(),
-            sync: &report,
-            more_waiting: !report.caught_up,
+            archive: &archive,
+            deployment: &status.deployment,
+            sync: &sync,
+            more_waiting: !sync.caught_up,
             requests: traffic.requests,
             response_bytes: traffic.response_bytes,
-            lag_seconds: lag.map(|l| l.as_secs()),
+            lag_seconds: status.lag.map(|l| l.as_secs()),
             seconds: begin.elapsed().as_secs_f64(),
-            not_in_archive: report.first_run.then_some(NOT_HELD),
+            not_in_archive: sync.first_run.then_some(NOT_HELD),
         })?;
     } else {
-        output::print(&text(&report, traffic, lag, archive.url(), begin.elapsed()))?;
+        output::print(&text(&sync, traffic, status.lag, &archive, begin.elapsed()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// What came of it.
+struct Done {
+    sync: SyncReport,
+    traffic: Traffic,
+    status: Status,
+    archive: String,
+}
+
+/// One sync; `None` if it was stopped before the archive was open.
+async fn archive_it(args: &SyncArgs, options: &SyncOptions, progress: &Arc<Progress>) -> Result<Option<Done>> {
+    let monitor = || Arc::clone(progress) as Arc<dyn Monitor>;
+    let (client, archive) = tokio::select! {
+        biased;
+        () = options.stop.requested() => return Ok(None),
+        opened = connect(args, options, monitor) => opened?,
+    };
+    let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, options, monitor()).await;
+    let sync = report.context(|| format!("sync to {}", archive.url()))?;
+    let status = Status::of(&archive.head().await?, units::now());
+    Ok(Some(Done { sync, traffic: client.traffic(), status, archive: archive.url().to_owned() }))
+}
+
+/// The deployment and the archive.
+async fn connect(
+    args: &SyncArgs,
+    options: &SyncOptions,
+    monitor: impl Fn() -> Arc<dyn Monitor>,
+) -> Result<(Arc<Client>, Archive)> {
+    let access = args.deployment.access().resolve(monitor()).await?;
+    let client = Arc::new(Client::new(access, config::client_options(options), monitor())?);
+    let archive = open(&args.archive.url, &client).await?;
+    Ok((client, archive))
+}
+
+fn stopped_early(args: &SyncArgs) -> Result<Outcome> {
+    if args.json {
+        output::print_json(&serde_json::json!({ "caught_up": false, "more_waiting": true, "commits": 0 }))?;
+    } else {
+        output::print("Stopped before the deployment had answered: nothing was archived; run again.\n")?;
     }
     Ok(Outcome::Done)
 }
 
 /// The archive; made if there is none, once the deployment has shown that the key opens it.
-async fn open(url: &str, client: &Client) -> Result<Archive> {
+pub(super) async fn open(url: &str, client: &Client) -> Result<Archive> {
     let identity = client.identity().await?;
     let existing = match Location::open(url) {
         Ok(location) => match Archive::open(Arc::clone(location.store()), location.url()).await {

@@ -16,7 +16,7 @@ use chrono::Utc;
 use tokio::sync::mpsc;
 
 use super::{
-    SyncOptions,
+    Given,
     fetch::Fetched,
     rows::{Incoming, Known, Rows},
     steps::{FileProgress, Halt, Step, Steps},
@@ -129,16 +129,9 @@ impl Tables {
 }
 
 impl Gather {
-    pub(super) fn new(
-        head: &Head,
-        progress: Progress,
-        run: &Run,
-        shapes: Shapes,
-        options: &SyncOptions,
-        source: Arc<dyn Source>,
-        monitor: Arc<dyn Monitor>,
-    ) -> Self {
-        let mut shapes = shapes;
+    pub(super) fn new(head: &Head, progress: Progress, run: &Run, given: &Given<'_>) -> Self {
+        let options = given.options;
+        let mut shapes = given.shapes.clone();
         let mut tables = Tables::default();
         for t in head.tables() {
             tables.add(Known {
@@ -165,8 +158,8 @@ impl Gather {
                 target_file_bytes: options.target_file_bytes,
                 commit_every: options.commit_every,
             },
-            source,
-            monitor,
+            source: Arc::clone(&given.source),
+            monitor: Arc::clone(&given.monitor),
             sum: Gathered::default(),
         }
     }

@@ -138,6 +138,19 @@ pub struct SyncReport {
     pub checked_at: Option<Timestamp>,
 }
 
+/// What the deployment says of itself, if it is the archive's own.
+async fn ask(source: &dyn Source, archive: &Archive, head: &Head) -> Result<Shapes> {
+    let identity = source.identity().await?;
+    if !head.deployment().is_same(&identity) {
+        return Err(Error::usage(format!(
+            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it",
+            archive.url(),
+            head.deployment(),
+        )));
+    }
+    source.shapes().await
+}
+
 /// Brings `archive` up to date with `source`.
 ///
 /// # Errors
@@ -150,34 +163,41 @@ pub async fn sync(
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
     let head = archive.head().await?;
-    let identity = source.identity().await?;
-    if !head.deployment().is_same(&identity) {
-        return Err(Error::usage(format!(
-            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it",
-            archive.url(),
-            head.deployment(),
-        )));
-    }
-    let shapes = source.shapes().await?;
+    let shapes = tokio::select! {
+        biased;
+        // Then the first stage asks for no page either, and nothing is committed.
+        () = options.stop.requested() => Shapes::default(),
+        shapes = ask(source.as_ref(), archive, &head) => shapes?,
+    };
     for message in &shapes.warnings {
         monitor.report(Event::Warning { message });
     }
     let first_run = head.progress().delta.is_none();
     let deadline = options.max_duration.map(|d| Instant::now() + d);
     let mut progress = head.progress().clone();
+    let given = Given { source, archive, shapes, options, deadline, monitor };
     let mut work = Work { head, run: Run::begin(), sum: Sum::default() };
     loop {
-        let end = work.pass(&source, archive, progress, &shapes, options, deadline, &monitor).await?;
-        if end == fetch::End::Stopped {
+        if work.pass(&given, progress).await? == fetch::End::Stopped {
             return Ok(work.report(first_run, false));
         }
         // Ids of bases and names of files hold the run's, and both are given once.
         work.run = Run::begin();
-        match base::owed(&work.head, &work.run, source.as_ref(), &shapes) {
+        match base::owed(&work.head, &work.run, given.source.as_ref(), &given.shapes) {
             Some(walk) => progress = Progress { walk: Some(walk), ..work.head.progress().clone() },
             None => return Ok(work.report(first_run, true)),
         }
     }
+}
+
+/// What a run is given.
+struct Given<'a> {
+    source: Arc<dyn Source>,
+    archive: &'a Archive,
+    shapes: Shapes,
+    options: &'a SyncOptions,
+    deadline: Option<Instant>,
+    monitor: Arc<dyn Monitor>,
 }
 
 /// What a run has reached so far.
@@ -198,33 +218,20 @@ struct Sum {
 
 impl Work {
     /// One pass through the three stages: from `progress` until the deployment has nothing more.
-    #[allow(clippy::too_many_arguments, reason = "everything that the stages are given, once")]
-    async fn pass(
-        &mut self,
-        source: &Arc<dyn Source>,
-        archive: &Archive,
-        progress: Progress,
-        shapes: &Shapes,
-        options: &SyncOptions,
-        deadline: Option<Instant>,
-        monitor: &Arc<dyn Monitor>,
-    ) -> Result<fetch::End> {
+    async fn pass(&mut self, given: &Given<'_>, progress: Progress) -> Result<fetch::End> {
         let (page_queue, pages) = mpsc::channel(1);
-        let (step_queue, steps) = steps::Steps::channel(options.budget.queued(), Handle::current());
-        let gather = gather::Gather::new(
-            &self.head,
-            progress.clone(),
-            &self.run,
-            shapes.clone(),
-            options,
-            Arc::clone(source),
-            Arc::clone(monitor),
-        );
-        let waiting = options.budget.pages_waiting();
-        let fetch = fetch::fetch(Arc::clone(source), progress, page_queue, waiting, options.stop.clone(), deadline);
-        let fetch = tokio::spawn(fetch);
+        let (step_queue, steps) = steps::Steps::channel(given.options.budget.queued(), Handle::current());
+        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, given);
+        let fetch = tokio::spawn(fetch::fetch(
+            Arc::clone(&given.source),
+            progress,
+            page_queue,
+            given.options.budget.pages_waiting(),
+            given.options.stop.clone(),
+            given.deadline,
+        ));
         let gather = tokio::task::spawn_blocking(move || gather.run(pages, step_queue));
-        let written = write::write(archive, self, steps, options, Arc::clone(monitor)).await;
+        let written = write::write(given, self, steps).await;
 
         // Each stage ends once the one behind it has ended, so the last one's failure is the cause of the others'.
         let panicked = |e| Error::internal("a stage of the sync panicked").with_source(e);

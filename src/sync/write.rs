@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    SyncOptions, Work,
+    Given, Work,
     steps::{FileProgress, Step},
 };
 use crate::{
@@ -27,7 +27,7 @@ struct Writer<'a> {
     archive: &'a Archive,
     work: &'a mut Work,
     options: WriterOptions,
-    monitor: Arc<dyn Monitor>,
+    monitor: &'a dyn Monitor,
     open: Option<(FileWriter, Arc<FileProgress>)>,
     /// Complete, and not yet in a commit.
     files: Vec<DataFile>,
@@ -37,18 +37,21 @@ struct Writer<'a> {
 
 /// Does all steps; `work` moves on with every commit. After an error nothing is open, and nothing counts since the last
 /// commit.
-pub(super) async fn write(
-    archive: &Archive,
-    work: &mut Work,
-    mut steps: mpsc::Receiver<Step>,
-    options: &SyncOptions,
-    monitor: Arc<dyn Monitor>,
-) -> Result<()> {
+pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::Receiver<Step>) -> Result<()> {
+    let &Given { archive, options, ref monitor, .. } = given;
     let options = WriterOptions { compression_level: options.compression_level, ..options.budget.into() };
     let manifest_version = work.head.version();
     let manifest_due = Instant::now() + MANIFEST_PAUSE;
-    let mut writer =
-        Writer { archive, work, options, monitor, open: None, files: Vec::new(), manifest_due, manifest_version };
+    let mut writer = Writer {
+        archive,
+        work,
+        options,
+        monitor: monitor.as_ref(),
+        open: None,
+        files: Vec::new(),
+        manifest_due,
+        manifest_version,
+    };
     while let Some(step) = steps.recv().await {
         if let Err(error) = writer.step(step).await {
             // The stages before notice that nobody takes their steps any more.

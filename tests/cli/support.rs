@@ -1,0 +1,195 @@
+//! Child processes and what they said.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// A process that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The key of every simulation of these tests.
+pub(crate) const KEY: &str = "otter-1|a1b2c3d4e5f6";
+
+/// The program, with nothing in its environment that would steer it.
+pub(crate) fn archiver<const N: usize>(args: [&str; N]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("CONVEX_") || name.starts_with("AWS_") || name == "RUST_LOG" || name == "COLUMNS" {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// How a process ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Stdout, which must be one JSON object.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let value: serde_json::Value = serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"));
+        assert!(value.is_object(), "{self:?}");
+        value
+    }
+
+    /// Itself, if it ended with `code`.
+    #[track_caller]
+    pub(crate) fn with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+}
+
+/// Runs to the end.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> Ended {
+    Running::start(command).end()
+}
+
+/// A process under way. Killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    stderr: mpsc::Receiver<String>,
+    said: String,
+    stdout: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (sender, stderr) = mpsc::channel();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut out = child.stdout.take().unwrap();
+        let stdout = std::thread::spawn(move || {
+            let mut text = String::new();
+            out.read_to_string(&mut text).unwrap();
+            text
+        });
+        Self { child, stderr, said: String::new(), stdout: Some(stdout) }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until a line of its log contains `text`.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        loop {
+            match self.stderr.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.said.push_str(&line);
+                    self.said.push('\n');
+                    if line.contains(text) {
+                        return;
+                    }
+                }
+                Err(e) => panic!("no `{text}` ({e}): {}", self.said),
+            }
+        }
+    }
+
+    /// Sends signals of these names, at one moment.
+    pub(crate) fn signal(&self, names: &[&str]) {
+        for name in names {
+            let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
+            assert!(status.success());
+        }
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Ended {
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "it hangs: {}", self.said);
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let stdout = self.stdout.take().unwrap().join().unwrap();
+        for line in &self.stderr {
+            self.said.push_str(&line);
+            self.said.push('\n');
+        }
+        Ended { code: status.code(), stdout, stderr: std::mem::take(&mut self.said) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A simulated deployment, as another process. Killed when dropped.
+pub(crate) struct Simulation {
+    child: Child,
+    pub(crate) url: String,
+    /// What it printed at its start.
+    pub(crate) said: String,
+}
+
+impl Simulation {
+    pub(crate) fn start<const N: usize>(args: [&str; N]) -> Self {
+        let mut command = archiver(["simulate", "--listen", "127.0.0.1:0", "--key", KEY]);
+        let mut child = command.args(args).stderr(Stdio::inherit()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
+        let mut said = String::new();
+        for line in lines {
+            said.push_str(&line);
+            said.push('\n');
+            if line.starts_with("Ctrl-C") {
+                break;
+            }
+        }
+        let url = said.lines().find_map(|line| line.strip_prefix("URL: ")).expect("it tells its URL").to_owned();
+        Self { child, url, said }
+    }
+
+    /// Interrupts it; how it ended.
+    #[cfg(unix)]
+    pub(crate) fn interrupt(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+
+    /// A sync of it, with the key in a file beside the archive.
+    pub(crate) fn sync(&self, archive: &Path) -> Command {
+        let file = archive.with_extension("key");
+        std::fs::write(&file, format!("{KEY}\n")).unwrap();
+        let mut command = archiver(["sync", "--deployment", &self.url]);
+        command.arg("--archive").arg(archive).arg("--deploy-key-file").arg(file);
+        command
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `status --json` of an archive.
+#[track_caller]
+pub(crate) fn status(archive: &Path) -> serde_json::Value {
+    run(archiver(["status", "--json"]).arg("--archive").arg(archive)).with(0).json()
+}
