@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{
     World,
-    faults::{Fault, FaultyStore},
+    faults::{Fault, FaultyStore, How},
     pages,
 };
 
@@ -112,7 +112,9 @@ async fn crash_everywhere(
     loop {
         let mut met = false;
         for fault in Fault::all(number) {
-            if calls.get(number).is_some_and(|name| !wanted(name)) {
+            let name = calls.get(number).map(String::as_str);
+            let repeated = |name: &str| fault.how == How::IsRepeated && !name.starts_with("put ");
+            if name.is_some_and(|name| !wanted(name) || repeated(name)) {
                 met = true;
                 continue;
             }
@@ -125,7 +127,7 @@ async fn crash_everywhere(
             let story = format!("{fault:?} at {name:?}, after which the run ended with {failed:?}");
             let is_commit = name.as_deref().and_then(|n| n.strip_prefix("put ")).and_then(layout::parse_log);
             if let Some(layout::LogObject::Commit(_)) = is_commit
-                && fault.done
+                && fault.how != How::Fails
                 && !fault.gone
             {
                 assert!(failed.is_none(), "what was put is committed, whatever its answer: {story}");

@@ -2,6 +2,7 @@
 
 pub(crate) mod faults;
 pub(crate) mod replay;
+pub(crate) mod source;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -158,7 +159,9 @@ impl Held {
         let through = self.through();
         let first = self.head.coverage().bases.iter().map(|b| b.ts).min().unwrap();
         assert_same_state(&self.state_at(through), &deployment_state(deployment, through));
-        assert_same_state(&self.state_at(first), &deployment_state(deployment, first));
+        let base = deployment_state(deployment, first);
+        assert_same_state(&self.state_at(first), &base);
+        assert_eq!(self.bases.len(), base.values().map(BTreeMap::len).sum::<usize>(), "every document at S once");
         let revisions = deployment.revisions().into_iter().filter(|(_, r)| r.ts > first && r.ts <= through);
         self.assert_revisions(revisions.map(|(table, r)| ((*table).clone(), (*r).clone())).collect());
     }
