@@ -102,6 +102,23 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Moments as text in reports: a number of 19 digits does not survive JavaScript or jq.
+pub(crate) mod time_text {
+    use serde::{Serialize, Serializer};
+
+    use super::Timestamp;
+
+    pub(crate) fn one<S: Serializer>(ts: &Timestamp, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(ts)
+    }
+
+    // The signature is serde's.
+    #[allow(clippy::ref_option)]
+    pub(crate) fn option<S: Serializer>(ts: &Option<Timestamp>, s: S) -> Result<S::Ok, S::Error> {
+        ts.map(|ts| ts.to_string()).serialize(s)
+    }
+}
+
 /// How a page spells the values that JSON lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

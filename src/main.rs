@@ -1,2 +1,25 @@
-//! Scaffold.
-fn main() {}
+//! The program: flags → one verb → one exit code. Everything it does is a call of the library.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, exit, telemetry};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = telemetry::init(&cli.logging);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::failure(&exit::no_threads(error), &cli),
+    };
+    let ended = runtime.block_on(cli::run(&cli, &screen));
+    // What a second stage still waits for (a name look-up, say) must not hold up the end.
+    runtime.shutdown_background();
+    match ended {
+        Ok(outcome) => outcome.into(),
+        Err(error) => exit::failure(&error, &cli),
+    }
+}

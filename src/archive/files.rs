@@ -258,9 +258,12 @@ impl Sequence {
 }
 
 fn temp_failed(e: std::io::Error) -> Error {
-    let folder = std::env::temp_dir();
-    Error::resource(format!("cannot use a temporary file in {}; free space there or set TMPDIR", folder.display()))
-        .with_source(e)
+    let folder = tempfile::env::temp_dir();
+    Error::resource(format!(
+        "cannot use a temporary file in {}; free space there or choose another folder (--temp-dir, TMPDIR)",
+        folder.display()
+    ))
+    .with_source(e)
 }
 
 #[cfg(test)]

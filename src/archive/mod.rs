@@ -46,6 +46,7 @@ mod location;
 mod log;
 mod manifest;
 mod staging;
+mod status;
 mod tables;
 #[cfg(test)]
 mod testing;
@@ -80,6 +81,7 @@ pub use self::{
     location::Location,
     manifest::{Head, Latest},
     staging::STAGING_KEPT,
+    status::{DELTAS_KEPT, SNAPSHOT_KEPT, Snapshot, Status, TableStatus},
     tables::{Counts, TableState},
 };
 

@@ -251,19 +251,31 @@ fn field<'a>(
     let kind = match json.token()? {
         Token::Null => return unfit.null(path),
         Token::Boolean(value) => match takes.boolean {
-            Some(column) => return Ok(object.columns[column].push_boolean(row, value)),
+            Some(column) => {
+                object.columns[column].push_boolean(row, value);
+                return Ok(());
+            }
             None => Kind::Boolean,
         },
         Token::Int64(value) => match takes.int64 {
-            Some(column) => return Ok(object.columns[column].push_int64(row, value)),
+            Some(column) => {
+                object.columns[column].push_int64(row, value);
+                return Ok(());
+            }
             None => Kind::Int64,
         },
         Token::Float64(value) => match takes.float64 {
-            Some(column) => return Ok(object.columns[column].push_float64(row, value)),
+            Some(column) => {
+                object.columns[column].push_float64(row, value);
+                return Ok(());
+            }
             None => Kind::Float64,
         },
         Token::String(value) => match takes.string {
-            Some(column) => return Ok(object.columns[column].push_text(row, &value)),
+            Some(column) => {
+                object.columns[column].push_text(row, &value);
+                return Ok(());
+            }
             None => Kind::String,
         },
         Token::Bytes(text) => match takes.bytes {
@@ -360,12 +372,11 @@ fn array<'a>(
     }
     let oldest = object.families[family].lists[0];
     items(&mut object.columns[oldest], row, json, path, unfit)?;
-    if unfit.rescued_since(mark) {
-        if let Some(kind) = kind_of(&mut start.clone())? {
-            if !object.families[family].kinds.contains(&kind) {
-                unfit.misfit(path, kind);
-            }
-        }
+    if unfit.rescued_since(mark)
+        && let Some(kind) = kind_of(&mut start.clone())?
+        && !object.families[family].kinds.contains(&kind)
+    {
+        unfit.misfit(path, kind);
     }
     Ok(())
 }

@@ -226,3 +226,54 @@ pub(crate) fn transcode(json: &mut Json<'_>, out: &mut String) -> Result<(), Bad
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &Value, encoding: Encoding) -> String {
+        let mut out = String::new();
+        write_value(&mut out, value, encoding);
+        out
+    }
+
+    #[test]
+    fn spells_every_kind_of_value_as_the_server_was_seen_to() {
+        use Encoding::{ConvexEncodedJson, ExportJson, Json};
+        let table = [
+            (Value::Null, "null", "null", "null"),
+            (Value::Boolean(true), "true", "true", "true"),
+            (Value::Int64(42), r#""42""#, r#"{"$integer":"KgAAAAAAAAA="}"#, "42"),
+            (
+                Value::Int64(i64::MAX),
+                r#""9223372036854775807""#,
+                r#"{"$integer":"/////////38="}"#,
+                "9223372036854775807",
+            ),
+            (Value::Float64(33.0), "33.0", "33.0", "33.0"),
+            (Value::Float64(1e300), "1e300", "1e300", "1e300"),
+            (Value::Float64(-0.0), "-0.0", r#"{"$float":"AAAAAAAAAIA="}"#, "-0.0"),
+            (Value::Float64(f64::NAN), r#""NaN""#, r#"{"$float":"AAAAAAAA+H8="}"#, r#"{"$float":"AAAAAAAA+H8="}"#),
+            (
+                Value::Float64(f64::NEG_INFINITY),
+                r#""-Infinity""#,
+                r#"{"$float":"AAAAAAAA8P8="}"#,
+                r#"{"$float":"AAAAAAAA8P8="}"#,
+            ),
+            (Value::String("é\0\"".into()), r#""é\u0000\"""#, r#""é\u0000\"""#, r#""é\u0000\"""#),
+            (Value::Bytes(vec![0, 1, 199]), r#""AAHH""#, r#"{"$bytes":"AAHH"}"#, r#"{"$bytes":"AAHH"}"#),
+            (
+                Value::Array(vec![Value::Object([("a".to_owned(), Value::Int64(1))].into()), Value::Null]),
+                r#"[{"a":"1"},null]"#,
+                r#"[{"a":{"$integer":"AQAAAAAAAAA="}},null]"#,
+                r#"[{"a":1},null]"#,
+            ),
+        ];
+        for (value, json, encoded, export) in table {
+            assert_eq!(text(&value, Json), json);
+            assert_eq!(text(&value, ConvexEncodedJson), encoded);
+            assert_eq!(text(&value, ExportJson), export);
+            assert_eq!(parse_value(export, ExportJson).unwrap(), value, "{export}");
+        }
+    }
+}

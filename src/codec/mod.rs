@@ -18,6 +18,7 @@ mod observe;
 mod parse;
 mod rescued;
 
+pub(crate) use self::json::write_string;
 pub use self::{
     decode::{TableDecoder, add_misfits, observe},
     encode::RowReader,

@@ -9,24 +9,10 @@ use arrow::{
     datatypes::Int64Type,
 };
 
-use crate::error::{Error, Result};
-
-/// The document's id: text, never NULL. Place 0.
-pub const ID: &str = "_id";
-/// The document's creation time as Convex has it: float64, milliseconds. Place 1.
-pub const CREATION_TIME: &str = "_creationTime";
-/// The revision's `_ts`: int64, nanoseconds, never NULL. Place 2.
-pub const TS: &str = "_ts";
-/// Whether the revision is a tombstone: never NULL. Place 3.
-pub const TOMBSTONE: &str = "_tombstone";
-/// S in the files of a base, NULL in deltas: int64, nanoseconds. Place 4.
-pub const BASE: &str = "_base";
-/// Explicit nulls: a JSON array of JSON Pointers, NULL when there is none. The last place but one.
-pub const NULLS: &str = "_nulls";
-/// What did not fit: JSON text, NULL when there is none. The last place.
-pub const RESCUED: &str = "_rescued";
-
-const LEADING: [&str; 5] = [ID, CREATION_TIME, TS, TOMBSTONE, BASE];
+use crate::{
+    error::{Error, Result},
+    schema::OwnColumn,
+};
 
 /// The columns of a batch that say what its rows are.
 #[derive(Debug)]
@@ -45,19 +31,20 @@ impl<'a> Frame<'a> {
     pub(super) fn of(batch: &'a RecordBatch) -> Result<Self> {
         let schema = batch.schema_ref();
         let last = schema.fields().len().wrapping_sub(1);
-        let places = LEADING.iter().copied().enumerate().chain([(last.wrapping_sub(1), NULLS), (last, RESCUED)]);
-        for (place, name) in places {
+        let (leading, trailing) = OwnColumn::ALL.split_at(OwnColumn::LEADING);
+        let places = leading.iter().enumerate().chain([last.wrapping_sub(1), last].into_iter().zip(trailing));
+        for (place, own) in places {
+            let name = own.name();
             if schema.fields().get(place).map(|f| f.name().as_str()) != Some(name) {
                 return Err(Error::internal(format!("a batch has no column {name} at place {place}")));
             }
         }
-        let wrong = |name| Error::internal(format!("column {name} of a batch has the wrong type"));
-        let frame = Self {
-            id: batch.column(0).as_string_opt().ok_or_else(|| wrong(ID))?,
-            ts: batch.column(2).as_primitive_opt::<Int64Type>().ok_or_else(|| wrong(TS))?,
-            tombstone: batch.column(3).as_boolean_opt().ok_or_else(|| wrong(TOMBSTONE))?,
-            rescued: batch.column(last).as_string_opt().ok_or_else(|| wrong(RESCUED))?,
-        };
-        Ok(frame)
+        let wrong = |own: OwnColumn| Error::internal(format!("column {} of a batch has the wrong type", own.name()));
+        Ok(Self {
+            id: batch.column(0).as_string_opt().ok_or_else(|| wrong(OwnColumn::Id))?,
+            ts: batch.column(2).as_primitive_opt::<Int64Type>().ok_or_else(|| wrong(OwnColumn::Ts))?,
+            tombstone: batch.column(3).as_boolean_opt().ok_or_else(|| wrong(OwnColumn::Tombstone))?,
+            rescued: batch.column(last).as_string_opt().ok_or_else(|| wrong(OwnColumn::Rescued))?,
+        })
     }
 }

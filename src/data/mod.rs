@@ -1,10 +1,10 @@
 //! Data files: immutable Parquet objects. One exists, as far as the archive is concerned, only if a manifest names it.
 //!
 //! [`FileWriter`] turns record batches into one object and says what it holds: a [`DataFile`], for a commit.
-//! [`FileReader`] gives the batches back, whole or by column, `_ts` and `_id`. Every batch has the same frame, see
-//! [`frame`].
+//! [`FileReader`] gives the batches back, whole or by column, `_ts` and `_id`. Every batch has the same frame: the
+//! own columns of `schema` in fixed places.
 
-pub mod frame;
+mod frame;
 mod properties;
 mod reader;
 mod tally;
@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     document::{TableRef, Timestamp},
-    error::{Error, ErrorKind},
     position::{BaseId, Phase},
 };
 
@@ -92,19 +91,4 @@ pub struct Replaces {
     pub paths: Vec<String>,
     /// `compaction`, `erasure` or `encryption`.
     pub why: String,
-}
-
-/// What an error of the store means for whoever asked for `path`.
-fn store_error(path: &str, error: object_store::Error) -> Error {
-    use object_store::Error as Store;
-    let (kind, message) = match &error {
-        Store::NotFound { .. } => (ErrorKind::NotFound, "the store has no such object"),
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-            (ErrorKind::Access, "the store refused: check its credentials and their permissions")
-        }
-        Store::UnknownConfigurationKey { .. } => (ErrorKind::Usage, "the store's configuration makes no sense"),
-        Store::InvalidPath { .. } => (ErrorKind::Internal, "the store takes no such path"),
-        _ => (ErrorKind::Unavailable, "the store did not answer as it should: run again later"),
-    };
-    Error::new(kind, message).with_source(error).context(path)
 }

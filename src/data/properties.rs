@@ -20,8 +20,10 @@ use parquet::{
     file::properties::{EnabledStatistics, WriterProperties, WriterVersion},
 };
 
-use super::frame::{CREATION_TIME, ID, NULLS};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    schema::OwnColumn,
+};
 
 /// Values of a column that are looked at.
 const SAMPLE: usize = 8_192;
@@ -62,7 +64,7 @@ pub(super) fn choose(first: &RecordBatch, compression_level: i32, row_group_byte
         let (path, name) = (column.path().clone(), column.path().string());
         let statistics = match column.physical_type() {
             Type::INT64 | Type::BOOLEAN => EnabledStatistics::Page,
-            _ if name == ID || name == CREATION_TIME => EnabledStatistics::Page,
+            _ if name == OwnColumn::Id.name() || name == OwnColumn::CreationTime.name() => EnabledStatistics::Page,
             _ => EnabledStatistics::None,
         };
         let encoding = match column.physical_type() {
@@ -71,10 +73,10 @@ pub(super) fn choose(first: &RecordBatch, compression_level: i32, row_group_byte
             _ => Encoding::PLAIN,
         };
         properties = properties
-            .set_column_dictionary_enabled(path.clone(), name == NULLS || repeats(values))
+            .set_column_dictionary_enabled(path.clone(), name == OwnColumn::Nulls.name() || repeats(values))
             .set_column_encoding(path.clone(), encoding)
             .set_column_statistics_enabled(path.clone(), statistics);
-        if name == ID {
+        if name == OwnColumn::Id.name() {
             properties = properties
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_max_ndv(path, (row_group_bytes / ENCODED_ID_BYTES).max(1_024) as u64);

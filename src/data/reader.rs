@@ -35,14 +35,12 @@ use parquet::{
     schema::types::SchemaDescriptor,
 };
 
-use super::{
-    DataFile,
-    frame::{ID, TS},
-    store_error,
-};
+use super::DataFile;
 use crate::{
     document::Timestamp,
     error::{Error, Result},
+    schema::OwnColumn,
+    store::store_error,
 };
 
 /// What is read first: in most files the whole footer.
@@ -202,7 +200,7 @@ impl Object {
     }
 
     fn failed(&self, error: object_store::Error) -> Error {
-        store_error(self.path.as_ref(), error)
+        store_error(error, &format!("cannot read {}", self.path))
     }
 
     fn resized(&self, found: u64) -> Error {
@@ -240,7 +238,7 @@ impl Selection {
     fn may_be_in(&self, group: &RowGroupMetaData) -> bool {
         let statistics =
             |name: &str| group.columns().iter().find(|c| c.column_path().string() == name).and_then(|c| c.statistics());
-        let ts = match statistics(TS) {
+        let ts = match statistics(OwnColumn::Ts.name()) {
             Some(Statistics::Int64(s)) => overlaps(
                 s.min_opt(),
                 s.max_opt(),
@@ -250,7 +248,7 @@ impl Selection {
             _ => true,
         };
         // Long values are cut in statistics, but always so that they still bound the rows.
-        let id = statistics(ID).is_none_or(|s| {
+        let id = statistics(OwnColumn::Id.name()).is_none_or(|s| {
             overlaps(
                 s.min_bytes_opt(),
                 s.max_bytes_opt(),
@@ -265,7 +263,7 @@ impl Selection {
         let mut predicates: Vec<Box<dyn ArrowPredicate>> = Vec::new();
         let only = |name: &str| ProjectionMask::columns(parquet, [name]);
         if let (min, max, true) = (self.min_ts, self.max_ts, self.min_ts.is_some() || self.max_ts.is_some()) {
-            predicates.push(Box::new(ArrowPredicateFn::new(only(TS), move |batch: RecordBatch| {
+            predicates.push(Box::new(ArrowPredicateFn::new(only(OwnColumn::Ts.name()), move |batch: RecordBatch| {
                 let inside = |ts| min.is_none_or(|min| min.0 <= ts) && max.is_none_or(|max| ts <= max.0);
                 let ts = batch.column(0).as_primitive::<Int64Type>();
                 Ok(ts.iter().map(|ts| Some(ts.is_some_and(inside))).collect::<BooleanArray>())
@@ -273,7 +271,7 @@ impl Selection {
         }
         if self.min_id.is_some() || self.max_id.is_some() {
             let (min, max) = (self.min_id.clone(), self.max_id.clone());
-            predicates.push(Box::new(ArrowPredicateFn::new(only(ID), move |batch: RecordBatch| {
+            predicates.push(Box::new(ArrowPredicateFn::new(only(OwnColumn::Id.name()), move |batch: RecordBatch| {
                 let inside =
                     |id: &str| min.as_deref().is_none_or(|min| min <= id) && max.as_deref().is_none_or(|max| id <= max);
                 let ids = batch.column(0).as_string::<i32>();

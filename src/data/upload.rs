@@ -11,8 +11,10 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, path::Path};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use super::store_error;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    store::store_error,
+};
 
 /// How long an abort may take: whoever waits for the error that led to it is not kept longer.
 const ABORT: Duration = Duration::from_secs(10);
@@ -107,7 +109,7 @@ async fn send(
     mut parts: mpsc::Receiver<Part>,
     open: &mut Option<Box<dyn MultipartUpload>>,
 ) -> Result<()> {
-    let failed = |e| store_error(path.as_ref(), e);
+    let failed = |e| store_error(e, "cannot be written");
     while let Some(part) = parts.recv().await {
         match (part, open.as_mut()) {
             (Part::More(bytes), Some(upload)) => upload.put_part(bytes.into()).await.map_err(failed)?,

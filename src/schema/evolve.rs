@@ -19,7 +19,10 @@
 //! A type that appears after birth and keeps coming ([`SIBLING_AFTER`] values, counted in commits, never in batches) gets
 //! a column of its own beside the first, `price__string`, never beside a list item.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use sha2::{Digest, Sha256};
 
@@ -62,55 +65,62 @@ impl Growth<'_> {
         let mut taken: BTreeSet<String> = fields.iter().map(|f| f.column.to_ascii_lowercase()).collect();
         taken.extend(OwnColumn::RESERVED.iter().map(|name| name.to_ascii_lowercase()));
         for (name, shape) in seen {
-            let family: Vec<usize> = positions(fields, name);
-            if family.is_empty() {
-                if let Some(column_type) = self.birth(shape, 1) {
-                    let column = column_name(name, &taken);
-                    taken.insert(column.to_ascii_lowercase());
-                    let field = self.field(name, column, column_type, shape);
-                    fields.push(field);
-                }
-            } else {
-                family.iter().for_each(|i| self.grow(&mut fields[*i].column_type, shape, &pointer("", name), 1));
+            if positions(fields, name).is_empty()
+                && let Some(column_type) = self.birth(shape, 1)
+            {
+                let column = column_name(name, &taken);
+                taken.insert(column.to_ascii_lowercase());
+                let field = self.field(name, column, column_type, shape);
+                fields.push(field);
             }
         }
+        self.grow_all(fields, seen, "", 1);
         self.siblings(fields, seen, "", 1, |column, _| taken.contains(&column.to_ascii_lowercase()));
     }
 
     fn object(&mut self, fields: &mut Vec<Field>, seen: &BTreeMap<String, Shape>, path: &str, level: usize) {
         for (name, shape) in seen {
-            let family = positions(fields, name);
-            if family.is_empty() {
-                let twin = fields.iter().any(|f| f.column.eq_ignore_ascii_case(name));
-                if fields.len() >= STRUCT_FIELDS || twin || !is_struct_key(name) {
-                    continue;
-                }
-                if let Some(column_type) = self.birth(shape, level + 1) {
-                    let field = self.field(name, name.clone(), column_type, shape);
-                    fields.push(field);
-                }
-            } else {
-                let path = pointer(path, name);
-                family.iter().for_each(|i| self.grow(&mut fields[*i].column_type, shape, &path, level + 1));
+            let twin = || fields.iter().any(|f| f.column.eq_ignore_ascii_case(name));
+            if positions(fields, name).is_empty()
+                && fields.len() < STRUCT_FIELDS
+                && is_struct_key(name)
+                && !twin()
+                && let Some(column_type) = self.birth(shape, level + 1)
+            {
+                let field = self.field(name, name.clone(), column_type, shape);
+                fields.push(field);
             }
         }
+        self.grow_all(fields, seen, path, level + 1);
         self.siblings(fields, seen, path, level + 1, |column, fields| {
             fields.len() >= STRUCT_FIELDS || fields.iter().any(|f| f.column.eq_ignore_ascii_case(column))
         });
+    }
+
+    /// Grows inside every field, seen or not, new or not: misfits may be due in it.
+    fn grow_all(&mut self, fields: &mut [Field], seen: &BTreeMap<String, Shape>, path: &str, level: usize) {
+        let nothing = Shape::default();
+        for field in fields {
+            let shape = seen.get(&field.name).unwrap_or(&nothing);
+            self.grow(&mut field.column_type, shape, &pointer(path, &field.name), level);
+        }
     }
 
     /// Grows inside a node that exists: struct fields, also inside lists.
     fn grow(&mut self, column: &mut ColumnType, seen: &Shape, path: &str, level: usize) {
         match column {
             ColumnType::Struct(fields) => {
-                if let Some(ObjectShape::Fields(keys)) = &seen.object {
-                    self.object(fields, keys, path, level);
-                }
+                let none = BTreeMap::new();
+                let keys = match &seen.object {
+                    Some(ObjectShape::Fields(keys)) => keys,
+                    Some(ObjectShape::Map) | None => &none,
+                };
+                self.object(fields, keys, path, level);
             }
             ColumnType::List(element) => {
-                if let Some(items) = &seen.items {
-                    self.grow(&mut element.column_type, items, &pointer(path, "*"), level + 1);
-                }
+                let nothing = Shape::default();
+                let items = seen.items.as_deref().unwrap_or(&nothing);
+                self.grow(&mut element.column_type, items, &pointer(path, "*"), level + 1);
             }
             _ => {}
         }
@@ -285,7 +295,13 @@ fn column_name(name: &str, taken: &BTreeSet<String>) -> String {
     if is_identifier(name) && free(name) {
         return name.to_owned();
     }
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
     let digest = hex(&Sha256::digest(name)[..8]);
     let plain = format!("f_{}", hex(name.as_bytes()));
     let short = if plain.len() <= 64 { plain } else { format!("{}_{digest}", &plain[..47]) };
@@ -331,7 +347,9 @@ mod tests {
                 proptest::collection::vec(("[abAB_]{1,2}|a b|[a-f]__string", inner.clone()), 0..6).prop_map(|fields| {
                     let mut s = Shape::default();
                     for (key, field) in fields {
-                        s.object().field(&key).map(|f| f.merge(&field));
+                        if let Some(known) = s.object().field(&key) {
+                            known.merge(&field);
+                        }
                     }
                     s.object();
                     s
@@ -447,7 +465,9 @@ mod tests {
         }
     }
 
-    fn seen(fields: &[(&str, fn(&mut Shape))]) -> DocumentShape {
+    type Set = fn(&mut Shape);
+
+    fn seen(fields: &[(&str, Set)]) -> DocumentShape {
         let mut d = DocumentShape::default();
         for (name, set) in fields {
             set(d.field(name).unwrap());
@@ -476,6 +496,20 @@ mod tests {
         let grown = evolve(&first, &seen(&[]), &count(SIBLING_AFTER));
         assert_eq!(grown.fields[1].column, "price__string");
         assert_eq!((grown.fields[1].name.as_str(), grown.id), ("price", 2));
+    }
+
+    #[test]
+    fn a_sibling_that_is_due_inside_a_list_of_structs_comes_although_the_next_batch_lacks_the_list() {
+        let first = evolve(
+            &TableSchema::empty(),
+            &seen(&[("items", |s| s.items().object().field("price").unwrap().float64 = true)]),
+            &Misfits::new(),
+        );
+        let due = Misfits::from([("/items/*/price".into(), BTreeMap::from([("string".into(), SIBLING_AFTER)]))]);
+        let grown = evolve(&first, &seen(&[]), &due);
+        let ColumnType::List(element) = &grown.fields[0].column_type else { panic!("{grown:?}") };
+        let ColumnType::Struct(fields) = &element.column_type else { panic!("{grown:?}") };
+        assert_eq!(fields[1].column, "price__string");
     }
 
     #[test]

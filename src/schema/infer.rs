@@ -19,6 +19,7 @@ const DOCUMENT_FIELDS: usize = 4096;
 
 /// The types seen at one place: a field, or the items of an array. Null is not a type: `string | null` is a string.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "a set of types, each seen or not")]
 pub struct Shape {
     /// The hint says that anything may stand here.
     pub any: bool,
@@ -136,15 +137,15 @@ impl Shape {
 impl ObjectShape {
     /// The shape of the key `name`; `None` once the object cannot be a struct any more.
     pub fn field(&mut self, name: &str) -> Option<&mut Shape> {
-        if let Self::Fields(fields) = self {
-            if !fields.contains_key(name) {
-                let twin = || fields.keys().any(|k| k.eq_ignore_ascii_case(name));
-                if fields.len() >= STRUCT_FIELDS || !is_struct_key(name) || twin() {
-                    *self = Self::Map;
-                    return None;
-                }
-                fields.insert(name.to_owned(), Shape::default());
+        if let Self::Fields(fields) = self
+            && !fields.contains_key(name)
+        {
+            let twin = || fields.keys().any(|k| k.eq_ignore_ascii_case(name));
+            if fields.len() >= STRUCT_FIELDS || !is_struct_key(name) || twin() {
+                *self = Self::Map;
+                return None;
             }
+            fields.insert(name.to_owned(), Shape::default());
         }
         match self {
             Self::Fields(fields) => fields.get_mut(name),

@@ -41,9 +41,8 @@ fn shape_of(schema: &Json) -> Shape {
     match members.get("type").and_then(Json::as_str) {
         Some("null") => {}
         Some("boolean") => shape.boolean = true,
-        Some("number" | "integer") if description.starts_with("int64") => shape.int64 = true,
+        Some("number" | "integer" | "string") if description.starts_with("int64") => shape.int64 = true,
         Some("number" | "integer") => shape.float64 = true,
-        Some("string") if description.starts_with("int64") => shape.int64 = true,
         Some("string") if description.starts_with("base64") => shape.bytes = true,
         Some("string") => {
             shape.string = true;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::{
     Schemas,
-    encode::write_string,
     refusal::Refusal,
     shape::{ObjectShape, Shape},
 };
-use crate::document::{Encoding, TableRef};
+use crate::{
+    codec::write_string,
+    document::{Encoding, TableRef},
+};
 
 type Shapes = [(Arc<TableRef>, Shape)];
 
@@ -171,9 +173,9 @@ fn bytes(encoding: Encoding) -> &'static str {
 }
 
 fn string(s: &str) -> String {
-    let mut out = Vec::new();
+    let mut out = String::new();
     write_string(&mut out, s);
-    String::from_utf8(out).unwrap_or_default()
+    out
 }
 
 /// A JSON object of members whose values are JSON text already.

@@ -7,12 +7,9 @@ use std::{
     path::Path,
 };
 
-use super::{
-    SimulatedDeployment,
-    encode::{parse_export, write_value},
-    simulate::Fields,
-};
+use super::{SimulatedDeployment, simulate::Fields};
 use crate::{
+    codec::{parse_value, write_value},
     document::{Encoding, TableRef, Timestamp, Value},
     error::{Error, Result, ResultExt},
 };
@@ -68,9 +65,22 @@ fn read_file(path: &Path) -> Result<Vec<Fields>> {
 
 /// One document as export_json.
 pub(crate) fn parse_document(line: &str) -> Result<Fields> {
-    match parse_export(line)? {
+    match parse_value(line, Encoding::ExportJson)? {
+        value if !has_field_names(&value) => Err(Error::usage("a field name that Convex does not take")),
         Value::Object(fields) => Ok(fields),
         _ => Err(Error::usage("a document is an object")),
+    }
+}
+
+/// Whether Convex takes every field name in `value` (`crates/value/src/field_name.rs`): printable ASCII, at most 1,024
+/// characters, no `$` at the front; the empty name passes.
+fn has_field_names(value: &Value) -> bool {
+    let is_name =
+        |name: &str| name.len() <= 1024 && !name.starts_with('$') && name.bytes().all(|b| (b' '..=b'~').contains(&b));
+    match value {
+        Value::Array(items) => items.iter().all(has_field_names),
+        Value::Object(fields) => fields.iter().all(|(name, value)| is_name(name) && has_field_names(value)),
+        _ => true,
     }
 }
 
@@ -169,9 +179,9 @@ impl SimulatedDeployment {
 
 /// What two documents are told apart by.
 fn key(value: &Value) -> String {
-    let mut text = Vec::new();
+    let mut text = String::new();
     write_value(&mut text, value, Encoding::ExportJson);
-    String::from_utf8_lossy(&text).into_owned()
+    text
 }
 
 /// The fields that are not the system's.

@@ -10,7 +10,6 @@
 mod access;
 mod deltas;
 mod documents;
-mod encode;
 mod generate;
 mod id;
 mod json_schemas;

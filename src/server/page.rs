@@ -6,16 +6,16 @@ use axum::{
     response::Response,
 };
 
-use super::{
-    encode::{write_string, write_value},
-    selection::{Columns, Selected},
+use super::selection::{Columns, Selected};
+use crate::{
+    codec::{write_string, write_value},
+    document::{Encoding, Revision, TableRef, Value},
 };
-use crate::document::{Encoding, Revision, TableRef, Value};
 
 /// The values of a page in the making.
 #[derive(Debug)]
 pub(crate) struct PageWriter {
-    text: Vec<u8>,
+    text: String,
     encoding: Encoding,
     /// Whether rows carry `_deleted`: in the deltas all of them, in a snapshot none.
     deltas: bool,
@@ -24,7 +24,7 @@ pub(crate) struct PageWriter {
 
 impl PageWriter {
     pub(crate) fn new(encoding: Encoding, deltas: bool) -> Self {
-        Self { text: b"{\"values\":[".to_vec(), encoding, deltas, empty: true }
+        Self { text: "{\"values\":[".to_owned(), encoding, deltas, empty: true }
     }
 
     /// Appends one revision; a tombstone has nothing but its `_id`.
@@ -36,51 +36,53 @@ impl PageWriter {
         };
         let out = &mut self.text;
         if !std::mem::take(&mut self.empty) {
-            out.push(b',');
+            out.push(',');
         }
-        out.extend_from_slice(b"{\"_component\":");
+        out.push_str("{\"_component\":");
         write_string(out, table.component());
-        out.extend_from_slice(b",\"_table\":");
+        out.push_str(",\"_table\":");
         write_string(out, table.name());
-        out.extend_from_slice(format!(",\"_ts\":{}", revision.ts.0).as_bytes());
+        out.push_str(",\"_ts\":");
+        out.push_str(&revision.ts.0.to_string());
         if self.deltas {
-            out.extend_from_slice(format!(",\"_deleted\":{}", revision.document.is_none()).as_bytes());
+            out.push_str(",\"_deleted\":");
+            out.push_str(if revision.document.is_none() { "true" } else { "false" });
         }
         match &revision.document {
             None => {
-                out.extend_from_slice(b",\"_id\":");
+                out.push_str(",\"_id\":");
                 write_string(out, &revision.id);
             }
             Some(document) => write_fields(out, document.iter(), columns, self.encoding),
         }
-        out.push(b'}');
+        out.push('}');
     }
 
     /// What is written so far, without the end of the values.
     #[cfg(test)]
     pub(crate) fn into_text(self) -> String {
-        String::from_utf8(self.text).unwrap()
+        self.text
     }
 
     /// The whole answer; `rest` is the text of the remaining members.
     pub(crate) fn finish(mut self, rest: &str) -> Response {
-        self.text.extend_from_slice(b"],");
-        self.text.extend_from_slice(rest.as_bytes());
-        self.text.push(b'}');
+        self.text.push_str("],");
+        self.text.push_str(rest);
+        self.text.push('}');
         json(self.text)
     }
 }
 
 fn write_fields<'a>(
-    out: &mut Vec<u8>,
+    out: &mut String,
     fields: impl Iterator<Item = (&'a String, &'a Value)>,
     columns: Option<&Columns>,
     encoding: Encoding,
 ) {
     for (name, value) in fields.filter(|(name, _)| columns.is_none_or(|c| c.includes(name))) {
-        out.push(b',');
+        out.push(',');
         write_string(out, name);
-        out.push(b':');
+        out.push(':');
         write_value(out, value, encoding);
     }
 }

@@ -8,10 +8,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +19,7 @@ use super::{
     SyncOptions,
     fetch::Fetched,
     rows::{Incoming, Known, Rows},
-    steps::{Halt, Step, Steps},
+    steps::{FileProgress, Halt, Step, Steps},
 };
 use crate::{
     archive::{Base, Draft, Head, Run, Selection, TableEntry},
@@ -91,8 +88,8 @@ struct SnapshotFile {
     /// The number of its table.
     table: usize,
     rows: Rows,
-    /// Stored bytes so far; absent until its first batch.
-    written: Option<Arc<AtomicU64>>,
+    /// Bytes of the batches that were sent on, and how far the writer is; absent until the first batch.
+    sent: Option<(u64, Arc<FileProgress>)>,
 }
 
 struct FileNames {
@@ -276,14 +273,17 @@ impl Gather {
 
     fn snapshot_file(&self, table: usize, first_ts: Timestamp) -> SnapshotFile {
         let base = self.progress.walk.as_ref().map(|walk| walk.ts);
-        SnapshotFile { table, rows: Rows::new(base, first_ts, &self.tables.list[table]), written: None }
+        SnapshotFile { table, rows: Rows::new(base, first_ts, &self.tables.list[table]), sent: None }
     }
 
     /// Sends the full batches of the open snapshot file on; the first one opens it in the store.
     fn send_snapshot_batches(&mut self, steps: &mut Steps) -> Result<(), Halt> {
         let Some(file) = &mut self.snapshot else { return Ok(()) };
         while let Some(batch) = file.rows.batch() {
-            if file.written.is_none() {
+            let size = batch.get_array_memory_size() as u64;
+            if let Some((sent, _)) = &mut file.sent {
+                *sent += size;
+            } else {
                 let Some(walk) = &self.progress.walk else {
                     return Err(Error::internal("rows of a snapshot without a walk").into());
                 };
@@ -296,9 +296,9 @@ impl Gather {
                     base: Some(walk.base.clone()),
                     schema_id: file.rows.schema_id,
                 };
-                let written = Arc::new(AtomicU64::new(0));
-                file.written = Some(Arc::clone(&written));
-                steps.send(Step::Open { file: new, schema: batch.schema(), written })?;
+                let progress = Arc::new(FileProgress::default());
+                file.sent = Some((size, Arc::clone(&progress)));
+                steps.send(Step::Open { file: new, schema: batch.schema(), progress })?;
             }
             steps.send_rows(batch)?;
         }
@@ -311,7 +311,7 @@ impl Gather {
         file.rows.end(&mut self.tables.list[file.table])?;
         self.send_snapshot_batches(steps)?;
         let Some(file) = self.snapshot.take() else { return Ok(()) };
-        if file.written.is_some() {
+        if file.sent.is_some() {
             let misfits = file.rows.misfits();
             self.pending.misfits.push((file.table, misfits.clone()));
             steps.send(Step::Close { misfits })?;
@@ -412,7 +412,7 @@ impl Gather {
         });
         while let Some(batch) = rows.batch() {
             if let Some(file) = file.take() {
-                steps.send(Step::Open { file, schema: batch.schema(), written: Arc::default() })?;
+                steps.send(Step::Open { file, schema: batch.schema(), progress: Arc::default() })?;
             }
             steps.send_rows(batch)?;
         }
@@ -430,8 +430,10 @@ impl Pending {
 
 impl SnapshotFile {
     fn is_complete(&self, limits: &Limits) -> bool {
-        let written = self.written.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
-        written >= limits.target_file_bytes || self.written.is_some() && self.rows.wants_columns()
+        let full = |(sent, progress): &(u64, Arc<FileProgress>)| {
+            progress.stored_of(*sent) >= limits.target_file_bytes || self.rows.wants_columns()
+        };
+        self.sent.as_ref().is_some_and(full)
     }
 }
 

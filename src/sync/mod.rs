@@ -40,7 +40,7 @@ use crate::{
     archive::{Archive, Run},
     budget::MemoryBudget,
     convex::Source,
-    document::Timestamp,
+    document::{Timestamp, time_text},
     error::{Error, Result},
     monitor::{Event, Monitor},
 };
@@ -127,9 +127,11 @@ pub struct SyncReport {
     pub version: u64,
     /// SHA-256 of the newest commit.
     pub digest: String,
-    /// The delta cursor: the archive covers up to here. Nanoseconds.
+    /// The delta cursor: the archive covers up to here. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::option")]
     pub through: Option<Timestamp>,
-    /// When the deployment answered last. Nanoseconds.
+    /// When the deployment answered last. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::option")]
     pub checked_at: Option<Timestamp>,
 }
 

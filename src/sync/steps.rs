@@ -1,6 +1,9 @@
 //! From the second stage to the third: what to do, in order, with a bound on the rows that wait.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use tokio::{
@@ -11,10 +14,33 @@ use tokio::{
 use super::fetch::PERMIT;
 use crate::{archive::Draft, data::NewFile, error::Error, schema::Misfits};
 
+/// How far the writer is with a file, while it grows: told by the third stage, read by the second.
+#[derive(Debug, Default)]
+pub(super) struct FileProgress {
+    /// Stored bytes, those of the open row group anticipated.
+    stored: AtomicU64,
+    /// Bytes of the batches that were taken for it.
+    taken: AtomicU64,
+}
+
+impl FileProgress {
+    pub(super) fn tell(&self, stored: u64, taken: u64) {
+        self.stored.store(stored, Ordering::Relaxed);
+        self.taken.fetch_add(taken, Ordering::Relaxed);
+    }
+
+    /// Roughly the stored bytes of the file once everything that was sent is written: what still waits is taken to
+    /// shrink to a third, as most documents do.
+    pub(super) fn stored_of(&self, sent: u64) -> u64 {
+        let waiting = sent.saturating_sub(self.taken.load(Ordering::Relaxed));
+        self.stored.load(Ordering::Relaxed) + waiting / 3
+    }
+}
+
 /// What to do next. Between `Open` and `Close` come the rows of one file; there are no others.
 pub(super) enum Step {
-    /// Begins a file. `written` is to tell its stored bytes while it grows.
-    Open { file: NewFile, schema: SchemaRef, written: Arc<AtomicU64> },
+    /// Begins a file.
+    Open { file: NewFile, schema: SchemaRef, progress: Arc<FileProgress> },
     /// The next rows of the open file, and the memory that they hold.
     Rows { batch: RecordBatch, held: OwnedSemaphorePermit },
     /// Ends the open file.

@@ -2,16 +2,16 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
 
-use super::{SyncOptions, steps::Step};
+use super::{
+    SyncOptions,
+    steps::{FileProgress, Step},
+};
 use crate::{
     archive::{Archive, CommitOutcome, Counts, Draft, Head, Run},
     data::{DataFile, FileWriter, WriterOptions},
@@ -38,7 +38,7 @@ struct Writer<'a> {
     run: Run,
     options: WriterOptions,
     monitor: Arc<dyn Monitor>,
-    open: Option<(FileWriter, Arc<AtomicU64>)>,
+    open: Option<(FileWriter, Arc<FileProgress>)>,
     /// Complete, and not yet in a commit.
     files: Vec<DataFile>,
     written: Written,
@@ -88,14 +88,17 @@ pub(super) async fn write(
 impl Writer<'_> {
     async fn step(&mut self, step: Step) -> Result<()> {
         match step {
-            Step::Open { file, schema, written } => {
+            Step::Open { file, schema, progress } => {
                 let store = Arc::clone(self.archive.store());
-                self.open = Some((FileWriter::open(store, file, schema, self.options)?, written));
+                self.open = Some((FileWriter::open(store, file, schema, self.options)?, progress));
             }
             Step::Rows { batch, held } => {
-                let Some((file, written)) = &mut self.open else { return Err(Error::internal("rows without a file")) };
+                let Some((file, progress)) = &mut self.open else {
+                    return Err(Error::internal("rows without a file"));
+                };
+                let size = batch.get_array_memory_size() as u64;
                 file.write(batch).await?;
-                written.store(file.bytes(), Ordering::Relaxed);
+                progress.tell(file.bytes(), size);
                 drop(held);
             }
             Step::Close { misfits } => {

@@ -43,9 +43,14 @@ fn options(snapshot_page: usize, delta_page: usize) -> RouterOptions {
 
 impl Server {
     pub(crate) async fn start(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Self {
+        Self::serve(router(deployment, options)).await
+    }
+
+    /// Any routes.
+    pub(crate) async fn serve(routes: axum::Router) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let task = tokio::spawn(async move { axum::serve(listener, router(deployment, options)).await.unwrap() });
+        let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { url, http: reqwest::Client::new(), task }
     }
 
@@ -131,7 +136,7 @@ fn value(json: &Json) -> Value {
 }
 
 /// A row of a page → its table and revision.
-fn row(json: &Json) -> (TableRef, Revision) {
+pub(crate) fn row(json: &Json) -> (TableRef, Revision) {
     let text = |name: &str| json[name].as_str().unwrap().to_owned();
     let mut fields = json.as_object().unwrap().clone();
     for metadata in ["_component", "_table", "_ts", "_deleted"] {

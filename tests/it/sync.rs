@@ -1,9 +1,17 @@
 //! A deployment becomes an archive, and every later run brings it up to date.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use convex_archiver::{
-    ErrorKind, MemoryBudget, TableRef, Value,
+    ErrorKind, MemoryBudget, TableRef, Timestamp, Value,
+    schema::SIBLING_AFTER,
     server::{SeededWriter, SimulatedDeployment, demo_documents},
     sync::{Stop, SyncOptions},
 };
@@ -146,5 +154,93 @@ async fn little_memory_makes_more_commits_and_the_same_archive() {
     let options = SyncOptions { budget: MemoryBudget::new(MemoryBudget::MINIMUM).unwrap(), ..SyncOptions::default() };
     let report = world.sync_with(&options).await.unwrap();
     assert!(report.commits > 1, "8 MB of rows do not fit into the share of 8 MiB twice: {report:?}");
+    world.assert_equal().await;
+}
+
+#[tokio::test]
+async fn a_delta_file_never_spans_two_months_although_one_commit_does() {
+    // Half a second before December, then a transaction every tenth of a second.
+    let december = 1_796_083_200_000_000_000;
+    let clock = Arc::new(AtomicI64::new(december - 600_000_000));
+    let ticks = Arc::clone(&clock);
+    let deployment = SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(ticks.load(Ordering::Relaxed)));
+    let world = World::of(deployment, pages(10, 100)).await;
+    world.sync().await;
+    let t = table("", "messages");
+    for n in 0..10 {
+        clock.fetch_add(100_000_000, Ordering::Relaxed);
+        world.deployment.transaction(|tx| tx.insert(&t, fields(&[("n", Value::Int64(n))]))).unwrap();
+    }
+    let report = world.sync().await;
+    assert_eq!((report.commits, report.files), (1, 2));
+    let archive = world.archive().await;
+    let mut live = archive.live_files(&archive.head().await.unwrap()).await.unwrap();
+    let mut months = Vec::new();
+    while let Some(file) = live.next().await.unwrap() {
+        assert!(file.max_ts.0 < december || file.min_ts.0 >= december, "{file:?}");
+        months.push(file.path.split('/').find(|s| s.starts_with("convex_month")).unwrap().to_owned());
+    }
+    assert_eq!(months, ["convex_month=2026-11-01", "convex_month=2026-12-01"]);
+    world.assert_equal().await;
+}
+
+#[tokio::test]
+async fn a_type_that_keeps_coming_gets_a_column_of_its_own_in_the_file_after_the_commit() {
+    let world = World::new(pages(10, 100)).await;
+    let t = table("", "orders");
+    let insert = |values: Vec<Value>| {
+        world.deployment.transaction(|tx| {
+            values.into_iter().try_for_each(|price| tx.insert(&t, fields(&[("price", price)])).map(drop))
+        })
+    };
+    insert(vec![Value::Float64(1.5)]).unwrap();
+    world.sync().await;
+    insert((0..SIBLING_AFTER as i64).map(Value::Int64).collect()).unwrap();
+    world.sync().await;
+    let columns = |head: &convex_archiver::archive::Head| -> Vec<String> {
+        head.table(&t).unwrap().schema.fields.iter().map(|f| f.column.clone()).collect()
+    };
+    assert_eq!(columns(&world.held().await.head), ["price"]);
+    insert(vec![Value::Int64(7)]).unwrap();
+    world.sync().await;
+    let held = world.held().await;
+    assert_eq!(columns(&held.head), ["price", "price__int64"]);
+    assert_eq!(held.head.table(&t).unwrap().delta.rescued_rows, SIBLING_AFTER);
+    world.assert_equal().await;
+}
+
+#[tokio::test]
+async fn a_large_table_becomes_several_files_whose_ids_ascend() {
+    let world = World::new(pages(64, 64)).await;
+    let t = table("", "blobs");
+    let mut random = 1u64;
+    for _ in 0..100 {
+        world
+            .deployment
+            .transaction(|tx| {
+                for _ in 0..16 {
+                    // Bytes that do not compress.
+                    let bytes = (0..4096).map(|_| {
+                        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        (random >> 33) as u8
+                    });
+                    tx.insert(&t, fields(&[("data", Value::Bytes(bytes.collect()))]))?;
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+    let options = SyncOptions { target_file_bytes: 1 << 20, ..SyncOptions::default() };
+    let report = world.sync_with(&options).await.unwrap();
+    assert!(report.files > 1, "{report:?}");
+    let archive = world.archive().await;
+    let mut live = archive.live_files(&archive.head().await.unwrap()).await.unwrap();
+    let mut files = Vec::new();
+    while let Some(file) = live.next().await.unwrap() {
+        assert!(file.ids_ascend);
+        files.push((file.min_id, file.max_id));
+    }
+    files.sort();
+    assert!(files.windows(2).all(|pair| pair[0].1 < pair[1].0), "{files:?}");
     world.assert_equal().await;
 }

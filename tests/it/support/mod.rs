@@ -1,5 +1,8 @@
 //! A deployment, an archive of it, and the plain oracle: what the archive holds, read back file by file into maps.
 
+pub(crate) mod faults;
+pub(crate) mod replay;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use convex_archiver::{
@@ -71,7 +74,11 @@ impl World {
 
     /// Reads the archive back.
     pub(crate) async fn held(&self) -> Held {
-        Held::read(&self.archive().await).await
+        self.held_in(Arc::clone(&self.store)).await
+    }
+
+    pub(crate) async fn held_in(&self, store: Arc<dyn ObjectStore>) -> Held {
+        Held::read(&self.archive_in(store).await.unwrap()).await
     }
 
     /// The archive is equal to the deployment, as far as its cursor reaches: every revision of deltas once, and the state.
@@ -85,7 +92,8 @@ pub(crate) fn client(url: &str) -> Client {
     Client::new(access, ClientOptions::default(), Arc::new(NoMonitor)).unwrap()
 }
 
-type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
+/// Per table the live documents by id.
+pub(crate) type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
 
 /// All that an archive holds and shows: rows of complete bases and of deltas.
 pub(crate) struct Held {
@@ -148,15 +156,14 @@ impl Held {
         let first = self.head.coverage().bases.iter().map(|b| b.ts).min().unwrap();
         assert_same_state(&self.state_at(through), &deployment_state(deployment, through));
         assert_same_state(&self.state_at(first), &deployment_state(deployment, first));
-        let mut expected: Vec<_> = deployment
-            .revisions()
-            .into_iter()
-            .filter(|(_, r)| r.ts > first && r.ts <= through)
-            .map(|(table, r)| ((*table).clone(), r.ts, r.id.clone(), r.document.clone()))
-            .collect();
-        let mut held: Vec<_> =
-            self.deltas.iter().map(|(t, r)| (t.clone(), r.ts, r.id.clone(), r.document.clone())).collect();
-        let key = |a: &(TableRef, Timestamp, String, _)| (a.0.clone(), a.1, a.2.clone());
+        let revisions = deployment.revisions().into_iter().filter(|(_, r)| r.ts > first && r.ts <= through);
+        self.assert_revisions(revisions.map(|(table, r)| ((*table).clone(), (*r).clone())).collect());
+    }
+
+    /// The deltas are these revisions, each once.
+    pub(crate) fn assert_revisions(&self, mut expected: Vec<(TableRef, Revision)>) {
+        let mut held = self.deltas.clone();
+        let key = |a: &(TableRef, Revision)| (a.0.clone(), a.1.ts, a.1.id.clone());
         expected.sort_by_key(key);
         held.sort_by_key(key);
         assert_eq!(held.len(), expected.len(), "every revision after S once");

@@ -1,0 +1,169 @@
+//! Where an archive stands, for whoever looks at it: a pure function of the head and the time.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{
+    document::{TableRef, Timestamp, time_text},
+    identity::DeploymentIdentity,
+    position::Phase,
+};
+
+use super::{
+    coverage::{Gap, Span},
+    manifest::Head,
+    tables::{Counts, TableState},
+};
+
+/// How long a deployment keeps its change log: 14 days, `DOCUMENT_RETENTION_DELAY` of Convex's backend.
+pub const DELTAS_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// How long a deployment serves a snapshot that has begun: 5 days, `LIST_SNAPSHOT_MAX_AGE_SECS`.
+pub const SNAPSHOT_KEPT: Duration = Duration::from_secs(5 * 24 * 60 * 60);
+
+/// Where an archive stood at a moment. Moments are RFC 3339 in JSON, durations whole seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The newest version; 0 before the first commit.
+    pub version: u64,
+    /// SHA-256 of the newest commit.
+    pub digest: String,
+    /// The deployment that the archive belongs to.
+    pub deployment: DeploymentIdentity,
+    /// What the next run goes on with.
+    pub phase: Phase,
+    /// The unfinished snapshot.
+    pub snapshot: Option<Snapshot>,
+    /// The last cursor of the change log, as the deployment spells it.
+    pub cursor: Option<String>,
+    /// The `_ts` reached: the archive covers up to here.
+    #[serde(serialize_with = "time_text::option")]
+    pub through: Option<Timestamp>,
+    /// When the newest commit was made.
+    #[serde(serialize_with = "time_text::option")]
+    pub committed_at: Option<Timestamp>,
+    /// When the deployment was last asked and answered.
+    #[serde(serialize_with = "time_text::option")]
+    pub checked_at: Option<Timestamp>,
+    /// Whether it had nothing more then.
+    pub caught_up: bool,
+    /// How far the archive is behind: since the last check if it had caught up (an idle deployment writes nothing that
+    /// could be behind), else since the `_ts` reached. Absent before the first commit.
+    #[serde(rename = "lag_seconds", serialize_with = "seconds")]
+    pub lag: Option<Duration>,
+    /// How long a run has to begin within, so that the deployment still knows the changes after the cursor. Zero when that
+    /// time is over.
+    #[serde(rename = "deltas_left_seconds", serialize_with = "seconds")]
+    pub deltas_left: Option<Duration>,
+    /// Every table, sorted.
+    pub tables: Vec<TableStatus>,
+    /// What readers see, over all tables.
+    pub total: Counts,
+    /// Spans that the archive knows it does not have.
+    pub gaps: Vec<Gap>,
+}
+
+/// A snapshot under way: readers see nothing of it yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Its `_ts`.
+    #[serde(serialize_with = "time_text::one")]
+    pub ts: Timestamp,
+    /// Tables of which every document has been seen.
+    pub tables_done: u64,
+    /// What was written so far.
+    pub written: Counts,
+    /// How long the deployment goes on serving it. Zero when that time is over.
+    #[serde(rename = "left_seconds", serialize_with = "some_seconds")]
+    pub left: Duration,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableStatus {
+    /// The table.
+    pub table: TableRef,
+    /// What readers see of it.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Columns of its newest schema, our own not counted.
+    pub columns: u64,
+    /// Values of any depth that fitted no column when they came, and were rescued.
+    pub rescued_values: u64,
+    /// The moments at which its state is in the archive.
+    #[serde(serialize_with = "spans")]
+    pub covered: Vec<Span>,
+    /// Whether it belongs to a component and no change of any component was ever seen: the deployment may be one that
+    /// sends none, so after the snapshot nothing is known of this table.
+    pub component_doubt: bool,
+}
+
+impl Status {
+    /// Where the archive stood at `now`, nanoseconds since 1970.
+    pub fn of(head: &Head, now: Timestamp) -> Self {
+        let (progress, latest) = (head.progress(), head.latest());
+        let through = progress.delta.as_ref().map(|d| d.ts);
+        let caught_up = latest.is_some_and(|l| l.caught_up) && progress.walk.is_none();
+        let known_at = if caught_up { latest.map(|l| l.checked_at) } else { through };
+        let unfinished = || head.tables().fold(Counts::default(), |sum, t| sum.plus(t.unfinished));
+        Self {
+            version: head.version(),
+            digest: head.digest().to_owned(),
+            deployment: head.deployment().clone(),
+            phase: if through.is_none() || progress.walk.is_some() { Phase::Snapshot } else { Phase::Delta },
+            snapshot: progress.walk.as_ref().map(|walk| Snapshot {
+                ts: walk.ts,
+                tables_done: walk.done.len() as u64,
+                written: unfinished(),
+                left: SNAPSHOT_KEPT.saturating_sub(since(walk.ts, now)),
+            }),
+            cursor: progress.delta.as_ref().map(|d| d.position.token().to_owned()),
+            through,
+            committed_at: latest.map(|l| l.at),
+            checked_at: latest.map(|l| l.checked_at),
+            caught_up,
+            lag: known_at.map(|at| since(at, now)),
+            deltas_left: through.map(|at| DELTAS_KEPT.saturating_sub(since(at, now))),
+            tables: head.tables().map(|t| table_status(head, t)).collect(),
+            total: head.visible(),
+            gaps: head.coverage().gaps.clone(),
+        }
+    }
+}
+
+fn table_status(head: &Head, state: &TableState) -> TableStatus {
+    let coverage = head.coverage();
+    let of_component = !state.table.component().is_empty();
+    TableStatus {
+        table: state.table.clone(),
+        counts: state.visible(),
+        columns: state.schema.fields.len() as u64,
+        rescued_values: state.misfits.values().flat_map(|kinds| kinds.values()).sum(),
+        covered: coverage.spans(&state.table),
+        component_doubt: of_component && coverage.component_rows_since.is_none(),
+    }
+}
+
+/// Zero where the clocks of writer and reader disagree.
+fn since(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_nanos(now.0.saturating_sub(then.0).try_into().unwrap_or(0))
+}
+
+// The signatures are serde's.
+#[allow(clippy::ref_option)]
+fn seconds<S: serde::Serializer>(duration: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+    duration.map(|d| d.as_secs()).serialize(s)
+}
+
+fn some_seconds<S: serde::Serializer>(duration: &Duration, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_u64(duration.as_secs())
+}
+
+fn spans<S: serde::Serializer>(spans: &[Span], s: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Text {
+        from: String,
+        to: String,
+    }
+    s.collect_seq(spans.iter().map(|span| Text { from: span.from.to_string(), to: span.to.to_string() }))
+}

@@ -1,0 +1,80 @@
+//! Flags and environment → options of the library, once.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use convex_archiver::{
+    Encoding, Error, MemoryBudget, Result,
+    convex::{AccessOptions, ClientOptions, RetryPolicy},
+    sync::{Stop, SyncOptions},
+};
+
+use super::sync::SyncArgs;
+
+/// Which archive.
+#[derive(Debug, Args)]
+pub(crate) struct ArchiveArgs {
+    /// Where the archive is: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///path or a path
+    #[arg(long = "archive", value_name = "URL", env = "CONVEX_ARCHIVE")]
+    pub(crate) url: String,
+}
+
+/// Which deployment, and what opens it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Deployment")]
+pub(crate) struct DeploymentArgs {
+    /// The deployment's URL; without it CONVEX_SELF_HOSTED_URL or CONVEX_URL, or Convex is asked whose key it is
+    #[arg(long, value_name = "URL")]
+    deployment: Option<String>,
+    /// A file that holds the deploy key; without it CONVEX_DEPLOY_KEY or CONVEX_SELF_HOSTED_ADMIN_KEY. A key is never a
+    /// flag: others can read those
+    #[arg(long, value_name = "FILE")]
+    deploy_key_file: Option<PathBuf>,
+    /// Send the key unencrypted to another machine: for a network of your own
+    #[arg(long)]
+    allow_http: bool,
+}
+
+impl DeploymentArgs {
+    /// With what the environment says.
+    pub(crate) fn access(&self) -> AccessOptions {
+        let flags = AccessOptions {
+            deployment: self.deployment.clone(),
+            deploy_key_file: self.deploy_key_file.clone(),
+            allow_http: self.allow_http,
+            ..AccessOptions::default()
+        };
+        flags.with_environment(|name| std::env::var(name).ok())
+    }
+}
+
+/// How a sync is done.
+pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
+    Ok(SyncOptions {
+        budget: MemoryBudget::new(args.memory_limit)?,
+        target_file_bytes: args.target_file_size,
+        commit_every: args.commit_every,
+        compression_level: args.compression_level,
+        max_duration: args.max_duration,
+        stop,
+    })
+}
+
+/// How the deployment is asked.
+pub(crate) fn client_options(options: &SyncOptions) -> ClientOptions {
+    ClientOptions {
+        encoding: Encoding::ConvexEncodedJson,
+        max_page_bytes: options.budget.page(),
+        retry: RetryPolicy::default(),
+    }
+}
+
+/// Where temporary files go from now on.
+pub(crate) fn use_temp_dir(folder: &Path) -> Result<()> {
+    if !folder.is_dir() {
+        return Err(Error::usage(format!("--temp-dir {}: there is no such folder", folder.display())));
+    }
+    // It can be said once; this is the only place that does.
+    let _ = tempfile::env::override_temp_dir(folder);
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! The verb `demo`: everything once, on this machine, with real documents.
+
+mod manifest;
+mod query;
+mod tree;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use clap::Args;
+use convex_archiver::{
+    Error, Monitor, Result,
+    archive::{Archive, Status},
+    convex::{Access, Client, ClientOptions, DeployKey, Source},
+    server::{Contents, SimulateOptions, SimulatedDeployment, demo_documents, serve},
+    sync::{SyncOptions, SyncReport, sync},
+};
+use tokio::net::TcpListener;
+
+use super::{
+    exit::Outcome,
+    output,
+    progress::Progress,
+    status,
+    telemetry::Screen,
+    units::{self, bytes, counted},
+};
+
+/// Shows all of it on this machine, in half a minute: no account, no network
+///
+/// Serves real documents from a simulated deployment, archives them, lets them change twice, archives the changes, and
+/// shows what lies in the archive and how to query it. Where `duckdb` is on the PATH, it runs the queries too.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver demo
+  convex-archiver demo --dir /tmp/demo && duckdb :memory: < /tmp/demo/query.sql")]
+pub(crate) struct DemoArgs {
+    /// Where the archive is made; it stays there to look at
+    #[arg(long, value_name = "FOLDER", default_value = "demo-archive")]
+    dir: PathBuf,
+}
+
+/// The documents are told apart by this field.
+const FEATURE: &str = "feature";
+/// The table that is queried.
+const TABLE: &str = "http";
+/// The file with the queries.
+const QUERY: &str = "query.sql";
+
+pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
+    let begin = Instant::now();
+    let dir = &args.dir;
+    refuse_used(dir)?;
+
+    let options = SimulateOptions { name: "demo".to_owned(), contents: Contents::Demo, ..SimulateOptions::default() };
+    let deployment = Arc::new(SimulatedDeployment::from_options(&options)?);
+    let demo = Demo::start(dir, Arc::clone(&deployment), options).await?;
+
+    let documents: usize = demo_documents(0)?.values().map(Vec::len).sum();
+    say(&format!(
+        "A simulated deployment holds {} in 3 tables: an extract of MDN's browser-compat-data 6.0.0 (CC0).\n",
+        counted(documents as u64, "document")
+    ))?;
+    heading("First sync: the snapshot, every table as it was at one moment")?;
+    say(&demo.sync(screen).await?)?;
+    for (step, sync) in [(1, "Second"), (2, "Third")] {
+        let writes = deployment.change_to(demo_documents(step)?, FEATURE)?;
+        heading(&format!("{} arrive at the deployment. {sync} sync: the changes", counted(writes as u64, "write")))?;
+        say(&demo.sync(screen).await?)?;
+    }
+
+    heading("The files")?;
+    say(&tree::draw(dir)?)?;
+    let manifest = manifest::read(dir)?;
+    heading("manifest.json, shortened: what is in the archive, and the cursor to go on from")?;
+    say(&manifest.shortened()?)?;
+    heading("convex-archiver status")?;
+    let head = demo.archive().await?.head().await?;
+    say(&status::text(&Status::of(&head, units::now()), &dir.display().to_string()))?;
+
+    let queries = query::queries(dir, TABLE, manifest.version, &manifest.files(TABLE));
+    let file = dir.join(QUERY);
+    fs::write(&file, &queries).map_err(|e| failed(&file, e))?;
+    heading(&format!("Queries for DuckDB, in {}", file.display()))?;
+    say(&queries)?;
+    run_duckdb(&file)?;
+
+    heading("What now")?;
+    say(&format!(
+        "The archive stays in {}; look around. All of this took {:.1} s. Your own deployment:\n  \
+         CONVEX_DEPLOY_KEY='prod:NAME|…' convex-archiver sync --archive ./archive\n",
+        dir.display(),
+        begin.elapsed().as_secs_f64()
+    ))?;
+    Ok(Outcome::Done)
+}
+
+/// The simulation, while it is served.
+struct Demo<'a> {
+    dir: &'a Path,
+    url: String,
+    key: String,
+    server: tokio::task::JoinHandle<Result<()>>,
+}
+
+impl<'a> Demo<'a> {
+    async fn start(dir: &'a Path, deployment: Arc<SimulatedDeployment>, options: SimulateOptions) -> Result<Self> {
+        let no_port = |e| Error::resource("cannot listen on this machine").with_source(e);
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(no_port)?;
+        let url = format!("http://{}", listener.local_addr().map_err(no_port)?);
+        let key = options.router.key.clone();
+        Ok(Self { dir, url, key, server: tokio::spawn(serve(listener, deployment, options)) })
+    }
+
+    fn client(&self, monitor: Arc<dyn Monitor>) -> Result<Client> {
+        let access = Access::new(&self.url, DeployKey::new(&self.key)?, false)?;
+        Client::new(access, ClientOptions::default(), monitor)
+    }
+
+    async fn archive(&self) -> Result<Archive> {
+        let client = self.client(Arc::new(convex_archiver::NoMonitor))?;
+        super::sync::open(&self.dir.to_string_lossy(), &client).await
+    }
+
+    /// One run, and what it did.
+    async fn sync(&self, screen: &Screen) -> Result<String> {
+        let progress = Arc::new(Progress::new(screen));
+        let monitor = || Arc::clone(&progress) as Arc<dyn Monitor>;
+        let client = Arc::new(self.client(monitor())?);
+        let archive = self.archive().await?;
+        let source = Arc::clone(&client) as Arc<dyn Source>;
+        let report = sync(source, &archive, &SyncOptions::default(), monitor()).await?;
+        Ok(line(&report))
+    }
+}
+
+impl Drop for Demo<'_> {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn line(report: &SyncReport) -> String {
+    format!(
+        "{} and {} into {} of {}, {}; the archive is at version {}\n",
+        counted(report.documents, "document"),
+        counted(report.tombstones, "tombstone"),
+        counted(report.files, "file"),
+        counted(report.tables, "table"),
+        bytes(report.file_bytes),
+        report.version
+    )
+}
+
+fn refuse_used(dir: &Path) -> Result<()> {
+    match fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => Err(Error::usage(format!(
+            "{} is not empty: remove it (an earlier demo?), or choose another folder with --dir",
+            dir.display()
+        ))),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(dir, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Runs the queries where that is possible, and says how where it is not.
+fn run_duckdb(file: &Path) -> Result<()> {
+    let command = format!("duckdb :memory: < {}", file.display());
+    let input = fs::File::open(file).map_err(|e| failed(file, e))?;
+    match std::process::Command::new("duckdb").arg(":memory:").stdin(input).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => {
+            tracing::warn!("`{command}` ended with {status}; it needs DuckDB 1.1 or newer");
+            Ok(())
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            say(&format!("\nduckdb is not on the PATH. With it (https://duckdb.org), run: {command}\n"))
+        }
+        Err(e) => {
+            tracing::warn!("cannot run duckdb: {e}");
+            Ok(())
+        }
+    }
+}
+
+fn failed(path: &Path, e: io::Error) -> Error {
+    Error::resource(format!("cannot use {}: choose another folder with --dir", path.display())).with_source(e)
+}
+
+fn heading(text: &str) -> Result<()> {
+    output::print(&format!("\n== {text}\n"))
+}
+
+fn say(text: &str) -> Result<()> {
+    output::print(text)
+}

@@ -1,0 +1,82 @@
+//! The command line: one file per verb, each with its flags (whose comments are the help), and a `run` that makes
+//! options of them, calls the library once and prints once. Reports go to stdout, progress and logs to stderr.
+
+mod completions;
+mod config;
+mod demo;
+pub(crate) mod exit;
+mod output;
+mod progress;
+mod signals;
+mod simulate;
+mod status;
+mod sync;
+pub(crate) mod telemetry;
+mod units;
+
+use clap::{Parser, Subcommand};
+use convex_archiver::Result;
+
+use self::{exit::Outcome, telemetry::Screen};
+
+/// Archives a Convex deployment: a snapshot of every table, then every later change, as Parquet files on object storage
+/// (S3 and what speaks like it, Google Cloud Storage, Azure, or a folder).
+///
+/// `sync` makes the archive on its first run and brings it up to date on every later one: let a timer run it.
+#[derive(Debug, Parser)]
+#[command(name = "convex-archiver", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) logging: telemetry::Logging,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  convex-archiver demo
+      shows all of it on this machine: no account, no network, half a minute
+
+  CONVEX_DEPLOY_KEY='prod:happy-otter-123|…' convex-archiver sync --archive s3://bucket/happy-otter
+      archives a deployment, or brings its archive up to date
+
+  convex-archiver status --archive s3://bucket/happy-otter --max-lag 6h
+      tells how far it is, and exits with 3 if that is too far behind
+
+Exit codes: 0 done (also when stopped at a commit) · 1 failed · 2 a flag or variable is wrong · 3 done, with findings
+4 another writer was faster · 5 deployment or store unavailable, run again · 130 interrupted twice
+
+Environment: CONVEX_ARCHIVE, CONVEX_DEPLOY_KEY, CONVEX_URL, CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY;
+AWS_*, GOOGLE_*, AZURE_* as the stores' own tools take them; RUST_LOG, NO_COLOR. No .env file is read.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Sync(sync::SyncArgs),
+    Status(status::StatusArgs),
+    Demo(demo::DemoArgs),
+    Simulate(simulate::SimulateArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+impl Cli {
+    /// Whether stdout is to hold one JSON object, whatever happens.
+    pub(crate) fn json(&self) -> bool {
+        match &self.command {
+            Command::Sync(args) => args.json,
+            Command::Status(args) => args.json,
+            Command::Demo(_) | Command::Simulate(_) | Command::Completions(_) => false,
+        }
+    }
+}
+
+/// Does what was asked.
+pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
+    match &cli.command {
+        Command::Sync(args) => sync::run(args, screen).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Demo(args) => demo::run(args, screen).await,
+        Command::Simulate(args) => simulate::run(args).await,
+        Command::Completions(args) => completions::run(args),
+    }
+}

@@ -1,0 +1,53 @@
+//! Stdout, where reports go, and a table for them.
+
+use std::{
+    fmt::Write as _,
+    io::{ErrorKind, Write},
+};
+
+use convex_archiver::{Error, Result};
+use serde::Serialize;
+
+/// Prints a report. A reader that has gone away (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::resource("cannot write to the standard output").with_source(e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints one JSON object.
+pub(crate) fn print_json(report: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)
+        .map_err(|e| Error::internal("cannot spell the report: report it").with_source(e))?;
+    print(&format!("{text}\n"))
+}
+
+/// Lines of a name and a value, aligned.
+pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let facts: Vec<_> = facts.into_iter().collect();
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    facts.iter().fold(String::new(), |mut text, (name, value)| {
+        // A String takes everything.
+        let _ = writeln!(text, "{name:width$}  {value}");
+        text
+    })
+}
+
+/// A table: the first column to the left, numbers to the right.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |i: usize| rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = if i == 0 { write!(text, "{cell:width$}") } else { write!(text, "  {cell:>width$}") };
+        }
+        text.push('\n');
+    }
+    text
+}

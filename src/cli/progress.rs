@@ -1,0 +1,131 @@
+//! What a sync is doing: bars on a terminal, log lines elsewhere.
+//!
+//! The API gives no totals, so there is no end of a bar and no time left: rates, and which table of how many.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use convex_archiver::{Event, Monitor, Phase};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::{
+    telemetry::Screen,
+    units::{bytes, count, time},
+};
+
+/// A line about pages is logged this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Listens to a sync.
+pub(crate) struct Progress {
+    bars: Option<Bars>,
+    pages: Mutex<Pages>,
+}
+
+struct Bars {
+    all: MultiProgress,
+    documents: ProgressBar,
+    bytes: ProgressBar,
+}
+
+/// What came since the last line about it.
+struct Pages {
+    since: Instant,
+    documents: u64,
+    bytes: u64,
+}
+
+impl Pages {
+    fn begin() -> Self {
+        Self { since: Instant::now(), documents: 0, bytes: 0 }
+    }
+}
+
+impl Progress {
+    /// Begins to listen.
+    pub(crate) fn new(screen: &Screen) -> Self {
+        Self { bars: screen.bars().map(Bars::new), pages: Mutex::new(Pages::begin()) }
+    }
+
+    fn log_pages(&self, phase: Phase, documents: u64, size: u64, through: &str) {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.documents += documents;
+        pages.bytes += size;
+        let seconds = pages.since.elapsed().as_secs_f64();
+        if seconds < LINE_EVERY.as_secs_f64() {
+            return;
+        }
+        let rate = |n: u64| (n as f64 / seconds) as u64;
+        let (documents, size) = (rate(pages.documents), rate(pages.bytes));
+        tracing::info!(%phase, through, "{} documents/s, {}/s", count(documents), bytes(size));
+        *pages = Pages::begin();
+    }
+}
+
+impl Bars {
+    fn new(all: &MultiProgress) -> Self {
+        let style = |template: &str| {
+            // The templates are ours; a wrong one shows as the default.
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+        };
+        let documents = ProgressBar::new_spinner();
+        documents.set_style(style("{spinner} {wide_msg} {human_pos} documents {per_sec:>14}"));
+        documents.set_message("asking the deployment");
+        let bytes = ProgressBar::new_spinner();
+        bytes.set_style(style("  {wide_msg} {binary_bytes} read {binary_bytes_per_sec:>14}"));
+        let bars = Self { all: all.clone(), documents: all.add(documents), bytes: all.add(bytes) };
+        bars.documents.enable_steady_tick(Duration::from_millis(100));
+        bars
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        for bar in [&self.documents, &self.bytes] {
+            bar.finish_and_clear();
+            self.all.remove(bar);
+        }
+    }
+}
+
+impl Monitor for Progress {
+    fn report(&self, event: Event<'_>) {
+        match event {
+            Event::Page { phase, documents, bytes: size, through } => {
+                let through = time(through);
+                if let Some(bars) = &self.bars {
+                    bars.documents.inc(documents);
+                    bars.bytes.inc(size);
+                    if phase == Phase::Delta {
+                        bars.documents.set_message(format!("changes up to {through}"));
+                    }
+                }
+                self.log_pages(phase, documents, size, &through);
+            }
+            Event::Table { table, tables, number } => {
+                let of = tables.map(|n| format!(" of {n}")).unwrap_or_default();
+                if let Some(bars) = &self.bars {
+                    bars.documents.set_message(format!("snapshot: table {number}{of}, {table}"));
+                }
+                tracing::info!("snapshot: table {number}{of}, {table}");
+            }
+            Event::File { table, path, rows, bytes } => {
+                tracing::debug!(%table, rows, bytes, "wrote {path}");
+            }
+            Event::Commit { version, files, rows, through } => {
+                let through = through.map(time).unwrap_or_default();
+                if let Some(bars) = &self.bars {
+                    bars.bytes.set_message(format!("commit {version}"));
+                }
+                tracing::info!(files, rows, through, "commit {version}");
+            }
+            Event::Retry { error, attempt, after_ms } => {
+                tracing::warn!(attempt, after_ms, "asking again: {error}");
+            }
+            Event::Warning { message } => tracing::warn!("{message}"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! SIGINT and SIGTERM: the first ends the run at a commit, the second at once.
+
+use convex_archiver::{Error, Result, sync::Stop};
+
+use super::exit;
+
+/// Turns the first signal into a request to stop, from now on until the program ends.
+pub(crate) fn stop_at_a_commit() -> Result<Stop> {
+    let stop = Stop::default();
+    let requested = stop.clone();
+    let mut signals = Signals::listen()?;
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        tracing::warn!("{name}: ending at a commit; once more ends at once, and nothing committed is lost either way");
+        requested.request();
+        signals.next().await;
+        std::process::exit(exit::INTERRUPTED);
+    });
+    Ok(stop)
+}
+
+/// Ready at the first signal.
+pub(crate) async fn interrupted() -> Result<()> {
+    Signals::listen()?.next().await;
+    Ok(())
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |e| Error::resource("cannot listen for signals").with_source(e);
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted",
+            _ = self.terminate.recv() => "asked to terminate",
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    #[allow(clippy::unnecessary_wraps)] // As on Unix.
+    fn listen() -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> &'static str {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::warn!(%error, "cannot listen for Ctrl-C");
+            std::future::pending::<()>().await;
+        }
+        "interrupted"
+    }
+}

@@ -1,0 +1,198 @@
+//! The verb `simulate`.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use convex_archiver::{
+    Error, Result, Timestamp,
+    server::{Contents, RouterOptions, Schemas, SimulateOptions, SimulatedDeployment, Then, serve},
+};
+use tokio::net::TcpListener;
+
+use super::{exit::Outcome, output, signals, units};
+
+/// Serves a simulated Convex deployment: the streaming-export API as a real one answers it, from memory
+///
+/// For trying out, for tests and for timing, without an account. The documents are made up from the seed, or read from
+/// files; they may change while it runs. Everything is forgotten when it ends.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver simulate --writes-per-second 20
+      a thousand documents made up, and a living change log
+
+  convex-archiver simulate --documents v6 --then v7 --by feature --after 10s
+      v6/TABLE.ndjson becomes v7/TABLE.ndjson after ten seconds: documents are told apart by their field `feature`
+
+Files: DIR/TABLE.ndjson, for components DIR/_components/NAME/TABLE.ndjson; one document a line, values in Convex's export
+format (a bare 42.0 is a number, 42 an int64). `_id` and `_creationTime` are made up where absent.")]
+pub(crate) struct SimulateArgs {
+    /// Address to listen at; port 0 takes a free one. Not 3210 or 3211: those are a real local deployment's
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3217", value_parser = address)]
+    listen: SocketAddr,
+    /// The deploy key to take. This key is of no secret: it opens the simulation only
+    #[arg(long, default_value = "simulated|key")]
+    key: String,
+    /// The deployment's name
+    #[arg(long, default_value = "simulated")]
+    name: String,
+    /// What ids, made-up documents and writes follow from: the same seed gives the same
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
+
+    /// About so many documents are made up
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, help_heading = DOCUMENTS)]
+    generate: usize,
+    /// Read the documents from files instead
+    #[arg(long, value_name = "DIR", conflicts_with = "generate", help_heading = DOCUMENTS)]
+    documents: Option<PathBuf>,
+    /// Later the documents become those of this folder: the difference is inserted, updated and deleted
+    #[arg(long, value_name = "DIR", requires = "by", help_heading = DOCUMENTS)]
+    then: Option<PathBuf>,
+    /// The field by which documents are told apart
+    #[arg(long, value_name = "FIELD", requires = "then", help_heading = DOCUMENTS)]
+    by: Option<String>,
+    /// When they change
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration, help_heading = DOCUMENTS)]
+    after: Duration,
+    /// Transactions written each second, from the seed: inserts, updates, deletes, now and then a burst of hundreds or a
+    /// field that changes its type
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate, help_heading = DOCUMENTS)]
+    writes_per_second: f64,
+
+    /// Documents a page of the snapshot
+    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = page, help_heading = ANSWERS)]
+    snapshot_page: usize,
+    /// Log rows read a page of deltas
+    #[arg(long, value_name = "COUNT", default_value_t = 128, value_parser = page, help_heading = ANSWERS)]
+    delta_page: usize,
+    /// Wait before each answer, as a network does
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = units::duration, help_heading = ANSWERS)]
+    latency: Duration,
+    /// How old a snapshot may become before it is refused
+    #[arg(long, value_name = "TIME", default_value = "5d", value_parser = units::duration, help_heading = ANSWERS)]
+    snapshot_window: Duration,
+    /// How old a cursor of the change log may become before it is refused
+    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = units::duration, help_heading = ANSWERS)]
+    deltas_window: Duration,
+    /// What /api/json_schemas is like
+    #[arg(long, value_name = "FORM", default_value = "inferred", help_heading = ANSWERS)]
+    schemas: SchemasForm,
+    /// Answer the first request for schemas with 503, as a deployment does after a restart
+    #[arg(long, help_heading = ANSWERS)]
+    schemas_unavailable_once: bool,
+}
+
+const DOCUMENTS: &str = "Documents";
+const ANSWERS: &str = "Answers";
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SchemasForm {
+    /// From the documents that live now
+    Inferred,
+    /// As older servers: without components
+    Flat,
+    /// As with declared `any` schemas: no fields
+    Blank,
+    /// 400, always
+    Failing,
+}
+
+impl From<SchemasForm> for Schemas {
+    fn from(form: SchemasForm) -> Self {
+        match form {
+            SchemasForm::Inferred => Self::Inferred,
+            SchemasForm::Flat => Self::Flat,
+            SchemasForm::Blank => Self::Blank,
+            SchemasForm::Failing => Self::Failing,
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "say an address and a port: 127.0.0.1:3217".to_owned())?;
+    if matches!(address.port(), 3210 | 3211) {
+        return Err(
+            "3210 and 3211 are the ports of a real local deployment: a sync that means one must not reach the \
+                    other; choose another port"
+                .to_owned(),
+        );
+    }
+    Ok(address)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|r| r.is_finite() && *r >= 0.0);
+    rate.ok_or_else(|| "say a number, 0 or more".to_owned())
+}
+
+fn page(text: &str) -> Result<usize, String> {
+    text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "say a whole number, 1 or more".to_owned())
+}
+
+impl From<&SimulateArgs> for SimulateOptions {
+    fn from(args: &SimulateArgs) -> Self {
+        let then = args.then.clone().zip(args.by.clone());
+        Self {
+            name: args.name.clone(),
+            seed: args.seed,
+            contents: args.documents.clone().map_or(Contents::Generated(args.generate), Contents::Directory),
+            then: then.map(|(directory, by)| Then { directory, by, after: args.after }),
+            writes_per_second: args.writes_per_second,
+            router: RouterOptions {
+                key: args.key.clone(),
+                snapshot_page: args.snapshot_page,
+                delta_page: args.delta_page,
+                snapshot_window: args.snapshot_window,
+                deltas_window: args.deltas_window,
+                latency: args.latency,
+                schemas: args.schemas.into(),
+                summaries_unavailable_once: args.schemas_unavailable_once,
+            },
+        }
+    }
+}
+
+pub(super) async fn run(args: &SimulateArgs) -> Result<Outcome> {
+    let options = SimulateOptions::from(args);
+    let deployment = Arc::new(SimulatedDeployment::from_options(&options)?);
+    let listener = TcpListener::bind(args.listen).await.map_err(|e| {
+        Error::usage(format!("cannot listen at {}: choose another --listen", args.listen)).with_source(e)
+    })?;
+    let address = listener.local_addr().map_err(|e| Error::resource("the listener has no address").with_source(e))?;
+    output::print(&welcome(&deployment, address, &options))?;
+    tokio::select! {
+        ended = serve(listener, deployment, options) => ended?,
+        signal = signals::interrupted() => signal?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn welcome(deployment: &SimulatedDeployment, address: SocketAddr, options: &SimulateOptions) -> String {
+    let state = deployment.state_at(Timestamp(i64::MAX));
+    let documents = state.values().map(|table| table.len() as u64).sum();
+    let (documents, tables) = (units::counted(documents, "document"), units::counted(state.len() as u64, "table"));
+    // Whoever asks from this machine cannot connect to "any address".
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        ip => ip,
+    };
+    let url = format!("http://{}", SocketAddr::new(ip, address.port()));
+    let key = options.router.key.replace('\'', r"'\''");
+    let insecure = if ip.is_loopback() { "" } else { " --allow-http" };
+    format!(
+        "A simulated deployment with {documents} in {tables} listens.\n\
+         URL: {url}\n\
+         Key: {}\n\n\
+         In another terminal:\n  \
+         CONVEX_DEPLOY_KEY='{key}' convex-archiver sync --deployment {url}{insecure} --archive ./archive\n\n\
+         Ctrl-C ends it.\n",
+        options.router.key
+    )
+}

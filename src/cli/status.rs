@@ -1,0 +1,198 @@
+//! The verb `status`.
+
+use std::{fmt::Write, sync::Arc, time::Duration};
+
+use clap::Args;
+use convex_archiver::{
+    Phase, Result, Scope,
+    archive::{Archive, Gap, Location, Span, Status, TableStatus},
+};
+use serde::Serialize;
+
+use super::{
+    config::ArchiveArgs,
+    exit::Outcome,
+    output,
+    units::{self, bytes, count, counted, long, time},
+};
+
+/// Tells how far an archive is: progress, lag, tables, what is covered and what is missing. Needs no deploy key
+///
+/// Lag: how far the archive is behind its deployment. If the last run had caught up, the time since it asked; else the
+/// time since the last change that it has.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver status --archive s3://bucket/happy-otter
+  convex-archiver status --archive ./archive --json | jq '.tables[] | {name: .table.name, rows}'
+  convex-archiver status --archive ./archive --max-lag 6h --quiet || echo 'the archive falls behind'")]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// Print one JSON object, also when it fails
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Exit with 3 if the lag is longer, or nothing was ever archived
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    max_lag: Option<Duration>,
+}
+
+/// The status, as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    archive: &'a str,
+    format: u32,
+    #[serde(flatten)]
+    status: &'a Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_lag_exceeded: Option<bool>,
+}
+
+pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
+    let location = Location::open(&args.archive.url)?;
+    let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
+    let status = Status::of(&archive.head().await?, units::now());
+    let exceeded = args.max_lag.map(|most| status.lag.is_none_or(|lag| lag > most));
+    if args.json {
+        let format = archive.header().format;
+        output::print_json(&Report { archive: archive.url(), format, status: &status, max_lag_exceeded: exceeded })?;
+    } else {
+        output::print(&text(&status, archive.url()))?;
+    }
+    match (exceeded, args.max_lag) {
+        (Some(true), Some(most)) => {
+            let lag =
+                status.lag.map_or_else(|| "nothing was archived yet".to_owned(), |l| format!("the lag is {}", long(l)));
+            tracing::warn!("{lag}: more than --max-lag allows ({})", long(most));
+            Ok(Outcome::Findings)
+        }
+        _ => Ok(Outcome::Done),
+    }
+}
+
+/// The status, for people.
+pub(super) fn text(status: &Status, archive: &str) -> String {
+    let mut facts = vec![
+        ("Archive", format!("{archive}, version {}", status.version)),
+        ("Deployment", status.deployment.to_string()),
+        ("Phase", phase(status)),
+    ];
+    if let Some(cursor) = &status.cursor {
+        facts.push(("Cursor", cursor.clone()));
+    }
+    if let Some(through) = status.through {
+        facts.push(("Through", time(through)));
+    }
+    if let Some(at) = status.checked_at {
+        let state = if status.caught_up { "the deployment had nothing more" } else { "more was waiting" };
+        facts.push(("Checked", format!("{}, {state}", time(at))));
+    }
+    if let Some(lag) = status.lag {
+        facts.push(("Lag", long(lag)));
+    }
+    if let Some(left) = status.deltas_left {
+        let text = if left.is_zero() {
+            "the deployment may have dropped changes that the archive lacks (it keeps 14 days): sync at once".to_owned()
+        } else {
+            format!("sync within {}: then the deployment drops changes that the archive lacks", long(left))
+        };
+        facts.push(("Window", text));
+    }
+    facts.push(("Digest", status.digest.clone()));
+    let mut text = output::facts(facts);
+    if !status.tables.is_empty() {
+        text.push('\n');
+        text.push_str(&tables(status));
+        text.push('\n');
+        text.push_str(&coverage(status));
+    }
+    text
+}
+
+fn phase(status: &Status) -> String {
+    match (&status.snapshot, status.phase) {
+        (Some(walk), _) => {
+            let left = if walk.left.is_zero() {
+                "the deployment no longer serves it (5 days)".to_owned()
+            } else {
+                format!("to be finished within {}", long(walk.left))
+            };
+            format!(
+                "snapshot of {}: {} done, {} so far; {left}",
+                time(walk.ts),
+                counted(walk.tables_done, "table"),
+                counted(walk.written.rows, "row")
+            )
+        }
+        (None, Phase::Snapshot) => "nothing archived yet".to_owned(),
+        (None, Phase::Delta) => "deltas: the snapshot is complete, changes follow".to_owned(),
+    }
+}
+
+fn tables(status: &Status) -> String {
+    let header = ["Table", "Rows", "Tombstones", "Files", "Bytes", "Columns", "Rescued"].map(str::to_owned);
+    let mut rows = vec![header.to_vec()];
+    let row = |name: String, c: &convex_archiver::archive::Counts, columns: String| {
+        vec![name, count(c.rows), count(c.tombstones), count(c.files), bytes(c.bytes), columns, count(c.rescued_rows)]
+    };
+    rows.extend(status.tables.iter().map(|t| row(t.table.to_string(), &t.counts, t.columns.to_string())));
+    if status.tables.len() > 1 {
+        rows.push(row("all".to_owned(), &status.total, String::new()));
+    }
+    output::table(&rows)
+}
+
+/// Which moments are in the archive, tables of the same spans together.
+fn coverage(status: &Status) -> String {
+    let mut groups: Vec<(&[Span], Vec<&TableStatus>)> = Vec::new();
+    for table in &status.tables {
+        match groups.iter_mut().find(|(spans, _)| *spans == table.covered) {
+            Some((_, tables)) => tables.push(table),
+            None => groups.push((&table.covered, vec![table])),
+        }
+    }
+    let mut text = String::new();
+    for (spans, tables) in &groups {
+        let spans: Vec<_> = spans.iter().map(span).collect();
+        let spans = if spans.is_empty() { "no moment yet".to_owned() } else { spans.join(", ") };
+        let _ = writeln!(text, "Covered: {spans}: {}", names(tables, groups.len() == 1));
+    }
+    for gap in &status.gaps {
+        let _ = writeln!(text, "Missing: {}", missing(gap));
+    }
+    if status.tables.iter().any(|t| t.component_doubt) {
+        text.push_str(
+            "Of components only the snapshot is sure: some deployments send no changes of them, and none has come yet. The \
+             first one that comes settles it.\n",
+        );
+    }
+    text
+}
+
+fn span(span: &Span) -> String {
+    if span.from == span.to { time(span.from) } else { format!("{} to {}", time(span.from), time(span.to)) }
+}
+
+fn names(tables: &[&TableStatus], all: bool) -> String {
+    if all && tables.len() > 1 {
+        return "all tables".to_owned();
+    }
+    tables.iter().map(|t| t.table.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn missing(gap: &Gap) -> String {
+    let list =
+        |tables: &[convex_archiver::TableRef]| tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let tables = match &gap.scope {
+        Scope::All => "all tables".to_owned(),
+        Scope::Tables(tables) => list(tables),
+        Scope::Except(tables) => format!("all tables but {}", list(tables)),
+    };
+    let to = gap.to.map_or_else(|| "on".to_owned(), |to| format!("to {}", time(to)));
+    let why = match gap.why.as_str() {
+        "window" => "older than the deployment kept",
+        "selection" => "not selected",
+        other => other,
+    };
+    format!("after {} {to}, {tables}: {why}", time(gap.from))
+}

@@ -1,0 +1,217 @@
+//! The verb `sync`.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use clap::Args;
+use convex_archiver::{
+    DeploymentIdentity, ErrorKind, Monitor, Result, ResultExt,
+    archive::{Archive, Location, Status},
+    convex::{Client, Source, Traffic},
+    sync::{SyncReport, sync},
+};
+use serde::Serialize;
+
+use super::{
+    config::{self, ArchiveArgs, DeploymentArgs},
+    exit::Outcome,
+    output,
+    progress::Progress,
+    signals,
+    telemetry::Screen,
+    units::{self, bytes, counted, long},
+};
+
+/// Archives a deployment: makes the archive on the first run, goes on where the last one stopped, and catches up
+///
+/// The first run walks all tables as they were at one moment (the snapshot), then follows every later change (deltas).
+/// Each later run appends the changes since. A deployment keeps its changes for 14 days: run at least every few days.
+///
+/// SIGTERM or Ctrl-C end the run at a commit, with exit code 0 and "more is waiting"; the next run goes on there. Killed
+/// at any moment, nothing committed is lost and nothing is written twice.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SyncArgs {
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    #[command(flatten)]
+    deployment: DeploymentArgs,
+    /// Print the report as one JSON object, also when the run fails
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Memory that the run may take, at least 64MiB; a page of the deployment may have a quarter of it
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
+    pub(crate) memory_limit: u64,
+    /// End the run at a commit after this time, whether it has caught up or not
+    #[arg(long, value_name = "TIME", value_parser = units::some_duration, help_heading = LIMITS)]
+    pub(crate) max_duration: Option<Duration>,
+    /// Save progress at least this often: what a crash costs
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = units::some_duration, help_heading = LIMITS)]
+    pub(crate) commit_every: Duration,
+    /// Size at which a file of the snapshot ends; files of changes end with their commit and are smaller
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = file_size, help_heading = LIMITS)]
+    pub(crate) target_file_size: u64,
+    /// Level of zstd, 1 to 22: higher is smaller and slower
+    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = LIMITS)]
+    pub(crate) compression_level: i32,
+    /// Where temporary files go. Today only the list of an archive's files is sorted there, once it is longer than 8 MiB;
+    /// they have no name and vanish with the process [default: TMPDIR, else /tmp]
+    #[arg(long, value_name = "FOLDER", help_heading = LIMITS)]
+    temp_dir: Option<PathBuf>,
+}
+
+const LIMITS: &str = "Limits";
+
+const EXAMPLES: &str = "\
+Examples:
+  export CONVEX_DEPLOY_KEY='prod:happy-otter-123|…'      (dashboard, Settings, Deploy keys)
+  convex-archiver sync --archive s3://bucket/happy-otter
+
+  convex-archiver sync --archive ./archive --deployment http://127.0.0.1:3210 --deploy-key-file admin.key
+      a self-hosted deployment, to a folder
+
+  convex-archiver sync --archive s3://bucket/happy-otter --max-duration 50m --json
+      for a timer that starts it every hour
+
+S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION or AWS_PROFILE; AWS_ENDPOINT_URL for others than Amazon's.";
+
+/// What an archive does not hold, as the first report says.
+const NOT_HELD: [&str; 4] = [
+    "the contents of stored files (their metadata is a system table, which the API does not export)",
+    "the deployment's code, schema definitions and indexes",
+    "environment variables and authentication settings",
+    "scheduled functions and cron jobs",
+];
+
+fn file_size(text: &str) -> Result<u64, String> {
+    let size = units::size(text)?;
+    if size < 1 << 20 { Err("say at least 1MiB".to_owned()) } else { Ok(size) }
+}
+
+/// The report, as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    archive: &'a str,
+    deployment: &'a DeploymentIdentity,
+    #[serde(flatten)]
+    sync: &'a SyncReport,
+    more_waiting: bool,
+    requests: u64,
+    /// What Convex bills as egress.
+    response_bytes: u64,
+    lag_seconds: Option<u64>,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_in_archive: Option<[&'a str; 4]>,
+}
+
+pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
+    let begin = std::time::Instant::now();
+    if let Some(folder) = &args.temp_dir {
+        config::use_temp_dir(folder)?;
+    }
+    let options = config::sync_options(args, signals::stop_at_a_commit()?)?;
+    let progress = Arc::new(Progress::new(screen));
+    let monitor = || Arc::clone(&progress) as Arc<dyn Monitor>;
+
+    let access = args.deployment.access().resolve(monitor()).await?;
+    let client = Arc::new(Client::new(access, config::client_options(&options), monitor())?);
+    let archive = open(&args.archive.url, &client).await?;
+    let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, &options, monitor()).await;
+    let report = report.context(|| format!("sync to {}", archive.url()))?;
+    let head = archive.head().await?;
+    // The bars go before the report comes.
+    drop(progress);
+
+    let lag = Status::of(&head, units::now()).lag;
+    let traffic = client.traffic();
+    if args.json {
+        output::print_json(&Report {
+            archive: archive.url(),
+            deployment: head.deployment(),
+            sync: &report,
+            more_waiting: !report.caught_up,
+            requests: traffic.requests,
+            response_bytes: traffic.response_bytes,
+            lag_seconds: lag.map(|l| l.as_secs()),
+            seconds: begin.elapsed().as_secs_f64(),
+            not_in_archive: report.first_run.then_some(NOT_HELD),
+        })?;
+    } else {
+        output::print(&text(&report, traffic, lag, archive.url(), begin.elapsed()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The archive; made if there is none, once the deployment has shown that the key opens it.
+pub(super) async fn open(url: &str, client: &Client) -> Result<Archive> {
+    let identity = client.identity().await?;
+    let existing = match Location::open(url) {
+        Ok(location) => match Archive::open(Arc::clone(location.store()), location.url()).await {
+            Ok(archive) => Some((location, archive)),
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) => return Err(e),
+        },
+        Err(e) if e.kind() == ErrorKind::NotFound => None,
+        Err(e) => return Err(e),
+    };
+    let (location, archive) = match existing {
+        Some(existing) => existing,
+        None => {
+            client.shapes().await?;
+            let location = Location::create(url)?;
+            let store = Arc::clone(location.store());
+            let archive = Archive::open_or_create(store, location.url(), identity, units::now()).await?;
+            (location, archive)
+        }
+    };
+    let cleaned = location.clean_staging(units::now())?;
+    if cleaned > 0 {
+        tracing::info!("removed {} that a killed process had left", counted(cleaned, "unfinished file"));
+    }
+    Ok(archive)
+}
+
+/// The report, for people.
+pub(super) fn text(
+    report: &SyncReport,
+    traffic: Traffic,
+    lag: Option<Duration>,
+    archive: &str,
+    took: Duration,
+) -> String {
+    let state = match (report.caught_up, report.commits) {
+        (true, _) => "caught up: the deployment has nothing more",
+        (false, 0) => "stopped before anything was committed; more is waiting: run again",
+        (false, _) => "stopped at a commit; more is waiting: run again",
+    };
+    let wrote = format!(
+        "{} and {} of {}",
+        counted(report.documents, "document"),
+        counted(report.tombstones, "tombstone"),
+        counted(report.tables, "table")
+    );
+    let mut facts = vec![
+        ("Archive", format!("{archive}, version {}", report.version)),
+        ("State", state.to_owned()),
+        ("Wrote", wrote),
+        ("", format!("{}, {}", counted(report.files, "file"), bytes(report.file_bytes))),
+        ("Read", format!("{}, {}", counted(traffic.requests, "request"), bytes(traffic.response_bytes))),
+    ];
+    if report.rescued_rows > 0 {
+        facts.push(("Rescued", format!("values of {} in _rescued", counted(report.rescued_rows, "row"))));
+    }
+    if let Some(through) = report.through {
+        facts.push(("Through", units::time(through)));
+    }
+    if let Some(lag) = lag {
+        facts.push(("Lag", long(lag)));
+    }
+    facts.push(("Took", format!("{:.1} s, {}", took.as_secs_f64(), counted(report.commits, "commit"))));
+    facts.push(("Digest", report.digest.clone()));
+    let mut text = output::facts(facts);
+    if report.first_run {
+        text.push_str("\nThis archive holds the documents of all tables. It does not hold:\n");
+        text.extend(NOT_HELD.iter().map(|what| format!("  - {what}\n")));
+    }
+    text
+}

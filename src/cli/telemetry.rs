@@ -1,0 +1,101 @@
+//! Logs and bars on stderr, set up once.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::{ArgAction, Args, ValueEnum};
+use indicatif::MultiProgress;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// What is told on stderr.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logging")]
+pub(crate) struct Logging {
+    /// Tell warnings and errors only; no bars
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Tell more: -v every file, -vv what the libraries below say. RUST_LOG, if set, decides instead
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// How log lines look; json has no bars
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Stderr: log lines and, on a terminal, bars that make room for them.
+#[derive(Debug, Clone)]
+pub(crate) struct Screen {
+    bars: Option<MultiProgress>,
+}
+
+impl Screen {
+    /// Where bars are drawn; `None` where lines are logged instead.
+    pub(crate) fn bars(&self) -> Option<&MultiProgress> {
+        self.bars.as_ref()
+    }
+}
+
+/// One log line at a time, above the bars.
+pub(crate) struct Lines(Option<MultiProgress>);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Some(bars) => bars.suspend(|| io::stderr().write(line)),
+            None => io::stderr().write(line),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl MakeWriter<'_> for Screen {
+    type Writer = Lines;
+    fn make_writer(&self) -> Lines {
+        Lines(self.bars.clone())
+    }
+}
+
+/// Sets up logs. Called once.
+pub(crate) fn init(logging: &Logging) -> Screen {
+    let terminal = io::stderr().is_terminal();
+    let text = logging.log_format == LogFormat::Text;
+    let screen = Screen { bars: (terminal && text && !logging.quiet).then(MultiProgress::new) };
+    let default = match (logging.quiet, logging.verbose) {
+        (true, _) => "warn",
+        // Where there are bars, they tell what the lines would.
+        (false, 0) if screen.bars.is_some() => "warn",
+        (false, 0) => "warn,convex_archiver=info",
+        (false, 1) => "info,convex_archiver=debug",
+        (false, _) => "debug",
+    };
+    let said = std::env::var("RUST_LOG").ok().filter(|s| !s.is_empty());
+    let filter = EnvFilter::builder().parse_lossy(said.as_deref().unwrap_or(default));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone());
+    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    match logging.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+        LogFormat::Text if terminal => lines.with_ansi(colours).with_target(false).without_time().init(),
+        LogFormat::Text => lines.with_ansi(false).with_target(false).init(),
+    }
+    screen
+}
+
+/// Prints why the program fails: for people as sentences, for machines as one more line of the log.
+pub(crate) fn print_error(logging: &Logging, message: &str, causes: &[String]) {
+    if logging.log_format == LogFormat::Json {
+        tracing::error!(causes = causes.join(": "), "{message}");
+        return;
+    }
+    let causes = causes.iter().map(|cause| format!("\n  because: {cause}"));
+    let text = format!("error: {message}{}\n", causes.collect::<String>());
+    // Nothing is left to say it with.
+    let _ = io::stderr().write_all(text.as_bytes());
+}

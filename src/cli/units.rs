@@ -1,0 +1,156 @@
+//! Sizes and durations as people write and read them.
+
+use std::time::Duration;
+
+use convex_archiver::Timestamp;
+use indicatif::{HumanBytes, HumanCount};
+
+const SIZES: [(&str, u64); 8] = [
+    ("", 1),
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+
+const DURATIONS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// Bytes: `256MiB`, `1GiB`, `500MB`, `4096`.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split(text);
+    let factor = SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor);
+    let bytes = factor.and_then(|factor| number.parse::<u64>().ok()?.checked_mul(factor));
+    bytes.ok_or_else(|| "say a whole number and a unit: 256MiB, 1GiB, 500MB".to_owned())
+}
+
+/// A duration: `3m`, `90s`, `1h30m`, `14d`, `250ms`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let odd = || "say whole numbers and units: 10s, 3m, 1h30m, 14d, 250ms".to_owned();
+    let mut rest = text;
+    let mut sum: u64 = 0;
+    while !rest.is_empty() || text.is_empty() {
+        let (number, after) = split(rest);
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, next) = after.split_at(end);
+        let factor = DURATIONS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor).ok_or_else(odd)?;
+        let part = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(odd)?;
+        sum = sum.checked_add(part).ok_or_else(odd)?;
+        rest = next;
+    }
+    Ok(Duration::from_millis(sum))
+}
+
+/// A duration that is not nothing.
+pub(crate) fn some_duration(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|d| if d.is_zero() { Err("say more than zero".to_owned()) } else { Ok(d) })
+}
+
+fn split(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// `1.50 MiB`
+pub(crate) fn bytes(bytes: u64) -> String {
+    HumanBytes(bytes).to_string()
+}
+
+/// `1,234,567`
+pub(crate) fn count(n: u64) -> String {
+    HumanCount(n).to_string()
+}
+
+/// `1 table`, `3 tables`
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// The two largest units: `13 days 2 hours`, `4 minutes 1 second`, `0 seconds`.
+pub(crate) fn long(duration: Duration) -> String {
+    let mut rest = duration.as_secs();
+    let mut parts = Vec::new();
+    for (name, seconds) in [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)] {
+        let n = rest / seconds;
+        rest %= seconds;
+        if n > 0 {
+            parts.push(counted(n, name));
+        }
+        // Nobody wants days and seconds.
+        if parts.len() == 2 || (parts.len() == 1 && n == 0) {
+            break;
+        }
+    }
+    if parts.is_empty() { counted(0, "second") } else { parts.join(" ") }
+}
+
+/// `2026-11-24 08:19:06 UTC`
+pub(crate) fn time(ts: Timestamp) -> String {
+    ts.to_datetime().format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// The time now, nanoseconds since 1970.
+pub(crate) fn now() -> Timestamp {
+    Timestamp(chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_unit() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("4096", Some(4096)),
+            ("256MiB", Some(256 << 20)),
+            ("1gib", Some(1 << 30)),
+            ("500MB", Some(500_000_000)),
+            ("", None),
+            ("MiB", None),
+            ("1.5GiB", None),
+            ("-1", None),
+            ("12 parsecs", None),
+            ("99999999999GiB", None),
+        ] {
+            assert_eq!(size(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_with_their_units() {
+        for (text, expected) in [
+            ("3m", Some(180_000)),
+            ("1h30m", Some(5_400_000)),
+            ("250ms", Some(250)),
+            ("14d", Some(14 * 86_400_000)),
+            ("0s", Some(0)),
+            ("", None),
+            ("5", None),
+            ("m", None),
+            ("3 m", None),
+            ("1h30", None),
+            ("99999999999999999999s", None),
+            ("9999999999999999d", None),
+        ] {
+            assert_eq!(duration(text).ok(), expected.map(Duration::from_millis), "{text}");
+        }
+        assert!(some_duration("0s").is_err());
+    }
+
+    #[test]
+    fn durations_are_told_by_their_two_largest_units() {
+        for (seconds, expected) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (61, "1 minute 1 second"),
+            (3_600, "1 hour"),
+            (86_400 + 3, "1 day"),
+            (13 * 86_400 + 7_260, "13 days 2 hours"),
+        ] {
+            assert_eq!(long(Duration::from_secs(seconds)), expected);
+        }
+    }
+}
