@@ -336,8 +336,7 @@ impl Gather {
             // A delta file never spans two months, and ends early where the next one would have columns for what this
             // one rescues; both only between two `_ts`.
             let ends = |rows: &Rows| {
-                rows.last_ts != document.ts
-                    && (rows.wants_columns() || layout::month_of(rows.last_ts) != layout::month_of(document.ts))
+                rows.last_ts != document.ts && (rows.wants_columns() || !layout::same_month(rows.last_ts, document.ts))
             };
             if self.deltas.get(&table).is_some_and(ends) {
                 self.ended.extend(self.deltas.remove_entry(&table));
