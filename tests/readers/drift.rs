@@ -46,7 +46,18 @@ fn fields<const N: usize>(fields: [(&str, Value); N]) -> Fields {
 fn floats() -> Vec<f64> {
     let odd = f64::from_bits(u64::from_str_radix(ODD_NAN, 16).unwrap());
     let negative_nan = f64::from_bits(0xfff8_0000_0000_0001);
-    vec![odd, negative_nan, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, f64::MIN_POSITIVE / 4.0, f64::MAX, 0.1]
+    vec![
+        odd,
+        negative_nan,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        -0.0,
+        0.0,
+        f64::MIN_POSITIVE / 4.0,
+        f64::MAX,
+        0.1,
+    ]
 }
 
 fn order(n: i64) -> Fields {
@@ -123,7 +134,8 @@ fn first(d: &SimulatedDeployment) {
         ("waitlist/inner", "names"),
         ("waitlist/inner", "tables"),
     ] {
-        d.transaction(|tx| (0..10).try_for_each(|n| tx.insert(&table(component, name), odd_names(n)).map(drop))).unwrap();
+        d.transaction(|tx| (0..10).try_for_each(|n| tx.insert(&table(component, name), odd_names(n)).map(drop)))
+            .unwrap();
     }
 }
 

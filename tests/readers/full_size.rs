@@ -26,9 +26,8 @@ use crate::tools::{
 #[test]
 #[ignore = "takes a minute or two and, without directories, npm; see the head of the file"]
 fn browser_compat_data_full_size() {
-    let [from, to] = [("FULL_SIZE_FROM", "6.0.0"), ("FULL_SIZE_TO", "7.0.0")].map(|(name, version)| {
-        env::var_os(name).map_or_else(|| release(version), PathBuf::from)
-    });
+    let [from, to] = [("FULL_SIZE_FROM", "6.0.0"), ("FULL_SIZE_TO", "7.0.0")]
+        .map(|(name, version)| env::var_os(name).map_or_else(|| release(version), PathBuf::from));
     let mut moto = None;
     let settings = || moto.insert(Moto::start()).settings();
     apart(test_name!(browser_compat_data_full_size), settings, async {
