@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use convex_archiver::{
     NoMonitor, Phase, Result, Revision, TableRef, Timestamp,
-    archive::{Archive, Head},
+    archive::{Archive, Base, Head},
     codec::RowReader,
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     data::{FileReader, Selection},
@@ -159,9 +159,13 @@ impl Held {
         let through = self.through();
         let first = self.head.coverage().bases.iter().map(|b| b.ts).min().unwrap();
         assert_same_state(&self.state_at(through), &deployment_state(deployment, through));
-        let base = deployment_state(deployment, first);
-        assert_same_state(&self.state_at(first), &base);
-        assert_eq!(self.bases.len(), base.values().map(BTreeMap::len).sum::<usize>(), "every document at S once");
+        assert_same_state(&self.state_at(first), &deployment_state(deployment, first));
+        let of_base = |base: &Base| {
+            let tables = deployment_state(deployment, base.ts).into_iter().filter(|(t, _)| base.scope.contains(t));
+            tables.map(|(_, documents)| documents.len()).sum::<usize>()
+        };
+        let expected: usize = self.head.coverage().bases.iter().map(of_base).sum();
+        assert_eq!(self.bases.len(), expected, "every document of every base at its S once");
         let revisions = deployment.revisions().into_iter().filter(|(_, r)| r.ts > first && r.ts <= through);
         self.assert_revisions(revisions.map(|(table, r)| ((*table).clone(), (*r).clone())).collect());
     }

@@ -28,6 +28,10 @@ impl Source for SamePlace {
         self.0.snapshot_start()
     }
 
+    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
+        self.0.snapshot_of(components, ts)
+    }
+
     fn deltas_after(&self, ts: Timestamp) -> Position {
         self.0.deltas_after(ts)
     }
