@@ -103,13 +103,21 @@ pub(super) async fn create(
 /// the header is deleted. Only for archives without commits.
 pub(super) async fn probe(store: &dyn ObjectStore) -> Result<()> {
     let other = Bytes::from_static(b"{\"probe\":\"this must have been refused\"}\n");
-    let failed = match store::put_new(store, layout::HEADER, other).await {
+    let failed = match store::put_new(store, layout::HEADER, other.clone()).await {
         Ok(PutNew::Exists) => return Ok(()),
         Ok(PutNew::Created) => Error::usage(
             "the store overwrote an object that it was told to create only if absent, so two writers could destroy each \
              other's commits: an archive cannot live there; choose a store with conditional puts (If-None-Match)",
         ),
-        Err(e) => e.context("trying whether the store refuses to overwrite"),
+        Err(e) => {
+            let failed = e.context("trying whether the store refuses to overwrite");
+            // Unless this put came through, the header stays: another writer may have committed by now. Whoever opens an
+            // archive without commits tries again.
+            match store::get(store, layout::HEADER).await {
+                Ok(Some(found)) if found == other => failed,
+                _ => return Err(failed),
+            }
+        }
     };
     if let Err(e) = store.delete(&Path::from(layout::HEADER)).await {
         let left = format!("{} could not be deleted again; delete it by hand", layout::HEADER);
@@ -121,6 +129,8 @@ pub(super) async fn probe(store: &dyn ObjectStore) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use object_store::memory::InMemory;
 
     use super::*;
@@ -145,6 +155,22 @@ mod tests {
         let error = create(&store, identity(), Timestamp(7)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(read(&store).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_while_trying_the_store_leaves_the_header_for_the_next_try() {
+        use crate::archive::testing::Fault;
+        // The first call is the put of the header, the second the try.
+        for fault in [Fault::Before(1), Fault::After(1)] {
+            let inner = Arc::new(InMemory::new());
+            let store = FaultyStore::new(Arc::clone(&inner) as Arc<dyn object_store::ObjectStore>, fault);
+            let made = create(&store, identity(), Timestamp(7)).await;
+            // A refusal whose answer is not lost is what is hoped for.
+            assert_eq!(made.is_ok(), fault == Fault::After(1));
+            let header = read(inner.as_ref()).await.unwrap().unwrap();
+            assert_eq!(header.header.deployment, identity());
+            probe(inner.as_ref()).await.unwrap();
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use chrono::Utc;
 use tokio::sync::mpsc;
 
 use super::{
-    SyncOptions,
+    Given,
     fetch::Fetched,
     rows::{Incoming, Known, Rows},
     steps::{FileProgress, Halt, Step, Steps},
@@ -45,7 +45,7 @@ pub(super) struct Gather {
     tables: Tables,
     shapes: Shapes,
     progress: Progress,
-    /// The id of a base that this run may begin.
+    /// The id of the archive's first base, if this run begins it.
     base: BaseId,
     files: FileNames,
     snapshot: Option<SnapshotFile>,
@@ -129,15 +129,9 @@ impl Tables {
 }
 
 impl Gather {
-    pub(super) fn new(
-        head: &Head,
-        run: &Run,
-        shapes: Shapes,
-        options: &SyncOptions,
-        source: Arc<dyn Source>,
-        monitor: Arc<dyn Monitor>,
-    ) -> Self {
-        let mut shapes = shapes;
+    pub(super) fn new(head: &Head, progress: Progress, run: &Run, given: &Given<'_>) -> Self {
+        let options = given.options;
+        let mut shapes = given.shapes.clone();
         let mut tables = Tables::default();
         for t in head.tables() {
             tables.add(Known {
@@ -152,7 +146,7 @@ impl Gather {
         Self {
             tables,
             shapes,
-            progress: head.progress().clone(),
+            progress,
             base: layout::base_id(now(), &run.id),
             files: FileNames { run: run.id.clone(), counter: 0 },
             snapshot: None,
@@ -164,8 +158,8 @@ impl Gather {
                 target_file_bytes: options.target_file_bytes,
                 commit_every: options.commit_every,
             },
-            source,
-            monitor,
+            source: Arc::clone(&given.source),
+            monitor: Arc::clone(&given.monitor),
             sum: Gathered::default(),
         }
     }
@@ -229,9 +223,13 @@ impl Gather {
         if self.progress.delta.is_none() {
             self.progress.delta = Some(DeltaCursor { position: self.source.deltas_after(s), ts: s });
         }
+        let in_scope: Vec<bool> = page.tables.iter().map(|table| walk.scope.contains(table)).collect();
         let numbers = self.numbers(page);
         for document in &page.documents {
             let table = numbers[document.table as usize];
+            if !in_scope[document.table as usize] {
+                continue;
+            }
             if self.snapshot.as_ref().is_none_or(|file| file.table != table) {
                 self.finish_table(steps)?;
                 self.begin_table(table, document.ts)?;
@@ -338,8 +336,7 @@ impl Gather {
             // A delta file never spans two months, and ends early where the next one would have columns for what this
             // one rescues; both only between two `_ts`.
             let ends = |rows: &Rows| {
-                rows.last_ts != document.ts
-                    && (rows.wants_columns() || layout::month_of(rows.last_ts) != layout::month_of(document.ts))
+                rows.last_ts != document.ts && (rows.wants_columns() || !layout::same_month(rows.last_ts, document.ts))
             };
             if self.deltas.get(&table).is_some_and(ends) {
                 self.ended.extend(self.deltas.remove_entry(&table));
@@ -451,6 +448,7 @@ fn incoming<'a>(page: &Page, body: &'a str, document: &DocumentSpan) -> Result<I
     Ok(Incoming { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted })
 }
 
-fn now() -> Timestamp {
+/// Wall time.
+pub(super) fn now() -> Timestamp {
     Timestamp(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
 }

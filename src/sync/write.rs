@@ -1,7 +1,6 @@
 //! Third stage: writes the files and makes the commits, strictly one after another. It alone owns the head.
 
 use std::{
-    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,13 +8,12 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    SyncOptions,
+    Given, Work,
     steps::{FileProgress, Step},
 };
 use crate::{
-    archive::{Archive, CommitOutcome, Counts, Draft, Head, Run},
+    archive::{Archive, CommitOutcome, Counts, Draft},
     data::{DataFile, FileWriter, WriterOptions},
-    document::TableRef,
     error::{Error, Result},
     monitor::{Event, Monitor},
 };
@@ -25,48 +23,33 @@ const MANIFEST_SHARE: u32 = 100;
 /// … and not more often than this.
 const MANIFEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What was written in all.
-pub(super) struct Written {
-    pub(super) head: Head,
-    pub(super) commits: u64,
-    pub(super) rows: Counts,
-    pub(super) tables: BTreeSet<TableRef>,
-}
-
 struct Writer<'a> {
     archive: &'a Archive,
-    run: Run,
+    work: &'a mut Work,
     options: WriterOptions,
-    monitor: Arc<dyn Monitor>,
+    monitor: &'a dyn Monitor,
     open: Option<(FileWriter, Arc<FileProgress>)>,
     /// Complete, and not yet in a commit.
     files: Vec<DataFile>,
-    written: Written,
     manifest_due: Instant,
     manifest_version: u64,
 }
 
-/// Does all steps. After an error nothing is open, and nothing counts since the last commit.
-pub(super) async fn write(
-    archive: &Archive,
-    head: Head,
-    run: Run,
-    mut steps: mpsc::Receiver<Step>,
-    options: &SyncOptions,
-    monitor: Arc<dyn Monitor>,
-) -> Result<Written> {
+/// Does all steps; `work` moves on with every commit. After an error nothing is open, and nothing counts since the last
+/// commit.
+pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::Receiver<Step>) -> Result<()> {
+    let &Given { archive, options, ref monitor, .. } = given;
     let options = WriterOptions { compression_level: options.compression_level, ..options.budget.into() };
-    let manifest_version = head.version();
-    let written = Written { head, commits: 0, rows: Counts::default(), tables: BTreeSet::new() };
+    let manifest_version = work.head.version();
+    let manifest_due = Instant::now() + MANIFEST_PAUSE;
     let mut writer = Writer {
         archive,
-        run,
+        work,
         options,
-        monitor,
+        monitor: monitor.as_ref(),
         open: None,
         files: Vec::new(),
-        written,
-        manifest_due: Instant::now() + MANIFEST_PAUSE,
+        manifest_due,
         manifest_version,
     };
     while let Some(step) = steps.recv().await {
@@ -79,10 +62,10 @@ pub(super) async fn write(
     }
     // The stage before may have failed between two steps.
     writer.abandon().await;
-    if writer.written.commits > 0 && writer.manifest_version != writer.written.head.version() {
+    if writer.manifest_version != writer.work.head.version() {
         writer.write_manifest().await;
     }
-    Ok(writer.written)
+    Ok(())
 }
 
 impl Writer<'_> {
@@ -128,13 +111,11 @@ impl Writer<'_> {
                 tombstones: file.tombstones,
                 rescued_rows: file.rescued_rows,
             });
-            if !self.written.tables.contains(&file.table) {
-                self.written.tables.insert(file.table.clone());
-            }
+            self.work.sum.tables.insert(file.table.clone());
         }
         let draft = Draft { add: files, ..draft };
-        match self.archive.commit(&self.written.head, &mut self.run, draft).await? {
-            CommitOutcome::Committed(head) => self.written.head = *head,
+        match self.archive.commit(&self.work.head, &mut self.work.run, draft).await? {
+            CommitOutcome::Committed(head) => self.work.head = *head,
             CommitOutcome::Conflict { version } => {
                 return Err(Error::conflict(format!(
                     "another sync wrote version {version} of {} at the same time; its work counts, this run's since its \
@@ -143,9 +124,9 @@ impl Writer<'_> {
                 )));
             }
         }
-        self.written.commits += 1;
-        self.written.rows = self.written.rows.plus(added);
-        let head = &self.written.head;
+        self.work.sum.commits += 1;
+        self.work.sum.rows = self.work.sum.rows.plus(added);
+        let head = &self.work.head;
         self.monitor.report(Event::Commit {
             version: head.version(),
             files: added.files,
@@ -161,8 +142,8 @@ impl Writer<'_> {
     /// It is advisory: a failure is told, and the next run writes it again.
     async fn write_manifest(&mut self) {
         let begin = Instant::now();
-        match self.archive.write_manifest(&self.written.head).await {
-            Ok(()) => self.manifest_version = self.written.head.version(),
+        match self.archive.write_manifest(&self.work.head).await {
+            Ok(()) => self.manifest_version = self.work.head.version(),
             Err(error) => {
                 let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
                 self.monitor.report(Event::Warning { message: &message });

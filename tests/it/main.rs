@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod broken_pages;
 mod conformance;
 mod crash;
+mod model;
 mod recordings;
 mod support;
 mod sync;

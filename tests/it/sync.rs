@@ -11,6 +11,7 @@ use std::{
 
 use convex_archiver::{
     ErrorKind, MemoryBudget, TableRef, Timestamp, Value,
+    archive::{Covers, Head},
     schema::SIBLING_AFTER,
     server::{SeededWriter, SimulatedDeployment, demo_documents},
     sync::{Stop, SyncOptions},
@@ -197,7 +198,7 @@ async fn a_type_that_keeps_coming_gets_a_column_of_its_own_in_the_file_after_the
     world.sync().await;
     insert((0..SIBLING_AFTER as i64).map(Value::Int64).collect()).unwrap();
     world.sync().await;
-    let columns = |head: &convex_archiver::archive::Head| -> Vec<String> {
+    let columns = |head: &Head| -> Vec<String> {
         head.table(&t).unwrap().schema.fields.iter().map(|f| f.column.clone()).collect()
     };
     assert_eq!(columns(&world.held().await.head), ["price"]);
@@ -242,5 +243,41 @@ async fn a_large_table_becomes_several_files_whose_ids_ascend() {
     }
     files.sort();
     assert!(files.windows(2).all(|pair| pair[0].1 < pair[1].0), "{files:?}");
+    world.assert_equal().await;
+}
+
+#[tokio::test]
+async fn tables_of_components_are_covered_once_a_row_of_one_came_in_deltas_and_they_got_a_base() {
+    let world = World::new(pages(2, 5)).await;
+    let (root, inner) = (table("", "users"), table("waitlist/inner", "users"));
+    let insert = |t: &TableRef, n| {
+        world.deployment.transaction(|tx| tx.insert(t, fields(&[("n", Value::Int64(n))]))).unwrap();
+    };
+    for n in 0..5 {
+        insert(&root, n);
+        insert(&inner, n);
+        insert(&table("other", "t"), n);
+    }
+    let covered = |head: &Head, t: &TableRef| {
+        matches!(head.coverage().covers(t, head.progress().delta.as_ref().unwrap().ts), Covers::Covered(_))
+    };
+    world.sync().await;
+    let head = world.held().await.head;
+    assert!(covered(&head, &root));
+    assert!(!covered(&head, &inner), "a server that leaves components out of deltas looks just like this one");
+    insert(&root, 5);
+    insert(&inner, 5);
+    let report = world.sync().await;
+    assert!(report.caught_up);
+    let held = world.held().await;
+    assert!(covered(&held.head, &root) && covered(&held.head, &inner));
+    assert_eq!(held.head.coverage().bases.len(), 2);
+    // The second base is of components only.
+    assert_eq!(held.bases.iter().filter(|(t, ..)| *t == root).count(), 5);
+    assert_eq!(held.bases.iter().filter(|(t, ..)| *t == inner).count(), 5 + 6);
+    world.assert_equal().await;
+    // And it is owed once.
+    insert(&inner, 6);
+    assert_eq!(world.sync().await.commits, 1);
     world.assert_equal().await;
 }

@@ -60,3 +60,10 @@ impl Moto {
         ])
     }
 }
+
+/// Makes a bucket in the server that `AWS_ENDPOINT` names.
+pub(crate) async fn make_bucket(name: &str) {
+    let url = format!("{}/{name}", std::env::var("AWS_ENDPOINT").unwrap());
+    let answer = reqwest::Client::new().put(url).send().await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+}

@@ -43,7 +43,8 @@ pub(crate) fn python() -> &'static Path {
 }
 
 fn must(command: &mut Command) {
-    const ADVICE: &str = "these tests need Python 3.11 with venv and pip (Debian: apt install python3-venv), and a package index";
+    const ADVICE: &str =
+        "these tests need Python 3.11 with venv and pip (Debian: apt install python3-venv), and a package index";
     match command.output() {
         Ok(output) if output.status.success() => {}
         Ok(output) => panic!("{command:?} failed: {ADVICE}\n{}", text(&output)),
@@ -56,10 +57,14 @@ fn must(command: &mut Command) {
 /// # Panics
 /// If it ends with an error: with everything that it said.
 pub(crate) fn run(script: &str, arguments: &[impl AsRef<OsStr>]) -> String {
+    try_run(script, arguments).unwrap_or_else(|said| panic!("{script} says no:\n{said}"))
+}
+
+/// As [`run`], for scripts that may say no: `Err` is everything that was said then.
+pub(crate) fn try_run(script: &str, arguments: &[impl AsRef<OsStr>]) -> Result<String, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
-    let output = Command::new(python()).arg(path).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{script} says no:\n{}", text(&output));
-    String::from_utf8(output.stdout).unwrap()
+    let output = Command::new(python()).arg("-B").arg(path).args(arguments).output().unwrap();
+    if output.status.success() { Ok(String::from_utf8(output.stdout).unwrap()) } else { Err(text(&output)) }
 }
 
 pub(crate) fn text(output: &Output) -> String {

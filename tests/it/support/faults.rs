@@ -9,12 +9,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{
-    FutureExt, StreamExt,
-    future::{self, BoxFuture},
+    FutureExt, StreamExt, future,
     stream::{self, BoxStream},
 };
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart, path::Path,
 };
 
@@ -23,16 +22,29 @@ use object_store::{
 pub(crate) struct Fault {
     /// With the call of this number, from 0.
     pub(crate) call: usize,
-    /// It is done, and its answer lost; otherwise it fails and does nothing.
-    pub(crate) done: bool,
+    /// How.
+    pub(crate) how: How,
     /// The process is gone: all later calls fail and do nothing. Otherwise they succeed.
     pub(crate) gone: bool,
 }
 
+/// What happens to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// It fails and does nothing.
+    Fails,
+    /// It is done, and its answer lost.
+    LosesItsAnswer,
+    /// It is done, its answer lost, and the store's client makes it again by itself: what that answers is the answer.
+    /// Only a put can tell the difference.
+    IsRepeated,
+}
+
 impl Fault {
     /// Everything that can go wrong with one call.
-    pub(crate) fn all(call: usize) -> [Self; 4] {
-        [(false, false), (false, true), (true, false), (true, true)].map(|(done, gone)| Self { call, done, gone })
+    pub(crate) fn all(call: usize) -> impl Iterator<Item = Self> {
+        let hows = [How::Fails, How::LosesItsAnswer, How::IsRepeated];
+        hows.into_iter().flat_map(move |how| [false, true].map(|gone| Self { call, how, gone }))
     }
 }
 
@@ -49,38 +61,34 @@ struct Script {
     calls: Mutex<Vec<String>>,
 }
 
-/// What a call meets.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Works,
-    Fails,
-    LosesItsAnswer,
-}
-
 fn broken() -> Error {
     Error::Generic { store: "faulty", source: "broken on purpose".into() }
 }
 
 impl Script {
-    fn fate(&self, name: String) -> Fate {
+    /// `None`: the call works.
+    fn fate(&self, name: String) -> Option<How> {
         let mut calls = self.calls.lock().unwrap();
         calls.push(name);
         let number = calls.len() - 1;
-        match self.fault {
-            Some(f) if f.call == number && f.done => Fate::LosesItsAnswer,
-            Some(f) if f.call == number || f.gone && f.call < number => Fate::Fails,
-            _ => Fate::Works,
+        let fault = self.fault.as_ref()?;
+        if fault.call == number {
+            return Some(fault.how);
         }
+        (fault.gone && fault.call < number).then_some(How::Fails)
     }
 
-    async fn call<T>(&self, name: String, work: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn call<T, F: Future<Output = Result<T>>>(&self, name: String, work: impl Fn() -> F) -> Result<T> {
         match self.fate(name) {
-            Fate::Works => work.await,
-            Fate::Fails => Err(broken()),
-            Fate::LosesItsAnswer => {
-                // If it did not succeed, that is its answer.
-                work.await?;
+            None => work().await,
+            Some(How::Fails) => Err(broken()),
+            Some(How::LosesItsAnswer) => {
+                drop(work().await);
                 Err(broken())
+            }
+            Some(How::IsRepeated) => {
+                drop(work().await);
+                work().await
             }
         }
     }
@@ -106,67 +114,69 @@ impl fmt::Display for FaultyStore {
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.script.call(format!("put {at}"), self.inner.put_opts(at, payload, options)).await
+        let put = || self.inner.put_opts(at, payload.clone(), options.clone());
+        self.script.call(format!("put {at}"), put).await
     }
 
     async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let begin = self.inner.put_multipart_opts(at, options);
+        let begin = || self.inner.put_multipart_opts(at, options.clone());
         let inner = self.script.call(format!("begin {at}"), begin).await?;
         Ok(Box::new(FaultyUpload { inner, at: at.clone(), script: Arc::clone(&self.script) }))
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
-        self.script.call(format!("get {at}"), self.inner.get_opts(at, options)).await
+        self.script.call(format!("get {at}"), || self.inner.get_opts(at, options.clone())).await
     }
 
     async fn get_ranges(&self, at: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.script.call(format!("get {at}"), self.inner.get_ranges(at, ranges)).await
+        self.script.call(format!("get {at}"), || self.inner.get_ranges(at, ranges)).await
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let Self { inner, script } = self.clone();
-        let delete = move |path: Result<Path>| -> BoxFuture<'static, Result<Path>> {
+        let delete = move |path: Result<Path>| {
             let (inner, script) = (Arc::clone(&inner), Arc::clone(&script));
             async move {
                 let path = path?;
-                let one = stream::once(future::ready(Ok(path.clone()))).boxed();
-                let work = async { inner.delete_stream(one).next().await.unwrap_or(Ok(path.clone())) };
-                script.call(format!("delete {path}"), work).await
+                script.call(format!("delete {path}"), || inner.delete(&path)).await.map(|()| path.clone())
             }
-            .boxed()
         };
         paths.then(delete).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.list_from(self.inner.list(prefix), prefix)
+        self.script.list(self.inner.list(prefix), prefix)
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.list_from(self.inner.list_with_offset(prefix, offset), prefix)
+        self.script.list(self.inner.list_with_offset(prefix, offset), prefix)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.script.call(format!("list {prefix:?}"), self.inner.list_with_delimiter(prefix)).await
+        self.script.call(listing(prefix), || self.inner.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.script.call(format!("copy {from} {to}"), self.inner.copy_opts(from, to, options)).await
+        self.script.call(format!("copy {from} {to}"), || self.inner.copy_opts(from, to, options.clone())).await
     }
 }
 
-impl FaultyStore {
+fn listing(prefix: Option<&Path>) -> String {
+    format!("list {}", prefix.map_or("", AsRef::as_ref))
+}
+
+impl Script {
     /// A listing whose answer is lost breaks off after its first object.
-    fn list_from(
+    fn list(
         &self,
         objects: BoxStream<'static, Result<ObjectMeta>>,
         prefix: Option<&Path>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let broken = stream::once(async { Err(broken()) });
-        match self.script.fate(format!("list {prefix:?}")) {
-            Fate::Works => objects,
-            Fate::Fails => broken.boxed(),
-            Fate::LosesItsAnswer => objects.take(1).chain(broken).boxed(),
+        match self.fate(listing(prefix)) {
+            None | Some(How::IsRepeated) => objects,
+            Some(How::Fails) => broken.boxed(),
+            Some(How::LosesItsAnswer) => objects.take(1).chain(broken).boxed(),
         }
     }
 }
@@ -178,28 +188,41 @@ struct FaultyUpload {
     script: Arc<Script>,
 }
 
+impl FaultyUpload {
+    fn fate(&self, what: &str) -> Option<How> {
+        self.script.fate(format!("{what} {}", self.at))
+    }
+}
+
 #[async_trait]
 impl MultipartUpload for FaultyUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        match self.script.fate(format!("part {}", self.at)) {
-            Fate::Works => self.inner.put_part(data),
-            Fate::Fails => future::ready(Err(broken())).boxed(),
-            Fate::LosesItsAnswer => {
-                let part = self.inner.put_part(data);
-                async {
-                    part.await?;
-                    Err(broken())
-                }
-                .boxed()
-            }
+        match self.fate("part") {
+            None | Some(How::IsRepeated) => self.inner.put_part(data),
+            Some(How::Fails) => future::ready(Err(broken())).boxed(),
+            Some(How::LosesItsAnswer) => self.inner.put_part(data).map(|_| Err(broken())).boxed(),
         }
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        self.script.call(format!("complete {}", self.at), self.inner.complete()).await
+        match self.fate("complete") {
+            None | Some(How::IsRepeated) => self.inner.complete().await,
+            Some(How::Fails) => Err(broken()),
+            Some(How::LosesItsAnswer) => {
+                drop(self.inner.complete().await);
+                Err(broken())
+            }
+        }
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.script.call(format!("abort {}", self.at), self.inner.abort()).await
+        match self.fate("abort") {
+            None | Some(How::IsRepeated) => self.inner.abort().await,
+            Some(How::Fails) => Err(broken()),
+            Some(How::LosesItsAnswer) => {
+                drop(self.inner.abort().await);
+                Err(broken())
+            }
+        }
     }
 }
