@@ -86,6 +86,9 @@ pub struct TableStatus {
     /// What readers see of it.
     #[serde(flatten)]
     pub counts: Counts,
+    /// What the unfinished snapshot has written of it.
+    #[serde(skip_serializing_if = "Counts::is_zero")]
+    pub unfinished: Counts,
     /// Columns of its newest schema, our own not counted.
     pub columns: u64,
     /// Values of any depth that fitted no column when they came, and were rescued.
@@ -137,6 +140,7 @@ fn table_status(head: &Head, state: &TableState) -> TableStatus {
     TableStatus {
         table: state.table.clone(),
         counts: state.visible(),
+        unfinished: state.unfinished,
         columns: state.schema.fields.len() as u64,
         rescued_values: state.misfits.values().flat_map(|kinds| kinds.values()).sum(),
         covered: coverage.spans(&state.table),

@@ -11,7 +11,7 @@ pub(crate) fn stop_at_a_commit() -> Result<Stop> {
     let mut signals = Signals::listen()?;
     tokio::spawn(async move {
         let name = signals.next().await;
-        tracing::warn!("{name}: ending at a commit; once more ends at once, and nothing committed is lost either way");
+        tracing::warn!("{name}: ending at a commit (once more: at once; what is committed stays)");
         requested.request();
         signals.next().await;
         std::process::exit(exit::INTERRUPTED);
