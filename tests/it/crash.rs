@@ -195,7 +195,7 @@ async fn a_later_sync_that_crashes_at_any_store_call_over_a_checkpoint_is_whole_
     change(&world);
     // Of sixty reads of old commits some are as good as all.
     let wanted = |name: &str| match name.strip_prefix("get ").and_then(layout::parse_log) {
-        Some(layout::LogObject::Commit(n)) => n < 3 || n >= 60,
+        Some(layout::LogObject::Commit(n)) => !(3..60).contains(&n),
         _ => true,
     };
     let calls = crash_everywhere(&world, &options, &mut Memory(store.fork()), wanted).await;

@@ -127,12 +127,16 @@ impl Recording {
 /// A row as it was recorded.
 #[derive(Deserialize)]
 struct Raw {
-    _component: String,
-    _table: String,
-    _id: String,
-    _ts: i64,
-    #[serde(default)]
-    _deleted: bool,
+    #[serde(rename = "_component")]
+    component: String,
+    #[serde(rename = "_table")]
+    table: String,
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(rename = "_ts")]
+    ts: i64,
+    #[serde(rename = "_deleted", default)]
+    deleted: bool,
 }
 
 impl Recording {
@@ -150,16 +154,16 @@ impl Recording {
             let page: BTreeMap<String, &RawValue> = serde_json::from_str(&exchange.body).unwrap();
             for text in serde_json::from_str::<Vec<&RawValue>>(page["values"].get()).unwrap() {
                 let raw: Raw = serde_json::from_str(text.get()).unwrap();
-                let key = (raw._table.clone(), raw._id.clone());
-                if raw._component == *component
-                    && raw._ts <= at
-                    && newest.get(&key).is_none_or(|(known, _)| known._ts <= raw._ts)
+                let key = (raw.table.clone(), raw.id.clone());
+                if raw.component == *component
+                    && raw.ts <= at
+                    && newest.get(&key).is_none_or(|(known, _)| known.ts <= raw.ts)
                 {
                     newest.insert(key, (raw, text.get().replace(r#","_deleted":false"#, "")));
                 }
             }
         }
-        let rows: Vec<_> = newest.into_values().filter(|(raw, _)| !raw._deleted).map(|(_, text)| text).collect();
+        let rows: Vec<_> = newest.into_values().filter(|(raw, _)| !raw.deleted).map(|(_, text)| text).collect();
         Some(format!(r#"{{"values":[{}],"snapshot":{at},"cursor":null,"hasMore":false}}"#, rows.join(",")))
     }
 }
@@ -170,8 +174,8 @@ impl Recording {
     fn compose_idle_poll(&self, stage: u64, path: &str, query: &BTreeMap<String, String>) -> Option<String> {
         let cursor = query.get("cursor").filter(|_| path == "/api/document_deltas")?;
         let ended = format!(r#""cursor":{cursor},"hasMore":false}}"#);
-        let polls = self.exchanges.iter().filter(|e| e.path == path && e.stage <= stage && e.status == 200);
-        let last = polls.filter(|e| e.query.get("format") == query.get("format")).next_back()?;
+        let mut polls = self.exchanges.iter().filter(|e| e.path == path && e.stage <= stage && e.status == 200);
+        let last = polls.rfind(|e| e.query.get("format") == query.get("format"))?;
         (self.answer(stage, path, query).is_none() && last.body.ends_with(&ended))
             .then(|| format!(r#"{{"values":[],{ended}"#))
     }
