@@ -56,12 +56,6 @@ pub(super) fn read(archive: &Path) -> Result<Manifest> {
 }
 
 impl Manifest {
-    /// The files of a table of the root component, relative to the archive.
-    pub(super) fn files(&self, name: &str) -> Vec<&str> {
-        let table = self.tables.iter().filter(|t| t.table.component().is_empty() && t.table.name() == name);
-        table.flat_map(|t| &t.files).map(|f| f.path.as_str()).collect()
-    }
-
     /// One table and two files of it, a file a line.
     pub(super) fn shortened(&self) -> Result<String> {
         let mut shown = self.clone();

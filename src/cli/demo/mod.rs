@@ -85,7 +85,7 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
     let head = demo.archive().await?.head().await?;
     say(&status::text(&Status::of(&head, units::now()), &dir.display().to_string()))?;
 
-    let queries = query::queries(dir, TABLE, manifest.version, &manifest.files(TABLE));
+    let queries = query::queries(dir, TABLE);
     let file = dir.join(QUERY);
     fs::write(&file, &queries).map_err(|e| failed(&file, e))?;
     heading(&format!("Queries for DuckDB, in {}", file.display()))?;
