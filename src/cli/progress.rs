@@ -126,6 +126,12 @@ impl Monitor for Progress {
                 }
                 tracing::info!("snapshot: table {number}{of}, {table}");
             }
+            Event::ComponentBase { ts } => {
+                let at = time(ts);
+                tracing::info!(
+                    "rows of components arrive among the changes: their tables are walked once more, at {at}"
+                );
+            }
             Event::File { table, path, rows, bytes } => {
                 tracing::debug!(%table, rows, bytes, "wrote {path}");
             }

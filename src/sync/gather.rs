@@ -263,7 +263,9 @@ impl Gather {
         if done.contains(table) {
             return Err(Error::protocol(format!("the snapshot came back to table {table}, which it had finished")));
         }
-        let tables = self.shapes.complete.then_some(self.shapes.tables.len() as u64);
+        let walked = |scope: &Scope| self.shapes.tables.keys().filter(|table| scope.contains(table)).count() as u64;
+        let scope = self.progress.walk.as_ref().map(|walk| &walk.scope).filter(|_| self.shapes.complete);
+        let tables = scope.map(walked);
         self.monitor.report(Event::Table { table, tables, number: done.len() as u64 + 1 });
         self.snapshot = Some(self.snapshot_file(number, first_ts));
         Ok(())

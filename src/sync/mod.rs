@@ -184,7 +184,10 @@ pub async fn sync(
         // Ids of bases and names of files hold the run's, and both are given once.
         work.run = Run::begin();
         match base::owed(&work.head, &work.run, given.source.as_ref(), &given.shapes) {
-            Some(walk) => progress = Progress { walk: Some(walk), ..work.head.progress().clone() },
+            Some(walk) => {
+                given.monitor.report(Event::ComponentBase { ts: walk.ts });
+                progress = Progress { walk: Some(walk), ..work.head.progress().clone() };
+            }
             None => return Ok(work.report(first_run, true)),
         }
     }
