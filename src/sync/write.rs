@@ -1,11 +1,12 @@
 //! Third stage: writes the files and makes the commits, strictly one after another. It alone owns the head.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     Given, Work,
@@ -23,11 +24,18 @@ const MANIFEST_SHARE: u32 = 100;
 /// … and not more often than this.
 const MANIFEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// Files that are completed at the same time. A store answers a put, and a disk a sync, after milliseconds in which nothing
+/// else would happen, and deltas of hundreds of tables end as many files at once. They hold what was gathered; a snapshot
+/// file is as large as many others and is rarely among them.
+const CLOSING: usize = 8;
+
 struct Writer<'a> {
     archive: &'a Archive,
     work: &'a mut Work,
     options: WriterOptions,
     monitor: &'a dyn Monitor,
+    /// Files to which no row will come, oldest first: their last bytes are on the way.
+    closing: VecDeque<JoinHandle<Result<DataFile>>>,
     open: Option<(FileWriter, Arc<FileProgress>)>,
     /// Complete, and not yet in a commit.
     files: Vec<DataFile>,
@@ -47,6 +55,7 @@ pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::R
         work,
         options,
         monitor: monitor.as_ref(),
+        closing: VecDeque::new(),
         open: None,
         files: Vec::new(),
         manifest_due,
@@ -86,21 +95,30 @@ impl Writer<'_> {
             }
             Step::Close { misfits } => {
                 let Some((file, _)) = self.open.take() else { return Err(Error::internal("no file to close")) };
-                let file = file.close(misfits).await?;
-                self.monitor.report(Event::File {
-                    table: &file.table,
-                    path: &file.path,
-                    rows: file.rows,
-                    bytes: file.bytes,
-                });
-                self.files.push(file);
+                if self.closing.len() == CLOSING {
+                    self.close_oldest().await?;
+                }
+                self.closing.push_back(tokio::spawn(file.close(misfits)));
             }
             Step::Commit(draft) => self.commit(*draft).await?,
         }
         Ok(())
     }
 
+    /// Waits until the file that was to be completed first is complete.
+    async fn close_oldest(&mut self) -> Result<()> {
+        let Some(closing) = self.closing.pop_front() else { return Ok(()) };
+        let file =
+            closing.await.map_err(|e| Error::internal("the writer of a data file panicked").with_source(e))??;
+        self.monitor.report(Event::File { table: &file.table, path: &file.path, rows: file.rows, bytes: file.bytes });
+        self.files.push(file);
+        Ok(())
+    }
+
     async fn commit(&mut self, draft: Draft) -> Result<()> {
+        while !self.closing.is_empty() {
+            self.close_oldest().await?;
+        }
         let files = std::mem::take(&mut self.files);
         let mut added = Counts::default();
         for file in &files {
@@ -155,6 +173,11 @@ impl Writer<'_> {
     async fn abandon(&mut self) {
         if let Some((file, _)) = self.open.take() {
             file.abandon().await;
+        }
+        for closing in self.closing.drain(..) {
+            // Dropped on the way, its upload is aborted; complete, it is a file that nobody names.
+            closing.abort();
+            let _ = closing.await;
         }
     }
 }
