@@ -84,7 +84,10 @@ fn the_comparison_finds_a_value_a_row_and_a_table_that_differ() {
             ((nan, String::new()), "too many"),
             ((dead, lines[dead].replace("null", r#"{"object":{}}"#)), "differs"),
             ((dead, lines[dead].replace(r#""table":""#, r#""table":"other_"#)), "too many"),
-            ((nan, format!("{0}\n{1}", lines[nan], lines[nan].replace(r#""table":""#, r#""table":"other_"#))), "missing"),
+            (
+                (nan, format!("{0}\n{1}", lines[nan], lines[nan].replace(r#""table":""#, r#""table":"other_"#))),
+                "missing",
+            ),
         ] {
             let mut lines = lines.clone();
             lines[harm.0] = harm.1;

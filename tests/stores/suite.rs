@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::{
+    body::to_bytes,
     extract::Request,
     middleware::{self, Next},
     response::IntoResponse,
@@ -61,7 +62,13 @@ pub(crate) async fn an_archive_can_be_the_whole_bucket_or_folder(place: Place) {
 }
 
 pub(crate) async fn a_stopped_run_is_gone_on_with(place: Place) {
-    let (world, url) = (World::start(20, 16).await, place.url(PREFIX));
+    // About eighty pages.
+    let slow = |request: Request, next: Next| async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        next.run(request).await
+    };
+    let world = World::behind(20, 16, |routes| routes.layer(middleware::from_fn(slow))).await;
+    let url = place.url(PREFIX);
     world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
     let mut runs = 0;
     loop {
@@ -69,7 +76,7 @@ pub(crate) async fn a_stopped_run_is_gone_on_with(place: Place) {
         let options = SyncOptions { stop: Stop::default(), ..hasty() };
         let stop = options.stop.clone();
         let (report, ()) = tokio::join!(world.sync(&url, &options), async {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
             stop.request();
         });
         if report.unwrap().caught_up {
@@ -136,7 +143,7 @@ pub(crate) async fn large_files_arrive_in_parts(place: Place) {
     world.compare(ORACLE, &url);
 }
 
-/// The deployment's answer is no page any more, at a moment at which the upload of a file has begun.
+/// A page holds what no deployment can hold, at a moment at which the upload of a file has begun.
 pub(crate) async fn a_failed_run_leaves_no_upload_open(place: Place) {
     let (place, broken) = (Arc::new(place), Arc::new(AtomicBool::new(true)));
     let url = place.url(PREFIX);
@@ -144,9 +151,12 @@ pub(crate) async fn a_failed_run_leaves_no_upload_open(place: Place) {
     let nonsense = move |request: Request, next: Next| {
         let (place, broken) = (Arc::clone(&answering), Arc::clone(&breaking));
         async move {
-            // The last pages of the walk begin at the same cursor in every run.
-            let late = request.uri().path() == "/api/list_snapshot" && !place.unfinished().await.is_empty();
-            if late && broken.load(Ordering::Relaxed) { "nonsense".into_response() } else { next.run(request).await }
+            let answer = next.run(request).await;
+            if !broken.load(Ordering::Relaxed) || place.unfinished().await.is_empty() {
+                return answer;
+            }
+            let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            String::from_utf8_lossy(&body).replace(r#""$bytes":""#, r#""$bytes":"!"#).into_response()
         }
     };
     let world = World::behind(1, 64, |routes| routes.layer(middleware::from_fn(nonsense))).await;

@@ -43,7 +43,8 @@ pub(crate) fn python() -> &'static Path {
 }
 
 fn must(command: &mut Command) {
-    const ADVICE: &str = "these tests need Python 3.11 with venv and pip (Debian: apt install python3-venv), and a package index";
+    const ADVICE: &str =
+        "these tests need Python 3.11 with venv and pip (Debian: apt install python3-venv), and a package index";
     match command.output() {
         Ok(output) if output.status.success() => {}
         Ok(output) => panic!("{command:?} failed: {ADVICE}\n{}", text(&output)),
