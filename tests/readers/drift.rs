@@ -165,7 +165,9 @@ fn change(d: &SimulatedDeployment, round: i64, rows: i64) {
         if let Some(Value::Array(lines)) = new.get_mut("lines") {
             lines.push(text("not an object"));
             lines.push(Value::Null);
-            lines.push(object([("sku", Value::Null), ("color", text("red")), ("odd key", Value::Null)]));
+            // A key that no struct can have comes later: it would keep `color` from becoming a field.
+            let odd = if round == 1 { "quantity" } else { "odd key" };
+            lines.push(object([("sku", Value::Null), ("color", text("red")), (odd, Value::Null)]));
         }
         if let Some(Value::Array(matrix)) = new.get_mut("matrix") {
             matrix.push(Value::Null);

@@ -2,6 +2,7 @@
 //! environment variables as a user names them; and what is said where a store cannot be used.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stdout, reason = "shown where a test fails, or is asked to talk")]
 
 mod place;
 mod refusals;

@@ -30,7 +30,7 @@ impl Rclone {
         command.args(["serve", "s3", "--auth-key", "key,secret", "--addr", "127.0.0.1:0"]).arg(folder.path());
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let url = said.into_iter().find_map(|line| Some(line.split_once("[")?.1.split_once("/]")?.0.to_owned()));
+        let url = said.into_iter().find_map(|line| Some(line.split_once('[')?.1.split_once("/]")?.0.to_owned()));
         Self { url: url.expect("rclone ended before it was ready"), process, folder }
     }
 
