@@ -65,7 +65,8 @@ def check_current(connection, comparison, name, entry):
     same(f"table {name}, current documents", found, {key: revision["document"] for key, revision in wanted.items()})
 
 
-def read(archive, comparison):
+def connect(archive):
+    """DuckDB, with the archive's store where that is S3."""
     connection = duckdb.connect()
     if archive.s3:
         from duckdb_extensions import import_extension
@@ -77,17 +78,28 @@ def read(archive, comparison):
             f"SECRET '{os.environ['AWS_SECRET_ACCESS_KEY']}', REGION '{os.environ['AWS_REGION']}', "
             f"ENDPOINT '{endpoint}', USE_SSL false, URL_STYLE 'path')"
         )
+    return connection
+
+
+def history(connection, archive, entry):
+    """The files that the manifest names as one table, `history`."""
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW history AS SELECT * FROM "
+        f"read_parquet({archive.files(entry)!r}, union_by_name = true, hive_partitioning = true)"
+    )
+
+
+def read(archive, comparison):
+    connection = connect(archive)
     for name, entry in archive.tables():
         if not entry["files"]:
             comparison.check(name, entry, [])
             continue
-        connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW history AS SELECT * FROM "
-            f"read_parquet({archive.files(entry)!r}, union_by_name = true, hive_partitioning = true)"
-        )
+        history(connection, archive, entry)
         check_types(connection, name, entry)
         comparison.check(name, entry, rows(connection, "SELECT * FROM history"))
         check_current(connection, comparison, name, entry)
 
 
-main(read)
+if __name__ == "__main__":
+    main(read)

@@ -1,5 +1,6 @@
 //! A whole real data set: all documents of `@mdn/browser-compat-data` 6.0.0, then the changes that make them 7.0.0, synced
-//! into S3 and compared document by document, by pyarrow and by DuckDB.
+//! into S3 and compared document by document: every revision with what the deployment held, by pyarrow and by DuckDB, and the
+//! current documents with the files that the deployment was made of.
 //!
 //! ```text
 //! cargo test --test readers -- --ignored --nocapture full_size
@@ -20,6 +21,7 @@ use convex_archiver::server::read_directory;
 use crate::tools::{
     moto::{Moto, make_bucket},
     process::{apart, test_name},
+    python,
     world::World,
 };
 
@@ -35,14 +37,14 @@ fn browser_compat_data_full_size() {
         make_bucket("lake").await;
         let world = World::start(1024, 128).await;
         world.deployment.insert_all(read_directory(&from).unwrap()).unwrap();
-        sync(&world, place, "snapshot").await;
+        sync(&world, place, "snapshot", &from).await;
         let writes = world.deployment.change_to(read_directory(&to).unwrap(), "feature").unwrap();
         println!("changes: {writes} writes");
-        sync(&world, place, "deltas").await;
+        sync(&world, place, "deltas", &to).await;
     });
 }
 
-async fn sync(world: &World, place: &str, what: &str) {
+async fn sync(world: &World, place: &str, what: &str, source: &Path) {
     let begun = Instant::now();
     let report = world.catch_up(place).await;
     let seconds = begun.elapsed().as_secs_f64();
@@ -59,6 +61,9 @@ async fn sync(world: &World, place: &str, what: &str) {
         report.commits,
         report.rescued_rows
     );
+    let begun = Instant::now();
+    let documents = python::run("readers/source_agrees.py", &[Path::new(place), source, Path::new("feature")]);
+    println!("source_agrees.py: {} in {:.1} s", documents.trim(), begun.elapsed().as_secs_f64());
     for script in ["pyarrow_reads.py", "duckdb_reads.py"] {
         let begun = Instant::now();
         let counts = world.compare(script, place);

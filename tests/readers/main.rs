@@ -4,6 +4,7 @@
 //! The scripts beside this file know the format from `src/archive/FORMAT.md` only; `archive.py` is an independent reader.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stdout, reason = "shown where a test fails, or is asked to talk")]
 
 mod drift;
 mod full_size;

@@ -36,9 +36,15 @@ impl Moto {
     }
 
     fn spawn(arguments: &[&str]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/moto.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/s3_server.py");
         let mut command = Command::new(python());
-        command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg("-B")
+            .arg(script)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut line = || lines.next().expect("moto ended before it was ready").unwrap();
