@@ -13,7 +13,8 @@
 //! 2. A stop (a signal, a time limit) and a failure of the *deployment* end the run at a commit of everything that had
 //!    arrived. A failure of the store or a page that makes no sense end it at the last commit.
 //! 3. Nothing grows with the table, the number of tables or the length of the history: pages that wait, rows that are
-//!    gathered and rows that are queued each have a share of the [`MemoryBudget`], and one file is open at a time.
+//!    gathered and rows that are queued each have a share of the [`MemoryBudget`], one file is open
+//!    at a time, and a few are being completed.
 //! 4. Every run that got an answer commits at least once, also when nothing changed.
 //!
 //! # Why three stages
