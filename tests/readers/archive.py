@@ -20,8 +20,6 @@ class Archive:
         self.place = place.rstrip("/")
         self.s3 = place.startswith("s3://")
         self.manifest = json.loads(self.read("manifest.json"))
-        [base] = self.manifest["bases"]
-        self.base_ts = base["ts"]
         self.through = self.manifest["cursor"]["ts"]
 
     def read(self, path):
@@ -40,6 +38,21 @@ class Archive:
         for entry in self.manifest["tables"]:
             table = entry["table"]
             yield "/".join(filter(None, [table.get("component"), table["name"]])), entry
+
+    def bases(self, entry):
+        """S of every base that holds a table, oldest first."""
+        found = []
+        for base in self.manifest["bases"]:
+            match base["scope"]:
+                case "all":
+                    held = True
+                case {"tables": tables}:
+                    held = entry["table"] in tables
+                case {"except": tables}:
+                    held = entry["table"] not in tables
+            if held:
+                found.append(base["ts"])
+        return sorted(found)
 
     def files(self, entry):
         return [f"{self.place}/{file['path']}" for file in entry["files"]]
@@ -166,23 +179,25 @@ class Comparison:
 
     def check(self, table, entry, rows):
         """All rows of a table are the base and every later revision, once."""
-        base, delta = {}, {}
+        bases, delta = {s: {} for s in self.archive.bases(entry)}, {}
         for row in rows:
             phase = str(row["convex_phase"])
-            part = {"snapshot": base, "delta": delta}[phase]
             key = (row["_id"], row["_ts"])
+            if (row["_base"] is None) != (phase == "delta") or row["_base"] not in {None, *bases}:
+                raise Difference(f"table {table}: {key} has _base {row['_base']} in {phase}")
+            part = delta if row["_base"] is None else bases[row["_base"]]
             if key in part:
                 raise Difference(f"table {table}: {key} is there twice in {phase}")
-            if row["_base"] != (self.archive.base_ts if phase == "snapshot" else None):
-                raise Difference(f"table {table}: {key} has _base {row['_base']} in {phase}")
             try:
                 part[key] = document(entry["columns"], row)
             except (Difference, KeyError, ValueError, IndexError, TypeError) as error:
                 raise Difference(f"table {table}: {key} cannot be read: {error!r}; the row is {row}") from error
-        s = self.archive.base_ts
-        same(f"table {table}, base", base, {(r["id"], r["ts"]): r["document"] for r in self.state(table, s).values()})
-        later = {(r["id"], r["ts"]): r["document"] for r in self.revisions[table] if r["ts"] > s}
+        for s, base in bases.items():
+            state = self.state(table, s).values()
+            same(f"table {table}, base at {s}", base, {(r["id"], r["ts"]): r["document"] for r in state})
+        later = {(r["id"], r["ts"]): r["document"] for r in self.revisions[table] if r["ts"] > min(bases)}
         same(f"table {table}, deltas", delta, later)
+        base = [row for base in bases.values() for row in base]
         for phase, part in (("snapshot", base), ("delta", delta)):
             said = sum(file["rows"] for file in entry["files"] if file["phase"] == phase)
             if said != len(part):

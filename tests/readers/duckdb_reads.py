@@ -22,9 +22,12 @@ OWN = {
     "convex_phase": "VARCHAR",
     "convex_month": "DATE",
 }
-# What README and manifest promise: the newest revision of each document, without those that were deleted.
+# As in the README: the newest base and the deltas after it, the newest revision of each document, without those that were
+# deleted.
 CURRENT = """
-    SELECT * FROM history
+    WITH newest AS (SELECT coalesce(max(_base), 0) AS base FROM history)
+    SELECT history.* FROM history, newest
+    WHERE _base = base OR (_base IS NULL AND _ts > base)
     QUALIFY row_number() OVER (PARTITION BY _id ORDER BY _ts DESC) = 1 AND NOT _tombstone
 """
 

@@ -46,8 +46,10 @@ def read(archive, comparison):
                 raise Difference(f"table {name}: Spark counts {count} rows in {phase} {month!r}, the manifest says {said}")
         comparison.check(name, entry, [row.asDict(recursive=True) for row in table.collect()])
         current = spark.sql(
-            "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY _id ORDER BY _ts DESC) AS convex_age FROM history) "
-            "WHERE convex_age = 1 AND NOT _tombstone"
+            "WITH newest AS (SELECT coalesce(max(_base), 0) AS convex_base FROM history), "
+            "counted AS (SELECT history.*, row_number() OVER (PARTITION BY _id ORDER BY _ts DESC) AS convex_age "
+            "FROM history CROSS JOIN newest WHERE _base = convex_base OR (_base IS NULL AND _ts > convex_base)) "
+            "SELECT * FROM counted WHERE convex_age = 1 AND NOT _tombstone"
         )
         found = {row["_id"]: document(entry["columns"], row.asDict(recursive=True)) for row in current.collect()}
         wanted = comparison.state(name, archive.through)
