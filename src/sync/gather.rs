@@ -49,6 +49,8 @@ pub(super) struct Gather {
     base: BaseId,
     files: FileNames,
     snapshot: Option<SnapshotFile>,
+    /// The table in which an earlier run stopped the walk: a row of another one, or the end, says that it is finished.
+    stopped_in: Option<usize>,
     /// By the number of their table.
     deltas: BTreeMap<usize, Rows>,
     /// Delta files that ended before their commit.
@@ -143,6 +145,10 @@ impl Gather {
                 shape: shapes.tables.get_mut(&t.table).and_then(Option::take),
             });
         }
+        let stopped_in = progress.walk.as_ref().and_then(|walk| {
+            // All before it are done.
+            head.tables().position(|t| t.unfinished.files > 0 && !walk.done.contains(&t.table))
+        });
         Self {
             tables,
             shapes,
@@ -150,6 +156,7 @@ impl Gather {
             base: layout::base_id(now(), &run.id),
             files: FileNames { run: run.id.clone(), counter: 0 },
             snapshot: None,
+            stopped_in,
             deltas: BTreeMap::new(),
             ended: Vec::new(),
             pending: Pending::begin(),
@@ -168,7 +175,7 @@ impl Gather {
     pub(super) fn run(mut self, mut pages: mpsc::Receiver<Fetched>, mut steps: Steps) -> Result<Gathered> {
         let mut work = || {
             while let Some(fetched) = pages.blocking_recv() {
-                self.page(&fetched.page, &mut steps)?;
+                self.page(&fetched, &mut steps)?;
             }
             // The end of the pages: caught up, stopped, or the deployment failed. What came until then counts.
             if self.pending.answer.is_some() { self.commit(&mut steps) } else { Ok(()) }
@@ -179,9 +186,10 @@ impl Gather {
         }
     }
 
-    fn page(&mut self, page: &Page, steps: &mut Steps) -> Result<(), Halt> {
+    fn page(&mut self, fetched: &Fetched, steps: &mut Steps) -> Result<(), Halt> {
+        let Fetched { page, at, .. } = fetched;
         let caught_up = page.phase == Phase::Delta && !page.more;
-        self.pending.answer = Some(Answer { at: now(), encoding: page.encoding, caught_up });
+        self.pending.answer = Some(Answer { at: *at, encoding: page.encoding, caught_up });
         self.sum.pages += 1;
         self.sum.page_bytes += page.body.len() as u64;
         self.monitor.report(Event::Page {
@@ -245,6 +253,7 @@ impl Gather {
             (Some(next), Some(walk)) => walk.position = next.clone(),
             _ => {
                 self.finish_table(steps)?;
+                self.finish_stopped();
                 let walk = self.progress.walk.take();
                 self.pending.completed.extend(walk.map(|w| Base { id: w.base, ts: w.ts, scope: w.scope }));
             }
@@ -258,6 +267,10 @@ impl Gather {
     }
 
     fn begin_table(&mut self, number: usize, first_ts: Timestamp) -> Result<()> {
+        match self.stopped_in {
+            Some(stopped) if stopped == number => self.stopped_in = None,
+            _ => self.finish_stopped(),
+        }
         let table = &self.tables.list[number].table;
         let done = self.progress.walk.as_ref().map_or(&[][..], |walk| &walk.done);
         if done.contains(table) {
@@ -318,6 +331,13 @@ impl Gather {
         }
         self.snapshot = Some(self.snapshot_file(file.table, file.rows.last_ts));
         Ok(())
+    }
+
+    /// No further row of the table in which an earlier run stopped will come.
+    fn finish_stopped(&mut self) {
+        if let (Some(number), Some(walk)) = (self.stopped_in.take(), &mut self.progress.walk) {
+            walk.done.push(self.tables.list[number].table.clone());
+        }
     }
 
     /// No further row of the table that the snapshot is at will come.

@@ -184,7 +184,15 @@ pub async fn sync(
         }
         // Ids of bases and names of files hold the run's, and both are given once.
         work.run = Run::begin();
-        match base::owed(&work.head, &work.run, given.source.as_ref(), &given.shapes) {
+        let owed = tokio::select! {
+            biased;
+            () = options.stop.requested() => {
+                let caught_up = !work.head.coverage().components_lack_base();
+                return Ok(work.report(first_run, caught_up));
+            }
+            owed = base::owed(&work.head, &work.run, given.source.as_ref()) => owed?,
+        };
+        match owed {
             Some(walk) => {
                 given.monitor.report(Event::ComponentBase { ts: walk.ts });
                 progress = Progress { walk: Some(walk), ..work.head.progress().clone() };
@@ -237,10 +245,17 @@ impl Work {
         let gather = tokio::task::spawn_blocking(move || gather.run(pages, step_queue));
         let written = write::write(given, self, steps).await;
 
-        // Each stage ends once the one behind it has ended, so the last one's failure is the cause of the others'.
+        // Each stage ends once the one behind it has ended, so the last one's failure is the cause of the others'. A request
+        // to the deployment may take a quarter of an hour: nobody waits for a page that nobody will take.
+        if written.is_err() {
+            fetch.abort();
+        }
         let panicked = |e| Error::internal("a stage of the sync panicked").with_source(e);
         let gathered = gather.await.map_err(panicked)?;
-        let fetched = fetch.await.map_err(panicked)?;
+        let fetched = match fetch.await {
+            Err(e) if e.is_cancelled() => Ok(fetch::End::Stopped),
+            fetched => fetched.map_err(panicked)?,
+        };
         written?;
         let gathered = gathered?;
         self.sum.pages += gathered.pages;
