@@ -108,14 +108,12 @@ pub(crate) mod time_text {
 
     use super::Timestamp;
 
-    // The signature is serde's.
-    #[allow(clippy::trivially_copy_pass_by_ref)]
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub(crate) fn one<S: Serializer>(ts: &Timestamp, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(ts)
     }
 
-    // The signature is serde's.
-    #[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref)]
+    #[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub(crate) fn option<S: Serializer>(ts: &Option<Timestamp>, s: S) -> Result<S::Ok, S::Error> {
         ts.map(|ts| ts.to_string()).serialize(s)
     }

@@ -75,6 +75,12 @@ pub fn month_of(ts: Timestamp) -> String {
     format!("{:04}-{:02}-01", date.year(), date.month())
 }
 
+/// Whether both lie in one UTC month. Asked for every row of deltas, so a day, which is a division, answers first.
+pub fn same_month(a: Timestamp, b: Timestamp) -> bool {
+    const DAY: i64 = 86_400_000_000_000;
+    a.0.div_euclid(DAY) == b.0.div_euclid(DAY) || month_of(a) == month_of(b)
+}
+
 /// Names a run in file names and base ids: 8 lower-case hexadecimal digits.
 pub type RunId = str;
 
@@ -176,6 +182,14 @@ mod tests {
 
     fn table(component: &str, name: &str) -> TableRef {
         TableRef::new(component, name).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn two_moments_are_in_one_month_if_its_name_is_the_same(a: i64, near in -3_000_000_000_000_000i64..3_000_000_000_000_000) {
+            let (a, b) = (Timestamp(a), Timestamp(a.saturating_add(near)));
+            prop_assert_eq!(same_month(a, b), month_of(a) == month_of(b));
+        }
     }
 
     #[test]

@@ -21,6 +21,12 @@ pub enum Event<'a> {
         /// The `_ts` reached: S in the snapshot, the cursor in deltas.
         through: Timestamp,
     },
+    /// The first row of a component has come in deltas, so that the deltas of components are known to arrive: their tables
+    /// get a base of their own, and are covered from there on.
+    ComponentBase {
+        /// Its S.
+        ts: Timestamp,
+    },
     /// The snapshot has come to this table.
     Table {
         /// The table whose rows begin.

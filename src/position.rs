@@ -95,6 +95,14 @@ impl Scope {
             Self::Except(tables) => !tables.contains(table),
         }
     }
+
+    /// Whether tables of components are meant, known or not.
+    pub fn holds_components(&self) -> bool {
+        match self {
+            Self::All | Self::Except(_) => true,
+            Self::Tables(tables) => tables.iter().any(|table| !table.component().is_empty()),
+        }
+    }
 }
 
 /// A snapshot that has begun and is not complete: invisible to readers until it is.

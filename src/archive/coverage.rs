@@ -102,6 +102,13 @@ impl Coverage {
         joined
     }
 
+    /// Whether rows of components are known to arrive in deltas, while no base from after that moment holds the tables of
+    /// components: they are not covered until there is one.
+    pub fn components_lack_base(&self) -> bool {
+        let Some(since) = self.component_rows_since else { return false };
+        !self.bases.iter().any(|base| base.ts >= since && base.scope.holds_components())
+    }
+
     /// The base of the newest S at or below `at` that holds `table`; among bases of one S the one completed last.
     fn newest_base(&self, table: &TableRef, at: Timestamp) -> Option<&Base> {
         let bases = self.bases.iter().filter(|b| b.ts <= at && b.scope.contains(table));

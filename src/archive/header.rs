@@ -111,8 +111,8 @@ pub(super) async fn probe(store: &dyn ObjectStore) -> Result<()> {
         ),
         Err(e) => {
             let failed = e.context("trying whether the store refuses to overwrite");
-            // Unless this put came through, the header stays: another writer may have committed by now. Whoever opens an
-            // archive without commits tries again.
+            // Unless this put came through, the header stays: another writer may have committed by now. Whoever makes
+            // the first commit tries again.
             match store::get(store, layout::HEADER).await {
                 Ok(Some(found)) if found == other => failed,
                 _ => return Err(failed),

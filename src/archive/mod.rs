@@ -150,21 +150,15 @@ impl Archive {
         now: Timestamp,
     ) -> Result<Self> {
         let url = url.into();
-        let archive = if let Some(header) = header::read(&store).await? {
-            Self::new(store, url, header)
-        } else {
-            location::refuse_partition_keys(&url)?;
-            match header::create(&store, deployment, now).await? {
-                Some(header) => return Ok(Self::new(store, url, header)),
-                // Another process created it at this very moment.
-                None => Self::open(store, url).await?,
-            }
-        };
-        // Whoever wrote the header may have died before it tried whether the store refuses to overwrite.
-        if !archive.log.has(1).await? {
-            header::probe(archive.store().as_ref()).await?;
+        if let Some(header) = header::read(&store).await? {
+            return Ok(Self::new(store, url, header));
         }
-        Ok(archive)
+        location::refuse_partition_keys(&url)?;
+        match header::create(&store, deployment, now).await? {
+            Some(header) => Ok(Self::new(store, url, header)),
+            // Another process created it at this very moment.
+            None => Self::open(store, url).await,
+        }
     }
 
     fn new(store: Arc<dyn ObjectStore>, url: String, header: StoredHeader) -> Self {
@@ -239,6 +233,10 @@ impl Archive {
         let mut head = head.clone();
         let mut commit = draft.after(&head, run.next());
         let progress = head.progress().clone();
+        // Whoever wrote the header may have died before it tried whether the store refuses to overwrite.
+        if head.version() == 0 {
+            header::probe(self.store().as_ref()).await?;
+        }
         loop {
             let bytes = commit.to_bytes()?;
             let next = head.clone().apply(&commit, digest(&bytes)).map_err(|e| {

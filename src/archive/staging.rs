@@ -6,10 +6,13 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use crate::{document::Timestamp, error::Result, store::disk_error};
+use crate::{document::Timestamp, error::Result, layout, store::disk_error};
 
 /// How long an untouched staging file is left alone.
 pub const STAGING_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The folders of an archive.
+const FOLDERS: [&str; 3] = [layout::LOG, "tables", "components"];
 
 /// A file on the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +43,10 @@ pub(super) fn clean(root: &Path, now: Timestamp) -> Result<u64> {
             // Neither follows links. What vanishes while we look has been renamed or removed by its writer.
             let Ok(meta) = entry.metadata() else { continue };
             if meta.is_dir() {
-                folders.push(entry.path());
+                // What else lies beside an archive (`lost+found`, say) is neither ours to clean nor always ours to read.
+                if folder != root || FOLDERS.iter().any(|ours| entry.file_name() == *ours) {
+                    folders.push(entry.path());
+                }
                 continue;
             }
             let touched = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
@@ -82,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn cleaning_takes_them_from_every_folder_and_leaves_the_rest() {
+    fn cleaning_takes_them_from_every_folder_of_an_archive_and_leaves_the_rest() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("tables/a");
         std::fs::create_dir_all(&folder).unwrap();
@@ -90,9 +96,12 @@ mod tests {
             std::fs::write(folder.join(name), "").unwrap();
         }
         std::fs::write(dir.path().join("archive.json#1"), "").unwrap();
+        let neighbour = dir.path().join("lost+found/y.parquet#2");
+        std::fs::create_dir(neighbour.parent().unwrap()).unwrap();
+        std::fs::write(&neighbour, "").unwrap();
         let now = UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
         assert_eq!(clean(dir.path(), Timestamp(now)).unwrap(), 0);
         assert_eq!(clean(dir.path(), Timestamp(now + 2 * DAY)).unwrap(), 3);
-        assert!(folder.join("x.parquet").exists());
+        assert!(folder.join("x.parquet").exists() && neighbour.exists());
     }
 }

@@ -86,6 +86,9 @@ pub struct TableStatus {
     /// What readers see of it.
     #[serde(flatten)]
     pub counts: Counts,
+    /// What the unfinished snapshot has written of it.
+    #[serde(skip_serializing_if = "Counts::is_zero")]
+    pub unfinished: Counts,
     /// Columns of its newest schema, our own not counted.
     pub columns: u64,
     /// Values of any depth that fitted no column when they came, and were rescued.
@@ -137,6 +140,7 @@ fn table_status(head: &Head, state: &TableState) -> TableStatus {
     TableStatus {
         table: state.table.clone(),
         counts: state.visible(),
+        unfinished: state.unfinished,
         columns: state.schema.fields.len() as u64,
         rescued_values: state.misfits.values().flat_map(|kinds| kinds.values()).sum(),
         covered: coverage.spans(&state.table),
@@ -166,4 +170,74 @@ fn spans<S: serde::Serializer>(spans: &[Span], s: S) -> Result<S::Ok, S::Error> 
         to: String,
     }
     s.collect_seq(spans.iter().map(|span| Text { from: span.from.to_string(), to: span.to.to_string() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{
+        commit::Run,
+        testing::{self, next_draft},
+    };
+
+    const SECOND: i64 = 1_000_000_000;
+
+    /// The fixed history of the tests up to `version`; `caught_up` is what its last commit says.
+    fn head(version: u64, caught_up: bool) -> Head {
+        let empty = Head::before_all(testing::deployment(), "0".repeat(64));
+        (1..=version).fold(empty, |head, n| {
+            let mut draft = next_draft(&head);
+            draft.caught_up = caught_up;
+            head.clone().apply(&draft.after(&head, Run { id: "00000000".into(), counter: n }), n.to_string()).unwrap()
+        })
+    }
+
+    #[test]
+    fn an_idle_deployment_lags_since_it_was_asked_and_a_busy_one_since_the_change_reached() {
+        // S is 1000 ns, it was asked at 5000 ns.
+        let later = Timestamp(5000 + 60 * SECOND);
+        for (version, caught_up, expected) in [
+            (0, true, None),
+            // Changes wait behind an unfinished snapshot, whatever the commit says.
+            (1, true, Some(60_000_004_000)),
+            (2, true, Some(60_000_000_000)),
+            (2, false, Some(60_000_004_000)),
+        ] {
+            let status = Status::of(&head(version, caught_up), later);
+            assert_eq!(status.lag, expected.map(Duration::from_nanos), "{version} {caught_up}");
+        }
+        assert_eq!(Status::of(&head(2, true), Timestamp(0)).lag, Some(Duration::ZERO), "a clock that is behind");
+    }
+
+    #[test]
+    fn the_windows_close_14_and_5_days_after_the_moments_that_they_count_from() {
+        let at = |days: u64| Timestamp(testing::S + days as i64 * 86_400 * SECOND);
+        let day = Duration::from_secs(86_400);
+        for (days, deltas, snapshot) in [(0, 14 * day, 5 * day), (4, 10 * day, day), (6, 8 * day, Duration::ZERO)] {
+            let status = Status::of(&head(1, true), at(days));
+            assert_eq!((status.deltas_left, status.snapshot.map(|s| s.left)), (Some(deltas), Some(snapshot)), "{days}");
+        }
+        assert_eq!(Status::of(&head(2, true), at(15)).deltas_left, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn an_unfinished_snapshot_is_told_apart_from_what_readers_see() {
+        let phase = |version| {
+            let status = Status::of(&head(version, true), Timestamp(9000));
+            (status.phase, status.total.files, status.snapshot.map(|s| s.written.files), status.tables.len())
+        };
+        assert_eq!(phase(0), (Phase::Snapshot, 0, None, 0));
+        assert_eq!(phase(1), (Phase::Snapshot, 0, Some(1), 1));
+        assert_eq!(phase(2), (Phase::Delta, 2, None, 1));
+        assert_eq!(phase(4), (Phase::Delta, 4, None, 2));
+    }
+
+    #[test]
+    fn moments_are_text_and_durations_seconds_in_json() {
+        let json = serde_json::to_value(Status::of(&head(2, true), Timestamp(5000 + 90 * SECOND))).unwrap();
+        assert_eq!(json["through"], "1970-01-01T00:00:00.000001000Z");
+        assert_eq!((&json["lag_seconds"], &json["deltas_left_seconds"]), (&90.into(), &1_209_509.into()));
+        let covered = &json["tables"][0]["covered"][0];
+        assert_eq!((&covered["from"], &covered["to"]), (&json["through"], &json["through"]));
+    }
 }

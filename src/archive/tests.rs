@@ -172,6 +172,17 @@ async fn commits_around_a_checkpoint_survive_a_fault_at_every_call() {
 }
 
 #[tokio::test]
+async fn an_archive_whose_creator_died_before_trying_the_store_gets_no_commit_on_one_that_overwrites() {
+    let store = InMemory::new();
+    new_archive(Arc::new(store.clone())).await;
+    let archive = open(&(Arc::new(FaultyStore::that_overwrites(store)) as Arc<dyn ObjectStore>)).await;
+    let head = archive.head().await.unwrap();
+    let error = archive.commit(&head, &mut Run::begin(), next_draft(&head)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    assert!(!exists(archive.store(), &layout::commit(1)).await);
+}
+
+#[tokio::test]
 async fn a_commit_whose_answer_was_lost_is_committed() {
     let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     new_archive(memory.clone()).await;

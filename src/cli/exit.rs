@@ -54,13 +54,18 @@ struct Described {
 
 impl From<&Error> for Described {
     fn from(error: &Error) -> Self {
-        let mut causes = Vec::new();
+        let message = error.to_string();
+        let mut causes: Vec<String> = Vec::new();
         let mut cause = error.source();
         while let Some(next) = cause {
-            causes.push(next.to_string());
+            let text = next.to_string();
+            // Many libraries repeat the cause of the cause in their own text.
+            if !causes.iter().chain([&message]).any(|said| said.contains(&text)) {
+                causes.push(text);
+            }
             cause = next.source();
         }
-        Self { kind: error.kind().as_str(), message: error.to_string(), causes, exit_code: code(error.kind()) }
+        Self { kind: error.kind().as_str(), message, causes, exit_code: code(error.kind()) }
     }
 }
 
@@ -106,5 +111,7 @@ mod tests {
         let described = Described::from(&error);
         assert_eq!(described.message, "sync: try later");
         assert_eq!(described.causes, ["no", "socket"]);
+        let repeated = Error::unavailable("the socket broke").with_source(std::io::Error::other("socket"));
+        assert!(Described::from(&repeated).causes.is_empty());
     }
 }

@@ -24,7 +24,7 @@ use self::{exit::Outcome, telemetry::Screen};
 ///
 /// `sync` makes the archive on its first run and brings it up to date on every later one: let a timer run it.
 #[derive(Debug, Parser)]
-#[command(name = "convex-archiver", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "convex-archiver", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) logging: telemetry::Logging,
@@ -43,11 +43,19 @@ Examples:
   convex-archiver status --archive s3://bucket/happy-otter --max-lag 6h
       tells how far it is, and exits with 3 if that is too far behind
 
-Exit codes: 0 done (also when stopped at a commit) · 1 failed · 2 a flag or variable is wrong · 3 done, with findings
-4 another writer was faster · 5 deployment or store unavailable, run again · 130 interrupted twice
+Exit codes:
+  0    done, also when stopped at a commit      3    done, but with findings
+  1    failed                                   4    another writer was faster: run again
+  2    a flag or variable is wrong              5    deployment or store unavailable: run again
+  130  interrupted twice
 
-Environment: CONVEX_ARCHIVE, CONVEX_DEPLOY_KEY, CONVEX_URL, CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY;
-AWS_*, GOOGLE_*, AZURE_* as the stores' own tools take them; RUST_LOG, NO_COLOR. No .env file is read.";
+Environment:
+  CONVEX_ARCHIVE                                what --archive says
+  CONVEX_DEPLOY_KEY, CONVEX_URL                 the deployment; the URL may be left out
+  CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY       the same, both, for your own server
+  AWS_*, GOOGLE_*, AZURE_*                      the store, as its own tools take them
+  RUST_LOG, NO_COLOR                            logs
+  No .env file is read.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]

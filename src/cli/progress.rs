@@ -25,8 +25,10 @@ pub(crate) struct Progress {
     pages: Mutex<Pages>,
 }
 
+/// One line each.
 struct Bars {
     all: MultiProgress,
+    doing: ProgressBar,
     documents: ProgressBar,
     bytes: ProgressBar,
 }
@@ -82,20 +84,21 @@ impl Bars {
                 let _ = write!(text, "{}/s", count(state.per_sec() as u64));
             })
         };
-        let documents = ProgressBar::new_spinner();
-        documents.set_style(style("{spinner} {wide_msg}\n  {human_pos} documents, {rate}"));
-        documents.set_message("asking the deployment");
-        let bytes = ProgressBar::new_spinner();
-        bytes.set_style(style("  {binary_bytes} read, {binary_bytes_per_sec}{msg}"));
-        let bars = Self { all: all.clone(), documents: all.add(documents), bytes: all.add(bytes) };
-        bars.documents.enable_steady_tick(Duration::from_millis(100));
-        bars
+        let line = |template: &str| {
+            let bar = all.add(ProgressBar::new_spinner());
+            bar.set_style(style(template));
+            bar
+        };
+        let doing = line("{spinner} {msg}");
+        doing.set_message("asking the deployment");
+        doing.enable_steady_tick(Duration::from_millis(100));
+        let documents = line("  {human_pos} documents, {rate}");
+        let bytes = line("  {binary_bytes} read, {binary_bytes_per_sec}{msg}");
+        Self { all: all.clone(), doing, documents, bytes }
     }
-}
 
-impl Bars {
     fn clear(&self) {
-        for bar in [&self.documents, &self.bytes] {
+        for bar in [&self.doing, &self.documents, &self.bytes] {
             bar.finish_and_clear();
             self.all.remove(bar);
         }
@@ -111,7 +114,7 @@ impl Monitor for Progress {
                     bars.documents.inc(documents);
                     bars.bytes.inc(size);
                     if phase == Phase::Delta {
-                        bars.documents.set_message(format!("changes up to {through}"));
+                        bars.doing.set_message(format!("changes up to {through}"));
                     }
                 }
                 self.log_pages(phase, documents, size, &through);
@@ -119,9 +122,15 @@ impl Monitor for Progress {
             Event::Table { table, tables, number } => {
                 let of = tables.map(|n| format!(" of {n}")).unwrap_or_default();
                 if let Some(bars) = &self.bars {
-                    bars.documents.set_message(format!("snapshot: table {number}{of}, {table}"));
+                    bars.doing.set_message(format!("snapshot: table {number}{of}, {table}"));
                 }
                 tracing::info!("snapshot: table {number}{of}, {table}");
+            }
+            Event::ComponentBase { ts } => {
+                let at = time(ts);
+                tracing::info!(
+                    "rows of components arrive among the changes: their tables are walked once more, at {at}"
+                );
             }
             Event::File { table, path, rows, bytes } => {
                 tracing::debug!(%table, rows, bytes, "wrote {path}");

@@ -11,7 +11,7 @@ pub(crate) fn stop_at_a_commit() -> Result<Stop> {
     let mut signals = Signals::listen()?;
     tokio::spawn(async move {
         let name = signals.next().await;
-        tracing::warn!("{name}: ending at a commit; once more ends at once, and nothing committed is lost either way");
+        tracing::warn!("{name}: ending at a commit (once more: at once; what is committed stays)");
         requested.request();
         signals.next().await;
         std::process::exit(exit::INTERRUPTED);
@@ -19,10 +19,12 @@ pub(crate) fn stop_at_a_commit() -> Result<Stop> {
     Ok(stop)
 }
 
-/// Ready at the first signal.
-pub(crate) async fn interrupted() -> Result<()> {
-    Signals::listen()?.next().await;
-    Ok(())
+/// Ready at the first signal from now on.
+pub(crate) fn interrupted() -> Result<impl Future<Output = ()>> {
+    let mut signals = Signals::listen()?;
+    Ok(async move {
+        signals.next().await;
+    })
 }
 
 #[cfg(unix)]

@@ -16,9 +16,9 @@ use tokio::net::TcpListener;
 
 use super::{exit::Outcome, output, signals, units};
 
-/// Serves a simulated Convex deployment: the streaming-export API as a real one answers it, from memory
+/// Serves a simulated Convex deployment, from memory
 ///
-/// For trying out, for tests and for timing, without an account. The documents are made up from the seed, or read from
+/// It answers the streaming-export API as a real one does. For trying out, for tests and for timing, without an account. The documents are made up from the seed, or read from
 /// files; they may change while it runs. Everything is forgotten when it ends.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -27,15 +27,17 @@ Examples:
       a thousand documents made up, and a living change log
 
   convex-archiver simulate --documents v6 --then v7 --by feature --after 10s
-      v6/TABLE.ndjson becomes v7/TABLE.ndjson after ten seconds: documents are told apart by their field `feature`
+      v6/TABLE.ndjson becomes v7/TABLE.ndjson after ten seconds; documents are the same if they
+      agree in their field `feature`
 
-Files: DIR/TABLE.ndjson, for components DIR/_components/NAME/TABLE.ndjson; one document a line, values in Convex's export
-format (a bare 42.0 is a number, 42 an int64). `_id` and `_creationTime` are made up where absent.")]
+Files: DIR/TABLE.ndjson, for components DIR/_components/NAME/TABLE.ndjson; one document a line,
+values in Convex's export format (a bare 42.0 is a number, 42 an int64). `_id` and `_creationTime`
+are made up where absent.")]
 pub(crate) struct SimulateArgs {
     /// Address to listen at; port 0 takes a free one. Not 3210 or 3211: those are a real local deployment's
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3217", value_parser = address)]
     listen: SocketAddr,
-    /// The deploy key to take. This key is of no secret: it opens the simulation only
+    /// The deploy key to take. It is no secret: it opens the simulation only
     #[arg(long, default_value = "simulated|key")]
     key: String,
     /// The deployment's name
@@ -165,10 +167,11 @@ pub(super) async fn run(args: &SimulateArgs) -> Result<Outcome> {
         Error::usage(format!("cannot listen at {}: choose another --listen", args.listen)).with_source(e)
     })?;
     let address = listener.local_addr().map_err(|e| Error::resource("the listener has no address").with_source(e))?;
+    let interrupted = signals::interrupted()?;
     output::print(&welcome(&deployment, address, &options))?;
     tokio::select! {
         ended = serve(listener, deployment, options) => ended?,
-        signal = signals::interrupted() => signal?,
+        () = interrupted => {}
     }
     Ok(Outcome::Done)
 }

@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use clap::Args;
 use convex_archiver::{
     Phase, Result, Scope,
-    archive::{Archive, Gap, Location, Span, Status, TableStatus},
+    archive::{Archive, Counts, Gap, Location, Span, Status, TableStatus},
 };
 use serde::Serialize;
 
@@ -16,7 +16,9 @@ use super::{
     units::{self, bytes, count, counted, long, time},
 };
 
-/// Tells how far an archive is: progress, lag, tables, what is covered and what is missing. Needs no deploy key
+/// Tells how far an archive is: progress, lag, tables, what is covered and what is missing
+///
+/// Needs no deploy key: it reads the archive only.
 ///
 /// Lag: how far the archive is behind its deployment. If the last run had caught up, the time since it asked; else the
 /// time since the last change that it has.
@@ -25,7 +27,7 @@ use super::{
 Examples:
   convex-archiver status --archive s3://bucket/happy-otter
   convex-archiver status --archive ./archive --json | jq '.tables[] | {name: .table.name, rows}'
-  convex-archiver status --archive ./archive --max-lag 6h --quiet || echo 'the archive falls behind'")]
+  convex-archiver status --archive ./archive --max-lag 6h -q || echo 'the archive falls behind'")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
@@ -133,12 +135,19 @@ fn phase(status: &Status) -> String {
 fn tables(status: &Status) -> String {
     let header = ["Table", "Rows", "Tombstones", "Files", "Bytes", "Columns", "Rescued"].map(str::to_owned);
     let mut rows = vec![header.to_vec()];
-    let row = |name: String, c: &convex_archiver::archive::Counts, columns: String| {
+    let row = |name: String, c: &Counts, columns: String| {
         vec![name, count(c.rows), count(c.tombstones), count(c.files), bytes(c.bytes), columns, count(c.rescued_rows)]
     };
     rows.extend(status.tables.iter().map(|t| row(t.table.to_string(), &t.counts, t.columns.to_string())));
-    if status.tables.len() > 1 {
+    let several = status.tables.len() > 1;
+    if several {
         rows.push(row("all".to_owned(), &status.total, String::new()));
+    }
+    if let Some(walk) = &status.snapshot {
+        let all = several.then_some(&walk.written);
+        let written = status.tables.iter().map(|t| &t.unfinished).chain(all).map(|c| count(c.rows));
+        let column = std::iter::once("Snapshot rows".to_owned()).chain(written);
+        rows.iter_mut().zip(column).for_each(|(row, cell)| row.push(cell));
     }
     output::table(&rows)
 }
@@ -155,16 +164,17 @@ fn coverage(status: &Status) -> String {
     let mut text = String::new();
     for (spans, tables) in &groups {
         let spans: Vec<_> = spans.iter().map(span).collect();
-        let spans = if spans.is_empty() { "no moment yet".to_owned() } else { spans.join(", ") };
-        let _ = writeln!(text, "Covered: {spans}: {}", names(tables, groups.len() == 1));
+        let spans =
+            if spans.is_empty() { "no moment before the snapshot is complete".to_owned() } else { spans.join(", ") };
+        let _ = writeln!(text, "Covered: {}: {spans}", names(tables, groups.len() == 1));
     }
     for gap in &status.gaps {
         let _ = writeln!(text, "Missing: {}", missing(gap));
     }
-    if status.tables.iter().any(|t| t.component_doubt) {
+    if status.tables.iter().any(|t| t.component_doubt && !t.covered.is_empty()) {
         text.push_str(
-            "Of components only the snapshot is sure: some deployments send no changes of them, and none has come yet. The \
-             first one that comes settles it.\n",
+            "Of components only the snapshot is sure: some deployments send no changes of them, and none has\n\
+             come yet. The first one that comes settles it.\n",
         );
     }
     text

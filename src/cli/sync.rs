@@ -21,10 +21,10 @@ use super::{
     units::{self, bytes, counted, long},
 };
 
-/// Archives a deployment: makes the archive on the first run, goes on where the last one stopped, and catches up
+/// Archives a deployment, or brings its archive up to date
 ///
-/// The first run walks all tables as they were at one moment (the snapshot), then follows every later change (deltas).
-/// Each later run appends the changes since. A deployment keeps its changes for 14 days: run at least every few days.
+/// The first run makes the archive and walks all tables as they were at one moment (the snapshot), then follows every later change (deltas).
+/// Each later run goes on where the last one stopped and catches up. A deployment keeps its changes for 14 days: run at least every few days.
 ///
 /// SIGTERM or Ctrl-C end the run at a commit, with exit code 0 and "more is waiting"; the next run goes on there. Killed
 /// at any moment, nothing committed is lost and nothing is written twice.
@@ -33,11 +33,11 @@ use super::{
 pub(crate) struct SyncArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    #[command(flatten)]
-    deployment: DeploymentArgs,
     /// Print the report as one JSON object, also when the run fails
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    deployment: DeploymentArgs,
     /// Memory that the run may take, at least 64MiB; a page of the deployment may have a quarter of it
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
     pub(crate) memory_limit: u64,
@@ -66,13 +66,15 @@ Examples:
   export CONVEX_DEPLOY_KEY='prod:happy-otter-123|…'      (dashboard, Settings, Deploy keys)
   convex-archiver sync --archive s3://bucket/happy-otter
 
-  convex-archiver sync --archive ./archive --deployment http://127.0.0.1:3210 --deploy-key-file admin.key
+  convex-archiver sync --archive ./archive --deployment http://127.0.0.1:3210 \\
+                       --deploy-key-file admin.key
       a self-hosted deployment, to a folder
 
   convex-archiver sync --archive s3://bucket/happy-otter --max-duration 50m --json
       for a timer that starts it every hour
 
-S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION or AWS_PROFILE; AWS_ENDPOINT_URL for others than Amazon's.";
+S3 is found through AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_PROFILE;
+AWS_ENDPOINT_URL for others than Amazon's.";
 
 /// What an archive does not hold, as the first report says.
 const NOT_HELD: [&str; 4] = [

@@ -15,7 +15,6 @@ use arrow::{
 
 use super::{
     column::{Column, Data, Object},
-    json::transcode,
     observe::{kind_of, observe_document},
     parse::{Bad, Json, Token, decode_bytes},
     rescued::{Buffers, Path, Stop, Unfit},
@@ -246,9 +245,7 @@ fn field<'a>(
     let start = *json;
     let takes = &object.families[family];
     if let Some(column) = takes.json {
-        unfit.scratch.clear();
-        transcode(json, &mut unfit.scratch)?;
-        object.columns[column].push_text(row, &unfit.scratch);
+        object.columns[column].push_text(row, unfit.text(json)?);
         return Ok(());
     }
     let kind = match json.token()? {
@@ -407,9 +404,7 @@ fn item<'a>(column: &mut Column, json: &mut Json<'a>, path: &Path<'_>, unfit: &m
     let row = column.len();
     let start = *json;
     if let Data::Json(_) = column.data {
-        unfit.scratch.clear();
-        transcode(json, &mut unfit.scratch)?;
-        column.push_text(row, &unfit.scratch);
+        column.push_text(row, unfit.text(json)?);
         return Ok(());
     }
     match (json.token()?, &column.data) {

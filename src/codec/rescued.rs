@@ -93,6 +93,7 @@ pub(super) struct Buffers {
     text: String,
     misfits: Vec<(String, Kind)>,
     newcomers: u64,
+    scratch: String,
 }
 
 /// What of one document has no place in the typed columns.
@@ -103,8 +104,6 @@ pub(super) struct Unfit<'a> {
     /// What it has added so far, and what it may.
     added: usize,
     limit: Option<usize>,
-    /// For text on its way to a column.
-    pub(super) scratch: String,
 }
 
 /// A state to come back to.
@@ -125,7 +124,14 @@ impl<'a> Unfit<'a> {
         held.text.clear();
         held.misfits.clear();
         held.newcomers = 0;
-        Self { held, field: document, added: 0, limit: None, scratch: String::new() }
+        Self { held, field: document, added: 0, limit: None }
+    }
+
+    /// The next value as export_json text, on its way to a column.
+    pub(super) fn text(&mut self, json: &mut Json<'a>) -> Result<&str, Bad> {
+        self.held.scratch.clear();
+        transcode(json, &mut self.held.scratch)?;
+        Ok(&self.held.scratch)
     }
 
     /// The next top-level field begins.

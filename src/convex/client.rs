@@ -1,12 +1,14 @@
 //! The streaming-export API as a [`Source`], over HTTP.
 //!
 //! # How it asks
-//! Always unfiltered: a filter saves the server nothing, and its spelling has changed twice in a way that silently
-//! returned everything or nothing. One chain of requests; the server holds the state of exactly one snapshot walk.
+//! Unfiltered: a filter saves the server nothing, and its spelling has changed twice in a way that silently returned
+//! everything or nothing. Only a walk of some components names them, one after another, to save the egress of the rest; and
+//! checks what comes. One chain of requests; the server holds the state of exactly one snapshot walk.
 //!
 //! # Positions
 //! Snapshot: `{"snapshot":1795434090113780153,"cursor":"…"}`, both absent at the start of a new one; a cursor never goes
-//! without its snapshot, since the server would take another one in silence. Deltas: the cursor, `1795434104928097578`.
+//! without its snapshot, since the server would take another one in silence. `components` are those that are still to
+//! be walked, the current one first. Deltas: the cursor, `1795434104928097578`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -83,6 +85,8 @@ struct SnapshotToken {
     snapshot: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    components: Vec<String>,
 }
 
 impl SnapshotToken {
@@ -141,9 +145,14 @@ impl Client {
         if asked.cursor.is_some() && asked.snapshot.is_none() {
             return Err(Error::internal("a snapshot's cursor without its snapshot would begin another one: report it"));
         }
-        let query =
-            ListSnapshot { snapshot: asked.snapshot, cursor: asked.cursor.as_deref(), format: self.encoding.as_str() };
-        let (body, parts) = self.split_page(LIST_SNAPSHOT, &query, Phase::Snapshot).await?;
+        let component = asked.components.first().map(String::as_str);
+        let query = ListSnapshot {
+            snapshot: asked.snapshot,
+            cursor: asked.cursor.as_deref(),
+            component,
+            format: self.encoding.as_str(),
+        };
+        let (body, mut parts) = self.split_page(LIST_SNAPSHOT, &query, Phase::Snapshot).await?;
         let End::Snapshot { snapshot, cursor } = &parts.end else {
             return Err(Error::internal("a page of the wrong phase: report it"));
         };
@@ -155,7 +164,20 @@ impl Client {
         if parts.more && *cursor == asked.cursor {
             return Err(Error::protocol("the walk does not move: the answer's cursor is the one that was asked with"));
         }
-        let next = parts.more.then(|| SnapshotToken { snapshot: Some(snapshot.0), cursor: cursor.clone() }.position());
+        if let Some(other) = parts.tables.iter().find(|table| component.is_some_and(|c| c != table.component())) {
+            return Err(Error::protocol(format!(
+                "asked for the component {} alone, the deployment sent table {other}: does it know components?",
+                component.unwrap_or_default()
+            )));
+        }
+        let (snapshot, cursor) = (Some(snapshot.0), cursor.clone());
+        let next = match asked.components.get(1..) {
+            _ if parts.more => Some(SnapshotToken { snapshot, cursor, components: asked.components }),
+            Some([]) | None => None,
+            Some(rest) => Some(SnapshotToken { snapshot, cursor: None, components: rest.to_vec() }),
+        };
+        parts.more = next.is_some();
+        let next = next.map(|token| token.position());
         Ok(self.page_of(Phase::Snapshot, body, parts, next))
     }
 
@@ -284,6 +306,10 @@ impl Source for Client {
 
     fn snapshot_start(&self) -> Position {
         SnapshotToken::default().position()
+    }
+
+    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
+        SnapshotToken { snapshot: Some(ts.0), cursor: None, components: components.to_vec() }.position()
     }
 
     fn deltas_after(&self, ts: Timestamp) -> Position {

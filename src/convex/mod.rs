@@ -53,6 +53,10 @@ pub trait Source: Send + Sync {
     /// Where a new snapshot begins: at the deployment's newest `_ts`.
     fn snapshot_start(&self) -> Position;
 
+    /// Where a walk of these components as they were at `ts` begins; of everything, if none is named. The deployment keeps
+    /// old snapshots for some days only.
+    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position;
+
     /// Where the deltas after `ts` begin.
     fn deltas_after(&self, ts: Timestamp) -> Position;
 

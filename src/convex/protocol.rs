@@ -28,6 +28,9 @@ pub(crate) struct ListSnapshot<'a> {
     pub(crate) snapshot: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cursor: Option<&'a str>,
+    /// Only the tables of this component. Servers that do not know it answer with everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) component: Option<&'a str>,
     pub(crate) format: &'a str,
 }
 

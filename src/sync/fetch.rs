@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::Stop;
+use super::{Stop, gather::now};
 use crate::{
     convex::{Page, Source},
+    document::Timestamp,
     error::{Error, Result},
     position::{Phase, Position, Progress},
 };
@@ -17,6 +18,8 @@ pub(super) const PERMIT: usize = 1024;
 /// A page on its way to the next stage, and the memory that it holds.
 pub(super) struct Fetched {
     pub(super) page: Page,
+    /// When it came. It may wait for its turn, and what is written meanwhile is not in it.
+    pub(super) at: Timestamp,
     pub(super) _held: OwnedSemaphorePermit,
 }
 
@@ -51,11 +54,12 @@ pub(super) async fn fetch(
     let work = async {
         loop {
             let page = source.page(&at).await?;
+            let answered = now();
             let caught_up = page.phase == Phase::Delta && !page.more;
             at = next(source.as_ref(), &page, &mut deltas)?;
             let size = (page.body.len() / PERMIT + 1).min(all) as u32;
             let Ok(held) = Arc::clone(&memory).acquire_many_owned(size).await else { return Ok(End::Stopped) };
-            if pages.send(Fetched { page, _held: held }).await.is_err() {
+            if pages.send(Fetched { page, at: answered, _held: held }).await.is_err() {
                 return Ok(End::Stopped);
             }
             if caught_up {
@@ -73,6 +77,7 @@ pub(super) async fn fetch(
         biased;
         () = stop.requested() => Ok(End::Stopped),
         () = over => Ok(End::Stopped),
+        () = pages.closed() => Ok(End::Stopped),
         end = work => end,
     }
 }

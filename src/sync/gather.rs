@@ -16,7 +16,7 @@ use chrono::Utc;
 use tokio::sync::mpsc;
 
 use super::{
-    SyncOptions,
+    Given,
     fetch::Fetched,
     rows::{Incoming, Known, Rows},
     steps::{FileProgress, Halt, Step, Steps},
@@ -45,10 +45,12 @@ pub(super) struct Gather {
     tables: Tables,
     shapes: Shapes,
     progress: Progress,
-    /// The id of a base that this run may begin.
+    /// The id of the archive's first base, if this run begins it.
     base: BaseId,
     files: FileNames,
     snapshot: Option<SnapshotFile>,
+    /// The table in which an earlier run stopped the walk: a row of another one, or the end, says that it is finished.
+    stopped_in: Option<usize>,
     /// By the number of their table.
     deltas: BTreeMap<usize, Rows>,
     /// Delta files that ended before their commit.
@@ -129,15 +131,9 @@ impl Tables {
 }
 
 impl Gather {
-    pub(super) fn new(
-        head: &Head,
-        run: &Run,
-        shapes: Shapes,
-        options: &SyncOptions,
-        source: Arc<dyn Source>,
-        monitor: Arc<dyn Monitor>,
-    ) -> Self {
-        let mut shapes = shapes;
+    pub(super) fn new(head: &Head, progress: Progress, run: &Run, given: &Given<'_>) -> Self {
+        let options = given.options;
+        let mut shapes = given.shapes.clone();
         let mut tables = Tables::default();
         for t in head.tables() {
             tables.add(Known {
@@ -149,13 +145,18 @@ impl Gather {
                 shape: shapes.tables.get_mut(&t.table).and_then(Option::take),
             });
         }
+        let stopped_in = progress.walk.as_ref().and_then(|walk| {
+            // All before it are done.
+            head.tables().position(|t| t.unfinished.files > 0 && !walk.done.contains(&t.table))
+        });
         Self {
             tables,
             shapes,
-            progress: head.progress().clone(),
+            progress,
             base: layout::base_id(now(), &run.id),
             files: FileNames { run: run.id.clone(), counter: 0 },
             snapshot: None,
+            stopped_in,
             deltas: BTreeMap::new(),
             ended: Vec::new(),
             pending: Pending::begin(),
@@ -164,8 +165,8 @@ impl Gather {
                 target_file_bytes: options.target_file_bytes,
                 commit_every: options.commit_every,
             },
-            source,
-            monitor,
+            source: Arc::clone(&given.source),
+            monitor: Arc::clone(&given.monitor),
             sum: Gathered::default(),
         }
     }
@@ -174,7 +175,7 @@ impl Gather {
     pub(super) fn run(mut self, mut pages: mpsc::Receiver<Fetched>, mut steps: Steps) -> Result<Gathered> {
         let mut work = || {
             while let Some(fetched) = pages.blocking_recv() {
-                self.page(&fetched.page, &mut steps)?;
+                self.page(&fetched, &mut steps)?;
             }
             // The end of the pages: caught up, stopped, or the deployment failed. What came until then counts.
             if self.pending.answer.is_some() { self.commit(&mut steps) } else { Ok(()) }
@@ -185,9 +186,10 @@ impl Gather {
         }
     }
 
-    fn page(&mut self, page: &Page, steps: &mut Steps) -> Result<(), Halt> {
+    fn page(&mut self, fetched: &Fetched, steps: &mut Steps) -> Result<(), Halt> {
+        let Fetched { page, at, .. } = fetched;
         let caught_up = page.phase == Phase::Delta && !page.more;
-        self.pending.answer = Some(Answer { at: now(), encoding: page.encoding, caught_up });
+        self.pending.answer = Some(Answer { at: *at, encoding: page.encoding, caught_up });
         self.sum.pages += 1;
         self.sum.page_bytes += page.body.len() as u64;
         self.monitor.report(Event::Page {
@@ -229,9 +231,13 @@ impl Gather {
         if self.progress.delta.is_none() {
             self.progress.delta = Some(DeltaCursor { position: self.source.deltas_after(s), ts: s });
         }
+        let in_scope: Vec<bool> = page.tables.iter().map(|table| walk.scope.contains(table)).collect();
         let numbers = self.numbers(page);
         for document in &page.documents {
             let table = numbers[document.table as usize];
+            if !in_scope[document.table as usize] {
+                continue;
+            }
             if self.snapshot.as_ref().is_none_or(|file| file.table != table) {
                 self.finish_table(steps)?;
                 self.begin_table(table, document.ts)?;
@@ -247,6 +253,7 @@ impl Gather {
             (Some(next), Some(walk)) => walk.position = next.clone(),
             _ => {
                 self.finish_table(steps)?;
+                self.finish_stopped();
                 let walk = self.progress.walk.take();
                 self.pending.completed.extend(walk.map(|w| Base { id: w.base, ts: w.ts, scope: w.scope }));
             }
@@ -260,12 +267,18 @@ impl Gather {
     }
 
     fn begin_table(&mut self, number: usize, first_ts: Timestamp) -> Result<()> {
+        match self.stopped_in {
+            Some(stopped) if stopped == number => self.stopped_in = None,
+            _ => self.finish_stopped(),
+        }
         let table = &self.tables.list[number].table;
         let done = self.progress.walk.as_ref().map_or(&[][..], |walk| &walk.done);
         if done.contains(table) {
             return Err(Error::protocol(format!("the snapshot came back to table {table}, which it had finished")));
         }
-        let tables = self.shapes.complete.then_some(self.shapes.tables.len() as u64);
+        let walked = |scope: &Scope| self.shapes.tables.keys().filter(|table| scope.contains(table)).count() as u64;
+        let scope = self.progress.walk.as_ref().map(|walk| &walk.scope).filter(|_| self.shapes.complete);
+        let tables = scope.map(walked);
         self.monitor.report(Event::Table { table, tables, number: done.len() as u64 + 1 });
         self.snapshot = Some(self.snapshot_file(number, first_ts));
         Ok(())
@@ -320,6 +333,13 @@ impl Gather {
         Ok(())
     }
 
+    /// No further row of the table in which an earlier run stopped will come.
+    fn finish_stopped(&mut self) {
+        if let (Some(number), Some(walk)) = (self.stopped_in.take(), &mut self.progress.walk) {
+            walk.done.push(self.tables.list[number].table.clone());
+        }
+    }
+
     /// No further row of the table that the snapshot is at will come.
     fn finish_table(&mut self, steps: &mut Steps) -> Result<(), Halt> {
         self.end_snapshot_file(steps)?;
@@ -338,8 +358,7 @@ impl Gather {
             // A delta file never spans two months, and ends early where the next one would have columns for what this
             // one rescues; both only between two `_ts`.
             let ends = |rows: &Rows| {
-                rows.last_ts != document.ts
-                    && (rows.wants_columns() || layout::month_of(rows.last_ts) != layout::month_of(document.ts))
+                rows.last_ts != document.ts && (rows.wants_columns() || !layout::same_month(rows.last_ts, document.ts))
             };
             if self.deltas.get(&table).is_some_and(ends) {
                 self.ended.extend(self.deltas.remove_entry(&table));
@@ -451,6 +470,7 @@ fn incoming<'a>(page: &Page, body: &'a str, document: &DocumentSpan) -> Result<I
     Ok(Incoming { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted })
 }
 
-fn now() -> Timestamp {
+/// Wall time.
+pub(super) fn now() -> Timestamp {
     Timestamp(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
 }

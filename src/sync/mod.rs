@@ -13,13 +13,15 @@
 //! 2. A stop (a signal, a time limit) and a failure of the *deployment* end the run at a commit of everything that had
 //!    arrived. A failure of the store or a page that makes no sense end it at the last commit.
 //! 3. Nothing grows with the table, the number of tables or the length of the history: pages that wait, rows that are
-//!    gathered and rows that are queued each have a share of the [`MemoryBudget`], and one file is open at a time.
+//!    gathered and rows that are queued each have a share of the [`MemoryBudget`], one file is open
+//!    at a time, and a few are being completed.
 //! 4. Every run that got an answer commits at least once, also when nothing changed.
 //!
 //! # Why three stages
 //! Each waits only for the one behind it, so there is nothing to deadlock; decoding, encoding and the network overlap;
 //! and commits are made strictly one after another by the one stage that owns the head.
 
+mod base;
 mod fetch;
 mod gather;
 mod rows;
@@ -27,6 +29,7 @@ mod steps;
 mod write;
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,12 +40,13 @@ use tokio::{
 };
 
 use crate::{
-    archive::{Archive, Head, Run},
+    archive::{Archive, Counts, Head, Run},
     budget::MemoryBudget,
     convex::{Shapes, Source},
-    document::{Timestamp, time_text},
+    document::{TableRef, Timestamp, time_text},
     error::{Error, Result},
     monitor::{Event, Monitor},
+    position::Progress,
 };
 
 /// How a sync is done.
@@ -169,47 +173,114 @@ pub async fn sync(
     for message in &shapes.warnings {
         monitor.report(Event::Warning { message });
     }
-    let run = Run::begin();
     let first_run = head.progress().delta.is_none();
     let deadline = options.max_duration.map(|d| Instant::now() + d);
-    let (page_queue, pages) = mpsc::channel(1);
-    let (step_queue, steps) = steps::Steps::channel(options.budget.queued(), Handle::current());
+    let mut progress = head.progress().clone();
+    let given = Given { source, archive, shapes, options, deadline, monitor };
+    let mut work = Work { head, run: Run::begin(), sum: Sum::default() };
+    loop {
+        if work.pass(&given, progress).await? == fetch::End::Stopped {
+            return Ok(work.report(first_run, false));
+        }
+        // Ids of bases and names of files hold the run's, and both are given once.
+        work.run = Run::begin();
+        let owed = tokio::select! {
+            biased;
+            () = options.stop.requested() => {
+                let caught_up = !work.head.coverage().components_lack_base();
+                return Ok(work.report(first_run, caught_up));
+            }
+            owed = base::owed(&work.head, &work.run, given.source.as_ref()) => owed?,
+        };
+        match owed {
+            Some(walk) => {
+                given.monitor.report(Event::ComponentBase { ts: walk.ts });
+                progress = Progress { walk: Some(walk), ..work.head.progress().clone() };
+            }
+            None => return Ok(work.report(first_run, true)),
+        }
+    }
+}
 
-    let gather = gather::Gather::new(&head, &run, shapes, options, Arc::clone(&source), Arc::clone(&monitor));
-    let fetch = tokio::spawn(fetch::fetch(
-        Arc::clone(&source),
-        head.progress().clone(),
-        page_queue,
-        options.budget.pages_waiting(),
-        options.stop.clone(),
-        deadline,
-    ));
-    let gather = tokio::task::spawn_blocking(move || gather.run(pages, step_queue));
-    let written = write::write(archive, head, run, steps, options, monitor).await;
+/// What a run is given.
+struct Given<'a> {
+    source: Arc<dyn Source>,
+    archive: &'a Archive,
+    shapes: Shapes,
+    options: &'a SyncOptions,
+    deadline: Option<Instant>,
+    monitor: Arc<dyn Monitor>,
+}
 
-    // Each stage ends once the one behind it has ended. The last one's failure is the cause of the others'.
-    let panicked = |e| Error::internal("a stage of the sync panicked").with_source(e);
-    let gathered = gather.await.map_err(panicked)?;
-    let fetched = fetch.await.map_err(panicked)?;
-    let written = written?;
-    let gathered = gathered?;
-    let latest = written.head.latest();
-    let report = SyncReport {
-        first_run,
-        caught_up: fetched? == fetch::End::CaughtUp,
-        pages: gathered.pages,
-        page_bytes: gathered.page_bytes,
-        tables: written.tables.len() as u64,
-        documents: written.rows.rows - written.rows.tombstones,
-        tombstones: written.rows.tombstones,
-        rescued_rows: written.rows.rescued_rows,
-        files: written.rows.files,
-        file_bytes: written.rows.bytes,
-        commits: written.commits,
-        version: written.head.version(),
-        digest: written.head.digest().to_owned(),
-        through: written.head.progress().delta.as_ref().map(|d| d.ts),
-        checked_at: latest.map(|l| l.checked_at),
-    };
-    Ok(report)
+/// What a run has reached so far.
+struct Work {
+    head: Head,
+    run: Run,
+    sum: Sum,
+}
+
+#[derive(Default)]
+struct Sum {
+    pages: u64,
+    page_bytes: u64,
+    commits: u64,
+    rows: Counts,
+    tables: BTreeSet<TableRef>,
+}
+
+impl Work {
+    /// One pass through the three stages: from `progress` until the deployment has nothing more.
+    async fn pass(&mut self, given: &Given<'_>, progress: Progress) -> Result<fetch::End> {
+        let (page_queue, pages) = mpsc::channel(1);
+        let (step_queue, steps) = steps::Steps::channel(given.options.budget.queued(), Handle::current());
+        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, given);
+        let fetch = tokio::spawn(fetch::fetch(
+            Arc::clone(&given.source),
+            progress,
+            page_queue,
+            given.options.budget.pages_waiting(),
+            given.options.stop.clone(),
+            given.deadline,
+        ));
+        let gather = tokio::task::spawn_blocking(move || gather.run(pages, step_queue));
+        let written = write::write(given, self, steps).await;
+
+        // Each stage ends once the one behind it has ended, so the last one's failure is the cause of the others'. A request
+        // to the deployment may take a quarter of an hour: nobody waits for a page that nobody will take.
+        if written.is_err() {
+            fetch.abort();
+        }
+        let panicked = |e| Error::internal("a stage of the sync panicked").with_source(e);
+        let gathered = gather.await.map_err(panicked)?;
+        let fetched = match fetch.await {
+            Err(e) if e.is_cancelled() => Ok(fetch::End::Stopped),
+            fetched => fetched.map_err(panicked)?,
+        };
+        written?;
+        let gathered = gathered?;
+        self.sum.pages += gathered.pages;
+        self.sum.page_bytes += gathered.page_bytes;
+        fetched
+    }
+
+    fn report(self, first_run: bool, caught_up: bool) -> SyncReport {
+        let Self { head, sum, .. } = self;
+        SyncReport {
+            first_run,
+            caught_up,
+            pages: sum.pages,
+            page_bytes: sum.page_bytes,
+            tables: sum.tables.len() as u64,
+            documents: sum.rows.rows - sum.rows.tombstones,
+            tombstones: sum.rows.tombstones,
+            rescued_rows: sum.rows.rescued_rows,
+            files: sum.rows.files,
+            file_bytes: sum.rows.bytes,
+            commits: sum.commits,
+            version: head.version(),
+            digest: head.digest().to_owned(),
+            through: head.progress().delta.as_ref().map(|d| d.ts),
+            checked_at: head.latest().map(|l| l.checked_at),
+        }
+    }
 }

@@ -1,21 +1,20 @@
 //! Third stage: writes the files and makes the commits, strictly one after another. It alone owns the head.
 
 use std::{
-    collections::BTreeSet,
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    SyncOptions,
+    Given, Work,
     steps::{FileProgress, Step},
 };
 use crate::{
-    archive::{Archive, CommitOutcome, Counts, Draft, Head, Run},
+    archive::{Archive, CommitOutcome, Counts, Draft},
     data::{DataFile, FileWriter, WriterOptions},
-    document::TableRef,
     error::{Error, Result},
     monitor::{Event, Monitor},
 };
@@ -25,48 +24,41 @@ const MANIFEST_SHARE: u32 = 100;
 /// … and not more often than this.
 const MANIFEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What was written in all.
-pub(super) struct Written {
-    pub(super) head: Head,
-    pub(super) commits: u64,
-    pub(super) rows: Counts,
-    pub(super) tables: BTreeSet<TableRef>,
-}
+/// Files that are completed at the same time. A store answers a put, and a disk a sync, after milliseconds in which nothing
+/// else would happen, and deltas of hundreds of tables end as many files at once. They hold what was gathered; a snapshot
+/// file is as large as many others and is rarely among them.
+const CLOSING: usize = 8;
 
 struct Writer<'a> {
     archive: &'a Archive,
-    run: Run,
+    work: &'a mut Work,
     options: WriterOptions,
-    monitor: Arc<dyn Monitor>,
+    monitor: &'a dyn Monitor,
+    /// Files to which no row will come, oldest first: their last bytes are on the way.
+    closing: VecDeque<JoinHandle<Result<DataFile>>>,
     open: Option<(FileWriter, Arc<FileProgress>)>,
     /// Complete, and not yet in a commit.
     files: Vec<DataFile>,
-    written: Written,
     manifest_due: Instant,
     manifest_version: u64,
 }
 
-/// Does all steps. After an error nothing is open, and nothing counts since the last commit.
-pub(super) async fn write(
-    archive: &Archive,
-    head: Head,
-    run: Run,
-    mut steps: mpsc::Receiver<Step>,
-    options: &SyncOptions,
-    monitor: Arc<dyn Monitor>,
-) -> Result<Written> {
+/// Does all steps; `work` moves on with every commit. After an error nothing is open, and nothing counts since the last
+/// commit.
+pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::Receiver<Step>) -> Result<()> {
+    let &Given { archive, options, ref monitor, .. } = given;
     let options = WriterOptions { compression_level: options.compression_level, ..options.budget.into() };
-    let manifest_version = head.version();
-    let written = Written { head, commits: 0, rows: Counts::default(), tables: BTreeSet::new() };
+    let manifest_version = work.head.version();
+    let manifest_due = Instant::now() + MANIFEST_PAUSE;
     let mut writer = Writer {
         archive,
-        run,
+        work,
         options,
-        monitor,
+        monitor: monitor.as_ref(),
+        closing: VecDeque::new(),
         open: None,
         files: Vec::new(),
-        written,
-        manifest_due: Instant::now() + MANIFEST_PAUSE,
+        manifest_due,
         manifest_version,
     };
     while let Some(step) = steps.recv().await {
@@ -79,10 +71,10 @@ pub(super) async fn write(
     }
     // The stage before may have failed between two steps.
     writer.abandon().await;
-    if writer.written.commits > 0 && writer.manifest_version != writer.written.head.version() {
+    if writer.manifest_version != writer.work.head.version() {
         writer.write_manifest().await;
     }
-    Ok(writer.written)
+    Ok(())
 }
 
 impl Writer<'_> {
@@ -103,21 +95,30 @@ impl Writer<'_> {
             }
             Step::Close { misfits } => {
                 let Some((file, _)) = self.open.take() else { return Err(Error::internal("no file to close")) };
-                let file = file.close(misfits).await?;
-                self.monitor.report(Event::File {
-                    table: &file.table,
-                    path: &file.path,
-                    rows: file.rows,
-                    bytes: file.bytes,
-                });
-                self.files.push(file);
+                if self.closing.len() == CLOSING {
+                    self.close_oldest().await?;
+                }
+                self.closing.push_back(tokio::spawn(file.close(misfits)));
             }
             Step::Commit(draft) => self.commit(*draft).await?,
         }
         Ok(())
     }
 
+    /// Waits until the file that was to be completed first is complete.
+    async fn close_oldest(&mut self) -> Result<()> {
+        let Some(closing) = self.closing.pop_front() else { return Ok(()) };
+        let file =
+            closing.await.map_err(|e| Error::internal("the writer of a data file panicked").with_source(e))??;
+        self.monitor.report(Event::File { table: &file.table, path: &file.path, rows: file.rows, bytes: file.bytes });
+        self.files.push(file);
+        Ok(())
+    }
+
     async fn commit(&mut self, draft: Draft) -> Result<()> {
+        while !self.closing.is_empty() {
+            self.close_oldest().await?;
+        }
         let files = std::mem::take(&mut self.files);
         let mut added = Counts::default();
         for file in &files {
@@ -128,13 +129,11 @@ impl Writer<'_> {
                 tombstones: file.tombstones,
                 rescued_rows: file.rescued_rows,
             });
-            if !self.written.tables.contains(&file.table) {
-                self.written.tables.insert(file.table.clone());
-            }
+            self.work.sum.tables.insert(file.table.clone());
         }
         let draft = Draft { add: files, ..draft };
-        match self.archive.commit(&self.written.head, &mut self.run, draft).await? {
-            CommitOutcome::Committed(head) => self.written.head = *head,
+        match self.archive.commit(&self.work.head, &mut self.work.run, draft).await? {
+            CommitOutcome::Committed(head) => self.work.head = *head,
             CommitOutcome::Conflict { version } => {
                 return Err(Error::conflict(format!(
                     "another sync wrote version {version} of {} at the same time; its work counts, this run's since its \
@@ -143,9 +142,9 @@ impl Writer<'_> {
                 )));
             }
         }
-        self.written.commits += 1;
-        self.written.rows = self.written.rows.plus(added);
-        let head = &self.written.head;
+        self.work.sum.commits += 1;
+        self.work.sum.rows = self.work.sum.rows.plus(added);
+        let head = &self.work.head;
         self.monitor.report(Event::Commit {
             version: head.version(),
             files: added.files,
@@ -161,8 +160,8 @@ impl Writer<'_> {
     /// It is advisory: a failure is told, and the next run writes it again.
     async fn write_manifest(&mut self) {
         let begin = Instant::now();
-        match self.archive.write_manifest(&self.written.head).await {
-            Ok(()) => self.manifest_version = self.written.head.version(),
+        match self.archive.write_manifest(&self.work.head).await {
+            Ok(()) => self.manifest_version = self.work.head.version(),
             Err(error) => {
                 let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
                 self.monitor.report(Event::Warning { message: &message });
@@ -174,6 +173,11 @@ impl Writer<'_> {
     async fn abandon(&mut self) {
         if let Some((file, _)) = self.open.take() {
             file.abandon().await;
+        }
+        for closing in self.closing.drain(..) {
+            // Dropped on the way, its upload is aborted; complete, it is a file that nobody names.
+            closing.abort();
+            let _ = closing.await;
         }
     }
 }

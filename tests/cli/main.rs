@@ -1,5 +1,7 @@
 //! The real program as a child process: exit codes, stdout, JSON, what never appears anywhere. One file per verb.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test ends where something is missing.
+
 mod completions;
 mod demo;
 #[path = "../it/support/held.rs"]

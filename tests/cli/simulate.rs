@@ -1,6 +1,6 @@
 //! `simulate`.
 
-use crate::support::{Running, archiver, run};
+use crate::support::{Simulation, archiver, run};
 
 #[test]
 fn the_ports_of_a_real_deployment_are_refused_with_the_reason() {
@@ -20,15 +20,9 @@ fn what_belongs_together_must_be_given_together() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_it_with_0_after_it_has_told_how_to_sync() {
-    let mut command = archiver(["simulate", "--listen", "127.0.0.1:0", "--key", "it's|a key"]);
-    let simulation = Running::start(&mut command);
-    std::thread::sleep(std::time::Duration::from_millis(700));
-    simulation.signal(&["INT"]);
-    let said = simulation.end().with(0).stdout;
-    assert!(
-        said.contains(r"CONVEX_DEPLOY_KEY='it'\''s|a key' convex-archiver sync --deployment http://127.0.0.1:"),
-        "{said}"
-    );
+    let simulation = Simulation::start([]);
+    assert!(simulation.said.contains(&format!("sync --deployment {} --archive ./archive", simulation.url)));
+    assert_eq!(simulation.interrupt(), Some(0));
 }
 
 #[test]
@@ -42,8 +36,7 @@ fn documents_of_a_folder_become_those_of_the_other() {
     write("old/t.ndjson", "{\"k\":1,\"v\":1.0}\n{\"k\":2,\"v\":2.0}\n");
     write("new/t.ndjson", "{\"k\":2,\"v\":2.5}\n{\"k\":3,\"v\":3.0}\n");
     let [old, new] = ["old", "new"].map(|name| dir.path().join(name).to_string_lossy().into_owned());
-    let simulation =
-        crate::support::Simulation::start(["--documents", &old, "--then", &new, "--by", "k", "--after", "1s"]);
+    let simulation = Simulation::start(["--documents", &old, "--then", &new, "--by", "k", "--after", "1s"]);
     let archive = dir.path().join("a");
     let first = run(simulation.sync(&archive).arg("--json")).with(0).json();
     assert_eq!((&first["documents"], &first["tombstones"]), (&2.into(), &0.into()));

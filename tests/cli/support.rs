@@ -128,7 +128,7 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         };
         let stdout = self.stdout.take().unwrap().join().unwrap();
-        for line in self.stderr.iter() {
+        for line in &self.stderr {
             self.said.push_str(&line);
             self.said.push('\n');
         }
@@ -148,15 +148,33 @@ impl Drop for Running {
 pub(crate) struct Simulation {
     child: Child,
     pub(crate) url: String,
+    /// What it printed at its start.
+    pub(crate) said: String,
 }
 
 impl Simulation {
     pub(crate) fn start<const N: usize>(args: [&str; N]) -> Self {
         let mut command = archiver(["simulate", "--listen", "127.0.0.1:0", "--key", KEY]);
         let mut child = command.args(args).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
-        let url = lines.find_map(|line| line.strip_prefix("URL: ").map(str::to_owned)).expect("it tells its URL");
-        Self { child, url }
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
+        let mut said = String::new();
+        for line in lines {
+            said.push_str(&line);
+            said.push('\n');
+            if line.starts_with("Ctrl-C") {
+                break;
+            }
+        }
+        let url = said.lines().find_map(|line| line.strip_prefix("URL: ")).expect("it tells its URL").to_owned();
+        Self { child, url, said }
+    }
+
+    /// Interrupts it; how it ended.
+    #[cfg(unix)]
+    pub(crate) fn interrupt(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
     }
 
     /// A sync of it, with the key in a file beside the archive.

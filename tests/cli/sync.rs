@@ -32,10 +32,10 @@ fn two_syncs_and_the_status_tell_the_same_story() {
 #[test]
 fn the_report_for_people_names_what_the_archive_does_not_hold_once() {
     let dir = tempfile::tempdir().unwrap();
-    let simulation = Simulation::start(["--generate", "50"]);
+    let simulation = Simulation::start(["--generate", "100"]);
     let sync = || run(&mut simulation.sync(&dir.path().join("a"))).with(0).stdout;
     let (first, second) = (sync(), sync());
-    for word in ["caught up", "50 documents and 0 tombstones of 5 tables", "Through", "Lag", "Digest", "does not hold"]
+    for word in ["caught up", "100 documents and 0 tombstones of 5 tables", "Through", "Lag", "Digest", "does not hold"]
     {
         assert!(first.contains(word), "{word}: {first}");
     }
@@ -91,12 +91,15 @@ fn secret() -> &'static str {
     KEY.split_once('|').unwrap().1
 }
 
+/// Flags, environment, what the message holds.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn what_cannot_be_meant_is_refused_before_anybody_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a");
     let otter = "https://happy-otter-123.convex.cloud";
-    let table: [(&[&str], &[(&str, &str)], &str); 8] = [
+    let table: [Case; 8] = [
         (&["--deployment", otter], &[("CONVEX_DEPLOY_KEY", "prod:other-1|secret")], "the deploy key is for other-1"),
         (&[], &[("CONVEX_DEPLOY_KEY", "prod:other-1|secret"), ("CONVEX_URL", otter)], "the deploy key is for other-1"),
         (&[], &[], "which deployment?"),
@@ -170,8 +173,8 @@ mod signals {
     fn an_interrupt_before_the_first_answer_ends_at_once_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let simulation = Simulation::start(["--generate", "10", "--latency", "1h"]);
-        let sync = Running::start(simulation.sync(&dir.path().join("a")).args(["--json", "-v"]));
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        let mut sync = Running::start(simulation.sync(&dir.path().join("a")).args(["--json", "-vv"]));
+        sync.wait_for("connected to");
         sync.signal(&["INT"]);
         assert_eq!(sync.end().with(0).json()["more_waiting"], true);
         assert!(!dir.path().join("a").exists());

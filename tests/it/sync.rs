@@ -10,13 +10,19 @@ use std::{
 };
 
 use convex_archiver::{
-    ErrorKind, MemoryBudget, TableRef, Timestamp, Value,
+    ErrorKind, MemoryBudget, NoMonitor, TableRef, Timestamp, Value,
+    archive::{Covers, Head},
     schema::SIBLING_AFTER,
     server::{SeededWriter, SimulatedDeployment, demo_documents},
-    sync::{Stop, SyncOptions},
+    sync::{Stop, SyncOptions, sync},
 };
 
-use crate::support::{World, pages};
+use crate::support::{
+    World,
+    faults::{Fault, FaultyStore, How},
+    pages,
+    source::{Ending, Late},
+};
 
 fn table(component: &str, name: &str) -> TableRef {
     TableRef::new(component, name).unwrap()
@@ -197,7 +203,7 @@ async fn a_type_that_keeps_coming_gets_a_column_of_its_own_in_the_file_after_the
     world.sync().await;
     insert((0..SIBLING_AFTER as i64).map(Value::Int64).collect()).unwrap();
     world.sync().await;
-    let columns = |head: &convex_archiver::archive::Head| -> Vec<String> {
+    let columns = |head: &Head| -> Vec<String> {
         head.table(&t).unwrap().schema.fields.iter().map(|f| f.column.clone()).collect()
     };
     assert_eq!(columns(&world.held().await.head), ["price"]);
@@ -243,4 +249,103 @@ async fn a_large_table_becomes_several_files_whose_ids_ascend() {
     files.sort();
     assert!(files.windows(2).all(|pair| pair[0].1 < pair[1].0), "{files:?}");
     world.assert_equal().await;
+}
+
+#[tokio::test]
+async fn tables_of_components_are_covered_once_a_row_of_one_came_in_deltas_and_they_got_a_base() {
+    let world = World::new(pages(2, 5)).await;
+    let (root, inner) = (table("", "users"), table("waitlist/inner", "users"));
+    let insert = |t: &TableRef, n| {
+        world.deployment.transaction(|tx| tx.insert(t, fields(&[("n", Value::Int64(n))]))).unwrap();
+    };
+    for n in 0..5 {
+        insert(&root, n);
+        insert(&inner, n);
+        insert(&table("other", "t"), n);
+    }
+    let covered = |head: &Head, t: &TableRef| {
+        matches!(head.coverage().covers(t, head.progress().delta.as_ref().unwrap().ts), Covers::Covered(_))
+    };
+    world.sync().await;
+    let head = world.held().await.head;
+    assert!(covered(&head, &root));
+    assert!(!covered(&head, &inner), "a server that leaves components out of deltas looks just like this one");
+    insert(&root, 5);
+    insert(&inner, 5);
+    let report = world.sync().await;
+    assert!(report.caught_up);
+    let held = world.held().await;
+    assert!(covered(&held.head, &root) && covered(&held.head, &inner));
+    assert_eq!(held.head.coverage().bases.len(), 2);
+    // The second base is of components only.
+    assert_eq!(held.bases.iter().filter(|(t, ..)| *t == root).count(), 5);
+    assert_eq!(held.bases.iter().filter(|(t, ..)| *t == inner).count(), 5 + 6);
+    world.assert_equal().await;
+    // And it is owed once.
+    insert(&inner, 6);
+    assert_eq!(world.sync().await.commits, 1);
+    world.assert_equal().await;
+}
+
+#[tokio::test]
+async fn a_component_that_came_while_the_run_went_on_is_in_the_base_of_components() {
+    let world = World::new(pages(10, 100)).await;
+    let insert = |t: &TableRef| {
+        world.deployment.transaction(|tx| tx.insert(t, fields(&[("n", Value::Int64(1))]))).unwrap();
+    };
+    world.sync().await;
+    let late = table("late", "users");
+    insert(&late);
+    insert(&table("waitlist", "users"));
+    let source = Late { inner: world.client(), component: "late", asked: false.into() };
+    let archive = world.archive().await;
+    sync(Arc::new(source), &archive, &SyncOptions::default(), Arc::new(NoMonitor)).await.unwrap();
+    let held = world.held().await;
+    assert!(matches!(held.head.coverage().covers(&late, held.through()), Covers::Covered(_)));
+    assert_eq!(held.bases.iter().filter(|(t, ..)| *t == late).count(), 1);
+}
+
+#[tokio::test]
+async fn a_table_that_ended_just_where_a_run_was_cut_off_is_finished_once_the_next_one_sees_another() {
+    let world = World::new(pages(4, 100)).await;
+    for name in ["a", "b", "c"] {
+        for n in 0..2 {
+            let insert = fields(&[("n", Value::Int64(n))]);
+            world.deployment.transaction(|tx| tx.insert(&table("", name), insert)).unwrap();
+        }
+    }
+    let mut done = Vec::new();
+    for _ in 0..2 {
+        let archive = world.archive().await;
+        let source = Arc::new(Ending::after(1, false, world.client()));
+        let error = sync(source, &archive, &SyncOptions::default(), Arc::new(NoMonitor)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        done.push(archive.head().await.unwrap().progress().walk.as_ref().unwrap().done.len());
+    }
+    assert_eq!(done, [0, 1]);
+    assert!(world.sync().await.caught_up);
+    world.assert_equal().await;
+}
+
+#[tokio::test]
+async fn a_store_that_fails_ends_the_run_although_the_deployment_keeps_silent() {
+    let world = World::new(pages(4, 100)).await;
+    let t = table("", "messages");
+    for n in 0..8 {
+        world.deployment.transaction(|tx| tx.insert(&t, fields(&[("n", Value::Int64(n))]))).unwrap();
+    }
+    world.archive().await;
+    let healthy = FaultyStore::new(Arc::clone(&world.store), None);
+    let archive = world.archive_in(Arc::new(healthy.clone())).await.unwrap();
+    archive.head().await.unwrap();
+    // All that comes after opening it and reading its head.
+    let fault = Fault { call: healthy.calls().len(), how: How::Fails, gone: true };
+    let broken = FaultyStore::new(Arc::clone(&world.store), Some(fault));
+    let archive = world.archive_in(Arc::new(broken)).await.unwrap();
+    let options = SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() };
+    let source = Arc::new(Ending::after(1, true, world.client()));
+    let run = sync(source, &archive, &options, Arc::new(NoMonitor));
+    let error =
+        tokio::time::timeout(Duration::from_secs(20), run).await.expect("it waits for the deployment").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
 }

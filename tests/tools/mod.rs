@@ -7,4 +7,5 @@ pub(crate) mod expected;
 pub(crate) mod moto;
 pub(crate) mod process;
 pub(crate) mod python;
+pub(crate) mod rclone;
 pub(crate) mod world;

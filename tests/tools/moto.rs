@@ -36,9 +36,15 @@ impl Moto {
     }
 
     fn spawn(arguments: &[&str]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/moto.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/s3_server.py");
         let mut command = Command::new(python());
-        command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg("-B")
+            .arg(script)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut line = || lines.next().expect("moto ended before it was ready").unwrap();
@@ -59,4 +65,11 @@ impl Moto {
             ("AWS_REGION", "us-east-1".into()),
         ])
     }
+}
+
+/// Makes a bucket in the server that `AWS_ENDPOINT` names.
+pub(crate) async fn make_bucket(name: &str) {
+    let url = format!("{}/{name}", std::env::var("AWS_ENDPOINT").unwrap());
+    let answer = reqwest::Client::new().put(url).send().await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
 }

@@ -35,9 +35,23 @@ impl World {
         Self::behind(snapshot, deltas, |routes| routes).await
     }
 
+    /// Another deployment than all the others.
+    pub(crate) async fn named(name: &str) -> Self {
+        Self::serve(SimulatedDeployment::new(name, 8), 3, 3, |routes| routes).await
+    }
+
     /// With something of the test's own around the routes.
     pub(crate) async fn behind(snapshot: usize, deltas: usize, wrap: impl FnOnce(Router) -> Router) -> Self {
-        let deployment = Arc::new(SimulatedDeployment::new("otter-1", 7));
+        Self::serve(SimulatedDeployment::new("otter-1", 7), snapshot, deltas, wrap).await
+    }
+
+    async fn serve(
+        deployment: SimulatedDeployment,
+        snapshot: usize,
+        deltas: usize,
+        wrap: impl FnOnce(Router) -> Router,
+    ) -> Self {
+        let deployment = Arc::new(deployment);
         let options = RouterOptions {
             key: KEY.to_owned(),
             snapshot_page: snapshot,

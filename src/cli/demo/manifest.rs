@@ -27,11 +27,11 @@ pub(super) struct Manifest {
     tombstones: u64,
     files: u64,
     bytes: u64,
-    tables: Vec<Table>,
+    tables: Vec<Listed>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Table {
+struct Listed {
     table: TableRef,
     rows: u64,
     tombstones: u64,
@@ -56,12 +56,6 @@ pub(super) fn read(archive: &Path) -> Result<Manifest> {
 }
 
 impl Manifest {
-    /// The files of a table of the root component, relative to the archive.
-    pub(super) fn files(&self, name: &str) -> Vec<&str> {
-        let table = self.tables.iter().filter(|t| t.table.component().is_empty() && t.table.name() == name);
-        table.flat_map(|t| &t.files).map(|f| f.path.as_str()).collect()
-    }
-
     /// One table and two files of it, a file a line.
     pub(super) fn shortened(&self) -> Result<String> {
         let mut shown = self.clone();

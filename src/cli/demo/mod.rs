@@ -30,9 +30,9 @@ use super::{
     units::{self, bytes, counted},
 };
 
-/// Shows all of it on this machine, in half a minute: no account, no network
+/// Shows all of it on this machine, in half a minute
 ///
-/// Serves real documents from a simulated deployment, archives them, lets them change twice, archives the changes, and
+/// No account, no network. Serves real documents from a simulated deployment, archives them, lets them change twice, archives the changes, and
 /// shows what lies in the archive and how to query it. Where `duckdb` is on the PATH, it runs the queries too.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -85,7 +85,7 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
     let head = demo.archive().await?.head().await?;
     say(&status::text(&Status::of(&head, units::now()), &dir.display().to_string()))?;
 
-    let queries = query::queries(dir, TABLE, manifest.version, &manifest.files(TABLE));
+    let queries = query::queries(dir, TABLE);
     let file = dir.join(QUERY);
     fs::write(&file, &queries).map_err(|e| failed(&file, e))?;
     heading(&format!("Queries for DuckDB, in {}", file.display()))?;

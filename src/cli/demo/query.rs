@@ -2,29 +2,37 @@
 
 use std::path::Path;
 
-/// Current rows and history of one table of the demo, as a file for `duckdb :memory:`.
-pub(super) fn queries(archive: &Path, table: &str, version: u64, files: &[&str]) -> String {
-    let files: Vec<_> = files.iter().map(|file| format!("  {}", quoted(&archive.join(file)))).collect();
-    let files = files.join(",\n");
+/// Current rows and history of one table of the root component, as a file for `duckdb :memory:`. It reads the list of
+/// files from `manifest.json` when it is run, so it stays right after later syncs.
+pub(super) fn queries(archive: &Path, table: &str) -> String {
+    let archive = quoted(archive);
     format!(
         "\
--- Table `{table}` at version {version} of the archive. The files come from manifest.json: what it does not name is not
--- part of the archive (an unfinished file, say).
-CREATE VIEW {table}_revisions AS
-SELECT * FROM read_parquet([
-{files}
-], union_by_name = true, hive_partitioning = true);
+-- Table `{table}`. The files come from manifest.json: what it does not name is not part of the archive.
+SET VARIABLE archive = {archive};
+SET VARIABLE files = (
+  SELECT list(getvariable('archive') || '/' || file.path)
+  FROM (SELECT unnest(tables) AS t FROM read_json(getvariable('archive') || '/manifest.json')), unnest(t.files) AS u(file)
+  WHERE t.table.name = '{table}'
+);
 
--- Current rows: the newest revision of each _id, unless that is a tombstone.
+-- History: every revision.
+CREATE VIEW {table}_revisions AS
+SELECT * FROM read_parquet(getvariable('files'), union_by_name = true, hive_partitioning = true);
+
+-- Current rows: the newest base (_base is its _ts) and the deltas after it, of each _id the newest revision, unless that is a
+-- tombstone.
 CREATE VIEW {table} AS
-SELECT * EXCLUDE (_ts, _tombstone, _base, _nulls, _rescued, convex_phase, convex_month)
-FROM {table}_revisions
+WITH newest AS (SELECT coalesce(max(_base), 0) AS base FROM {table}_revisions)
+SELECT * EXCLUDE (base, _ts, _tombstone, _base, _nulls, _rescued, convex_phase, convex_month)
+FROM {table}_revisions, newest
+WHERE _base = base OR (_base IS NULL AND _ts > base)
 QUALIFY row_number() OVER (PARTITION BY _id ORDER BY _ts DESC) = 1 AND NOT _tombstone;
 
 SELECT count(*) AS documents, count(*) FILTER (status.deprecated) AS deprecated FROM {table};
 SELECT feature, status.experimental, status.deprecated, mdn_url FROM {table} ORDER BY feature LIMIT 5;
 
--- History: every revision of some documents that were deleted or changed.
+-- The history of some documents that were deleted or changed.
 SELECT make_timestamp_ns(_ts) AS at_utc,
        CASE WHEN _tombstone THEN 'deleted' WHEN convex_phase = 'snapshot' THEN 'was there' ELSE 'written' END AS what,
        _id, feature, status.experimental

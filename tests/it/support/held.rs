@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use convex_archiver::{
     Phase, Revision, TableRef, Timestamp,
-    archive::{Archive, Head},
+    archive::{Archive, Base, Head},
     codec::RowReader,
     data::{FileReader, Selection},
     server::SimulatedDeployment,
@@ -55,13 +55,16 @@ impl Held {
         self.head.progress().delta.as_ref().unwrap().ts
     }
 
-    /// The state of all tables at `at`: the newest base and the newest revision after it.
+    /// The state of all tables at `at`: of each its newest base, and the newest revision after it.
     pub(crate) fn state_at(&self, at: Timestamp) -> States {
-        let s = self.head.coverage().bases.iter().map(|b| b.ts).filter(|s| *s <= at).max().unwrap();
+        let base_of = |table: &TableRef| {
+            let bases = self.head.coverage().bases.iter().filter(|b| b.ts <= at && b.scope.contains(table));
+            bases.map(|b| b.ts).max().unwrap()
+        };
         let mut state = States::new();
-        let base = self.bases.iter().filter(|(_, ts, _)| *ts == s).map(|(table, _, revision)| (table, revision));
-        let mut deltas: Vec<_> =
-            self.deltas.iter().filter(|(_, r)| r.ts > s && r.ts <= at).map(|(table, r)| (table, r)).collect();
+        let base = self.bases.iter().filter(|(table, ts, _)| *ts == base_of(table)).map(|(table, _, r)| (table, r));
+        let deltas = self.deltas.iter().filter(|(table, r)| r.ts > base_of(table) && r.ts <= at);
+        let mut deltas: Vec<_> = deltas.map(|(table, r)| (table, r)).collect();
         deltas.sort_by_key(|(_, r)| r.ts);
         for (table, revision) in base.chain(deltas) {
             state.entry(table.clone()).or_default().insert(revision.id.clone(), revision.clone());
@@ -73,9 +76,13 @@ impl Held {
         let through = self.through();
         let first = self.head.coverage().bases.iter().map(|b| b.ts).min().unwrap();
         assert_same_state(&self.state_at(through), &deployment_state(deployment, through));
-        let base = deployment_state(deployment, first);
-        assert_same_state(&self.state_at(first), &base);
-        assert_eq!(self.bases.len(), base.values().map(BTreeMap::len).sum::<usize>(), "every document at S once");
+        assert_same_state(&self.state_at(first), &deployment_state(deployment, first));
+        let of_base = |base: &Base| {
+            let tables = deployment_state(deployment, base.ts).into_iter().filter(|(t, _)| base.scope.contains(t));
+            tables.map(|(_, documents)| documents.len()).sum::<usize>()
+        };
+        let expected: usize = self.head.coverage().bases.iter().map(of_base).sum();
+        assert_eq!(self.bases.len(), expected, "every document of every base at its S once");
         let revisions = deployment.revisions().into_iter().filter(|(_, r)| r.ts > first && r.ts <= through);
         self.assert_revisions(revisions.map(|(table, r)| ((*table).clone(), (*r).clone())).collect());
     }

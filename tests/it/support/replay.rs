@@ -17,7 +17,7 @@ use axum::{
 };
 use convex_archiver::{Encoding, Revision, TableRef, Timestamp};
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde_json::{Value as Json, json, value::RawValue};
 
 use super::States;
 use crate::conformance::{Server, row};
@@ -124,6 +124,63 @@ impl Recording {
     }
 }
 
+/// A row as it was recorded.
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(rename = "_component")]
+    component: String,
+    #[serde(rename = "_table")]
+    table: String,
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(rename = "_ts")]
+    ts: i64,
+    #[serde(rename = "_deleted", default)]
+    deleted: bool,
+}
+
+impl Recording {
+    /// One component at a moment for which no walk was recorded: **composed** from the recorded walk and the recorded
+    /// deltas, whose rows it gives as they are. The real server would give the same documents, page by page.
+    fn compose_walk(&self, stage: u64, query: &BTreeMap<String, String>) -> Option<String> {
+        let (component, at) = (query.get("component")?, query.get("snapshot")?.parse::<i64>().ok()?);
+        let mut newest: BTreeMap<(String, String), (Raw, String)> = BTreeMap::new();
+        let walks = self.exchanges.iter().filter(|e| e.path == "/api/list_snapshot" && e.stage == 1);
+        let deltas = self.exchanges.iter().filter(|e| e.path == "/api/document_deltas" && e.stage <= stage);
+        for exchange in walks.chain(deltas) {
+            if exchange.status != 200 || exchange.query.get("format") != query.get("format") {
+                continue;
+            }
+            let page: BTreeMap<String, &RawValue> = serde_json::from_str(&exchange.body).unwrap();
+            for text in serde_json::from_str::<Vec<&RawValue>>(page["values"].get()).unwrap() {
+                let raw: Raw = serde_json::from_str(text.get()).unwrap();
+                let key = (raw.table.clone(), raw.id.clone());
+                if raw.component == *component
+                    && raw.ts <= at
+                    && newest.get(&key).is_none_or(|(known, _)| known.ts <= raw.ts)
+                {
+                    newest.insert(key, (raw, text.get().replace(r#","_deleted":false"#, "")));
+                }
+            }
+        }
+        let rows: Vec<_> = newest.into_values().filter(|(raw, _)| !raw.deleted).map(|(_, text)| text).collect();
+        Some(format!(r#"{{"values":[{}],"snapshot":{at},"cursor":null,"hasMore":false}}"#, rows.join(",")))
+    }
+}
+
+impl Recording {
+    /// A poll where the last one of the stage had ended, which was not recorded: **composed**. Nothing has happened since,
+    /// and the real server was seen to give an idle cursor back unchanged.
+    fn compose_idle_poll(&self, stage: u64, path: &str, query: &BTreeMap<String, String>) -> Option<String> {
+        let cursor = query.get("cursor").filter(|_| path == "/api/document_deltas")?;
+        let ended = format!(r#""cursor":{cursor},"hasMore":false}}"#);
+        let mut polls = self.exchanges.iter().filter(|e| e.path == path && e.stage <= stage && e.status == 200);
+        let last = polls.rfind(|e| e.query.get("format") == query.get("format"))?;
+        (self.answer(stage, path, query).is_none() && last.body.ends_with(&ended))
+            .then(|| format!(r#"{{"values":[],{ended}"#))
+    }
+}
+
 /// A deployment that gives a recording's answers.
 pub(crate) struct Replay {
     pub(crate) server: Server,
@@ -161,7 +218,16 @@ async fn answer(
     uri: Uri,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    match shared.recording.answer(shared.stage.load(Ordering::SeqCst), uri.path(), &query) {
+    let stage = shared.stage.load(Ordering::SeqCst);
+    if uri.path() == "/api/list_snapshot"
+        && let Some(body) = shared.recording.compose_walk(stage, &query)
+    {
+        return ([(CONTENT_TYPE, "application/json")], body).into_response();
+    }
+    if let Some(body) = shared.recording.compose_idle_poll(stage, uri.path(), &query) {
+        return ([(CONTENT_TYPE, "application/json")], body).into_response();
+    }
+    match shared.recording.answer(stage, uri.path(), &query) {
         Some(found) => {
             let status = StatusCode::from_u16(found.status).unwrap();
             (status, [(CONTENT_TYPE, found.content_type.clone().unwrap_or_default())], found.body.clone())

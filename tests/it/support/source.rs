@@ -1,8 +1,10 @@
 //! Sources that are another one, but for one thing.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 use convex_archiver::{
-    DeploymentIdentity, Position, Result, Timestamp,
+    DeploymentIdentity, Error, Phase, Position, Result, Timestamp,
     convex::{Client, Page, Shapes, Source},
 };
 
@@ -28,11 +30,105 @@ impl Source for SamePlace {
         self.0.snapshot_start()
     }
 
+    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
+        self.0.snapshot_of(components, ts)
+    }
+
     fn deltas_after(&self, ts: Timestamp) -> Position {
         self.0.deltas_after(ts)
     }
 
     async fn page(&self, at: &Position) -> Result<Page> {
         self.0.page(at).await
+    }
+}
+
+/// A deployment that answers only so many pages.
+pub(crate) struct Ending {
+    pub(crate) inner: Client,
+    pub(crate) pages: AtomicUsize,
+    /// What comes then: silence, or else a failure.
+    pub(crate) silent: bool,
+}
+
+impl Ending {
+    pub(crate) fn after(pages: usize, silent: bool, inner: Client) -> Self {
+        Self { inner, pages: pages.into(), silent }
+    }
+}
+
+#[async_trait]
+impl Source for Ending {
+    async fn identity(&self) -> Result<DeploymentIdentity> {
+        self.inner.identity().await
+    }
+
+    async fn shapes(&self) -> Result<Shapes> {
+        self.inner.shapes().await
+    }
+
+    fn snapshot_start(&self) -> Position {
+        self.inner.snapshot_start()
+    }
+
+    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
+        self.inner.snapshot_of(components, ts)
+    }
+
+    fn deltas_after(&self, ts: Timestamp) -> Position {
+        self.inner.deltas_after(ts)
+    }
+
+    async fn page(&self, at: &Position) -> Result<Page> {
+        let left = self.pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        match left {
+            Ok(_) => self.inner.page(at).await,
+            Err(_) if self.silent => std::future::pending().await,
+            Err(_) => Err(Error::unavailable("no more pages")),
+        }
+    }
+}
+
+/// A deployment that at first knows nothing of a component, and whose deltas lack it throughout: an old server that is
+/// replaced by a new one while a sync runs.
+pub(crate) struct Late {
+    pub(crate) inner: Client,
+    pub(crate) component: &'static str,
+    pub(crate) asked: AtomicBool,
+}
+
+#[async_trait]
+impl Source for Late {
+    async fn identity(&self) -> Result<DeploymentIdentity> {
+        self.inner.identity().await
+    }
+
+    async fn shapes(&self) -> Result<Shapes> {
+        let mut shapes = self.inner.shapes().await?;
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            shapes.tables.retain(|table, _| table.component() != self.component);
+        }
+        Ok(shapes)
+    }
+
+    fn snapshot_start(&self) -> Position {
+        self.inner.snapshot_start()
+    }
+
+    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
+        self.inner.snapshot_of(components, ts)
+    }
+
+    fn deltas_after(&self, ts: Timestamp) -> Position {
+        self.inner.deltas_after(ts)
+    }
+
+    async fn page(&self, at: &Position) -> Result<Page> {
+        let mut page = self.inner.page(at).await?;
+        if page.phase == Phase::Delta {
+            let Page { tables, documents, .. } = &mut page;
+            documents.retain(|document| tables[document.table as usize].component() != self.component);
+        }
+        Ok(page)
     }
 }

@@ -1,9 +1,9 @@
 """An S3 server (moto) on a free port of 127.0.0.1, which it prints; it lives as long as its standard input is open, so it
 ends with whoever started it, however that ends.
 
-    moto.py                   takes whatever credentials it is shown
-    moto.py BUCKET [POLICY]   makes the bucket, a user with that IAM policy (a JSON text; without it one that allows
-                              everything), prints the user's two keys, and from then on checks signatures and permissions
+    s3_server.py                   takes whatever credentials it is shown
+    s3_server.py BUCKET [POLICY]   makes the bucket, a user with that IAM policy (a JSON text; without it one that allows
+                                   everything), prints the user's two keys, and from then on checks signatures and permissions
 """
 
 import os

@@ -1,0 +1,101 @@
+//! Readers that are not ours open what a real sync wrote, on a local disk and on S3, and compare it with what the
+//! deployment held: every table, every row, every value by its bits.
+//!
+//! The scripts beside this file know the format from `src/archive/FORMAT.md` only; `archive.py` is an independent reader.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stdout, reason = "shown where a test fails, or is asked to talk")]
+
+mod drift;
+mod full_size;
+#[allow(dead_code, reason = "every test program uses its own part of the tools")]
+#[path = "../tools/mod.rs"]
+mod tools;
+
+use std::path::Path;
+
+use crate::tools::{
+    expected,
+    moto::Moto,
+    process::{apart, block_on, test_name},
+    python,
+};
+
+fn agrees_on_local_files(script: &str) {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("archive").to_str().unwrap().to_owned();
+        let world = drift::archived(&place).await;
+        println!("{}", world.compare(script, &place));
+    });
+}
+
+fn agrees_over_s3(test: &str, script: &str) {
+    let mut moto = None;
+    let settings = || moto.insert(Moto::start()).settings();
+    apart(test, settings, async {
+        let place = "s3://lake/convex/shop";
+        tools::moto::make_bucket("lake").await;
+        let world = drift::archived(place).await;
+        println!("{}", world.compare(script, place));
+    });
+}
+
+#[test]
+fn duckdb_agrees_on_local_files() {
+    agrees_on_local_files("duckdb_reads.py");
+}
+
+#[test]
+fn duckdb_agrees_over_s3() {
+    agrees_over_s3(test_name!(duckdb_agrees_over_s3), "duckdb_reads.py");
+}
+
+#[test]
+fn pyarrow_agrees_on_local_files() {
+    agrees_on_local_files("pyarrow_reads.py");
+}
+
+#[test]
+fn pyarrow_agrees_over_s3() {
+    agrees_over_s3(test_name!(pyarrow_agrees_over_s3), "pyarrow_reads.py");
+}
+
+#[test]
+fn spark_agrees_on_the_folders() {
+    agrees_on_local_files("spark_reads.py");
+}
+
+/// What the deployment holds is altered behind the archive's back: the comparison must say where.
+#[test]
+fn the_comparison_finds_a_value_a_row_and_a_table_that_differ() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("archive").to_str().unwrap().to_owned();
+        let world = drift::archived(&place).await;
+        let file = folder.path().join("expected.ndjson");
+        expected::write(&world.deployment, &file);
+        let lines: Vec<String> = std::fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
+        let place_of = |what: &str| lines.iter().position(|line| line.contains(what)).unwrap();
+        // NaN with another payload; a row less; a tombstone that was a document; a table more.
+        let nan = place_of(drift::ODD_NAN);
+        let dead = place_of(r#""document":null"#);
+        for (harm, says) in [
+            ((nan, lines[nan].replace(drift::ODD_NAN, "7ff8000000000000")), "differs"),
+            ((nan, String::new()), "too many"),
+            ((dead, lines[dead].replace("null", r#"{"object":{}}"#)), "differs"),
+            ((dead, lines[dead].replace(r#""table":""#, r#""table":"other_"#)), "too many"),
+            (
+                (nan, format!("{0}\n{1}", lines[nan], lines[nan].replace(r#""table":""#, r#""table":"other_"#))),
+                "missing",
+            ),
+        ] {
+            let mut lines = lines.clone();
+            lines[harm.0] = harm.1;
+            lines.retain(|line| !line.is_empty());
+            std::fs::write(&file, lines.join("\n")).unwrap();
+            let error = python::try_run("readers/pyarrow_reads.py", &[Path::new(&place), &file]).unwrap_err();
+            assert!(error.contains(says), "{says}: {error}");
+        }
+    });
+}
