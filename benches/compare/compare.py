@@ -131,6 +131,7 @@ class Bench:
         count = (
             "import duckdb, sys\n"
             "files = sys.stdin.read().splitlines()\n"
+            "duckdb.sql('set enable_progress_bar = false')\n"
             "print(sum(n for (n,) in duckdb.execute('select num_rows from parquet_file_metadata(?)', [files]).fetchall()))"
         )
         files = "\n".join(command.files())

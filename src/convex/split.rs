@@ -18,7 +18,7 @@ use std::collections::HashMap;
 
 use super::{
     DocumentSpan,
-    scan::{end_of_container, end_of_scalar},
+    scan::{end_of_container, end_of_scalar, end_of_string},
     tokens::{Reader, after, digits},
 };
 use crate::{
@@ -326,7 +326,7 @@ fn rest_of_head(text: &[u8], from: usize, phase: Phase) -> Option<(i64, bool, us
         at = end_of_scalar(text, number);
     }
     match after(text, at, b",\"_id\":\"") {
-        Some(id) => Some((ts, deleted, plain(text, id)? + 1)),
+        Some(id) => Some((ts, deleted, end_of_string(text, id)? + 1)),
         None => Some((ts, deleted, id_behind_fields(text, at)?)),
     }
 }
@@ -349,7 +349,7 @@ fn id_behind_fields(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The index of the quote that ends a string of the letters that names and ids consist of.
+/// The index of the quote that ends a string of the letters that names consist of.
 fn plain(text: &[u8], from: usize) -> Option<usize> {
     let run = text[from..].iter().position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'/')))?;
     (text[from + run] == b'"').then_some(from + run)
