@@ -44,7 +44,7 @@ use crate::{
     budget::MemoryBudget,
     convex::{Shapes, Source},
     document::{TableRef, Timestamp, time_text},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     monitor::{Event, Monitor},
     position::Progress,
 };
@@ -178,9 +178,22 @@ pub async fn sync(
     let mut progress = head.progress().clone();
     let given = Given { source, archive, shapes, options, deadline, monitor };
     let mut work = Work { head, run: Run::begin(), sum: Sum::default() };
+    let mut gave_up = false;
     loop {
-        if work.pass(&given, progress).await? == fetch::End::Stopped {
-            return Ok(work.report(first_run, false));
+        match work.pass(&given, progress).await {
+            Ok(fetch::End::CaughtUp) => {}
+            Ok(fetch::End::Stopped) => return Ok(work.report(first_run, false)),
+            // Once a run: the next walk begins at the cursor, and a deployment that refuses that as well is to be heard.
+            Err(error) if error.kind() == ErrorKind::Window && !gave_up && base::is_spare(&work.head) => {
+                let message = format!("a base of the tables of components grew too old and is begun anew: {error}");
+                given.monitor.report(Event::Warning { message: &message });
+                work.run = Run::begin();
+                base::abandon(&mut work, &given).await?;
+                gave_up = true;
+                progress = work.head.progress().clone();
+                continue;
+            }
+            Err(error) => return Err(error),
         }
         // Ids of bases and names of files hold the run's, and both are given once.
         work.run = Run::begin();

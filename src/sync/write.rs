@@ -77,6 +77,15 @@ pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::R
     Ok(())
 }
 
+/// Another writer took `version`.
+pub(super) fn lost_race(archive: &Archive, version: u64) -> Error {
+    Error::conflict(format!(
+        "another sync wrote version {version} of {} at the same time; its work counts, this run's since its last commit does \
+         not; run again once it has finished, and let one sync at a time run on an archive",
+        archive.url(),
+    ))
+}
+
 impl Writer<'_> {
     async fn step(&mut self, step: Step) -> Result<()> {
         match step {
@@ -135,11 +144,7 @@ impl Writer<'_> {
         match self.archive.commit(&self.work.head, &mut self.work.run, draft).await? {
             CommitOutcome::Committed(head) => self.work.head = *head,
             CommitOutcome::Conflict { version } => {
-                return Err(Error::conflict(format!(
-                    "another sync wrote version {version} of {} at the same time; its work counts, this run's since its \
-                     last commit does not; run again once it has finished, and let one sync at a time run on an archive",
-                    self.archive.url(),
-                )));
+                return Err(lost_race(self.archive, version));
             }
         }
         self.work.sum.commits += 1;

@@ -9,11 +9,13 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use convex_archiver::{
-    ErrorKind, MemoryBudget, NoMonitor, TableRef, Timestamp, Value,
+    DeploymentIdentity, Error, ErrorKind, MemoryBudget, NoMonitor, Phase, Position, Result, TableRef, Timestamp, Value,
     archive::{Covers, Head},
+    convex::{Client, Page, Shapes, Source},
     schema::SIBLING_AFTER,
-    server::{SeededWriter, SimulatedDeployment, demo_documents},
+    server::{RouterOptions, SeededWriter, SimulatedDeployment, demo_documents},
     sync::{Stop, SyncOptions, sync},
 };
 
@@ -348,4 +350,66 @@ async fn a_store_that_fails_ends_the_run_although_the_deployment_keeps_silent() 
     let error =
         tokio::time::timeout(Duration::from_secs(20), run).await.expect("it waits for the deployment").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn a_base_of_components_that_grew_too_old_is_given_up_and_the_changes_go_on() {
+    let kept = Duration::from_secs(2);
+    let world = World::new(RouterOptions { snapshot_window: kept, ..pages(2, 5) }).await;
+    let inner = table("waitlist/inner", "users");
+    let insert = |n| world.deployment.transaction(|tx| tx.insert(&inner, fields(&[("n", Value::Int64(n))]))).unwrap();
+    (0..9).for_each(|n| drop(insert(n)));
+    world.sync().await;
+    insert(9);
+    // The deployment is gone after the first page of the second base.
+    let options = SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() };
+    let source = Arc::new(Gone { client: world.client(), after: AtomicI64::new(1) });
+    let error = sync(source, &world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let walk = world.held().await.head.progress().walk.clone().expect("a walk is open");
+    tokio::time::sleep(kept + Duration::from_millis(300)).await;
+    insert(10);
+    assert!(world.sync().await.caught_up);
+    let held = world.held().await;
+    assert!(held.head.progress().walk.is_none());
+    assert!(held.head.coverage().bases.iter().all(|base| base.id != walk.base));
+    assert_eq!(held.head.coverage().bases.len(), 2, "it was taken anew");
+    assert_eq!(held.head.table(&inner).unwrap().unfinished.files, 0);
+    world.assert_equal().await;
+}
+
+/// A deployment that answers so many pages of walks of components, and then no more.
+struct Gone {
+    client: Client,
+    after: AtomicI64,
+}
+
+#[async_trait]
+impl Source for Gone {
+    async fn identity(&self) -> Result<DeploymentIdentity> {
+        self.client.identity().await
+    }
+
+    async fn shapes(&self) -> Result<Shapes> {
+        self.client.shapes().await
+    }
+
+    fn snapshot_start(&self) -> Position {
+        self.client.snapshot_start()
+    }
+
+    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
+        self.client.snapshot_of(components, ts)
+    }
+
+    fn deltas_after(&self, ts: Timestamp) -> Position {
+        self.client.deltas_after(ts)
+    }
+
+    async fn page(&self, at: &Position) -> Result<Page> {
+        if at.phase() == Phase::Snapshot && self.after.fetch_sub(1, Ordering::Relaxed) <= 0 {
+            return Err(Error::unavailable("gone"));
+        }
+        self.client.page(at).await
+    }
 }
