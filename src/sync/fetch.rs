@@ -53,6 +53,10 @@ pub(super) async fn fetch(
     };
     let work = async {
         loop {
+            // Where one page takes the whole share, the next is not asked for before it is decoded.
+            if memory.acquire().await.is_err() {
+                return Ok(End::Stopped);
+            }
             let page = source.page(&at).await?;
             let answered = now();
             let caught_up = page.phase == Phase::Delta && !page.more;

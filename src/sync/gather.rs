@@ -34,6 +34,9 @@ use crate::{
     schema::{Misfits, TableSchema},
 };
 
+/// Bytes of a page of deltas after which the weight of what is gathered is looked at again.
+const LOOK: usize = 1 << 20;
+
 /// What was gathered in all.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Gathered {
@@ -202,7 +205,7 @@ impl Gather {
             .map_err(|e| Error::protocol("a page is not UTF-8").with_source(e))?;
         match page.phase {
             Phase::Snapshot => self.snapshot_page(page, body, steps)?,
-            Phase::Delta => self.delta_page(page, body)?,
+            Phase::Delta => self.delta_page(page, body, steps)?,
         }
         let walk_ended = page.phase == Phase::Snapshot && page.next.is_none();
         let late = self.pending.since.elapsed() >= self.limits.commit_every;
@@ -350,10 +353,19 @@ impl Gather {
     }
 
     /// Rows of deltas are gathered; the cursor moves with them, also when there are none.
-    fn delta_page(&mut self, page: &Page, body: &str) -> Result<()> {
+    fn delta_page(&mut self, page: &Page, body: &str, steps: &mut Steps) -> Result<(), Halt> {
         self.pending.component_rows |= page.tables.iter().any(|table| !table.component().is_empty());
         let numbers = self.numbers(page);
+        let (mut looked_at, mut last) = (0, None);
         for document in &page.documents {
+            // One page may be larger than all that is to be gathered: files may end inside it, commits may not.
+            if document.range.start - looked_at >= LOOK && last != Some(document.ts) {
+                looked_at = document.range.start;
+                if self.weight() >= self.limits.gathered {
+                    self.write_gathered(steps)?;
+                }
+            }
+            last = Some(document.ts);
             let table = numbers[document.table as usize];
             // A delta file never spans two months, and ends early where the next one would have columns for what this
             // one rescues; both only between two `_ts`.
@@ -368,7 +380,7 @@ impl Gather {
             rows.push(incoming(page, body, document)?, known)?;
         }
         let Some(position) = page.next.clone() else {
-            return Err(Error::internal("a page of deltas names no next position"));
+            return Err(Error::internal("a page of deltas names no next position").into());
         };
         self.progress.delta = Some(DeltaCursor { position, ts: page.through });
         Ok(())
@@ -382,10 +394,7 @@ impl Gather {
     /// Ends all files and commits them with the progress.
     fn commit(&mut self, steps: &mut Steps) -> Result<(), Halt> {
         self.end_snapshot_file(steps)?;
-        let ended = std::mem::take(&mut self.ended);
-        for (table, rows) in ended.into_iter().chain(std::mem::take(&mut self.deltas)) {
-            self.write_deltas(table, rows, steps)?;
-        }
+        self.write_gathered(steps)?;
         let Pending { answer, component_rows, completed, misfits, .. } =
             std::mem::replace(&mut self.pending, Pending::begin());
         let Some(answer) = answer else { return Ok(()) };
@@ -417,6 +426,15 @@ impl Gather {
             component_rows,
         };
         steps.send(Step::Commit(Box::new(draft)))
+    }
+
+    /// Writes all gathered rows, a file a table.
+    fn write_gathered(&mut self, steps: &mut Steps) -> Result<(), Halt> {
+        let ended = std::mem::take(&mut self.ended);
+        for (table, rows) in ended.into_iter().chain(std::mem::take(&mut self.deltas)) {
+            self.write_deltas(table, rows, steps)?;
+        }
+        Ok(())
     }
 
     fn write_deltas(&mut self, table: usize, mut rows: Rows, steps: &mut Steps) -> Result<(), Halt> {

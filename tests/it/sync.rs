@@ -378,6 +378,22 @@ async fn a_base_of_components_that_grew_too_old_is_given_up_and_the_changes_go_o
     world.assert_equal().await;
 }
 
+#[tokio::test]
+async fn a_page_that_is_larger_than_what_may_be_gathered_becomes_several_files_of_one_commit() {
+    let world = World::new(pages(10, 100_000)).await;
+    world.sync().await;
+    let t = table("", "messages");
+    for n in 0..150 {
+        let body = || Value::String("x".repeat(100_000));
+        world.deployment.transaction(|tx| tx.insert(&t, fields(&[("body", body()), ("n", Value::Int64(n))]))).unwrap();
+    }
+    let options = SyncOptions { budget: MemoryBudget::new(MemoryBudget::MINIMUM).unwrap(), ..SyncOptions::default() };
+    let report = world.sync_with(&options).await.unwrap();
+    assert_eq!((report.pages, report.commits), (1, 1));
+    assert!(report.files > 1, "{report:?}");
+    world.assert_equal().await;
+}
+
 /// A deployment that answers so many pages of walks of components, and then no more.
 struct Gone {
     client: Client,
