@@ -1,7 +1,7 @@
 //! Documents → shapes: which types stand where, without decoding.
 
 use super::parse::{Bad, Json, Token};
-use crate::schema::{DocumentShape, Kind, ObjectShape, Shape};
+use crate::schema::{DocumentShape, Kind, Shape};
 
 /// Notes the shapes of one document's fields. Names that begin with `_` are Convex's own.
 pub(super) fn observe_document(mut json: Json<'_>, shape: &mut DocumentShape) -> Result<(), Bad> {
@@ -35,7 +35,7 @@ fn observe(json: &mut Json<'_>, shape: &mut Shape) -> Result<(), Bad> {
             }
         }
         Token::Object => {
-            let object: &mut ObjectShape = shape.object();
+            let object = shape.object();
             let mut first = true;
             while let Some(key) = json.key(&mut first)? {
                 match object.field(&key) {

@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     ColumnType, Element, Field, Kind, OwnColumn, Shape, TableSchema,
-    infer::{DocumentShape, NESTING, ObjectShape, STRUCT_FIELDS, is_identifier, is_struct_key},
+    infer::{DocumentShape, NESTING, STRUCT_FIELDS, is_identifier, is_struct_key},
 };
 
 /// Values of a kind that did not fit a field, as the manifest counts them: per field path (JSON Pointer of names, `*` for
@@ -111,10 +111,7 @@ impl Growth<'_> {
         match column {
             ColumnType::Struct(fields) => {
                 let none = BTreeMap::new();
-                let keys = match &seen.object {
-                    Some(ObjectShape::Fields(keys)) => keys,
-                    Some(ObjectShape::Map) | None => &none,
-                };
+                let keys = seen.object.as_ref().map_or(&none, |object| &object.fields);
                 self.object(fields, keys, path, level);
             }
             ColumnType::List(element) => {
@@ -206,9 +203,9 @@ impl Growth<'_> {
                     let references = references(&column_type, items);
                     return Some(ColumnType::List(Box::new(Element { id, column_type, references })));
                 }
-                (_, Some(ObjectShape::Fields(keys))) => {
+                (_, Some(object)) if !object.map => {
                     let mut fields = Vec::new();
-                    for (name, shape) in keys {
+                    for (name, shape) in &object.fields {
                         if let Some(column_type) = self.type_of(shape, level + 1) {
                             let field = self.field(name, name.clone(), column_type, shape);
                             fields.push(field);
@@ -216,7 +213,7 @@ impl Growth<'_> {
                     }
                     return (!fields.is_empty()).then_some(ColumnType::Struct(fields));
                 }
-                (_, Some(ObjectShape::Map)) => ColumnType::Json,
+                (_, Some(_)) => ColumnType::Json,
                 _ if shape.boolean => ColumnType::Boolean,
                 _ if shape.int64 => ColumnType::Int64,
                 _ if shape.float64 => ColumnType::Float64,
@@ -510,6 +507,21 @@ mod tests {
         let ColumnType::List(element) = &grown.fields[0].column_type else { panic!("{grown:?}") };
         let ColumnType::Struct(fields) = &element.column_type else { panic!("{grown:?}") };
         assert_eq!(fields[1].column, "price__string");
+    }
+
+    #[test]
+    fn a_struct_grows_by_its_good_keys_although_an_odd_one_stands_beside_them() {
+        let object: &[(&str, Set)] = &[("o", |s| s.object().field("a").unwrap().string = true)];
+        let first = evolve(&TableSchema::empty(), &seen(object), &Misfits::new());
+        let odd: &[(&str, Set)] = &[("o", |s| {
+            s.object().field("b").unwrap().string = true;
+            assert!(s.object().field("an odd key").is_none());
+        })];
+        let grown = evolve(&first, &seen(odd), &Misfits::new());
+        let ColumnType::Struct(fields) = &grown.fields[0].column_type else { panic!("{grown:?}") };
+        assert_eq!(fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        // Nothing but JSON text is born from such an object.
+        assert_eq!(evolve(&TableSchema::empty(), &seen(odd), &Misfits::new()).fields[0].column_type, ColumnType::Json);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! A [`Shape`] only collects. What follows from it, columns, is decided in `evolve`.
 //!
-//! Bounded: an object that cannot become a struct forgets its keys at once, so a record keyed by e-mail addresses costs
-//! nothing, and its keys never reach a schema.
+//! Bounded: of an object at most 64 keys are remembered, and only those that may name a struct field, so a record keyed by
+//! e-mail addresses costs nothing, and its keys never reach a schema.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -42,12 +42,13 @@ pub struct Shape {
 }
 
 /// The keys of the objects seen at one place.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ObjectShape {
-    /// Few keys, well named: it can be a struct.
-    Fields(BTreeMap<String, Shape>),
-    /// It can not: too many keys, or one that is no identifier, differs from another by case only, or is a document id.
-    Map,
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ObjectShape {
+    /// Keys that may name a struct field, at most 64.
+    pub fields: BTreeMap<String, Shape>,
+    /// There were others: too many, or one that is no identifier, differs from another by case only, or is a document id.
+    /// No struct is born from such objects; one that exists may still grow by the keys above.
+    pub map: bool,
 }
 
 /// The top-level fields of documents, without those that begin with `_`.
@@ -91,7 +92,7 @@ impl Shape {
 
     /// Notes that an object was seen here.
     pub fn object(&mut self) -> &mut ObjectShape {
-        self.object.get_or_insert_with(|| ObjectShape::Fields(BTreeMap::new()))
+        self.object.get_or_insert_default()
     }
 
     /// What either of them shows.
@@ -111,17 +112,14 @@ impl Shape {
         if let Some(items) = &other.items {
             self.items().merge(items);
         }
-        match &other.object {
-            Some(ObjectShape::Map) => *self.object() = ObjectShape::Map,
-            Some(ObjectShape::Fields(fields)) => {
-                let object = self.object();
-                for (key, shape) in fields {
-                    if let Some(known) = object.field(key) {
-                        known.merge(shape);
-                    }
+        if let Some(other) = &other.object {
+            let object = self.object();
+            object.map |= other.map;
+            for (key, shape) in &other.fields {
+                if let Some(known) = object.field(key) {
+                    known.merge(shape);
                 }
             }
-            None => {}
         }
     }
 
@@ -135,22 +133,17 @@ impl Shape {
 }
 
 impl ObjectShape {
-    /// The shape of the key `name`; `None` once the object cannot be a struct any more.
+    /// The shape of the key `name`; `None` for one that may not name a struct field beside those seen before.
     pub fn field(&mut self, name: &str) -> Option<&mut Shape> {
-        if let Self::Fields(fields) = self
-            && !fields.contains_key(name)
-        {
-            let twin = || fields.keys().any(|k| k.eq_ignore_ascii_case(name));
-            if fields.len() >= STRUCT_FIELDS || !is_struct_key(name) || twin() {
-                *self = Self::Map;
+        if !self.fields.contains_key(name) {
+            let twin = || self.fields.keys().any(|k| k.eq_ignore_ascii_case(name));
+            if self.fields.len() >= STRUCT_FIELDS || !is_struct_key(name) || twin() {
+                self.map = true;
                 return None;
             }
-            fields.insert(name.to_owned(), Shape::default());
+            self.fields.insert(name.to_owned(), Shape::default());
         }
-        match self {
-            Self::Fields(fields) => fields.get_mut(name),
-            Self::Map => None,
-        }
+        self.fields.get_mut(name)
     }
 }
 
@@ -254,19 +247,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_with_odd_or_many_keys_forgets_them() {
+    fn an_object_with_odd_or_many_keys_is_a_map_and_remembers_the_others() {
         for odd in ["a b", "", "1", "é", "j5700221pceb603t7je2hkqn0s8jrtmp", "Name"] {
             let mut shape = Shape::default();
             shape.object().field("name").unwrap().string = true;
             assert!(shape.object().field(odd).is_none(), "{odd}");
-            assert_eq!(shape.object, Some(ObjectShape::Map), "{odd}");
+            assert!(shape.object().map && shape.object().fields.len() == 1, "{odd}");
         }
         let mut shape = Shape::default();
         for n in 0..STRUCT_FIELDS {
             assert!(shape.object().field(&format!("k{n}")).is_some());
         }
         assert!(shape.object().field("one_more").is_none());
-        assert_eq!(shape.object, Some(ObjectShape::Map));
+        assert!(shape.object().map && shape.object().fields.len() == STRUCT_FIELDS);
     }
 
     #[test]
