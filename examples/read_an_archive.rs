@@ -12,7 +12,7 @@ use convex_archiver::{
     archive::{Archive, Location},
     codec::{RowReader, write_value},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
-    data::{FileReader, Selection},
+    data::{FileReader, Wanted},
     server::{RouterOptions, SimulatedDeployment, demo_documents, router},
     sync::{SyncOptions, sync},
 };
@@ -48,7 +48,7 @@ async fn main() -> Result<()> {
             continue;
         }
         let Some(table) = head.table(&file.table) else { continue };
-        let mut reader = FileReader::open(Arc::clone(archive.store()), &file, &Selection::default()).await?;
+        let mut reader = FileReader::open(Arc::clone(archive.store()), &file, &Wanted::default()).await?;
         while let Some(batch) = reader.next().await? {
             let rows = RowReader::new(&table.schema, &batch)?;
             for row in 0..batch.num_rows() {

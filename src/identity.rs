@@ -16,9 +16,9 @@ pub struct DeploymentIdentity {
 }
 
 impl DeploymentIdentity {
-    /// Whether both are the same deployment. On `*.convex.cloud` the name decides (a deployment keeps it when its region
-    /// or custom domain changes); everywhere else origin and name must agree, since self-hosted deployments commonly
-    /// bear the same name.
+    /// Whether both are the same deployment. On `*.convex.cloud` the name decides (it is in every region's host); everywhere
+    /// else, custom domains included, origin and name must agree, since self-hosted deployments commonly bear the same
+    /// name.
     pub fn is_same(&self, other: &Self) -> bool {
         if self.is_cloud() && other.is_cloud() && self.name.is_some() {
             return self.name == other.name;

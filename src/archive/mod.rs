@@ -81,7 +81,7 @@ pub use self::{
     location::Location,
     manifest::{Head, Latest},
     staging::STAGING_KEPT,
-    status::{DELTAS_KEPT, SNAPSHOT_KEPT, Snapshot, Status, TableStatus},
+    status::{DELTAS_KEPT, SNAPSHOT_KEPT, Status, TableStatus, WalkStatus},
     tables::{Counts, TableState},
 };
 

@@ -33,7 +33,7 @@ pub struct Status {
     /// What the next run goes on with.
     pub phase: Phase,
     /// The unfinished snapshot.
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Option<WalkStatus>,
     /// The last cursor of the change log, as the deployment spells it.
     pub cursor: Option<String>,
     /// The `_ts` reached: the archive covers up to here.
@@ -65,7 +65,7 @@ pub struct Status {
 
 /// A snapshot under way: readers see nothing of it yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Snapshot {
+pub struct WalkStatus {
     /// Its `_ts`.
     #[serde(serialize_with = "time_text::one")]
     pub ts: Timestamp,
@@ -114,7 +114,7 @@ impl Status {
             digest: head.digest().to_owned(),
             deployment: head.deployment().clone(),
             phase: if through.is_none() || progress.walk.is_some() { Phase::Snapshot } else { Phase::Delta },
-            snapshot: progress.walk.as_ref().map(|walk| Snapshot {
+            snapshot: progress.walk.as_ref().map(|walk| WalkStatus {
                 ts: walk.ts,
                 tables_done: walk.done.len() as u64,
                 written: unfinished(),

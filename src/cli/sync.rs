@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clap::Args;
 use convex_archiver::{
     DeploymentIdentity, ErrorKind, Monitor, Result, ResultExt,
-    archive::{Archive, Location, Status},
+    archive::{Archive, Location},
     convex::{Client, Source, Traffic},
     sync::{SyncOptions, SyncReport, sync},
 };
@@ -118,21 +118,22 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     progress.finish();
     let Some(done) = done? else { return stopped_early(args) };
 
-    let Done { sync, traffic, status, archive } = done;
+    let Done { sync, traffic, deployment, archive } = done;
+    let lag = sync.lag(units::now());
     if args.json {
         output::print_json(&Report {
             archive: &archive,
-            deployment: &status.deployment,
+            deployment: &deployment,
             sync: &sync,
             more_waiting: !sync.caught_up,
             requests: traffic.requests,
             response_bytes: traffic.response_bytes,
-            lag_seconds: status.lag.map(|l| l.as_secs()),
+            lag_seconds: lag.map(|l| l.as_secs()),
             seconds: begin.elapsed().as_secs_f64(),
             not_in_archive: sync.first_run.then_some(NOT_HELD),
         })?;
     } else {
-        output::print(&text(&sync, traffic, status.lag, &archive, begin.elapsed()))?;
+        output::print(&text(&sync, traffic, lag, &archive, begin.elapsed()))?;
     }
     Ok(Outcome::Done)
 }
@@ -141,7 +142,7 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
 struct Done {
     sync: SyncReport,
     traffic: Traffic,
-    status: Status,
+    deployment: DeploymentIdentity,
     archive: String,
 }
 
@@ -155,8 +156,8 @@ async fn archive_it(args: &SyncArgs, options: &SyncOptions, progress: &Arc<Progr
     };
     let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, options, monitor()).await;
     let sync = report.context(|| format!("sync to {}", archive.url()))?;
-    let status = Status::of(&archive.head().await?, units::now());
-    Ok(Some(Done { sync, traffic: client.traffic(), status, archive: archive.url().to_owned() }))
+    let (traffic, deployment) = (client.traffic(), archive.header().deployment.clone());
+    Ok(Some(Done { sync, traffic, deployment, archive: archive.url().to_owned() }))
 }
 
 /// The deployment and the archive.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use self::{
-    reader::{FileReader, Selection},
+    reader::{FileReader, Wanted},
     writer::{FileWriter, NewFile, WriterOptions},
 };
 

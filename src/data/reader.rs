@@ -50,7 +50,7 @@ const BATCH_ROWS: usize = 8_192;
 
 /// Which columns and rows of a file are wanted. The default: all.
 #[derive(Debug, Clone, Default)]
-pub struct Selection {
+pub struct Wanted {
     /// Top-level columns by name, in any order; they come in the file's order. Names that the file does not have are
     /// passed over: it may be older than the column.
     pub columns: Option<Vec<String>>,
@@ -84,7 +84,7 @@ impl FileReader {
     /// # Errors
     /// NotFound, if the object is gone; Corrupt, if it is damaged or has not the size that `file` says; Access and
     /// Unavailable, as the store says.
-    pub async fn open(store: Arc<dyn ObjectStore>, file: &DataFile, selection: &Selection) -> Result<Self> {
+    pub async fn open(store: Arc<dyn ObjectStore>, file: &DataFile, selection: &Wanted) -> Result<Self> {
         let path = Path::parse(&file.path)
             .map_err(|e| Error::corrupt(format!("`{}` is no path of a store", file.path)).with_source(e))?;
         let object = Object { store, path, bytes: file.bytes };
@@ -212,7 +212,7 @@ impl Object {
     }
 }
 
-impl Selection {
+impl Wanted {
     /// The decoder of what is wanted, and the schema of its batches.
     fn decoder(&self, metadata: Arc<ParquetMetaData>) -> Result<(SchemaRef, ParquetPushDecoder), ParquetError> {
         let builder = ParquetPushDecoderBuilder::try_new_decoder(Arc::clone(&metadata))?;

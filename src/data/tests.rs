@@ -22,7 +22,7 @@ use parquet::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    DataFile, FileReader, FileWriter, NewFile, Selection, WriterOptions,
+    DataFile, FileReader, FileWriter, NewFile, Wanted, WriterOptions,
     faults::{Fault, FaultStore},
 };
 use crate::{
@@ -151,7 +151,7 @@ fn hundred_batches() -> Vec<RecordBatch> {
     (0..100).map(|i| batch(i * 100, i * 100 + 100)).collect()
 }
 
-async fn read(store: Arc<dyn ObjectStore>, file: &DataFile, selection: &Selection) -> Result<RecordBatch> {
+async fn read(store: Arc<dyn ObjectStore>, file: &DataFile, selection: &Wanted) -> Result<RecordBatch> {
     let mut reader = FileReader::open(store, file, selection).await?;
     let schema = reader.schema().clone();
     let mut batches = Vec::new();
@@ -453,7 +453,7 @@ async fn a_column_that_the_first_batch_does_not_show_is_written_all_the_same() {
         )
         .unwrap();
     let file = write(store.clone(), &[empty.clone(), batch(3, 500)], OPTIONS).await.unwrap();
-    let whole = read(store, &file, &Selection::default()).await.unwrap();
+    let whole = read(store, &file, &Wanted::default()).await.unwrap();
     assert_eq!(whole, compute::concat_batches(&schema(), &[empty, batch(3, 500)]).unwrap());
 }
 
@@ -465,20 +465,20 @@ async fn gives_back_exactly_what_was_selected() {
     let options = WriterOptions { row_group_bytes: 100_000, ..OPTIONS };
     let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
     let all = compute::concat_batches(&schema(), &hundred_batches()).unwrap();
-    assert_eq!(read(store.clone(), &file, &Selection::default()).await.unwrap(), all);
+    assert_eq!(read(store.clone(), &file, &Wanted::default()).await.unwrap(), all);
 
     let id = |i: i64| Some(batch(i, i + 1).column(0).as_string::<i32>().value(0).to_owned());
     let ts = |t| Some(Timestamp(t));
-    let none = Selection::default();
+    let none = Wanted::default();
     let selections = [
-        Selection { min_ts: ts(5_000), ..none.clone() },
-        Selection { max_ts: ts(99), ..none.clone() },
-        Selection { min_ts: ts(1_234), max_ts: ts(1_240), ..none.clone() },
-        Selection { min_id: id(9_990), ..none.clone() },
-        Selection { min_id: id(77), max_id: id(77), ..none.clone() },
-        Selection { min_id: id(100), max_id: id(4_000), min_ts: ts(3_990), batch_rows: 3, ..none.clone() },
-        Selection { min_ts: ts(20_000), ..none.clone() },
-        Selection { max_id: Some(String::new()), ..none },
+        Wanted { min_ts: ts(5_000), ..none.clone() },
+        Wanted { max_ts: ts(99), ..none.clone() },
+        Wanted { min_ts: ts(1_234), max_ts: ts(1_240), ..none.clone() },
+        Wanted { min_id: id(9_990), ..none.clone() },
+        Wanted { min_id: id(77), max_id: id(77), ..none.clone() },
+        Wanted { min_id: id(100), max_id: id(4_000), min_ts: ts(3_990), batch_rows: 3, ..none.clone() },
+        Wanted { min_ts: ts(20_000), ..none.clone() },
+        Wanted { max_id: Some(String::new()), ..none },
     ];
     for mut selection in selections {
         let keep: BooleanArray = (0..all.num_rows())
@@ -505,18 +505,18 @@ async fn reads_only_the_row_groups_that_may_hold_a_wanted_row() {
     let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
     let options = WriterOptions { row_group_bytes: 300_000, ..OPTIONS };
     let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
-    let reads = async |selection: Selection| {
+    let reads = async |selection: Wanted| {
         let before = store.count("ranges");
         read(store.clone(), &file, &selection).await.unwrap();
         store.count("ranges") - before
     };
     let groups = footer(&stored(store.as_ref()).await).num_row_groups();
     assert!(groups > 5);
-    assert_eq!(reads(Selection::default()).await, groups);
+    assert_eq!(reads(Wanted::default()).await, groups);
     // The column of the filter first, then the rest of the rows that it leaves.
-    let one = Selection { min_ts: Some(Timestamp(10)), max_ts: Some(Timestamp(10)), ..Selection::default() };
+    let one = Wanted { min_ts: Some(Timestamp(10)), max_ts: Some(Timestamp(10)), ..Wanted::default() };
     assert_eq!(reads(one).await, 2);
-    assert_eq!(reads(Selection { min_id: Some("9".into()), ..Selection::default() }).await, 0);
+    assert_eq!(reads(Wanted { min_id: Some("9".into()), ..Wanted::default() }).await, 0);
 }
 
 #[tokio::test]
@@ -532,13 +532,13 @@ async fn a_missing_object_is_not_found_and_a_damaged_one_corrupt() {
     };
 
     store.delete(&path).await.unwrap();
-    check(read(store.clone(), &file, &Selection::default()).await, ErrorKind::NotFound);
+    check(read(store.clone(), &file, &Wanted::default()).await, ErrorKind::NotFound);
 
     for cut in [0, 1, 7, 1_000, bytes.len() - 1] {
         store.put(&path, bytes.slice(..cut).into()).await.unwrap();
-        check(read(store.clone(), &file, &Selection::default()).await, ErrorKind::Corrupt);
+        check(read(store.clone(), &file, &Wanted::default()).await, ErrorKind::Corrupt);
         let believed = DataFile { bytes: cut as u64, ..file.clone() };
-        check(read(store.clone(), &believed, &Selection::default()).await, ErrorKind::Corrupt);
+        check(read(store.clone(), &believed, &Wanted::default()).await, ErrorKind::Corrupt);
     }
 }
 
@@ -549,7 +549,7 @@ async fn harm_anywhere_in_a_file_never_brings_the_reader_down() {
     let file = write(store.clone(), &[batch(0, 40)], OPTIONS).await.unwrap();
     let bytes = stored(store.as_ref()).await;
     let path = Path::from(PATH);
-    let some = Selection { min_ts: Some(Timestamp(1)), ..Selection::default() };
+    let some = Wanted { min_ts: Some(Timestamp(1)), ..Wanted::default() };
     let mut noticed = 0;
     for place in 0..bytes.len() {
         let mut harmed = bytes.to_vec();
@@ -569,7 +569,7 @@ async fn a_store_that_fails_while_reading_is_unavailable_not_corrupt() {
     let file = write(inner.clone(), &hundred_batches(), OPTIONS).await.unwrap();
     for k in 0..2 {
         let store = FaultStore::new(inner.clone(), Fault::Fail(k));
-        let error = read(store, &file, &Selection::default()).await.unwrap_err();
+        let error = read(store, &file, &Wanted::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     }
 }

@@ -106,6 +106,7 @@ struct FileNames {
 #[derive(Default)]
 struct Tables {
     numbers: BTreeMap<TableRef, usize>,
+    folders: BTreeMap<TableRef, String>,
     list: Vec<Known>,
 }
 
@@ -114,10 +115,9 @@ impl Tables {
         if let Some(number) = self.numbers.get(table) {
             return *number;
         }
-        let taken = self.list.iter().map(|t| (t.table.clone(), t.folder.clone())).collect();
         let known = Known {
             table: table.clone(),
-            folder: layout::folder(table, &taken),
+            folder: layout::folder(table, &self.folders),
             schema: TableSchema::empty(),
             misfits: Misfits::new(),
             changed: true,
@@ -128,6 +128,7 @@ impl Tables {
 
     fn add(&mut self, known: Known) -> usize {
         self.numbers.insert(known.table.clone(), self.list.len());
+        self.folders.insert(known.table.clone(), known.folder.clone());
         self.list.push(known);
         self.list.len() - 1
     }

@@ -139,6 +139,15 @@ pub struct SyncReport {
     pub checked_at: Option<Timestamp>,
 }
 
+impl SyncReport {
+    /// How far the archive is behind at `now`: since the deployment answered last if it had nothing more (an idle one
+    /// writes nothing that could be behind), else since the `_ts` reached. Absent before the first commit.
+    pub fn lag(&self, now: Timestamp) -> Option<Duration> {
+        let since = if self.caught_up { self.checked_at } else { self.through };
+        since.map(|ts| Duration::from_nanos(now.0.saturating_sub(ts.0).try_into().unwrap_or(0)))
+    }
+}
+
 /// What the deployment says of itself, if it is the archive's own.
 async fn ask(source: &dyn Source, archive: &Archive, head: &Head) -> Result<Shapes> {
     let identity = source.identity().await?;

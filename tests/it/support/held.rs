@@ -6,7 +6,7 @@ use convex_archiver::{
     Phase, Revision, TableRef, Timestamp,
     archive::{Archive, Base, Head},
     codec::RowReader,
-    data::{FileReader, Selection},
+    data::{FileReader, Wanted},
     server::SimulatedDeployment,
 };
 
@@ -29,7 +29,7 @@ impl Held {
         let (mut bases, mut deltas) = (Vec::new(), Vec::new());
         while let Some(file) = live.next().await.unwrap() {
             let schema = &head.table(&file.table).unwrap().schema;
-            let mut reader = FileReader::open(Arc::clone(archive.store()), &file, &Selection::default()).await.unwrap();
+            let mut reader = FileReader::open(Arc::clone(archive.store()), &file, &Wanted::default()).await.unwrap();
             let mut rows = 0;
             while let Some(batch) = reader.next().await.unwrap() {
                 let read = RowReader::new(schema, &batch).unwrap();
