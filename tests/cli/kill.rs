@@ -6,8 +6,17 @@
 use std::{
     path::Path,
     process::Command,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
 };
 
 use convex_archiver::{
@@ -39,6 +48,11 @@ async fn held(archive: &Path) -> Option<Held> {
     }
 }
 
+async fn count(State(requests): State<Arc<AtomicU64>>, request: Request, next: Next) -> Response {
+    requests.fetch_add(1, Ordering::SeqCst);
+    next.run(request).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_nothing_is_lost_or_twice_and_the_next_run_completes_the_archive() {
     let kills = std::env::var("CONVEX_ARCHIVER_KILLS").map_or(KILLS, |n| n.parse().unwrap());
@@ -59,28 +73,36 @@ async fn killed_at_any_moment_nothing_is_lost_or_twice_and_the_next_run_complete
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicU64::new(0));
     let routes = router(Arc::clone(&deployment) as Arc<dyn Deployment>, answers);
+    let routes = routes.layer(from_fn_with_state(Arc::clone(&requests), count));
     let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
 
     let dir = tempfile::tempdir().unwrap();
     let sync = |archive: &Path| -> Command {
-        let mut command = archiver(["sync", "--json", "--deployment", &url, "--commit-every", "10ms"]);
+        let mut command = archiver(["sync", "--json", "--deployment", &url, "--commit-every", "5ms"]);
         command.arg("--archive").arg(archive).env("CONVEX_DEPLOY_KEY", KEY);
         command
     };
-    // How long a whole one takes says when to kill.
-    let begin = Instant::now();
-    run(&mut sync(&dir.path().join("whole"))).with(0);
-    let whole = begin.elapsed();
 
     let (mut done, mut met, mut round) = (0, 0, 0);
     while done < kills {
         round += 1;
         let archive = dir.path().join(round.to_string());
         let mut version = 0;
+        // Every other one is killed while it follows the deltas.
+        if round % 2 == 0 {
+            run(&mut sync(&archive)).with(0);
+            write(50);
+        }
         for _ in 0..EACH.min(kills - done) {
-            let running = Running::start(&mut sync(&archive));
-            tokio::time::sleep(whole.mul_f64(random.random_range(0.0..1.0))).await;
+            // When it has come to one of its first requests, and a little later.
+            let until = requests.load(Ordering::SeqCst) + random.random_range(1..=7);
+            let mut running = Running::start(&mut sync(&archive));
+            while requests.load(Ordering::SeqCst) < until && !running.has_ended() {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+            tokio::time::sleep(Duration::from_micros(random.random_range(0..10_000))).await;
             met += usize::from(running.kill());
             done += 1;
             // What was committed is whole, and stays.
@@ -93,7 +115,7 @@ async fn killed_at_any_moment_nothing_is_lost_or_twice_and_the_next_run_complete
                     held.assert_equal(&deployment);
                 }
             }
-            write(random.random_range(0..20));
+            write(random.random_range(40..60));
         }
         let report = run(&mut sync(&archive)).with(0).json();
         assert_eq!(report["caught_up"], true, "{report}");
@@ -104,5 +126,6 @@ async fn killed_at_any_moment_nothing_is_lost_or_twice_and_the_next_run_complete
         std::fs::remove_dir_all(archive).unwrap();
     }
     server.abort();
+    // The others were caught up already.
     assert!(met * 2 >= kills, "only {met} of {kills} were still at it when they were killed");
 }
