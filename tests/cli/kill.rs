@@ -6,8 +6,17 @@
 use std::{
     path::Path,
     process::Command,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
 };
 
 use convex_archiver::{
@@ -39,11 +48,15 @@ async fn held(archive: &Path) -> Option<Held> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_nothing_is_lost_or_twice_and_the_next_run_completes_the_archive() {
-    let kills = std::env::var("CONVEX_ARCHIVER_KILLS").map_or(KILLS, |n| n.parse().unwrap());
-    let deployment = Arc::new(SimulatedDeployment::new("otter-1", 9));
-    let (mut writer, mut random) = (SeededWriter::new(9), StdRng::seed_from_u64(9));
+async fn count(State(requests): State<Arc<AtomicU64>>, request: Request, next: Next) -> Response {
+    requests.fetch_add(1, Ordering::SeqCst);
+    next.run(request).await
+}
+
+/// A deployment and its archive, of which so many runs are killed. Returns how many were still at it.
+async fn kill_and_complete(seed: u64, kills: usize) -> usize {
+    let deployment = Arc::new(SimulatedDeployment::new("otter-1", seed));
+    let (mut writer, mut random) = (SeededWriter::new(seed), StdRng::seed_from_u64(seed));
     let mut write = |transactions: usize| {
         for _ in 0..transactions {
             writer.write(&deployment).unwrap();
@@ -59,50 +72,65 @@ async fn killed_at_any_moment_nothing_is_lost_or_twice_and_the_next_run_complete
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicU64::new(0));
     let routes = router(Arc::clone(&deployment) as Arc<dyn Deployment>, answers);
+    let routes = routes.layer(from_fn_with_state(Arc::clone(&requests), count));
     let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
 
     let dir = tempfile::tempdir().unwrap();
-    let sync = |archive: &Path| -> Command {
-        let mut command = archiver(["sync", "--json", "--deployment", &url, "--commit-every", "10ms"]);
-        command.arg("--archive").arg(archive).env("CONVEX_DEPLOY_KEY", KEY);
+    let archive = dir.path().join("archive");
+    let sync = || -> Command {
+        let mut command = archiver(["sync", "--json", "--deployment", &url, "--commit-every", "5ms"]);
+        command.arg("--archive").arg(&archive).env("CONVEX_DEPLOY_KEY", KEY);
         command
     };
-    // How long a whole one takes says when to kill.
-    let begin = Instant::now();
-    run(&mut sync(&dir.path().join("whole"))).with(0);
-    let whole = begin.elapsed();
-
-    let (mut done, mut met, mut round) = (0, 0, 0);
-    while done < kills {
-        round += 1;
-        let archive = dir.path().join(round.to_string());
-        let mut version = 0;
-        for _ in 0..EACH.min(kills - done) {
-            let running = Running::start(&mut sync(&archive));
-            tokio::time::sleep(whole.mul_f64(random.random_range(0.0..1.0))).await;
-            met += usize::from(running.kill());
-            done += 1;
-            // What was committed is whole, and stays.
-            if let Some(held) = held(&archive).await {
-                assert!(held.head.version() >= version);
-                version = held.head.version();
-                if held.head.coverage().bases.is_empty() {
-                    assert!(held.deltas.is_empty());
-                } else {
-                    held.assert_equal(&deployment);
-                }
-            }
-            write(random.random_range(0..20));
-        }
-        let report = run(&mut sync(&archive)).with(0).json();
-        assert_eq!(report["caught_up"], true, "{report}");
-        let held = held(&archive).await.unwrap();
-        held.assert_equal(&deployment);
-        assert_eq!(held.head.coverage().bases.len(), 1);
-        assert_eq!(report["version"], held.head.version(), "{report}");
-        std::fs::remove_dir_all(archive).unwrap();
+    // Every other one is killed while it follows the deltas.
+    if seed % 2 == 1 {
+        run(&mut sync()).with(0);
+        write(50);
     }
+    let (mut met, mut version) = (0, 0);
+    for _ in 0..kills {
+        // When it has come to one of its first requests, and a little later.
+        let until = requests.load(Ordering::SeqCst) + random.random_range(1..=7);
+        let mut running = Running::start(&mut sync());
+        while requests.load(Ordering::SeqCst) < until && !running.has_ended() {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        tokio::time::sleep(Duration::from_micros(random.random_range(0..10_000))).await;
+        met += usize::from(running.kill());
+        // What was committed is whole, and stays.
+        if let Some(held) = held(&archive).await {
+            assert!(held.head.version() >= version);
+            version = held.head.version();
+            if held.head.coverage().bases.is_empty() {
+                assert!(held.deltas.is_empty());
+            } else {
+                held.assert_equal(&deployment);
+            }
+        }
+        write(random.random_range(40..60));
+    }
+    let report = run(&mut sync()).with(0).json();
+    assert_eq!(report["caught_up"], true, "{report}");
+    let held = held(&archive).await.unwrap();
+    held.assert_equal(&deployment);
+    assert_eq!(held.head.coverage().bases.len(), 1);
+    assert_eq!(report["version"], held.head.version(), "{report}");
     server.abort();
+    met
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_nothing_is_lost_or_twice_and_the_next_run_completes_the_archive() {
+    let kills = std::env::var("CONVEX_ARCHIVER_KILLS").map_or(KILLS, |n| n.parse().unwrap());
+    let (mut done, mut met, mut seed) = (0, 0, 0);
+    while done < kills {
+        let now = EACH.min(kills - done);
+        met += kill_and_complete(seed, now).await;
+        done += now;
+        seed += 1;
+    }
+    // The others were caught up already.
     assert!(met * 2 >= kills, "only {met} of {kills} were still at it when they were killed");
 }

@@ -110,6 +110,11 @@ impl Running {
         }
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Ends it at once, whatever it is doing (`SIGKILL`). Returns whether it was still at it.
     pub(crate) fn kill(mut self) -> bool {
         self.child.kill().unwrap();
