@@ -12,7 +12,7 @@ use convex_archiver::{
     archive::{Archive, Location},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     server::{RouterOptions, SimulatedDeployment, demo_documents, router},
-    sync::{SyncOptions, sync},
+    sync::{Stop, SyncOptions, sync},
 };
 
 /// Tells of each commit.
@@ -54,7 +54,7 @@ async fn main() -> Result<()> {
     sync(client.clone(), &archive, &SyncOptions::default(), Arc::new(Commits)).await?;
     deployment.change_to(demo_documents(1)?, "feature")?;
     println!("changes:");
-    let options = SyncOptions { max_duration: Some(Duration::from_secs(60)), ..SyncOptions::default() };
+    let options = SyncOptions { stop: Stop::default().within(Duration::from_secs(60)), ..SyncOptions::default() };
     let report = sync(client, &archive, &options, Arc::new(Commits)).await?;
     println!("{} documents and {} tombstones in {} files", report.documents, report.tombstones, report.files);
     assert!(report.caught_up && report.tombstones > 0);

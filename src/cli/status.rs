@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    Phase, Result, Scope,
+    Phase, Result, Scope, TableRef,
     archive::{Archive, Counts, Gap, Location, Span, Status, TableStatus},
 };
 use serde::Serialize;
@@ -188,16 +188,25 @@ fn names(tables: &[&TableStatus], all: bool) -> String {
     if all && tables.len() > 1 {
         return "all tables".to_owned();
     }
-    tables.iter().map(|t| t.table.to_string()).collect::<Vec<_>>().join(", ")
+    list(tables.iter().map(|t| &t.table))
+}
+
+/// Names for people; thousands of tables must not become one line.
+fn list<'a>(tables: impl ExactSizeIterator<Item = &'a TableRef>) -> String {
+    const SHOWN: usize = 10;
+    let left = tables.len().saturating_sub(SHOWN) as u64;
+    let mut names: Vec<_> = tables.take(SHOWN).map(ToString::to_string).collect();
+    if left > 0 {
+        names.push(format!("and {} (all with --json)", counted(left, "more table")));
+    }
+    names.join(", ")
 }
 
 fn missing(gap: &Gap) -> String {
-    let list =
-        |tables: &[convex_archiver::TableRef]| tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let tables = match &gap.scope {
         Scope::All => "all tables".to_owned(),
-        Scope::Tables(tables) => list(tables),
-        Scope::Except(tables) => format!("all tables but {}", list(tables)),
+        Scope::Tables(tables) => list(tables.iter()),
+        Scope::Except(tables) => format!("all tables but {}", list(tables.iter())),
     };
     let to = gap.to.map_or_else(|| "on".to_owned(), |to| format!("to {}", time(to)));
     let why = match gap.why.as_str() {
@@ -206,4 +215,17 @@ fn missing(gap: &Gap) -> String {
         other => other,
     };
     format!("after {} {to}, {tables}: {why}", time(gap.from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_of_tables_is_cut_and_says_so() -> Result<()> {
+        let tables: Vec<_> = (0..12).map(|n| TableRef::new("", format!("t{n}"))).collect::<Result<_>>()?;
+        assert!(list(tables.iter()).ends_with("t9, and 2 more tables (all with --json)"));
+        assert!(list(tables[..10].iter()).ends_with("t8, t9"));
+        Ok(())
+    }
 }

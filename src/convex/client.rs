@@ -128,13 +128,8 @@ impl Client {
         match self.get(path, query).await? {
             Reply::Refused(refusal) => Err(refusal.into_error()),
             Reply::Answer(body) => {
-                let parts = split(&body, phase).map_err(|e| match body.trim_ascii_start().first() {
-                    Some(b'<') => {
-                        Error::protocol("the answer is an HTML page: is this the deployment's URL?").with_source(e)
-                    }
-                    _ => e,
-                })?;
-                Ok((body, parts))
+                let parts = split(&body, phase).map_err(|e| if is_html(&body) { html().with_source(e) } else { e });
+                parts.map(|parts| (body, parts))
             }
         }
     }
@@ -215,10 +210,13 @@ impl Client {
     }
 
     /// The tables without their shapes, for deployments that cannot tell those.
-    async fn table_names(&self, mut shapes: Shapes) -> Result<Shapes> {
+    ///
+    /// `missing`: there is no route for the shapes. Where there is none for the names either, there is no deployment.
+    async fn table_names(&self, mut shapes: Shapes, missing: bool) -> Result<Shapes> {
         let names: Option<TableColumnNames> = match self.get(TABLE_COLUMN_NAMES, &()).await? {
             Reply::Answer(body) => serde_json::from_slice(&body).ok(),
             Reply::Refused(refusal) if matches!(refusal.status, 401 | 403) => return Err(refusal.into_error()),
+            Reply::Refused(refusal) if missing && refusal.status == 404 => return Err(refusal.into_error()),
             Reply::Refused(_) => None,
         };
         shapes.complete = names.is_some();
@@ -229,6 +227,14 @@ impl Client {
         }
         Ok(shapes)
     }
+}
+
+fn is_html(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'<')
+}
+
+fn html() -> Error {
+    Error::protocol("the answer is an HTML page: is this the deployment's URL?")
 }
 
 fn add_table(shapes: &mut Shapes, component: &str, name: String, shape: Option<String>) {
@@ -285,13 +291,16 @@ impl Source for Client {
     async fn shapes(&self) -> Result<Shapes> {
         let query = JsonSchemas { delta_schema: false, by_component: true, format: self.encoding.as_str() };
         let name = || format!("GET {JSON_SCHEMAS}");
+        let mut missing = false;
         let why = match self.get(JSON_SCHEMAS, &query).await.context(name)? {
             Reply::Answer(body) => match parse_schemas(&body) {
                 Ok(shapes) => return Ok(shapes),
+                Err(e) if is_html(&body) => return Err(html().with_source(e)).context(name),
                 Err(_) => "its answer is not understood".to_owned(),
             },
             // A 500 has been repeated, and stays: this is advice, not worth a failure.
             Reply::Refused(refusal) if matches!(refusal.status, 400 | 404 | 405 | 500) => {
+                missing = refusal.status == 404;
                 format!("{} {}", refusal.status, refusal.code).trim().to_owned()
             }
             Reply::Refused(refusal) => return Err(refusal.into_error()).context(name),
@@ -301,7 +310,7 @@ impl Source for Client {
              come from the documents alone"
         );
         let shapes = Shapes { warnings: vec![warning], ..Shapes::default() };
-        self.table_names(shapes).await.context(|| format!("GET {TABLE_COLUMN_NAMES}"))
+        self.table_names(shapes, missing).await.context(|| format!("GET {TABLE_COLUMN_NAMES}"))
     }
 
     fn snapshot_start(&self) -> Position {

@@ -408,12 +408,26 @@ async fn shapes_come_by_component_or_flat_or_without_shapes() {
     );
     assert_eq!(script.uris()[1], "/api/get_table_column_names");
 
-    let (client, _) = Script::client(vec![answer(404, ""), answer(404, "")]).await;
+    let odd = answer(400, r#"{"code":"NoSchemaForExport","message":"x"}"#);
+    let (client, _) = Script::client(vec![odd, answer(404, "")]).await;
     let shapes = client.shapes().await.unwrap();
     assert!(!shapes.complete && shapes.tables.is_empty() && shapes.warnings.len() == 1);
 
     let (client, _) = Script::client(vec![answer(403, r#"{"code":"OperationNotPermitted","message":"x"}"#)]).await;
     assert_eq!(client.shapes().await.unwrap_err().kind(), ErrorKind::Access);
+}
+
+#[tokio::test]
+async fn what_is_no_deployment_is_noticed_by_its_shapes() {
+    let (client, _) = Script::client(vec![answer(404, "<html>"), answer(404, "")]).await;
+    let error = client.shapes().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("no Convex deployment"), "{error}");
+
+    let (client, _) = Script::client(vec![answer(200, "\n<!doctype html>")]).await;
+    let error = client.shapes().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(error.to_string().contains("HTML page"), "{error}");
 }
 
 #[tokio::test]

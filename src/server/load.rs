@@ -105,8 +105,11 @@ impl Way {
             for (table, change) in changes {
                 match change {
                     Change::Insert(fields) => t.insert(&table, fields).map(|_| ())?,
-                    Change::Replace(id, fields) => t.replace(&table, &id, fields)?,
-                    Change::Delete(id) => t.delete(&table, &id)?,
+                    Change::Replace(id, fields) if t.get(&table, &id).is_some() => t.replace(&table, &id, fields)?,
+                    // Other writes go on between the steps, and may have deleted it.
+                    Change::Replace(_, fields) => t.insert(&table, fields).map(|_| ())?,
+                    Change::Delete(id) if t.get(&table, &id).is_some() => t.delete(&table, &id)?,
+                    Change::Delete(_) => {}
                 }
             }
             Ok(())
@@ -137,27 +140,18 @@ impl SimulatedDeployment {
     /// # Errors
     /// Usage, if a wanted document lacks the field, or two of a table have the same value in it.
     pub fn change_to(&self, wanted: Documents, by: &str) -> Result<usize> {
-        let mut way = self.way_to(wanted, by)?;
+        let mut way = self.way_to(told_by(wanted, by)?, by);
         let writes = way.0.len();
         while way.step(self)?.is_some() {}
         Ok(writes)
     }
 
-    pub(crate) fn way_to(&self, mut wanted: Documents, by: &str) -> Result<Way> {
+    pub(crate) fn way_to(&self, mut wanted: ToldBy, by: &str) -> Way {
         let state = self.state_at(Timestamp(i64::MAX));
         let tables: BTreeSet<TableRef> = state.keys().chain(wanted.keys()).cloned().collect();
         let mut changes = Vec::new();
         for table in tables {
-            let mut by_key = BTreeMap::new();
-            for document in wanted.remove(&table).unwrap_or_default() {
-                let Some(told_by) = document.get(by).map(key) else {
-                    return Err(Error::usage(format!("a document of table {table} has no field `{by}` to tell it by")));
-                };
-                if by_key.contains_key(&told_by) {
-                    return Err(Error::usage(format!("two documents of table {table} have {told_by} in field `{by}`")));
-                }
-                by_key.insert(told_by, document);
-            }
+            let mut by_key = wanted.remove(&table).unwrap_or_default();
             // In the order of the keys, so that inserts, updates and deletes are mixed, and the order does not depend on ids.
             let mut of_table = Vec::new();
             for (id, revision) in state.get(&table).into_iter().flatten() {
@@ -173,8 +167,33 @@ impl SimulatedDeployment {
             of_table.sort_by(|(a, _), (b, _)| a.cmp(b));
             changes.extend(of_table.into_iter().map(|(_, change)| (table.clone(), change)));
         }
-        Ok(Way(changes.into_iter()))
+        Way(changes.into_iter())
     }
+}
+
+/// Whole tables, each document under what it is told apart by.
+pub(crate) type ToldBy = BTreeMap<TableRef, BTreeMap<String, Fields>>;
+
+/// Documents under their field `by`.
+///
+/// # Errors
+/// Usage, if a document lacks the field, or two of a table have the same value in it.
+pub(crate) fn told_by(documents: Documents, by: &str) -> Result<ToldBy> {
+    let mut tables = ToldBy::new();
+    for (table, documents) in documents {
+        let mut by_key = BTreeMap::new();
+        for document in documents {
+            let Some(told_by) = document.get(by).map(key) else {
+                return Err(Error::usage(format!("a document of table {table} has no field `{by}` to tell it by")));
+            };
+            if by_key.contains_key(&told_by) {
+                return Err(Error::usage(format!("two documents of table {table} have {told_by} in field `{by}`")));
+            }
+            by_key.insert(told_by, document);
+        }
+        tables.insert(table, by_key);
+    }
+    Ok(tables)
 }
 
 /// What two documents are told apart by.

@@ -6,7 +6,8 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 
 use super::{
-    Documents, RouterOptions, SeededWriter, SimulatedDeployment, demo_documents, generate, read_directory, router,
+    Documents, RouterOptions, SeededWriter, SimulatedDeployment, demo_documents, generate, load::told_by,
+    read_directory, router,
 };
 use crate::error::{Error, Result, ResultExt};
 
@@ -87,22 +88,22 @@ impl SimulatedDeployment {
 /// Serves `deployment` and writes to it as the options say, until the future is dropped or something fails.
 ///
 /// # Errors
-/// Usage, if the later documents cannot be read: they are read before the first request is answered. Resource, if the
+/// Usage, if the later documents cannot be read, or not be told apart: they are read before the first request is answered. Resource, if the
 /// listener fails.
 pub async fn serve(
     listener: TcpListener,
     deployment: Arc<SimulatedDeployment>,
     options: SimulateOptions,
 ) -> Result<()> {
-    let later = options
-        .then
-        .as_ref()
-        .map(|then| read_directory(&then.directory).map(|documents| (then, documents)))
-        .transpose()?;
+    let read = |then: &Then| {
+        let documents = told_by(read_directory(&then.directory)?, &then.by);
+        documents.context(|| then.directory.display().to_string())
+    };
+    let later = options.then.as_ref().map(|then| read(then).map(|documents| (then, documents))).transpose()?;
     let change = async {
         if let Some((then, documents)) = later {
             tokio::time::sleep(then.after).await;
-            let mut way = deployment.way_to(documents, &then.by).context(|| then.directory.display().to_string())?;
+            let mut way = deployment.way_to(documents, &then.by);
             while way.step(&deployment)?.is_some() {
                 tokio::task::yield_now().await;
             }
@@ -136,7 +137,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::document::{TableRef, Timestamp};
+    use crate::document::{TableRef, Timestamp, Value};
 
     #[tokio::test]
     async fn the_documents_become_those_of_the_other_directory_while_writes_go_on() {
@@ -179,6 +180,34 @@ mod tests {
             ended = serve(listener, Arc::clone(&deployment), busy) => panic!("{ended:?}"),
             () = async { while deployment.revisions().len() < before + 20 { tokio::time::sleep(Duration::from_millis(1)).await } } => {}
         }
+    }
+
+    #[test]
+    fn what_others_deleted_meanwhile_is_written_anew_or_left_deleted() {
+        let t = TableRef::new("", "t").unwrap();
+        let document = |k: i64, v: i64| [("k".into(), Value::Int64(k)), ("v".into(), Value::Int64(v))].into();
+        let deployment = SimulatedDeployment::new("d", 1);
+        deployment.insert_all([(t.clone(), vec![document(1, 1), document(2, 1)])].into()).unwrap();
+        let wanted = told_by([(t.clone(), vec![document(1, 2)])].into(), "k").unwrap();
+        let mut way = deployment.way_to(wanted, "k");
+        let ids: Vec<_> = deployment.state_at(Timestamp(i64::MAX))[&t].keys().cloned().collect();
+        deployment.transaction(|tx| ids.iter().try_for_each(|id| tx.delete(&t, id))).unwrap();
+        while way.step(&deployment).unwrap().is_some() {}
+        let state = deployment.state_at(Timestamp(i64::MAX));
+        let live: Vec<_> = state[&t].values().map(|r| r.document.as_ref().unwrap()["v"].clone()).collect();
+        assert_eq!(live, [Value::Int64(2)]);
+    }
+
+    #[tokio::test]
+    async fn later_documents_that_cannot_be_told_apart_are_refused_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("t.ndjson"), "{\"k\":1}\n").unwrap();
+        let after = Duration::from_secs(3600);
+        let then = Then { directory: folder.path().to_owned(), by: "other".into(), after };
+        let options = SimulateOptions { then: Some(then), ..SimulateOptions::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let error = serve(listener, Arc::new(SimulatedDeployment::new("d", 1)), options).await.unwrap_err();
+        assert!(error.to_string().contains("no field `other`"), "{error}");
     }
 
     #[test]

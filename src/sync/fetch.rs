@@ -1,6 +1,6 @@
 //! First stage: asks for page after page, as soon as the next position is known.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -28,7 +28,7 @@ pub(super) struct Fetched {
 pub(super) enum End {
     /// The deployment has nothing more.
     CaughtUp,
-    /// A stop was asked for, the time is over, or the next stage has ended.
+    /// A stop was requested, or the next stage has ended.
     Stopped,
 }
 
@@ -41,7 +41,6 @@ pub(super) async fn fetch(
     pages: mpsc::Sender<Fetched>,
     waiting: u64,
     stop: Stop,
-    deadline: Option<Instant>,
 ) -> Result<End> {
     let all = (waiting as usize / PERMIT).max(1);
     let memory = Arc::new(Semaphore::new(all));
@@ -71,16 +70,9 @@ pub(super) async fn fetch(
             }
         }
     };
-    let over = async {
-        match deadline {
-            Some(at) => tokio::time::sleep_until(at.into()).await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
         biased;
         () = stop.requested() => Ok(End::Stopped),
-        () = over => Ok(End::Stopped),
         () = pages.closed() => Ok(End::Stopped),
         end = work => end,
     }

@@ -60,8 +60,6 @@ pub struct SyncOptions {
     pub commit_every: Duration,
     /// Level of zstd, 1 to 22.
     pub compression_level: i32,
-    /// The run ends at a commit after this time, whether it has caught up or not.
-    pub max_duration: Option<Duration>,
     /// Ends the run at a commit.
     pub stop: Stop,
 }
@@ -73,32 +71,51 @@ impl Default for SyncOptions {
             target_file_bytes: 128 << 20,
             commit_every: Duration::from_secs(180),
             compression_level: 1,
-            max_duration: None,
             stop: Stop::default(),
         }
     }
 }
 
-/// A request to end a run at its next commit. Clones are the same request.
+/// A request to end a run at its next commit, by somebody or by the clock. Clones are the same request.
 #[derive(Debug, Clone)]
-pub struct Stop(Arc<watch::Sender<bool>>);
+pub struct Stop {
+    asked: Arc<watch::Sender<bool>>,
+    at: Option<Instant>,
+}
 
 impl Default for Stop {
+    /// Only once it is asked for.
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self { asked: Arc::new(watch::Sender::new(false)), at: None }
     }
 }
 
 impl Stop {
     /// Asks for the end.
     pub fn request(&self) {
-        self.0.send_replace(true);
+        self.asked.send_replace(true);
     }
 
-    /// Ready once the end was asked for.
+    /// The same request, which also comes by itself after `time` from now, whether the run has caught up or not.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        Self { at: Instant::now().checked_add(time), ..self }
+    }
+
+    /// Ready once the end was asked for, or the time is over.
     pub async fn requested(&self) {
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = self.0.subscribe().wait_for(|stop| *stop).await;
+        let over = async {
+            match self.at {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut asked = self.asked.subscribe();
+        tokio::select! {
+            // The sender lives as long as `self`, so waiting cannot fail.
+            _ = asked.wait_for(|stop| *stop) => {}
+            () = over => {}
+        }
     }
 }
 
@@ -183,9 +200,8 @@ pub async fn sync(
         monitor.report(Event::Warning { message });
     }
     let first_run = head.progress().delta.is_none();
-    let deadline = options.max_duration.map(|d| Instant::now() + d);
     let mut progress = head.progress().clone();
-    let given = Given { source, archive, shapes, options, deadline, monitor };
+    let given = Given { source, archive, shapes, options, monitor };
     let mut work = Work { head, run: Run::begin(), sum: Sum::default() };
     let mut gave_up = false;
     loop {
@@ -230,7 +246,6 @@ struct Given<'a> {
     archive: &'a Archive,
     shapes: Shapes,
     options: &'a SyncOptions,
-    deadline: Option<Instant>,
     monitor: Arc<dyn Monitor>,
 }
 
@@ -262,7 +277,6 @@ impl Work {
             page_queue,
             given.options.budget.pages_waiting(),
             given.options.stop.clone(),
-            given.deadline,
         ));
         let gather = tokio::task::spawn_blocking(move || gather.run(pages, step_queue));
         let written = write::write(given, self, steps).await;

@@ -43,6 +43,18 @@ fn the_report_for_people_names_what_the_archive_does_not_hold_once() {
 }
 
 #[test]
+fn an_address_that_is_no_deployment_makes_no_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("a");
+    let simulation = Simulation::start(["--generate", "10"]);
+    let elsewhere = format!("{}/elsewhere", simulation.url);
+    let mut command = archiver(["sync", "--deployment", &elsewhere]);
+    let ended = run(command.arg("--archive").arg(&archive).env("CONVEX_DEPLOY_KEY", KEY)).with(2);
+    assert!(ended.stderr.contains("no Convex deployment"), "{ended:?}");
+    assert!(!archive.exists());
+}
+
+#[test]
 fn a_wrong_key_is_refused_with_advice_and_makes_no_archive() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a");
@@ -192,6 +204,23 @@ mod signals {
         slower.signal(&["CONT"]);
         assert_eq!(slower.end().with(4).json()["error"]["kind"], "conflict");
         assert_eq!(status(&archive)["total"]["rows"], 1000);
+    }
+
+    #[test]
+    fn the_time_limit_holds_while_the_deployment_does_not_answer_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a");
+        let simulation = Simulation::start(["--generate", "10"]);
+        let sync = || {
+            let mut command = simulation.sync(&archive);
+            command.args(["--json", "--max-duration", "1s"]);
+            command
+        };
+        let first = run(&mut sync()).with(0).json();
+        let mut again = sync();
+        drop(simulation);
+        let limited = run(&mut again).with(0).json();
+        assert_eq!((&limited["more_waiting"], &limited["version"]), (&true.into(), &first["version"]));
     }
 
     #[test]
