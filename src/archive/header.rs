@@ -80,12 +80,20 @@ pub(super) async fn read(store: &dyn ObjectStore) -> Result<Option<StoredHeader>
 /// Creates the header; `None` if there already is one. Afterwards it is known that the store honours put-if-absent.
 ///
 /// # Errors
-/// Usage, if the store overwrites where it should refuse: then nothing is left behind.
+/// Usage, if the store overwrites where it should refuse: then nothing is left behind. Corrupt, if there are commits
+/// whose header is lost: another one would not belong to them, and be in the way of the copy that does.
 pub(super) async fn create(
     store: &dyn ObjectStore,
     deployment: DeploymentIdentity,
     now: Timestamp,
 ) -> Result<Option<StoredHeader>> {
+    // In this order: another writer may create both at this very moment.
+    if store::get(store, &layout::commit(1)).await?.is_some() && store::get(store, layout::HEADER).await?.is_none() {
+        return Err(Error::corrupt(format!(
+            "{} is missing, though there are commits; restore it from a copy",
+            layout::HEADER
+        )));
+    }
     let header = Header::new(deployment, now);
     let bytes = header.to_bytes()?;
     if store::put_new(store, layout::HEADER, bytes.clone()).await? == PutNew::Exists {
@@ -150,6 +158,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lost_header_is_not_replaced_by_another() {
+        let store = InMemory::new();
+        store::put_new(&store, &layout::commit(1), Bytes::from_static(b"{}")).await.unwrap();
+        assert_eq!(create(&store, identity(), Timestamp(7)).await.err().unwrap().kind(), ErrorKind::Corrupt);
+        assert!(store::get(&store, layout::HEADER).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
     async fn a_store_that_overwrites_is_refused_and_left_empty() {
         let store = FaultyStore::that_overwrites(InMemory::new());
         let error = create(&store, identity(), Timestamp(7)).await.unwrap_err();
@@ -160,13 +176,13 @@ mod tests {
     #[tokio::test]
     async fn a_broken_connection_while_trying_the_store_leaves_the_header_for_the_next_try() {
         use crate::archive::testing::Fault;
-        // The first call is the put of the header, the second the try.
-        for fault in [Fault::Before(1), Fault::After(1)] {
+        // The first call looks for commits, the second is the put of the header, the third the try.
+        for fault in [Fault::Before(2), Fault::After(2)] {
             let inner = Arc::new(InMemory::new());
             let store = FaultyStore::new(Arc::clone(&inner) as Arc<dyn object_store::ObjectStore>, fault);
             let made = create(&store, identity(), Timestamp(7)).await;
             // A refusal whose answer is not lost is what is hoped for.
-            assert_eq!(made.is_ok(), fault == Fault::After(1));
+            assert_eq!(made.is_ok(), fault == Fault::After(2));
             let header = read(inner.as_ref()).await.unwrap().unwrap();
             assert_eq!(header.header.deployment, identity());
             probe(inner.as_ref()).await.unwrap();

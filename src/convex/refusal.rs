@@ -73,13 +73,15 @@ impl Refusal {
             "SnapshotTooOld" => {
                 return (
                     Window,
-                    "the snapshot being walked is older than the deployment serves (5 days): a new snapshot must begin",
+                    "the snapshot being walked is older than the deployment serves (5 days): sync to a new archive; in this one \
+                     the program cannot begin another snapshot yet",
                 );
             }
             "InvalidWindowToReadDocuments" => {
                 return (
                     Window,
-                    "the changes asked for are older than the deployment keeps (14 days by default): a new snapshot must begin",
+                    "the changes asked for are older than the deployment keeps (14 days by default): keep this archive, and sync to a \
+                     new one; in this one the program cannot begin another snapshot yet",
                 );
             }
             "SnapshotTooNew" => {
