@@ -57,6 +57,8 @@ pub(super) struct List {
     /// Where each row ends in `items`.
     ends: Vec<i32>,
     field: FieldRef,
+    /// Leaf columns in which each item has a place.
+    pub(super) leaves: usize,
 }
 
 /// The columns of a document or of a struct, found by field name.
@@ -272,7 +274,8 @@ impl Column {
 impl List {
     fn new(element: &Element) -> Self {
         let items = Box::new(Column::new(&element.column_type));
-        Self { items, ends: Vec::new(), field: Arc::new(element_field(element)) }
+        let leaves = element.column_type.leaves();
+        Self { items, ends: Vec::new(), field: Arc::new(element_field(element)), leaves }
     }
 }
 

@@ -28,6 +28,9 @@ use crate::{
 /// One document is never longer than this, bytes of its text: 1 MiB in Convex, several times that in JSON at worst.
 const MAX_DOCUMENT: usize = 64 << 20;
 
+/// What one row takes in a leaf column beside its text, bytes: a number or an offset, and whether it is there.
+const PLACE: usize = 9;
+
 /// Decodes the documents of one file of one table. After an error it is of no use any more.
 #[derive(Debug)]
 pub struct TableDecoder {
@@ -108,6 +111,7 @@ impl TableDecoder {
         self.own.tombstone.push(deleted);
         self.own.nulls.append_option(unfit.nulls_cell());
         self.own.rescued.append_option(unfit.rescued_cell());
+        let places = unfit.places;
         let (buffers, misfits, newcomers) = unfit.finish();
         self.buffers = buffers;
         self.newcomers += newcomers;
@@ -115,8 +119,8 @@ impl TableDecoder {
             *self.misfits.entry(path).or_default().entry(kind.to_string()).or_default() += 1;
         }
         self.rows += 1;
-        // A row costs its text, and in every column a place, whether it has a value there or not.
-        self.weight += text.len() + 8 * (self.leaves + 8);
+        // A row costs its text, and in every column a place, whether it has a value there or not; so does a list item.
+        self.weight += text.len() + PLACE * (self.leaves + 8 + places);
         Ok(())
     }
 
@@ -218,7 +222,7 @@ fn document<'a>(
                 if let Some(family) = family {
                     object.truncate(family, row);
                 }
-                unfit.roll_back(mark);
+                unfit.roll_back_field(mark);
                 json = start;
                 unfit.rescue_field(&path, &mut json)?;
             }
@@ -371,14 +375,15 @@ fn array<'a>(
         *json = opened;
     }
     let oldest = object.families[family].lists[0];
-    items(&mut object.columns[oldest], row, json, path, unfit)?;
+    let done = items(&mut object.columns[oldest], row, json, path, unfit);
+    // Counted as well when it is too long: a long list of another kind is the first to need a sibling.
     if unfit.rescued_since(mark)
         && let Some(kind) = kind_of(&mut start.clone())?
         && !object.families[family].kinds.contains(&kind)
     {
         unfit.misfit(path, kind);
     }
-    Ok(())
+    done
 }
 
 /// Appends the items of an array, whose opening bracket has been consumed, as row `row` of a list.
@@ -395,6 +400,7 @@ fn items<'a>(
         item(&mut list.items, json, &path.item(index), unfit)?;
         index += 1;
     }
+    unfit.places += index * list.leaves;
     column.end_list();
     Ok(())
 }

@@ -143,6 +143,16 @@ fn wrap(out: &mut String, key: &str, bytes: &[u8]) {
     out.push_str("\"}");
 }
 
+/// Length of what [`write_string`] appends.
+pub(crate) fn string_length(s: &str) -> usize {
+    let escapes = |b: u8| match b {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    s.len() + 2 + s.bytes().map(escapes).sum::<usize>()
+}
+
 /// Appends a string with quotes, escaped as serde_json does: what must be, and nothing else.
 pub(crate) fn write_string(out: &mut String, s: &str) {
     out.push('"');
@@ -269,6 +279,10 @@ mod tests {
                 r#"[{"a":1},null]"#,
             ),
         ];
+        for s in ["", "é\0\"\\/", "\u{1}\u{8}\t\n\u{b}\u{c}\r\u{1f} \u{7f}"] {
+            let written = text(&Value::String(s.into()), ExportJson);
+            assert_eq!((written.len(), written), (string_length(s), serde_json::to_string(s).unwrap()));
+        }
         for (value, json, encoded, export) in table {
             assert_eq!(text(&value, Json), json);
             assert_eq!(text(&value, ConvexEncodedJson), encoded);

@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use super::{
-    json::{transcode, write_string},
+    json::{string_length, transcode, write_string},
     parse::{Bad, Json},
 };
 use crate::schema::{Kind, push_pointer};
@@ -104,6 +104,8 @@ pub(super) struct Unfit<'a> {
     /// What it has added so far, and what it may.
     added: usize,
     limit: Option<usize>,
+    /// Places that list items took in leaf columns, taken back or not.
+    pub(super) places: usize,
 }
 
 /// A state to come back to.
@@ -124,7 +126,7 @@ impl<'a> Unfit<'a> {
         held.text.clear();
         held.misfits.clear();
         held.newcomers = 0;
-        Self { held, field: document, added: 0, limit: None }
+        Self { held, field: document, added: 0, limit: None, places: 0 }
     }
 
     /// The next value as export_json text, on its way to a column.
@@ -160,6 +162,12 @@ impl<'a> Unfit<'a> {
         self.added = mark.added;
     }
 
+    /// The same for a whole field, which is rescued instead. What did not fit in it, as far as it was read, stays counted:
+    /// columns for it come by these counts alone.
+    pub(super) fn roll_back_field(&mut self, mark: Mark) {
+        self.roll_back(Mark { misfits: self.held.misfits.len(), newcomers: self.held.newcomers, ..mark });
+    }
+
     /// Whether anything was rescued since.
     pub(super) fn rescued_since(&self, mark: Mark) -> bool {
         self.held.rescued.len() > mark.rescued
@@ -168,9 +176,9 @@ impl<'a> Unfit<'a> {
     /// An explicit null with no place in a JSON column, and no list item.
     pub(super) fn null(&mut self, path: &Path<'_>) -> Result<(), Stop> {
         let path = path.pointer();
-        let length = path.len();
+        let length = string_length(&path);
         self.held.nulls.push(path);
-        self.add(length + 3)
+        self.add(length + 1)
     }
 
     /// The next value has no place: keeps it as text.
@@ -188,7 +196,7 @@ impl<'a> Unfit<'a> {
         let from = self.held.text.len();
         transcode(json, &mut self.held.text)?;
         let path = path.pointer();
-        let length = path.len() + self.held.text.len() - from + 4;
+        let length = string_length(&path) + self.held.text.len() - from + 2;
         self.held.rescued.push((path, from..self.held.text.len()));
         Ok(length)
     }

@@ -1,5 +1,7 @@
 //! The law, through real Parquet bytes.
 
+mod model;
+
 use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -10,12 +12,12 @@ use proptest::{prelude::*, sample::select};
 use super::*;
 use crate::{
     document::{Encoding, Timestamp, Value},
-    schema::{DocumentShape, Misfits, SIBLING_AFTER, TableSchema, evolve, hint},
+    schema::{ColumnType, DocumentShape, Kind, Misfits, SIBLING_AFTER, TableSchema, evolve, hint},
 };
 
 type Document = BTreeMap<String, Value>;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "a",
     "A",
     "b",
@@ -28,6 +30,7 @@ const KEYS: [&str; 18] = [
     "0",
     "1",
     "*",
+    "a\"\\",
     "a b",
     "a__string",
     "f_61",
@@ -103,8 +106,11 @@ fn through_parquet(batches: &[RecordBatch]) -> Vec<RecordBatch> {
     ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap().build().unwrap().map(Result::unwrap).collect()
 }
 
-/// Writes the files of a table one after another, as a sync does; gives its newest schema and the files' rows.
-fn write_table(files: &[File]) -> (TableSchema, Vec<Vec<RecordBatch>>) {
+/// A file as written: its schema, its rows, and what did not fit.
+type Written = (TableSchema, Vec<RecordBatch>, Misfits);
+
+/// Writes the files of a table one after another, as a sync does; gives its newest schema and the files.
+fn write_table(files: &[File]) -> (TableSchema, Vec<Written>) {
     let (mut schema, mut misfits) = (TableSchema::empty(), Misfits::new());
     let mut written = Vec::new();
     for (documents, batch, sample, export, weight) in files {
@@ -127,35 +133,59 @@ fn write_table(files: &[File]) -> (TableSchema, Vec<Vec<RecordBatch>>) {
                 *misfits.entry(path.clone()).or_default().entry(kind.clone()).or_default() += n * weight;
             }
         }
-        written.push(batches);
+        written.push((schema.clone(), batches, decoder.misfits().clone()));
     }
     (schema, written)
 }
 
+/// `_nulls` and `_rescued` of a row, as they stand there.
+fn raw_cells(batch: &RecordBatch, row: usize) -> [Option<&str>; 2] {
+    ["_nulls", "_rescued"].map(|name| {
+        let column = batch.column_by_name(name).unwrap().as_string::<i32>();
+        column.is_valid(row).then(|| column.value(row))
+    })
+}
+
 /// The cells of a row: `_nulls` as paths, `_rescued` as path and text length.
 fn cells(batch: &RecordBatch, row: usize) -> (Vec<String>, Vec<(String, usize)>) {
-    let cell = |name| {
-        let column = batch.column_by_name(name).unwrap().as_string::<i32>();
-        column.is_valid(row).then(|| column.value(row).to_owned())
-    };
-    let nulls = cell("_nulls").map(|c| serde_json::from_str::<Vec<String>>(&c).unwrap()).unwrap_or_default();
-    let rescued = cell("_rescued").map(|c| {
-        let object: Vec<(String, Box<serde_json::value::RawValue>)> = serde_json::from_str::<
-            serde_json::Map<String, serde_json::Value>,
-        >(&c)
-        .unwrap()
-        .keys()
-        .cloned()
-        .zip(serde_json::from_str::<BTreeMap<String, Box<serde_json::value::RawValue>>>(&c).unwrap().into_values())
-        .collect();
-        object.into_iter().map(|(path, raw)| (path, raw.get().len())).collect()
-    });
-    (nulls, rescued.unwrap_or_default())
+    let [nulls, rescued] = raw_cells(batch, row);
+    let rescued =
+        rescued.map(|c| serde_json::from_str::<BTreeMap<String, Box<serde_json::value::RawValue>>>(c).unwrap());
+    let rescued = rescued.unwrap_or_default().into_iter().map(|(path, raw)| (path, raw.get().len()));
+    (nulls.map(|c| serde_json::from_str(c).unwrap()).unwrap_or_default(), rescued.collect())
+}
+
+/// Every column of a row, both cells by letter, as the model says; whether the bound took a field.
+fn check_row(
+    schema: &TableSchema,
+    document: &Document,
+    batch: &RecordBatch,
+    row: usize,
+    misfits: &mut Misfits,
+) -> bool {
+    let (columns, beside) = model::document(&schema.fields, document);
+    for ((field, array), expected) in schema.fields.iter().zip(&batch.columns()[5..]).zip(&columns) {
+        let written = model::cell(&field.column_type, array, row);
+        let short = |cell| format!("{cell:?}").chars().take(300).collect::<String>();
+        assert!(&written == expected, "{}: {} for {}", field.column, short(&written), short(expected));
+    }
+    let (mut nulls, mut rescued) = (String::new(), String::new());
+    for path in &beside.nulls {
+        nulls = format!("{nulls}{}{}", if nulls.is_empty() { '[' } else { ',' }, serde_json::to_string(path).unwrap());
+    }
+    for (path, text) in &beside.rescued {
+        let path = serde_json::to_string(path).unwrap();
+        rescued = format!("{rescued}{}{path}:{text}", if rescued.is_empty() { '{' } else { ',' });
+    }
+    let cell = |text: String, end| (!text.is_empty()).then(|| text + end);
+    let expected = [cell(nulls, "]"), cell(rescued, "}")];
+    assert_eq!(raw_cells(batch, row), [expected[0].as_deref(), expected[1].as_deref()], "{document:?}");
+    add_misfits(misfits, &beside.misfits);
+    beside.bounded
 }
 
 fn check_cells(document: &Document, nulls: &[String], rescued: &[(String, usize)]) {
     let mut paths: Vec<&String> = nulls.iter().chain(rescued.iter().map(|(p, _)| p)).collect();
-    assert!(nulls.is_sorted() && rescued.is_sorted_by(|a, b| a.0 < b.0));
     paths.sort();
     for (i, path) in paths.iter().enumerate() {
         assert!(paths[i + 1..].iter().all(|p| p != path && !p.starts_with(&format!("{path}/"))), "{paths:?}");
@@ -168,7 +198,6 @@ fn check_cells(document: &Document, nulls: &[String], rescued: &[(String, usize)
             + rescued.iter().filter(|(p, _)| below(p)).map(|(p, n)| quoted(p) + n + 2).sum::<usize>();
         let mut text = String::new();
         write_value(&mut text, value, Encoding::ExportJson);
-        // Escapes in paths are the only thing that is not counted exactly.
         assert!(sum <= text.len() + 1024 + quoted(&top) + 2, "{name}: {sum} for {}", text.len());
     }
 }
@@ -178,19 +207,23 @@ proptest! {
     #[test]
     fn every_value_comes_back_through_parquet_after_any_drift(files in proptest::collection::vec(file(), 1..4)) {
         let (schema, written) = write_table(&files);
-        for ((documents, ..), batches) in files.iter().zip(&written) {
+        for ((documents, ..), (written_as, batches, counted)) in files.iter().zip(&written) {
             let mut expected = documents.iter();
+            let (mut misfits, mut bounded) = (Misfits::new(), false);
             for batch in through_parquet(batches) {
                 let reader = RowReader::new(&schema, &batch).unwrap();
                 for row in 0..batch.num_rows() {
                     let document = expected.next().unwrap();
                     let (nulls, rescued) = cells(&batch, row);
                     check_cells(document, &nulls, &rescued);
+                    bounded |= check_row(written_as, document, &batch, row, &mut misfits);
                     let revision = reader.revision(row).unwrap();
                     prop_assert_eq!(revision.document.as_ref(), Some(document), "nulls {:?} rescued {:?} schema {:?}", nulls, rescued, &schema);
                 }
             }
             prop_assert!(expected.next().is_none());
+            // What a field that the bound takes has counted is what had been read of it.
+            prop_assert!(bounded || *counted == misfits, "{:?} {:?}", counted, misfits);
         }
     }
 
@@ -261,6 +294,7 @@ fn a_key_that_stands_twice_is_refused_in_any_order() {
         r#"{"_id":"i","_creationTime":1.0,"a":1,"a":2}"#,
         r#"{"_id":"i","_creationTime":1.0,"a":1,"b":2,"a":null}"#,
         r#"{"_id":"i","_creationTime":1.0,"o":{"b":1,"a":2,"b":3}}"#,
+        r#"{"_id":"i","_creationTime":1.0,"o":{"b":1,"b":1}}"#,
         r#"{"_id":"i","_creationTime":1.0,"_id":"i"}"#,
     ] {
         let error =
@@ -279,11 +313,19 @@ fn a_tombstone_has_its_id_and_nothing_else() {
     let schema = TableSchema::empty();
     let mut decoder = TableDecoder::new(&schema, None);
     decoder
-        .push(r#"{"_table":"t","_id":"gone","_deleted":true}"#, Encoding::ConvexEncodedJson, Timestamp(9), true)
+        .push(
+            r#"{"_table":"t","_id":"gone","_creationTime":1.0,"_deleted":true,"x":null,"y":1}"#,
+            Encoding::ConvexEncodedJson,
+            Timestamp(9),
+            true,
+        )
         .unwrap();
     let batch = decoder.flush().unwrap().unwrap();
     let revision = RowReader::new(&schema, &batch).unwrap().revision(0).unwrap();
     assert_eq!((revision.id.as_str(), revision.ts, revision.document), ("gone", Timestamp(9), None));
+    for empty in ["_creationTime", "_base", "_nulls", "_rescued"] {
+        assert!(batch.column_by_name(empty).unwrap().is_null(0), "{empty}");
+    }
 }
 
 #[test]
@@ -303,5 +345,259 @@ fn lists_of_a_kind_that_came_later_go_whole_to_their_sibling() {
     for either in ["[]", "[null]"] {
         let (batch, _) = one_document(&grown, &format!(r#"{{"_id":"i","_creationTime":1.0,"tags":{either}}}"#));
         assert!(batch.column_by_name("tags").unwrap().is_valid(0), "{either} goes to the oldest list");
+    }
+}
+
+/// A document with these fields, as text.
+fn with_fields(fields: &str) -> String {
+    format!(r#"{{"_id":"i","_creationTime":1.5{}{fields}}}"#, if fields.is_empty() { "" } else { "," })
+}
+
+/// What grows out of `steps`: the fields of a first document, and the misfits before it.
+fn grown(steps: &[(&str, &[(&str, &str)])]) -> TableSchema {
+    let mut schema = TableSchema::empty();
+    for (sample, due) in steps {
+        let mut seen = DocumentShape::default();
+        observe(&with_fields(sample), Encoding::ExportJson, &mut seen).unwrap();
+        let mut misfits = Misfits::new();
+        for (path, kind) in *due {
+            misfits.entry((*path).into()).or_default().insert((*kind).into(), SIBLING_AFTER);
+        }
+        let grown = evolve(&schema, &seen, &misfits);
+        assert!(due.is_empty() || grown != schema, "{due:?} bring siblings");
+        schema = grown;
+    }
+    schema
+}
+
+/// Writes `rows` under what grows out of `steps`, and holds the law and the model for each. Gives what did not fit.
+fn holds(steps: &[(&str, &[(&str, &str)])], rows: &[String]) -> Misfits {
+    let schema = grown(steps);
+    let mut decoder = TableDecoder::new(&schema, Some(Timestamp(3)));
+    let mut batches = Vec::new();
+    for rows in rows.chunks(3) {
+        for fields in rows {
+            decoder.push(&with_fields(fields), Encoding::ExportJson, Timestamp(7), false).unwrap();
+        }
+        batches.push(decoder.flush().unwrap().unwrap());
+    }
+    let mut misfits = Misfits::new();
+    let mut rows = rows.iter();
+    for batch in through_parquet(&batches) {
+        let reader = RowReader::new(&schema, &batch).unwrap();
+        for row in 0..batch.num_rows() {
+            let value = parse_value(&with_fields(rows.next().unwrap()), Encoding::ExportJson).unwrap();
+            let Value::Object(document) = value else { panic!("an object") };
+            check_row(&schema, &document, &batch, row, &mut misfits);
+            assert_eq!(reader.revision(row).unwrap().document.as_ref(), Some(&document));
+        }
+    }
+    decoder.misfits().clone()
+}
+
+#[test]
+fn what_was_appended_in_vain_leaves_nothing_behind() {
+    // Two families of lists, one inside the other; every type in the structs, some of them only now and then.
+    let item =
+        r#"{"b":true,"i":1,"f":0.5,"s":"x","y":{"$bytes":"AAEC"},"l":[1,2],"o":{"t":"t","u":["v"]},"d":[[true]]}"#;
+    let steps: &[(&str, &[(&str, &str)])] = &[
+        (&format!(r#""a":[{item}],"z":true"#), &[]),
+        (r#""a":[{"l":["x"]}]"#, &[("/a", "array_string"), ("/a/*/l", "array_string"), ("/a/*/b", "string")]),
+        ("", &[("/a", "array_json"), ("/a/*/l", "array_boolean")]),
+    ];
+    let good = [
+        format!(r#""a":[{item},{item}],"z":false"#),
+        r#""a":[{"b":false},null,{},{"l":[]},{"l":[null]},{"b":"no","o":null}]"#.to_owned(),
+        r#""a":["x",null,"y"],"z":null"#.to_owned(),
+        r#""a":[{"l":[true,false,null]},{"l":["x"]},{"l":[3]},{"l":[3,"x"]},{"l":null}]"#.to_owned(),
+        String::new(),
+        r#""a":[]"#.to_owned(),
+        r#""a":[null,null]"#.to_owned(),
+        format!(r#""a":[{item},"odd",{item}]"#),
+        format!(r#""a":[{item},{{"l":[[]],"d":[[1,true],[],null]}}]"#),
+    ];
+    // Taken back: the list of structs is tried first; and what the bound takes after some hundred items.
+    let vain = [
+        format!(r#""a":[{item},{item},{item},5,{item}]"#),
+        format!(r#""a":[{}]"#, vec![item.replace("true", "7"); 500].join(",")),
+        format!(r#""a":[{}{item}]"#, r#"{"b":0},"#.repeat(500)),
+        format!(r#""a":[{item},{}]"#, vec![r#"{"l":[true,1]}"#; 500].join(",")),
+        format!(r#""a":[{item},{{"l":[{}]}}]"#, vec!["true,1"; 500].join(",")),
+    ];
+    let mut rows = Vec::new();
+    for (n, bad) in vain.iter().enumerate() {
+        // In all three places of a batch, and not always behind the same row.
+        rows.extend(good.iter().cycle().skip(n).take(good.len() + 1).cloned());
+        rows.extend([bad.clone(), String::new(), bad.clone()]);
+    }
+    holds(steps, &rows);
+}
+
+#[test]
+fn structs_that_the_bound_takes_back_leave_nothing_behind() {
+    let many = |value: &str, n: usize| format!("[{}]", vec![value; n].join(","));
+    let steps: &[(&str, &[(&str, &str)])] =
+        &[(r#""o":{"b":true,"n":{"b":false,"l":[{"c":true,"s":"x"}]},"t":"t","u":["x"]}"#, &[])];
+    let good = r#""o":{"b":false,"n":{"l":[{"c":false},{"s":"y"}]},"t":"u","u":["y"]}"#.to_owned();
+    let bad = format!(
+        r#""o":{{"b":true,"n":{{"b":true,"l":[{{"c":true,"s":"z"}},{{"c":false}}]}},"t":"v","u":{}}}"#,
+        many("1", 999)
+    );
+    let inner = format!(r#""o":{{"b":true,"n":{{"b":true,"l":{}}}}}"#, many(r#"{"c":true,"s":1}"#, 999));
+    let rows = [&bad, &good, &bad, &inner, &good, &String::new(), &inner, &inner, &good, &bad];
+    holds(steps, &rows.map(Clone::clone));
+    // The struct is not the oldest of its family.
+    let steps: &[(&str, &[(&str, &str)])] = &[(r#""p":"x""#, &[]), (r#""p":{"u":["x"]}"#, &[("/p", "object")])];
+    let list = |n| format!(r#""p":{{"u":{}}}"#, many("1", n));
+    holds(steps, &[list(999), list(2), list(999), r#""p":"y""#.to_owned(), list(3)]);
+}
+
+#[test]
+fn the_bound_of_a_field_knows_nothing_of_other_fields_and_attempts() {
+    let many = |value: &str, n: usize| format!("[{}]", vec![value; n].join(","));
+    let wrong = |n| format!(r#"[{},"{}"]"#, vec!["1"; n].join(","), "x".repeat(20 * n));
+    let steps: &[(&str, &[(&str, &str)])] =
+        &[(r#""a":["x"],"b":["x"],"o":{"l":[1],"n":1}"#, &[]), ("", &[("/o/l", "array_string")])];
+    // The first may add much, the second may not; then an attempt that adds much, and a null behind it.
+    let rows = [
+        format!(r#""a":{},"b":{}"#, wrong(500), many("1", 500)),
+        format!(r#""a":{},"b":{}"#, many("1", 500), wrong(500)),
+        format!(r#""o":{{"l":{},"n":null}}"#, many(r#""""#, 500)),
+    ];
+    holds(steps, &rows);
+}
+
+/// How many values of a document could have a column in the next file.
+fn newcomers(steps: &[(&str, &[(&str, &str)])], fields: &str) -> u64 {
+    let mut decoder = TableDecoder::new(&grown(steps), None);
+    decoder.push(&with_fields(fields), Encoding::ExportJson, Timestamp(1), false).unwrap();
+    decoder.newcomers()
+}
+
+#[test]
+fn newcomers_are_those_that_the_next_file_may_have_a_column_for() {
+    let keys = |n| (0..n).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
+    let structs: &[(&str, &[(&str, &str)])] = &[(r#""a":[{"x":1}],"o":{"x":1}"#, &[])];
+    assert_eq!(newcomers(structs, r#""a":[{"y":1},{"y":2}],"o":{"y":1},"new":1"#), 4);
+    assert_eq!(newcomers(structs, r#""a":[{"y":[]},{"y":null}],"o":{"X":1,"a b":1},"new":{}"#), 0);
+    assert_eq!(newcomers(&[(&format!(r#""o":{{{}}}"#, keys(64)), &[])], r#""o":{"new":1}"#), 0);
+    assert_eq!(newcomers(&[(&keys(1024), &[])], r#""new":1"#), 0);
+    // The list of structs was tried in vain.
+    let steps: &[(&str, &[(&str, &str)])] = &[(r#""a":[{"x":1}]"#, &[]), ("", &[("/a", "array_json")])];
+    assert_eq!(newcomers(steps, r#""a":[{"y":1},"x"]"#), 0);
+}
+
+#[test]
+fn a_null_is_no_type() {
+    let schema = grown(&[(r#""a":null,"b":[null,1],"c":{"d":null,"e":true},"f":[null]"#, &[])]);
+    let types: Vec<_> = schema.fields.iter().map(|f| Kind::of_column(&f.column_type).to_string()).collect();
+    assert_eq!(types, ["array_int64", "object"]);
+    let (batch, _) = one_document(&schema, &with_fields(r#""c":{"e":null}"#));
+    assert_eq!(batch.column_by_name("c").unwrap().as_struct().num_columns(), 1);
+}
+
+#[test]
+fn columns_are_found_by_id_whatever_they_are_called_and_wherever_they_stand() {
+    let schema = grown(&[(r#""a":1,"b":2,"o":{"x":"s","y":"t"}"#, &[])]);
+    let text = with_fields(r#""a":1,"b":2,"o":{"x":"s","y":"t"}"#);
+    let (batch, document) = one_document(&schema, &text);
+    // As if another tool had turned the columns round and swapped names.
+    let mut renamed = schema.clone();
+    let [a, b, o] = &mut renamed.fields[..] else { panic!("three fields") };
+    std::mem::swap(&mut a.column, &mut b.column);
+    let ColumnType::Struct(inner) = &mut o.column_type else { panic!("a struct") };
+    inner[0].column = "z".into();
+    inner[1].column = "x".into();
+    let turned: Vec<usize> = (0..batch.num_columns()).rev().collect();
+    let batch = batch.project(&turned).unwrap();
+    let read = RowReader::new(&renamed, &batch).unwrap().revision(0).unwrap().document;
+    assert_eq!(read, Some(document));
+}
+
+#[test]
+fn a_field_that_the_bound_takes_still_counts_what_did_not_fit() {
+    let numbers = (0..2000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let misfits = holds(
+        &[(r#""tags":["x"],"o":{"tags":["x"]}"#, &[])],
+        &[format!(r#""tags":[{numbers}],"o":{{"tags":[{numbers}]}}"#)],
+    );
+    assert_eq!(misfits["/tags"]["array_int64"], 1);
+    assert_eq!(misfits["/o/tags"]["array_int64"], 1);
+    assert_eq!(misfits.len(), 2);
+}
+
+#[test]
+fn a_field_that_the_bound_takes_still_tells_of_names_that_came_later() {
+    let mut shape = hint("");
+    observe(r#"{"a":[{"x":1}]}"#, Encoding::ExportJson, &mut shape).unwrap();
+    let schema = evolve(&TableSchema::empty(), &shape, &Misfits::new());
+    let mut decoder = TableDecoder::new(&schema, None);
+    let text = with_fields(&format!(r#""a":[{}]"#, vec![r#"{"late":1}"#; 999].join(",")));
+    decoder.push(&text, Encoding::ExportJson, Timestamp(1), false).unwrap();
+    assert!(decoder.newcomers() > 0);
+}
+
+#[test]
+fn the_bound_counts_paths_as_they_stand_in_the_cells() {
+    let key = r#"\""#.repeat(100);
+    let item = |x: &str| format!(r#"{{"x":{x},"y":"{}"}}"#, "y".repeat(150));
+    let sample = format!(r#""{key}":[{}]"#, item("1"));
+    let items = |x| vec![item(x); 200].join(",");
+    holds(&[(&sample, &[])], &[format!(r#""{key}":[{}]"#, items("null")), format!(r#""{key}":[{}]"#, items(r#""w""#))]);
+    let text = with_fields(&format!(r#""{key}":[{}]"#, items("null")));
+    let mut shape = hint("");
+    observe(&with_fields(&sample), Encoding::ExportJson, &mut shape).unwrap();
+    let (batch, document) = one_document(&evolve(&TableSchema::empty(), &shape, &Misfits::new()), &text);
+    let (nulls, rescued) = cells(&batch, 0);
+    check_cells(&document, &nulls, &rescued);
+}
+
+#[test]
+fn the_deepest_values_and_the_widest_tables_come_back() {
+    let nest = |n: usize, open: &str, leaf: &str, close: &str| open.repeat(n) + leaf + &close.repeat(n);
+    let mut rows = Vec::new();
+    for n in [1, 7, 14, 15, 16, 17, 62, 63] {
+        rows.push(format!(r#""l":{}"#, nest(n, "[", "1", "]")));
+        rows.push(format!(r#""o":{}"#, nest(n, r#"{"k":"#, "null", "}")));
+        rows.push(format!(r#""new":{}"#, nest(n, r#"{"k":"#, "[]", "}").replacen("[]", "true", 1)));
+        rows.push(format!(r#""m":{}"#, nest(n / 2, r#"[{"k":"#, "1", "}]")));
+    }
+    for n in [15, 16, 62] {
+        let sample = format!(
+            r#""l":{},"o":{},"m":{}"#,
+            nest(n, "[", "1", "]"),
+            nest(n, r#"{"k":"#, "1", "}"),
+            nest(n / 2, r#"[{"k":"#, "1", "}]")
+        );
+        holds(&[(&sample, &[])], &rows);
+    }
+    let wide = (0..1024).map(|n| format!(r#""f{n}":{n}"#)).collect::<Vec<_>>().join(",");
+    let twin = wide.replace("\"f", "\"F");
+    holds(
+        &[(&wide, &[])],
+        &[twin.clone(), wide.clone(), format!("{twin},{wide}"), r#""f1023":null,"f7":"x""#.to_owned()],
+    );
+}
+
+#[test]
+fn the_weight_of_a_batch_is_no_less_than_what_it_holds() {
+    let fields = (0..64).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
+    for (sample, row) in [
+        (format!(r#""a":[{{{fields}}}]"#), format!(r#""a":[{}]"#, vec!["{}"; 8000].join(","))),
+        (format!(r#""a":[[{{{fields}}}]]"#), format!(r#""a":[{}]"#, vec!["[{},{}]"; 4000].join(","))),
+        (format!(r#""a":[{{"o":{{{fields}}}}}]"#), format!(r#""a":[{}]"#, vec!["null"; 8000].join(","))),
+        (r#""a":[[[true]]]"#.to_owned(), format!(r#""a":[{}]"#, vec!["[]"; 8000].join(","))),
+        (format!(r#""o":{{{fields}}}"#), r#""o":{}"#.to_owned()),
+    ] {
+        let mut shape = hint("");
+        observe(&with_fields(&sample), Encoding::ExportJson, &mut shape).unwrap();
+        let mut decoder = TableDecoder::new(&evolve(&TableSchema::empty(), &shape, &Misfits::new()), None);
+        for _ in 0..20 {
+            decoder.push(&with_fields(&row), Encoding::ExportJson, Timestamp(1), false).unwrap();
+        }
+        let weight = decoder.weight();
+        let batch = decoder.flush().unwrap().unwrap();
+        let held: usize = batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap()).sum();
+        assert!(held <= weight, "{held} for {weight}: {sample}");
     }
 }
