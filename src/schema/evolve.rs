@@ -555,6 +555,51 @@ mod tests {
         let schema = evolve(&TableSchema::empty(), &d, &Misfits::new());
         assert_eq!(schema.leaves(), 1022);
         assert!(schema.fields.iter().any(|f| f.name == "wide" && f.column_type == ColumnType::Json));
+
+        for n in 1020..1030 {
+            d.field(&format!("b{n}")).unwrap().boolean = true;
+        }
+        let full = evolve(&schema, &d, &Misfits::new());
+        assert_eq!(full.leaves(), 1024);
+        d.field("c").unwrap().object().field("k").unwrap().items().boolean = true;
+        assert_eq!(evolve(&full, &d, &Misfits::new()), full, "no id is spent on what is not born");
+    }
+
+    #[test]
+    fn a_struct_never_has_more_than_64_fields_siblings_included() {
+        let mut d = DocumentShape::default();
+        for n in 0..STRUCT_FIELDS {
+            d.field("o").unwrap().object().field(&format!("k{n}")).unwrap().boolean = true;
+        }
+        let schema = evolve(&TableSchema::empty(), &d, &Misfits::new());
+        let mut late = DocumentShape::default();
+        late.field("o").unwrap().object().field("late").unwrap().boolean = true;
+        let due = Misfits::from([("/o/k1".into(), BTreeMap::from([("string".into(), SIBLING_AFTER)]))]);
+        assert_eq!(evolve(&schema, &late, &due), schema);
+    }
+
+    #[test]
+    fn nothing_nests_deeper_than_convex_does_neither_by_birth_nor_by_growth() {
+        for depth in 10..20 {
+            let mut d = DocumentShape::default();
+            let (mut objects, mut arrays) = (Shape::default(), Shape::default());
+            (objects.string, arrays.string) = (true, true);
+            for _ in 0..depth {
+                let mut outer = Shape::default();
+                *outer.object().field("x").unwrap() = objects;
+                objects = outer;
+                arrays = Shape { items: Some(Box::new(arrays)), ..Shape::default() };
+            }
+            d.field("x").unwrap().merge(&objects);
+            d.field("l").unwrap().merge(&arrays);
+            let mut schema = evolve(&TableSchema::empty(), &d, &Misfits::new());
+            check(&schema.fields, true, 1);
+            for n in 1..20 {
+                let due = Misfits::from([("/x".repeat(n), BTreeMap::from([("array_string".into(), SIBLING_AFTER)]))]);
+                schema = evolve(&schema, &d, &due);
+                check(&schema.fields, true, 1);
+            }
+        }
     }
 
     #[test]

@@ -209,3 +209,68 @@ impl Rows {
         open + self.ready_weight + self.leaves * COLUMN
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(shape: Option<&str>) -> Known {
+        Known {
+            table: TableRef::new("", "t").unwrap(),
+            folder: "t".to_owned(),
+            schema: TableSchema::empty(),
+            misfits: Misfits::new(),
+            changed: false,
+            shape: shape.map(ToOwned::to_owned),
+        }
+    }
+
+    fn push(rows: &mut Rows, known: &mut Known, fields: &str, deleted: bool) {
+        let text = format!(r#"{{"_id":"i","_creationTime":1.0{fields}}}"#);
+        rows.push(Incoming { text: &text, encoding: Encoding::ExportJson, ts: Timestamp(1), deleted }, known).unwrap();
+    }
+
+    fn columns(known: &Known) -> Vec<&str> {
+        known.schema.fields.iter().map(|f| f.column.as_str()).collect()
+    }
+
+    #[test]
+    fn the_schema_is_fixed_by_the_hint_and_the_first_documents_and_kept_to_the_end() {
+        let mut known = known(Some(r#"{"properties":{"hinted":{"type":"string"}}}"#));
+        let mut rows = Rows::new(None, Timestamp(1), &known);
+        push(&mut rows, &mut known, r#","gone":1"#, true);
+        for _ in 1..SAMPLE_DOCUMENTS {
+            push(&mut rows, &mut known, r#","seen":1"#, false);
+        }
+        assert_eq!((columns(&known), known.changed), (vec!["hinted", "seen"], true));
+        push(&mut rows, &mut known, r#","late":1"#, false);
+        rows.end(&mut known).unwrap();
+        let mut count = 0;
+        while let Some(batch) = rows.batch() {
+            count += batch.num_rows();
+        }
+        assert_eq!((count, rows.schema_id, columns(&known)), (SAMPLE_DOCUMENTS + 1, 1, vec!["hinted", "seen"]));
+
+        known.changed = false;
+        let mut rows = Rows::new(None, Timestamp(1), &known);
+        push(&mut rows, &mut known, r#","late":1"#, false);
+        rows.end(&mut known).unwrap();
+        assert_eq!((columns(&known), known.changed), (vec!["hinted", "seen", "late"], true));
+    }
+
+    #[test]
+    fn a_file_with_little_text_never_ends_early() {
+        let mut known = known(None);
+        let mut rows = Rows::new(None, Timestamp(1), &known);
+        for _ in 0..SAMPLE_DOCUMENTS {
+            push(&mut rows, &mut known, "", false);
+        }
+        for _ in 0..NEWCOMERS {
+            push(&mut rows, &mut known, r#","late":1"#, false);
+        }
+        assert!(!rows.wants_columns());
+        let long = format!(r#","late":"{}""#, "x".repeat(EARLY));
+        push(&mut rows, &mut known, &long, false);
+        assert!(rows.wants_columns());
+    }
+}
