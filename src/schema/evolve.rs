@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     ColumnType, Element, Field, Kind, OwnColumn, Shape, TableSchema,
-    infer::{DocumentShape, NESTING, STRUCT_FIELDS, is_identifier, is_struct_key},
+    infer::{DocumentShape, Keys, NESTING, STRUCT_FIELDS, is_identifier, is_struct_key},
 };
 
 /// Values of a kind that did not fit a field, as the manifest counts them: per field path (JSON Pointer of names, `*` for
@@ -203,7 +203,7 @@ impl Growth<'_> {
                     let references = references(&column_type, items);
                     return Some(ColumnType::List(Box::new(Element { id, column_type, references })));
                 }
-                (_, Some(object)) if !object.map => {
+                (_, Some(object)) if object.keys == Keys::Names => {
                     let mut fields = Vec::new();
                     for (name, shape) in &object.fields {
                         if let Some(column_type) = self.type_of(shape, level + 1) {
@@ -522,6 +522,20 @@ mod tests {
         assert_eq!(fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         // Nothing but JSON text is born from such an object.
         assert_eq!(evolve(&TableSchema::empty(), &seen(odd), &Misfits::new()).fields[0].column_type, ColumnType::Json);
+    }
+
+    #[test]
+    fn the_keys_of_a_record_never_reach_the_schema_of_a_struct_that_exists() {
+        let object: &[(&str, Set)] = &[("o", |s| s.object().field("a").unwrap().string = true)];
+        let first = evolve(&TableSchema::empty(), &seen(object), &Misfits::new());
+        let record: &[(&str, Set)] = &[("o", |s| {
+            for n in 0..=STRUCT_FIELDS {
+                if let Some(user) = s.object().field(&format!("user_{n}")) {
+                    user.string = true;
+                }
+            }
+        })];
+        assert_eq!(evolve(&first, &seen(record), &Misfits::new()), first);
     }
 
     #[test]

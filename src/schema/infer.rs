@@ -2,8 +2,8 @@
 //!
 //! A [`Shape`] only collects. What follows from it, columns, is decided in `evolve`.
 //!
-//! Bounded: of an object at most 64 keys are remembered, and only those that may name a struct field, so a record keyed by
-//! e-mail addresses costs nothing, and its keys never reach a schema.
+//! Bounded: of an object at most 64 keys are remembered, and only those that may name a struct field; of a record (more
+//! keys, or document ids as keys) none, so that it costs nothing and its keys never reach a schema.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -44,11 +44,22 @@ pub struct Shape {
 /// The keys of the objects seen at one place.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ObjectShape {
-    /// Keys that may name a struct field, at most 64.
+    /// Keys that may name a struct field, at most 64; none of a record.
     pub fields: BTreeMap<String, Shape>,
-    /// There were others: too many, or one that is no identifier, differs from another by case only, or is a document id.
-    /// No struct is born from such objects; one that exists may still grow by the keys above.
-    pub map: bool,
+    /// What all keys together say.
+    pub keys: Keys,
+}
+
+/// What the keys of objects say of them; of two places together, the later of these.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keys {
+    /// Few and well named: a struct may be born.
+    #[default]
+    Names,
+    /// One is no identifier, or differs from another by case only: no struct is born, one that exists may still grow.
+    Odd,
+    /// More than 64, or one is a document id: keys are data here, and never reach a schema.
+    Record,
 }
 
 /// The top-level fields of documents, without those that begin with `_`.
@@ -114,7 +125,7 @@ impl Shape {
         }
         if let Some(other) = &other.object {
             let object = self.object();
-            object.map |= other.map;
+            object.found(other.keys);
             for (key, shape) in &other.fields {
                 if let Some(known) = object.field(key) {
                     known.merge(shape);
@@ -137,13 +148,28 @@ impl ObjectShape {
     pub fn field(&mut self, name: &str) -> Option<&mut Shape> {
         if !self.fields.contains_key(name) {
             let twin = || self.fields.keys().any(|k| k.eq_ignore_ascii_case(name));
-            if self.fields.len() >= STRUCT_FIELDS || !is_struct_key(name) || twin() {
-                self.map = true;
+            let keys = if self.fields.len() >= STRUCT_FIELDS || is_document_id(name) {
+                Keys::Record
+            } else if !is_identifier(name) || twin() {
+                Keys::Odd
+            } else {
+                Keys::Names
+            };
+            self.found(keys);
+            if keys.max(self.keys) == Keys::Record || keys == Keys::Odd {
                 return None;
             }
             self.fields.insert(name.to_owned(), Shape::default());
         }
         self.fields.get_mut(name)
+    }
+
+    /// Notes what keys say. Those of a record are forgotten at once.
+    pub(crate) fn found(&mut self, keys: Keys) {
+        self.keys = self.keys.max(keys);
+        if self.keys == Keys::Record {
+            self.fields.clear();
+        }
     }
 }
 
@@ -247,19 +273,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_with_odd_or_many_keys_is_a_map_and_remembers_the_others() {
-        for odd in ["a b", "", "1", "é", "j5700221pceb603t7je2hkqn0s8jrtmp", "Name"] {
+    fn an_object_with_an_odd_key_remembers_the_others() {
+        for odd in ["a b", "", "1", "é", "Name"] {
             let mut shape = Shape::default();
             shape.object().field("name").unwrap().string = true;
             assert!(shape.object().field(odd).is_none(), "{odd}");
-            assert!(shape.object().map && shape.object().fields.len() == 1, "{odd}");
+            assert!(shape.object().field("other").is_some());
+            assert_eq!((shape.object().keys, shape.object().fields.len()), (Keys::Odd, 2), "{odd}");
         }
-        let mut shape = Shape::default();
+    }
+
+    #[test]
+    fn a_record_forgets_its_keys_for_good() {
+        let record = |shape: &mut Shape| {
+            assert_eq!((shape.object().keys, shape.object().fields.len()), (Keys::Record, 0));
+            assert!(shape.object().field("name").is_none(), "nothing is remembered any more");
+        };
+        let mut by_id = Shape::default();
+        by_id.object().field("name").unwrap().string = true;
+        assert!(by_id.object().field("j5700221pceb603t7je2hkqn0s8jrtmp").is_none());
+        record(&mut by_id);
+        let mut many = Shape::default();
         for n in 0..STRUCT_FIELDS {
-            assert!(shape.object().field(&format!("k{n}")).is_some());
+            assert!(many.object().field(&format!("k{n}")).is_some());
         }
-        assert!(shape.object().field("one_more").is_none());
-        assert!(shape.object().map && shape.object().fields.len() == STRUCT_FIELDS);
+        assert_eq!(many.object().keys, Keys::Names);
+        assert!(many.object().field("one_more").is_none());
+        record(&mut many);
+        let mut merged = Shape::default();
+        merged.object().field("name").unwrap().string = true;
+        merged.merge(&many);
+        record(&mut merged);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use serde_json::Value as Json;
 
-use super::infer::{DocumentShape, Shape};
+use super::infer::{DocumentShape, Keys, Shape};
 
 /// What the JSON schema of one table says of its documents. Text that is no JSON schema says nothing.
 pub fn hint(text: &str) -> DocumentShape {
@@ -72,7 +72,7 @@ fn object(members: &serde_json::Map<String, Json>, shape: &mut Shape) {
                 }
             }
             if members.get("additionalProperties").is_some_and(|a| a.as_bool() != Some(false)) {
-                object.map = true;
+                object.found(Keys::Record);
             }
         }
     }
@@ -131,7 +131,7 @@ mod tests {
             ),
             (
                 r#"{"type":"object","properties":{},"additionalProperties":{"type":{"type":"number"}}}"#,
-                one(|s| s.object().map = true),
+                one(|s| s.object().found(Keys::Record)),
             ),
         ] {
             assert_eq!(field(schema), expected, "{schema}");

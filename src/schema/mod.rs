@@ -21,7 +21,7 @@ pub(crate) use self::{
 };
 pub use self::{
     evolve::{Misfits, SIBLING_AFTER, evolve},
-    infer::{DocumentShape, Kind, ObjectShape, Shape},
+    infer::{DocumentShape, Keys, Kind, ObjectShape, Shape},
     json_schema::hint,
 };
 
