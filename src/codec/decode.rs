@@ -397,10 +397,10 @@ fn items<'a>(
     let Some(list) = column.list(row) else { return Ok(()) };
     let (mut first, mut index) = (true, 0);
     while json.item(&mut first)? {
+        unfit.place(list.leaves)?;
         item(&mut list.items, json, &path.item(index), unfit)?;
         index += 1;
     }
-    unfit.places += index * list.leaves;
     column.end_list();
     Ok(())
 }

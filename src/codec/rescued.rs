@@ -19,10 +19,16 @@ use crate::schema::{Kind, push_pointer};
 /// What a field may add to the two cells beyond its own text, bytes.
 const SLACK: usize = 1024;
 
+/// Places that the list items of one document may take in leaf columns: twice what the longest array of Convex (8,192) takes
+/// in the widest struct of plain fields (64). Three bytes of text, `{},`, take a place in every leaf of their list; without
+/// this, a document of 1 MiB could take gigabytes.
+const PLACES: usize = 1 << 20;
+
 /// Why a value was not appended.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// It adds too much to the two cells: take it back and rescue the top-level field whole.
+    /// It adds too much to the two cells, or its list items take too many places: take it back and rescue the top-level
+    /// field whole.
     TooLong,
     /// The text is not what a deployment may send.
     Bad(Bad),
@@ -106,6 +112,8 @@ pub(super) struct Unfit<'a> {
     limit: Option<usize>,
     /// Places that list items took in leaf columns, taken back or not.
     pub(super) places: usize,
+    /// Places that are left for this document.
+    room: usize,
 }
 
 /// A state to come back to.
@@ -117,6 +125,7 @@ pub(super) struct Mark {
     misfits: usize,
     newcomers: u64,
     added: usize,
+    room: usize,
 }
 
 impl<'a> Unfit<'a> {
@@ -126,7 +135,7 @@ impl<'a> Unfit<'a> {
         held.text.clear();
         held.misfits.clear();
         held.newcomers = 0;
-        Self { held, field: document, added: 0, limit: None, places: 0 }
+        Self { held, field: document, added: 0, limit: None, places: 0, room: PLACES }
     }
 
     /// The next value as export_json text, on its way to a column.
@@ -150,6 +159,7 @@ impl<'a> Unfit<'a> {
             misfits: self.held.misfits.len(),
             newcomers: self.held.newcomers,
             added: self.added,
+            room: self.room,
         }
     }
 
@@ -160,12 +170,20 @@ impl<'a> Unfit<'a> {
         self.held.misfits.truncate(mark.misfits);
         self.held.newcomers = mark.newcomers;
         self.added = mark.added;
+        self.room = mark.room;
     }
 
     /// The same for a whole field, which is rescued instead. What did not fit in it, as far as it was read, stays counted:
     /// columns for it come by these counts alone.
     pub(super) fn roll_back_field(&mut self, mark: Mark) {
         self.roll_back(Mark { misfits: self.held.misfits.len(), newcomers: self.held.newcomers, ..mark });
+    }
+
+    /// A list item takes its place in `leaves` leaf columns.
+    pub(super) fn place(&mut self, leaves: usize) -> Result<(), Stop> {
+        self.places += leaves;
+        self.room = self.room.checked_sub(leaves).ok_or(Stop::TooLong)?;
+        Ok(())
     }
 
     /// Whether anything was rescued since.

@@ -601,3 +601,33 @@ fn the_weight_of_a_batch_is_no_less_than_what_it_holds() {
         assert!(held <= weight, "{held} for {weight}: {sample}");
     }
 }
+
+#[test]
+fn a_document_of_nested_empty_objects_under_a_wide_list_cannot_take_gigabytes() {
+    // 128 lists of 2,730 empty objects, 1 MiB of text, each with a place in 64 leaf columns: 22 million places.
+    let fields = (0..64).map(|n| format!(r#""f{n}":1.0"#)).collect::<Vec<_>>().join(",");
+    let mut shape = hint("");
+    observe(&format!(r#"{{"wide":[[{{{fields}}}]],"tags":["x"]}}"#), Encoding::ExportJson, &mut shape).unwrap();
+    let schema = evolve(&TableSchema::empty(), &shape, &Misfits::new());
+    assert_eq!(schema.leaves(), 65);
+    let row = format!("[{}]", vec!["{}"; 2_730].join(","));
+    let wide = format!("[{}]", vec![row; 128].join(","));
+    let text = format!(r#"{{"_id":"i","_creationTime":1.5,"tags":["a","b"],"wide":{wide}}}"#);
+    let (batch, document) = one_document(&schema, &text);
+    assert_eq!(Value::Object(document), parse_value(&text, Encoding::ExportJson).unwrap());
+    assert_eq!(cells(&batch, 0).1.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["/wide"]);
+    assert!(batch.column_by_name("tags").unwrap().is_valid(0), "the fields beside it are as they were");
+    let held = batch.get_array_memory_size();
+    assert!(held < 32 << 20, "{held} bytes for {} of text", text.len());
+}
+
+#[test]
+fn the_longest_array_in_the_widest_plain_struct_stays_in_its_column() {
+    let fields = (0..64).map(|n| format!(r#""f{n}":1.0"#)).collect::<Vec<_>>().join(",");
+    let mut shape = hint("");
+    observe(&format!(r#"{{"wide":[{{{fields}}}]}}"#), Encoding::ExportJson, &mut shape).unwrap();
+    let schema = evolve(&TableSchema::empty(), &shape, &Misfits::new());
+    let items = vec![r#"{"f0":1.0}"#; 8_192].join(",");
+    let (batch, _) = one_document(&schema, &format!(r#"{{"_id":"i","_creationTime":1.5,"wide":[{items}]}}"#));
+    assert!(batch.column_by_name("wide").unwrap().is_valid(0));
+}
