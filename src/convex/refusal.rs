@@ -73,16 +73,11 @@ impl Refusal {
             "SnapshotTooOld" => {
                 return (
                     Window,
-                    "the snapshot being walked is older than the deployment serves (5 days): sync to a new archive; in this one \
-                     the program cannot begin another snapshot yet",
+                    "the snapshot being walked is older than the deployment serves (5 days): run again, a new one is begun",
                 );
             }
             "InvalidWindowToReadDocuments" => {
-                return (
-                    Window,
-                    "the changes asked for are older than the deployment keeps (14 days by default): keep this archive, and sync to a \
-                     new one; in this one the program cannot begin another snapshot yet",
-                );
+                return (Window, "the changes asked for are older than the deployment keeps (14 days by default)");
             }
             "SnapshotTooNew" => {
                 return (

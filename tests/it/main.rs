@@ -9,3 +9,4 @@ mod model;
 mod recordings;
 mod support;
 mod sync;
+mod windows;
