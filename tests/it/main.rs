@@ -7,5 +7,6 @@ mod conformance;
 mod crash;
 mod model;
 mod recordings;
+mod refusals;
 mod support;
 mod sync;
