@@ -100,7 +100,8 @@ impl Client {
     /// A client; nothing is asked yet. `monitor` hears of retries and warnings.
     pub fn new(access: Access, options: ClientOptions, monitor: Arc<dyn Monitor>) -> Result<Self> {
         let ClientOptions { encoding, max_page_bytes, retry } = options;
-        let http = Http::new(access.key().clone(), retry, max_page_bytes, access.is_loopback(), monitor)?;
+        let http =
+            Http::new("the deployment", access.key().clone(), retry, max_page_bytes, access.is_loopback(), monitor)?;
         Ok(Self { access, http, encoding })
     }
 

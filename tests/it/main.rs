@@ -7,6 +7,7 @@ mod conformance;
 mod crash;
 mod model;
 mod recordings;
+mod refusals;
 mod support;
 mod sync;
 mod windows;
