@@ -17,7 +17,7 @@ use crate::{
     archive::{Base, CommitOutcome, Covers, Draft, Head, RemovedFile, Run},
     convex::Source,
     document::TableRef,
-    error::Result,
+    error::{Error, Result},
     layout,
     monitor::Event,
     position::{Scope, Walk},
@@ -90,10 +90,18 @@ async fn components(head: &Head, source: &dyn Source) -> Result<Vec<String>> {
     Ok(components.into_iter().map(ToOwned::to_owned).collect())
 }
 
-/// Ends the walk that is open: the deployment no longer serves its snapshot, and the changes must not wait for it. What it
-/// has finished becomes a base; one commit says so, and removes the files of the table in which it stood.
-pub(super) async fn close(work: &mut Work, given: &Given<'_>) -> Result<()> {
+/// Ends the walk that is open: the deployment no longer serves its snapshot, `why`, and the changes must not wait for it. What
+/// it has finished becomes a base; one commit says so, and removes the files of the table in which it stood.
+///
+/// Nothing is open if the walk was refused from its first page: a cursor may be old although nothing has happened since (a page
+/// that is just full ends at its last change). The next pass moves the cursor, and another walk begins there.
+pub(super) async fn close(work: &mut Work, given: &Given<'_>, why: &Error) -> Result<()> {
     let (Some(walk), Some(latest)) = (work.head.progress().walk.clone(), work.head.latest()) else { return Ok(()) };
+    let message = format!(
+        "a snapshot grew too old before it was complete; the tables that it has finished count, the others are walked anew after \
+         the changes: {why}"
+    );
+    given.monitor.report(Event::Warning { message: &message });
     let Walk { base, ts, mut done, .. } = walk;
     let mut draft = Draft::unchanged(&work.head, latest.encoding, latest.selection.clone(), now());
     draft.checked_at = latest.checked_at;

@@ -45,10 +45,13 @@ use crate::{
     budget::MemoryBudget,
     convex::{Shapes, Source},
     document::{TableRef, Timestamp, time_text},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     monitor::{Event, Monitor},
-    position::Progress,
+    position::{Phase, Progress},
 };
+
+/// Snapshots that may turn out too old in one run: one that was open, and one at a cursor that was old itself.
+const SNAPSHOTS_REFUSED: u32 = 2;
 
 /// How a sync is done.
 #[derive(Debug, Clone)]
@@ -256,40 +259,30 @@ impl Work {
     /// Passes until the deployment has nothing more and no base is owed: true; or until a stop: whether it had.
     async fn catch_up(&mut self, given: &Given<'_>) -> Result<bool> {
         let mut progress = self.head.progress().clone();
-        // Each once a run: a deployment that refuses a second time is to be heard.
-        let mut closed = false;
+        let mut refused = 0;
         loop {
-            let ended = self.pass(given, progress).await;
+            let end = self.pass(given, progress).await?;
             // Ids of bases and names of files hold the run's, and both are given once.
             self.run = Run::begin();
-            match ended {
-                Ok(fetch::End::Stopped) => return Ok(false),
-                Ok(fetch::End::CaughtUp) => {}
-                Err(error) if error.kind() == ErrorKind::Window => {
-                    // Everything that came was committed, so the open walk tells what was asked for.
-                    let walking = self.head.progress().walk.is_some();
-                    if walking && !std::mem::replace(&mut closed, true) {
-                        let message = format!(
-                            "a snapshot grew too old before it was complete; the tables that it has finished count, the others are \
-                             walked anew after the changes: {error}"
-                        );
-                        given.monitor.report(Event::Warning { message: &message });
-                        base::close(self, given).await?;
-                    } else if !walking && given.options.on_gap == OnGap::Heal && self.sum.gaps.is_empty() {
-                        let gap = gap::record(self, given).await?;
-                        self.sum.gaps.push(gap);
-                    } else if !walking && given.options.on_gap == OnGap::Fail {
-                        let message = "changes after the archive's cursor are lost, and healing the gap was not allowed; nothing was \
-                                       committed";
-                        return Err(Error::new(ErrorKind::Window, message).with_source(error));
-                    } else {
-                        return Err(error);
+            if let fetch::End::TooOld(phase, error) = end {
+                // A deployment that goes on refusing is to be heard.
+                match phase {
+                    Phase::Snapshot if refused < SNAPSHOTS_REFUSED => {
+                        refused += 1;
+                        base::close(self, given, &error).await?;
                     }
-                    self.run = Run::begin();
-                    progress = self.head.progress().clone();
-                    continue;
+                    Phase::Delta if self.sum.gaps.is_empty() => {
+                        let gap = gap::record(self, given, error).await?;
+                        self.sum.gaps.push(gap);
+                    }
+                    _ => return Err(error),
                 }
-                Err(error) => return Err(error),
+                self.run = Run::begin();
+                progress = self.head.progress().clone();
+                continue;
+            }
+            if matches!(end, fetch::End::Stopped) {
+                return Ok(false);
             }
             let walk = tokio::select! {
                 biased;

@@ -5,7 +5,7 @@
 mod broken_pages;
 mod conformance;
 mod crash;
-mod model;
+mod histories;
 mod recordings;
 mod refusals;
 mod support;

@@ -13,6 +13,9 @@ use convex_archiver::{
     server::SimulatedDeployment,
 };
 
+/// Moments at which a state is looked at, beside those of bases and the cursor.
+const MOMENTS: usize = 16;
+
 /// Per table the live documents by id.
 pub(crate) type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
 
@@ -101,9 +104,9 @@ impl Held {
         let kept = revisions.iter().filter(|(_, r)| r.ts > origin && r.ts <= through && !lost(r.ts));
         self.assert_revisions(kept.cloned().collect());
 
-        let mut moments: BTreeSet<Timestamp> =
-            revisions.iter().map(|(_, r)| r.ts).filter(|ts| *ts <= through).collect();
-        moments.extend(coverage.bases.iter().map(|base| base.ts).chain([through]));
+        let written: BTreeSet<Timestamp> = revisions.iter().map(|(_, r)| r.ts).filter(|ts| *ts <= through).collect();
+        let mut moments: BTreeSet<Timestamp> = coverage.bases.iter().map(|base| base.ts).chain([through]).collect();
+        moments.extend(written.iter().step_by(written.len().div_ceil(MOMENTS).max(1)));
         let tables: BTreeSet<&TableRef> = revisions.iter().map(|(table, _)| table).collect();
         for at in moments {
             let expected = deployment_state(deployment, at);
