@@ -456,6 +456,60 @@ async fn shapes_come_by_component_or_flat_or_without_shapes() {
     assert_eq!(client.shapes().await.unwrap_err().kind(), ErrorKind::Access);
 }
 
+/// A client of a server that gives the same two answers again and again: to the shapes, and to the names of tables. It does
+/// not wait long.
+async fn advised(shapes: fn() -> Answer, names: fn() -> Answer) -> Client {
+    let routes = Router::new()
+        .route(JSON_SCHEMAS, axum::routing::get(async move || shapes().into_response()))
+        .route(TABLE_COLUMN_NAMES, axum::routing::get(async move || names().into_response()));
+    let client = client(&serve(routes).await, Arc::new(NoMonitor));
+    let retry =
+        RetryPolicy { budget: Duration::from_millis(50), base: Duration::from_millis(5), ..RetryPolicy::default() };
+    Client::new(
+        client.access,
+        ClientOptions { budget: small(), retry, ..ClientOptions::default() },
+        Arc::new(NoMonitor),
+    )
+    .unwrap()
+}
+
+#[tokio::test]
+async fn what_the_deployment_cannot_tell_of_its_tables_is_one_warning_and_no_error() {
+    let names = || answer(200, r#"{"byComponent":{"":[{"name":"a","columns":["_id"]}]}}"#);
+    let unavailable = || answer(503, r#"{"code":"TableSummariesUnavailable","message":"x"}"#);
+    // Announced as larger than the share, or only found to be.
+    let large = || answer(200, "1".repeat(3 << 20));
+    let unfolded = || {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&[b'1'; 3 << 20]).unwrap();
+        answer(200, gzip.finish().unwrap()).header("content-encoding", "gzip")
+    };
+    let no_json = || answer(200, "{\"\":{\"a\":");
+    let another = || answer(200, "[1,2]");
+    let html = || answer(200, "<!doctype html>");
+    let table: [(&str, fn() -> Answer, fn() -> Answer, bool); 9] = [
+        ("503 TableSummariesUnavailable", unavailable, names, true),
+        ("503 TableSummariesUnavailable", unavailable, unavailable, false),
+        ("503 TableSummariesUnavailable", unavailable, html, false),
+        ("too large", large, names, true),
+        ("too large", unfolded, large, false),
+        ("not understood", no_json, names, true),
+        ("not understood", no_json, no_json, false),
+        ("not understood", another, unfolded, false),
+        ("not understood", html, names, true),
+    ];
+    for (why, shapes, names, complete) in table {
+        let shapes = advised(shapes, names).await.shapes().await.unwrap();
+        assert_eq!((shapes.complete, shapes.tables.len()), (complete, usize::from(complete)), "{why}");
+        assert!(shapes.tables.values().all(Option::is_none));
+        assert!(shapes.warnings.len() == 1 && shapes.warnings[0].contains(why), "{:?}", shapes.warnings);
+    }
+    let forbidden = || answer(403, r#"{"code":"OperationNotPermitted","message":"x"}"#);
+    for client in [advised(unavailable, forbidden).await, advised(forbidden, names).await] {
+        assert_eq!(client.shapes().await.unwrap_err().kind(), ErrorKind::Access);
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_deployment_is_noticed_by_its_shapes() {
     let (client, _) = Script::client(vec![answer(404, "<html>"), answer(404, "")]).await;
