@@ -64,6 +64,7 @@ pub mod schema;
 pub mod server;
 mod store;
 pub mod sync;
+mod temporary;
 
 pub use crate::{
     budget::MemoryBudget,

@@ -62,11 +62,7 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
 
 /// How the deployment is asked.
 pub(crate) fn client_options(options: &SyncOptions) -> ClientOptions {
-    ClientOptions {
-        encoding: Encoding::ConvexEncodedJson,
-        max_page_bytes: options.budget.page(),
-        retry: RetryPolicy::default(),
-    }
+    ClientOptions { encoding: Encoding::ConvexEncodedJson, budget: options.budget, retry: RetryPolicy::default() }
 }
 
 /// Where temporary files go from now on.
@@ -74,6 +70,11 @@ pub(crate) fn use_temp_dir(folder: &Path) -> Result<()> {
     if !folder.is_dir() {
         return Err(Error::usage(format!("--temp-dir {}: there is no such folder", folder.display())));
     }
+    // Now, and not in the middle of a long run.
+    tempfile::tempfile_in(folder).map_err(|e| {
+        let folder = folder.display();
+        Error::usage(format!("--temp-dir {folder}: no file can be made there; choose another folder")).with_source(e)
+    })?;
     // It can be said once; this is the only place that does.
     let _ = tempfile::env::override_temp_dir(folder);
     Ok(())

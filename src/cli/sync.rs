@@ -42,7 +42,8 @@ pub(crate) struct SyncArgs {
     /// record the gap, go on, take a new base and exit with 3, or fail and leave the archive as it is
     #[arg(long, value_enum, value_name = "WHAT", default_value = "heal")]
     pub(crate) on_gap: GapChoice,
-    /// Memory that the run may take, at least 64MiB; a page of the deployment may have a quarter of it
+    /// Memory that the run may take, at least 64MiB; a page of the deployment that is larger than a quarter of it goes to
+    /// --temp-dir
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
     pub(crate) memory_limit: u64,
     /// End the run at a commit after this time, whether it has caught up or not
@@ -57,8 +58,9 @@ pub(crate) struct SyncArgs {
     /// Level of zstd, 1 to 22: higher is smaller and slower
     #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = LIMITS)]
     pub(crate) compression_level: i32,
-    /// Where temporary files go. Today only the list of an archive's files is sorted there, once it is longer than 8 MiB;
-    /// they have no name and vanish with the process [default: TMPDIR, else /tmp]
+    /// Where temporary files go: pages that are too large for the memory, two at a time, and the sorted list of an
+    /// archive's files once it is longer than 8 MiB. Most deployments need nothing there; with documents of 1 MiB a page
+    /// has 1 to 2 GiB. They have no name and vanish with the process [default: TMPDIR, else /tmp]
     #[arg(long, value_name = "FOLDER", help_heading = LIMITS)]
     temp_dir: Option<PathBuf>,
 }
