@@ -10,7 +10,10 @@
 //! without its snapshot, since the server would take another one in silence. `components` are those that are still to
 //! be walked, the current one first. Deltas: the cursor, `1795434104928097578`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,8 +26,9 @@ use serde_json::value::RawValue;
 
 use super::{
     Page, Shapes, Source,
-    access::{Access, is_deployment_name},
+    access::{Access, DeployKey, is_deployment_name},
     http::{Http, Reply},
+    keys::{Keys, Renewal},
     protocol::{
         DOCUMENT_DELTAS, DocumentDeltas, INSTANCE_NAME, JSON_SCHEMAS, JsonSchemas, LIST_SNAPSHOT, ListSnapshot,
         TABLE_COLUMN_NAMES, TableColumnNames,
@@ -37,7 +41,7 @@ use crate::{
     document::{Encoding, TableRef, Timestamp},
     error::{Error, Result, ResultExt},
     identity::DeploymentIdentity,
-    monitor::Monitor,
+    monitor::{Event, Monitor},
     position::{Phase, Position},
 };
 
@@ -74,8 +78,12 @@ pub struct Traffic {
 /// A deployment, over HTTP.
 pub struct Client {
     access: Access,
+    keys: Arc<Keys>,
+    /// Who the deployment said it is: another key must open the same one.
+    identity: Mutex<Option<DeploymentIdentity>>,
     http: Http,
     encoding: Encoding,
+    monitor: Arc<dyn Monitor>,
 }
 
 /// What a snapshot position's token holds.
@@ -100,9 +108,11 @@ impl Client {
     /// A client; nothing is asked yet. `monitor` hears of retries and warnings.
     pub fn new(access: Access, options: ClientOptions, monitor: Arc<dyn Monitor>) -> Result<Self> {
         let ClientOptions { encoding, max_page_bytes, retry } = options;
+        let keys = Arc::new(access.keys());
+        let loopback = access.is_loopback();
         let http =
-            Http::new("the deployment", access.key().clone(), retry, max_page_bytes, access.is_loopback(), monitor)?;
-        Ok(Self { access, http, encoding })
+            Http::new("the deployment", Arc::clone(&keys), retry, max_page_bytes, loopback, Arc::clone(&monitor))?;
+        Ok(Self { access, keys, identity: Mutex::default(), http, encoding, monitor })
     }
 
     /// What has been asked and got so far.
@@ -110,18 +120,49 @@ impl Client {
         Traffic { requests: self.http.requests(), response_bytes: self.http.response_bytes() }
     }
 
+    /// Asks, and once more with each key that has taken the place of a refused one.
     async fn get(&self, path: &str, query: &(impl Serialize + Sync)) -> Result<Reply> {
-        let request = self
-            .http
-            .client()
-            .request(Method::GET, self.access.url(path))
-            .query(query)
-            .header(AUTHORIZATION, self.access.key().header())
-            .header("Convex-Client", HeaderValue::from_static(concat!("convex-archiver-", env!("CARGO_PKG_VERSION"))));
-        let request: Request = request.build().map_err(|e| {
-            Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e.without_url())
-        })?;
-        self.http.send(&request).await
+        loop {
+            let key = self.keys.current();
+            let request = self
+                .http
+                .client()
+                .request(Method::GET, self.access.url(path))
+                .query(query)
+                .header(AUTHORIZATION, key.header())
+                .header(
+                    "Convex-Client",
+                    HeaderValue::from_static(concat!("convex-archiver-", env!("CARGO_PKG_VERSION"))),
+                );
+            let request: Request = request.build().map_err(|e| {
+                Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e.without_url())
+            })?;
+            match self.http.send(&request).await? {
+                Reply::Refused(refusal) if refusal.status == 401 => {
+                    match self.keys.renew(&key, |other| self.opens_the_same(other))? {
+                        Renewal::Renewed(told) => {
+                            told.iter().for_each(|message| self.monitor.report(Event::Warning { message }));
+                        }
+                        Renewal::Same(tried) => return Ok(Reply::Refused(refusal.tried(tried))),
+                    }
+                }
+                reply => return Ok(reply),
+            }
+        }
+    }
+
+    /// # Errors
+    /// Usage, if the key names another deployment.
+    fn opens_the_same(&self, key: &DeployKey) -> Result<()> {
+        let now = self.access.with_key(key.clone())?.identity();
+        let told = self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = told.unwrap_or_else(|| self.access.identity());
+        if told.is_same(&now) {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "it is a key of the deployment {now}, but this run archives {told}: give one of that"
+        )))
     }
 
     /// A page's body and what is in it.
@@ -286,6 +327,7 @@ impl Source for Client {
             let name = String::from_utf8_lossy(&body).trim().trim_matches('"').to_owned();
             identity.name = Some(name).filter(|name| is_deployment_name(name));
         }
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
         Ok(identity)
     }
 

@@ -17,7 +17,7 @@ use reqwest::{
 };
 
 use super::{
-    access::DeployKey,
+    keys::Keys,
     protocol::{DEPRECATION_MESSAGE, DEPRECATION_STATE},
     refusal::Refusal,
     retry::{Decision, Outcome, RetryPolicy, Tries},
@@ -54,8 +54,8 @@ pub(super) struct Http {
     client: reqwest::Client,
     policy: RetryPolicy,
     monitor: Arc<dyn Monitor>,
-    /// Never shown, should a server repeat it.
-    key: DeployKey,
+    /// Never shown, should a server repeat them.
+    keys: Arc<Keys>,
     /// Who is asked, for texts: `the deployment`, or a host.
     who: String,
     /// Largest body, bytes.
@@ -70,7 +70,7 @@ impl Http {
     /// `who` is asked, in words. `loopback`: it is on this machine, so no proxy of the environment stands between.
     pub(super) fn new(
         who: &str,
-        key: DeployKey,
+        keys: Arc<Keys>,
         policy: RetryPolicy,
         max_body: u64,
         loopback: bool,
@@ -91,7 +91,7 @@ impl Http {
             client,
             policy,
             monitor,
-            key,
+            keys,
             who: who.to_owned(),
             max_body,
             requests: AtomicU64::new(0),
@@ -172,7 +172,7 @@ impl Http {
         }
         let retry_after = retry_after(response.headers(), Utc::now());
         let body = self.beginning(response).await;
-        Ok(Err(Failure::Refused(Refusal::new(status, &body, |text| self.key.redact(text)), retry_after)))
+        Ok(Err(Failure::Refused(Refusal::new(status, &body, |text| self.keys.redact(text)), retry_after)))
     }
 
     /// The whole body, read piece by piece so that it never holds more than the limit. The inner error is the network's.
@@ -234,7 +234,7 @@ impl Http {
         }
         let message =
             format!("{} announces a change ({state}): {}", self.who, text(DEPRECATION_MESSAGE).unwrap_or("no text"));
-        self.monitor.report(Event::Warning { message: &self.key.redact(&message) });
+        self.monitor.report(Event::Warning { message: &self.keys.redact(&message) });
     }
 }
 

@@ -13,6 +13,7 @@
 mod access;
 mod client;
 mod http;
+mod keys;
 mod protocol;
 #[cfg(test)]
 mod recording;

@@ -8,5 +8,6 @@ mod crash;
 mod model;
 mod recordings;
 mod refusals;
+mod rotation;
 mod support;
 mod sync;
