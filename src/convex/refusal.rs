@@ -95,16 +95,11 @@ impl Refusal {
             "SnapshotTooOld" => {
                 return (
                     Window,
-                    "the snapshot being walked is older than the deployment serves (5 days by default): another one has to be \
-                     begun",
+                    "the snapshot being walked is older than the deployment serves (5 days): run again, a new one is begun",
                 );
             }
             "InvalidWindowToReadDocuments" => {
-                return (
-                    Window,
-                    "the changes asked for are older than the deployment keeps (14 days by default): the archive has a gap from here, \
-                     and needs another snapshot",
-                );
+                return (Window, "the changes asked for are older than the deployment keeps (14 days by default)");
             }
             "SnapshotTooNew" => {
                 return (

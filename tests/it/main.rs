@@ -11,3 +11,4 @@ mod refusals;
 mod rotation;
 mod support;
 mod sync;
+mod windows;
