@@ -3,7 +3,7 @@
 //! # Why shares and not one lock
 //! Permits that are given back only when a file closes would deadlock: page N + 1 would wait for permits held by rows
 //! that only page N + 1 can complete. So each holder has a share, fixed from the start, at which it stops growing by
-//! itself: a page that is larger is refused, gathered rows are cut into files, a row group is closed, a full queue makes
+//! itself: a page that is larger lies in a temporary file, gathered rows are cut into files, a row group is closed, a full queue makes
 //! the producer wait (its consumer never waits for the producer). The shares add up to less than the limit; what is left
 //! is for what no share counts: the program itself, connections, the allocator's slack.
 
@@ -44,9 +44,15 @@ impl MemoryBudget {
         self.limit
     }
 
-    /// The largest page that is taken into memory, bytes of its body. A quarter.
+    /// The largest page that is held in memory, bytes of its body; of a larger one, which lies in a temporary file, the
+    /// part that is read. A quarter.
     pub fn page(self) -> u64 {
         self.limit / 4
+    }
+
+    /// The largest answer to what is advice only: shapes of tables, which are kept for the whole run. A 32nd.
+    pub fn shapes(self) -> u64 {
+        self.limit / 32
     }
 
     /// Bytes of all pages that wait to be decoded, beyond which no further one is asked for. An eighth: at most one page

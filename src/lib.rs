@@ -65,6 +65,7 @@ mod selection;
 pub mod server;
 mod store;
 pub mod sync;
+mod temporary;
 
 pub use crate::{
     budget::MemoryBudget,

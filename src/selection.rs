@@ -424,7 +424,10 @@ pub(crate) mod tests {
         ] {
             let error = Selection::new([pattern], []).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage);
-            assert!(error.to_string().contains(expected) && error.to_string().contains(&format!("`{pattern}`")), "{error}");
+            assert!(
+                error.to_string().contains(expected) && error.to_string().contains(&format!("`{pattern}`")),
+                "{error}"
+            );
         }
         assert!("".parse::<Selection>().is_err() && "!a".parse::<Selection>().is_err());
     }

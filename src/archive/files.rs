@@ -15,7 +15,7 @@ use crate::{
     data::DataFile,
     document::TableRef,
     error::{Error, Result},
-    layout,
+    layout, temporary,
 };
 
 use super::{
@@ -195,8 +195,9 @@ impl Changes {
 
     fn spill(&mut self) -> Result<()> {
         self.held.sort_by(|a, b| a.order().cmp(&b.order()));
-        let mut write = || -> std::io::Result<BufReader<File>> {
-            let mut file = BufWriter::new(tempfile::tempfile()?);
+        let file = temporary::file()?;
+        let write = || -> std::io::Result<BufReader<File>> {
+            let mut file = BufWriter::new(file);
             for change in self.held.drain(..) {
                 serde_json::to_writer(&mut file, &change)?;
                 file.write_all(b"\n")?;
@@ -205,7 +206,7 @@ impl Changes {
             file.rewind()?;
             Ok(BufReader::new(file))
         };
-        let run = write().map_err(temp_failed)?;
+        let run = write().map_err(temporary::failed)?;
         self.runs.push(run);
         self.bytes = 0;
         Ok(())
@@ -248,22 +249,13 @@ impl Sequence {
             Self::Held(changes) => Ok(changes.next()),
             Self::Spilled(run) => {
                 let mut line = String::new();
-                if run.read_line(&mut line).map_err(temp_failed)? == 0 {
+                if run.read_line(&mut line).map_err(temporary::failed)? == 0 {
                     return Ok(None);
                 }
-                serde_json::from_str(&line).map(Some).map_err(|e| temp_failed(e.into()))
+                serde_json::from_str(&line).map(Some).map_err(|e| temporary::failed(e.into()))
             }
         }
     }
-}
-
-fn temp_failed(e: std::io::Error) -> Error {
-    let folder = tempfile::env::temp_dir();
-    Error::resource(format!(
-        "cannot use a temporary file in {}; free space there or choose another folder (--temp-dir, TMPDIR)",
-        folder.display()
-    ))
-    .with_source(e)
 }
 
 #[cfg(test)]

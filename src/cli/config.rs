@@ -62,11 +62,7 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
 
 /// How the deployment is asked.
 pub(crate) fn client_options(options: &SyncOptions) -> ClientOptions {
-    ClientOptions {
-        encoding: Encoding::ConvexEncodedJson,
-        max_page_bytes: options.budget.page(),
-        retry: RetryPolicy::default(),
-    }
+    ClientOptions { encoding: Encoding::ConvexEncodedJson, budget: options.budget, retry: RetryPolicy::default() }
 }
 
 /// Where temporary files go from now on.

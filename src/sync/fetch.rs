@@ -60,7 +60,7 @@ pub(super) async fn fetch(
             let answered = now();
             let caught_up = page.phase == Phase::Delta && !page.more;
             at = next(source.as_ref(), &page, &mut deltas)?;
-            let size = (page.body.len() / PERMIT + 1).min(all) as u32;
+            let size = (held(&page, waiting) as usize / PERMIT + 1).min(all) as u32;
             let Ok(held) = Arc::clone(&memory).acquire_many_owned(size).await else { return Ok(End::Stopped) };
             if pages.send(Fetched { page, at: answered, _held: held }).await.is_err() {
                 return Ok(End::Stopped);
@@ -76,6 +76,15 @@ pub(super) async fn fetch(
         () = pages.closed() => Ok(End::Stopped),
         end = work => end,
     }
+}
+
+/// What a page takes of the bytes that may wait.
+///
+/// One in a temporary file takes half of them, for what is read of it at a time: so at most two lie there, one that is read
+/// and the next one.
+fn held(page: &Page, waiting: u64) -> u64 {
+    let spans = std::mem::size_of_val(page.documents.as_slice()) as u64;
+    spans + page.body.held().map_or(waiting / 2, |text| text.len() as u64)
 }
 
 /// Where to ask after `page`. A finished snapshot is followed by the deltas after the first S.

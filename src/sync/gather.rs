@@ -195,18 +195,16 @@ impl Gather {
         let caught_up = page.phase == Phase::Delta && !page.more;
         self.pending.answer = Some(Answer { at: *at, encoding: page.encoding, caught_up });
         self.sum.pages += 1;
-        self.sum.page_bytes += page.body.len() as u64;
+        self.sum.page_bytes += page.body.len();
         self.monitor.report(Event::Page {
             phase: page.phase,
             documents: page.documents.len() as u64,
-            bytes: page.body.len() as u64,
+            bytes: page.body.len(),
             through: page.through,
         });
-        let body = simdutf8::basic::from_utf8(&page.body)
-            .map_err(|e| Error::protocol("a page is not UTF-8").with_source(e))?;
         match page.phase {
-            Phase::Snapshot => self.snapshot_page(page, body, steps)?,
-            Phase::Delta => self.delta_page(page, body, steps)?,
+            Phase::Snapshot => self.snapshot_page(page, steps)?,
+            Phase::Delta => self.delta_page(page, steps)?,
         }
         let walk_ended = page.phase == Phase::Snapshot && page.next.is_none();
         let late = self.pending.since.elapsed() >= self.limits.commit_every;
@@ -217,7 +215,7 @@ impl Gather {
     }
 
     /// Rows of the snapshot go to the file of their table; the position moves with them.
-    fn snapshot_page(&mut self, page: &Page, body: &str, steps: &mut Steps) -> Result<(), Halt> {
+    fn snapshot_page(&mut self, page: &Page, steps: &mut Steps) -> Result<(), Halt> {
         let s = page.through;
         let walk = self.progress.walk.get_or_insert_with(|| Walk {
             base: self.base.clone(),
@@ -237,6 +235,7 @@ impl Gather {
         }
         let in_scope: Vec<bool> = page.tables.iter().map(|table| walk.scope.contains(table)).collect();
         let numbers = self.numbers(page);
+        let mut texts = page.texts()?;
         for document in &page.documents {
             let table = numbers[document.table as usize];
             if !in_scope[document.table as usize] {
@@ -247,7 +246,7 @@ impl Gather {
                 self.begin_table(table, document.ts)?;
             }
             let Some(file) = &mut self.snapshot else { continue };
-            file.rows.push(incoming(page, body, document)?, &mut self.tables.list[table])?;
+            file.rows.push(incoming(page, document, texts.text(document)?), &mut self.tables.list[table])?;
             self.send_snapshot_batches(steps)?;
         }
         if self.snapshot.as_ref().is_some_and(|file| file.is_complete(&self.limits)) {
@@ -354,9 +353,10 @@ impl Gather {
     }
 
     /// Rows of deltas are gathered; the cursor moves with them, also when there are none.
-    fn delta_page(&mut self, page: &Page, body: &str, steps: &mut Steps) -> Result<(), Halt> {
+    fn delta_page(&mut self, page: &Page, steps: &mut Steps) -> Result<(), Halt> {
         self.pending.component_rows |= page.tables.iter().any(|table| !table.component().is_empty());
         let numbers = self.numbers(page);
+        let mut texts = page.texts()?;
         let (mut looked_at, mut last) = (0, None);
         for document in &page.documents {
             // One page may be larger than all that is to be gathered: files may end inside it, commits may not.
@@ -378,7 +378,7 @@ impl Gather {
             }
             let known = &mut self.tables.list[table];
             let rows = self.deltas.entry(table).or_insert_with(|| Rows::new(None, document.ts, known));
-            rows.push(incoming(page, body, document)?, known)?;
+            rows.push(incoming(page, document, texts.text(document)?), known)?;
         }
         let Some(position) = page.next.clone() else {
             return Err(Error::internal("a page of deltas names no next position").into());
@@ -484,9 +484,8 @@ impl FileNames {
 }
 
 /// A revision of a page, with its text.
-fn incoming<'a>(page: &Page, body: &'a str, document: &DocumentSpan) -> Result<Incoming<'a>> {
-    let text = body.get(document.range.clone()).ok_or_else(|| Error::internal("a document lies outside its page"))?;
-    Ok(Incoming { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted })
+fn incoming<'a>(page: &Page, document: &DocumentSpan, text: &'a str) -> Incoming<'a> {
+    Incoming { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted }
 }
 
 /// Wall time.
