@@ -8,6 +8,7 @@ mod crash;
 mod histories;
 mod recordings;
 mod refusals;
+mod rotation;
 mod support;
 mod sync;
 mod windows;
