@@ -36,7 +36,9 @@
 
 mod advisory;
 mod aws_profile;
+mod azure_account;
 mod checkpoint;
+mod clouds;
 mod commit;
 mod coverage;
 mod files;
