@@ -76,7 +76,7 @@ use self::{
     log::{Log, Put, Rebased, Survey},
 };
 pub use self::{
-    commit::{Commit, Draft, RemovedFile, Run, Selection, TableEntry, digest},
+    commit::{Commit, Draft, RemovedFile, Run, TableEntry, digest},
     coverage::{Base, Coverage, Covers, Gap, Span},
     files::LiveFiles,
     header::{FORMAT, Header},

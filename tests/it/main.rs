@@ -9,6 +9,7 @@ mod histories;
 mod recordings;
 mod refusals;
 mod rotation;
+mod selection;
 mod support;
 mod sync;
 mod windows;
