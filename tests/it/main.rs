@@ -5,6 +5,7 @@
 mod broken_pages;
 mod conformance;
 mod crash;
+mod large;
 mod model;
 mod recordings;
 mod support;
