@@ -71,14 +71,49 @@ pub enum Covers<'a> {
     NotCovered(Vec<Span>),
 }
 
+/// Whose coverage is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Of<'a> {
+    /// A table by its name.
+    Table(&'a TableRef),
+    /// A table that no commit has named so far, at the root or in a component.
+    Unseen { component: bool },
+}
+
+impl Of<'_> {
+    fn is_in(self, scope: &Scope) -> bool {
+        match self {
+            Self::Table(table) => scope.contains(table),
+            Self::Unseen { .. } => scope.holds_unseen(),
+        }
+    }
+
+    fn is_of_component(self) -> bool {
+        match self {
+            Self::Table(table) => !table.component().is_empty(),
+            Self::Unseen { component } => component,
+        }
+    }
+}
+
 impl Coverage {
     /// Whether the state of `table` at `at` is in the archive, and from which base.
     pub fn covers(&self, table: &TableRef, at: Timestamp) -> Covers<'_> {
-        // A gap that overlaps (S, T] of the newest base overlaps that of every older one, so only the newest counts.
-        match self.newest_base(table, at) {
-            Some(base) if at <= self.intact_until(table, base) => Covers::Covered(base),
-            _ => Covers::NotCovered(self.spans(table)),
+        match self.intact_base(Of::Table(table), at) {
+            Some(base) => Covers::Covered(base),
+            None => Covers::NotCovered(self.spans(table)),
         }
+    }
+
+    /// Whether a table that no commit has named so far is known to have been empty at `at`: one at the root, or one of a
+    /// component.
+    pub fn covers_unseen(&self, component: bool, at: Timestamp) -> bool {
+        self.intact_base(Of::Unseen { component }, at).is_some()
+    }
+
+    fn intact_base(&self, of: Of<'_>, at: Timestamp) -> Option<&Base> {
+        // A gap that overlaps (S, T] of the newest base overlaps that of every older one, so only the newest counts.
+        self.newest_base(of, at).filter(|base| at <= self.intact_until(of, base))
     }
 
     /// All moments at which the state of `table` is in the archive: ascending, apart from each other.
@@ -87,7 +122,7 @@ impl Coverage {
             .bases
             .iter()
             .filter(|b| b.scope.contains(table))
-            .map(|b| Span { from: b.ts, to: self.intact_until(table, b) })
+            .map(|b| Span { from: b.ts, to: self.intact_until(Of::Table(table), b) })
             .filter(|s| s.from <= s.to)
             .collect();
         spans.sort_by_key(|s| (s.from, s.to));
@@ -102,32 +137,24 @@ impl Coverage {
         joined
     }
 
-    /// Whether rows of components are known to arrive in deltas, while no base from after that moment holds the tables of
-    /// components: they are not covered until there is one.
-    pub fn components_lack_base(&self) -> bool {
-        let Some(since) = self.component_rows_since else { return false };
-        !self.bases.iter().any(|base| base.ts >= since && base.scope.holds_components())
-    }
-
-    /// The base of the newest S at or below `at` that holds `table`; among bases of one S the one completed last.
-    fn newest_base(&self, table: &TableRef, at: Timestamp) -> Option<&Base> {
-        let bases = self.bases.iter().filter(|b| b.ts <= at && b.scope.contains(table));
+    /// The base of the newest S at or below `at` that holds the table; among bases of one S the one completed last.
+    fn newest_base(&self, of: Of<'_>, at: Timestamp) -> Option<&Base> {
+        let bases = self.bases.iter().filter(|b| b.ts <= at && of.is_in(&b.scope));
         bases.max_by_key(|b| b.ts)
     }
 
     /// The last moment for which deltas after `base` are complete; before the base's own S if it lies beyond the deltas.
-    fn intact_until(&self, table: &TableRef, base: &Base) -> Timestamp {
+    fn intact_until(&self, of: Of<'_>, base: &Base) -> Timestamp {
         let Some(through) = self.through else { return Timestamp(i64::MIN) };
-        let gaps = self.gaps_of(table).filter(|(from, to)| from < to && *to > base.ts);
+        let gaps = self.gaps_of(of).filter(|(from, to)| from < to && *to > base.ts);
         gaps.map(|(from, _)| from.max(base.ts)).fold(through, Timestamp::min)
     }
 
-    /// The gaps (from, to] of `table`, with the doubt about components; an open one ends at the end of time.
-    fn gaps_of(&self, table: &TableRef) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+    /// The gaps (from, to] of the table, with the doubt about components; an open one ends at the end of time.
+    fn gaps_of<'a>(&'a self, of: Of<'a>) -> impl Iterator<Item = (Timestamp, Timestamp)> + 'a {
         let open = Timestamp(i64::MAX);
-        let doubt =
-            (!table.component().is_empty()).then(|| (Timestamp(i64::MIN), self.component_rows_since.unwrap_or(open)));
-        let said = self.gaps.iter().filter(|g| g.scope.contains(table)).map(move |g| (g.from, g.to.unwrap_or(open)));
+        let doubt = of.is_of_component().then(|| (Timestamp(i64::MIN), self.component_rows_since.unwrap_or(open)));
+        let said = self.gaps.iter().filter(move |g| of.is_in(&g.scope)).map(move |g| (g.from, g.to.unwrap_or(open)));
         said.chain(doubt)
     }
 
@@ -257,6 +284,21 @@ mod tests {
         assert_eq!(c.spans(&inner), [span(10, 10)]);
         c.bases.push(base(40));
         assert_eq!(c.spans(&inner), [span(10, 10), span(40, 50)]);
+    }
+
+    #[test]
+    fn a_table_never_seen_was_empty_wherever_a_base_of_all_but_some_is_intact() {
+        let base = |ts, scope| Base { id: BaseId(format!("b{ts}")), ts: Timestamp(ts), scope };
+        let some = Scope::Tables(tables());
+        let mut c = Coverage { through: Some(Timestamp(50)), bases: vec![base(10, some)], ..Coverage::default() };
+        let unseen = |c: &Coverage, at| [false, true].map(|component| c.covers_unseen(component, Timestamp(at)));
+        assert_eq!(unseen(&c, 50), [false, false], "a base of some tables says nothing of others");
+        c.bases.push(base(20, Scope::Except(tables())));
+        assert_eq!((unseen(&c, 19), unseen(&c, 20), unseen(&c, 50)), ([false; 2], [true; 2], [true, false]));
+        c.component_rows_since = Some(Timestamp(20));
+        assert_eq!(unseen(&c, 50), [true; 2]);
+        c.gaps.push(Gap { scope: Scope::All, from: Timestamp(30), to: Some(Timestamp(40)), why: "window".into() });
+        assert_eq!((unseen(&c, 30), unseen(&c, 50)), ([true; 2], [false; 2]));
     }
 
     #[test]

@@ -117,9 +117,19 @@ impl Head {
         &self.progress
     }
 
+    /// S of the first walk, where the deltas begin; `None` before the first commit.
+    pub fn origin(&self) -> Option<Timestamp> {
+        self.origin
+    }
+
     /// Which moments are covered.
     pub fn coverage(&self) -> &Coverage {
         &self.coverage
+    }
+
+    /// Up to where the archive covers anything: the delta cursor's `_ts`, once there is a base.
+    pub fn covered_through(&self) -> Option<Timestamp> {
+        self.cursor().filter(|_| !self.coverage.bases.is_empty())
     }
 
     /// All tables, sorted.

@@ -36,7 +36,7 @@ pub struct Status {
     pub snapshot: Option<WalkStatus>,
     /// The last cursor of the change log, as the deployment spells it.
     pub cursor: Option<String>,
-    /// The `_ts` reached: the archive covers up to here.
+    /// The `_ts` reached: the archive covers up to here. Absent until the first snapshot is complete: nothing is covered.
     #[serde(serialize_with = "time_text::option")]
     pub through: Option<Timestamp>,
     /// When the newest commit was made.
@@ -48,7 +48,7 @@ pub struct Status {
     /// Whether it had nothing more then.
     pub caught_up: bool,
     /// How far the archive is behind: since the last check if it had caught up (an idle deployment writes nothing that
-    /// could be behind), else since the `_ts` reached. Absent before the first commit.
+    /// could be behind), else since the `_ts` reached. Absent until the first snapshot is complete.
     #[serde(rename = "lag_seconds", serialize_with = "seconds")]
     pub lag: Option<Duration>,
     /// How long a run has to begin within, so that the deployment still knows the changes after the cursor. Zero when that
@@ -105,7 +105,8 @@ impl Status {
     /// Where the archive stood at `now`, nanoseconds since 1970.
     pub fn of(head: &Head, now: Timestamp) -> Self {
         let (progress, latest) = (head.progress(), head.latest());
-        let through = progress.delta.as_ref().map(|d| d.ts);
+        let cursor = progress.delta.as_ref().map(|d| d.ts);
+        let through = head.covered_through();
         let caught_up = latest.is_some_and(|l| l.caught_up) && progress.walk.is_none();
         let known_at = if caught_up { latest.map(|l| l.checked_at) } else { through };
         let unfinished = || head.tables().fold(Counts::default(), |sum, t| sum.plus(t.unfinished));
@@ -113,7 +114,7 @@ impl Status {
             version: head.version(),
             digest: head.digest().to_owned(),
             deployment: head.deployment().clone(),
-            phase: if through.is_none() || progress.walk.is_some() { Phase::Snapshot } else { Phase::Delta },
+            phase: if cursor.is_none() || progress.walk.is_some() { Phase::Snapshot } else { Phase::Delta },
             snapshot: progress.walk.as_ref().map(|walk| WalkStatus {
                 ts: walk.ts,
                 tables_done: walk.done.len() as u64,
@@ -126,7 +127,7 @@ impl Status {
             checked_at: latest.map(|l| l.checked_at),
             caught_up,
             lag: known_at.map(|at| since(at, now)),
-            deltas_left: through.map(|at| DELTAS_KEPT.saturating_sub(since(at, now))),
+            deltas_left: cursor.map(|at| DELTAS_KEPT.saturating_sub(since(at, now))),
             tables: head.tables().map(|t| table_status(head, t)).collect(),
             total: head.visible(),
             gaps: head.coverage().gaps.clone(),
@@ -198,8 +199,8 @@ mod tests {
         let later = Timestamp(5000 + 60 * SECOND);
         for (version, caught_up, expected) in [
             (0, true, None),
-            // Changes wait behind an unfinished snapshot, whatever the commit says.
-            (1, true, Some(60_000_004_000)),
+            // Nothing is covered before the first snapshot is complete, whatever the commit says.
+            (1, true, None),
             (2, true, Some(60_000_000_000)),
             (2, false, Some(60_000_004_000)),
         ] {

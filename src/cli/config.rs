@@ -55,6 +55,7 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         target_file_bytes: args.target_file_size,
         commit_every: args.commit_every,
         compression_level: args.compression_level,
+        on_gap: args.on_gap.into(),
         stop: args.max_duration.map_or(stop.clone(), |time| stop.within(time)),
     })
 }

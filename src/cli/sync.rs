@@ -7,7 +7,7 @@ use convex_archiver::{
     DeploymentIdentity, ErrorKind, Monitor, Result, ResultExt,
     archive::{Archive, Location},
     convex::{Client, Source, Traffic},
-    sync::{SyncOptions, SyncReport, sync},
+    sync::{OnGap, SyncOptions, SyncReport, sync},
 };
 use serde::Serialize;
 
@@ -38,6 +38,10 @@ pub(crate) struct SyncArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     deployment: DeploymentArgs,
+    /// What to do if the last sync was so long ago that the deployment no longer keeps the changes after it (14 days):
+    /// record the gap, go on, take a new base and exit with 3, or fail and leave the archive as it is
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "heal")]
+    pub(crate) on_gap: GapChoice,
     /// Memory that the run may take, at least 64MiB; a page of the deployment that is larger than a quarter of it goes to
     /// --temp-dir
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
@@ -59,6 +63,24 @@ pub(crate) struct SyncArgs {
     /// has 1 to 2 GiB. They have no name and vanish with the process [default: TMPDIR, else /tmp]
     #[arg(long, value_name = "FOLDER", help_heading = LIMITS)]
     temp_dir: Option<PathBuf>,
+}
+
+/// What `--on-gap` takes.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum GapChoice {
+    /// Record it, go on, take a new base
+    Heal,
+    /// Fail
+    Fail,
+}
+
+impl From<GapChoice> for OnGap {
+    fn from(choice: GapChoice) -> Self {
+        match choice {
+            GapChoice::Heal => Self::Heal,
+            GapChoice::Fail => Self::Fail,
+        }
+    }
 }
 
 const LIMITS: &str = "Limits";
@@ -137,7 +159,7 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     } else {
         output::print(&text(&sync, traffic, lag, &archive, begin.elapsed()))?;
     }
-    Ok(Outcome::Done)
+    Ok(if sync.gaps.is_empty() { Outcome::Done } else { Outcome::Findings })
 }
 
 /// What came of it.
@@ -241,6 +263,7 @@ pub(super) fn text(
     if report.rescued_rows > 0 {
         facts.push(("Rescued", format!("values of {} in _rescued", counted(report.rescued_rows, "row"))));
     }
+    facts.extend(report.gaps.iter().map(|gap| ("Lost", super::status::missing(gap))));
     if let Some(through) = report.through {
         facts.push(("Through", units::time(through)));
     }

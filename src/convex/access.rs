@@ -126,6 +126,8 @@ pub struct AccessOptions {
     pub allow_http: bool,
     /// Where to ask for the URL of a cloud key, instead of `https://api.convex.dev`.
     pub convex_api: Option<String>,
+    /// When to give up asking there.
+    pub retry: RetryPolicy,
 }
 
 impl AccessOptions {
@@ -218,7 +220,8 @@ impl AccessOptions {
         }
         let base = self.convex_api.as_deref().unwrap_or(CONVEX_API);
         let base = check_url(base, false).context(|| "the address of Convex's own API")?;
-        let http = Http::new(key.clone(), RetryPolicy::default(), 64 << 10, is_loopback(&base), monitor)?;
+        let host = base.host_str().unwrap_or_default().to_owned();
+        let http = Http::new(&host, key.clone(), self.retry, 64 << 10, is_loopback(&base), monitor)?;
         let mut request = Request::new(Method::POST, join(&base, URL_FOR_KEY));
         let body = serde_json::to_vec(&UrlForKey { deploy_key: &key.text })
             .map_err(|e| Error::internal("cannot spell a request").with_source(e))?;
@@ -227,11 +230,16 @@ impl AccessOptions {
         let context = || format!("POST {base}{}", URL_FOR_KEY.trim_start_matches('/'));
         let body = match http.send(&request).await.context(context)? {
             Reply::Answer(body) => body,
-            Reply::Refused(refusal) if refusal.may_pass() => return Err(refusal.into_error()).context(context),
+            Reply::Refused(refusal) if refusal.may_pass() => {
+                return Err(Error::unavailable(format!(
+                    "{host}, which tells the URL of a deploy key, is not available: run again later, or give --deployment, and it is \
+                     not asked (it answered {refusal})"
+                )))
+                .context(context);
+            }
             Reply::Refused(refusal) => {
                 return Err(Error::access(format!(
-                    "Convex does not tell the URL of this deploy key: check the key, or give --deployment (it answered {} {}: {})",
-                    refusal.status, refusal.code, refusal.message
+                    "Convex does not tell the URL of this deploy key: check the key, or give --deployment ({host} answered {refusal})"
                 )))
                 .context(context);
             }

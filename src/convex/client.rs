@@ -98,7 +98,8 @@ impl Client {
     /// A client; nothing is asked yet. `monitor` hears of retries and warnings.
     pub fn new(access: Access, options: ClientOptions, monitor: Arc<dyn Monitor>) -> Result<Self> {
         let ClientOptions { encoding, budget, retry } = options;
-        let http = Http::new(access.key().clone(), retry, budget.page(), access.is_loopback(), monitor)?;
+        let key = access.key().clone();
+        let http = Http::new("the deployment", key, retry, budget.page(), access.is_loopback(), monitor)?;
         Ok(Self { access, http, encoding, shapes: budget.shapes() })
     }
 

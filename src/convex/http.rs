@@ -68,6 +68,8 @@ pub(super) struct Http {
     monitor: Arc<dyn Monitor>,
     /// Never shown, should a server repeat it.
     key: DeployKey,
+    /// Who is asked, for texts: `the deployment`, or a host.
+    who: String,
     /// Largest body that is held, bytes.
     memory: u64,
     requests: AtomicU64,
@@ -77,8 +79,9 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// `loopback`: the server is on this machine, so no proxy of the environment stands between.
+    /// `who` is asked, in words. `loopback`: it is on this machine, so no proxy of the environment stands between.
     pub(super) fn new(
+        who: &str,
         key: DeployKey,
         policy: RetryPolicy,
         memory: u64,
@@ -101,6 +104,7 @@ impl Http {
             policy,
             monitor,
             key,
+            who: who.to_owned(),
             memory,
             requests: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
@@ -171,12 +175,12 @@ impl Http {
                 Decision::GiveUp => {
                     return match failure {
                         Failure::Refused(refusal, _) => Ok(Reply::Refused(refusal)),
-                        Failure::Broken(error) => Err(error),
+                        Failure::Broken(error) => Err(with_advice(error)),
                     };
                 }
             };
             let error = match failure {
-                Failure::Refused(refusal, _) => refusal.into_error(),
+                Failure::Refused(refusal, _) => refusal.as_retried(&self.who),
                 Failure::Broken(error) => error,
             };
             let after_ms = wait.as_millis() as u64;
@@ -190,7 +194,7 @@ impl Http {
         self.requests.fetch_add(1, Relaxed);
         let response = match self.client.execute(request).await {
             Ok(response) => response,
-            Err(e) => return Ok(Err(Failure::Broken(broken("the deployment does not answer", e)))),
+            Err(e) => return Ok(Err(Failure::Broken(broken(&format!("{} does not answer", self.who), e)))),
         };
         self.answered.store(true, Relaxed);
         self.note_deprecation(response.headers());
@@ -247,7 +251,7 @@ impl Http {
             return;
         }
         let message =
-            format!("the deployment announces a change ({state}): {}", text(DEPRECATION_MESSAGE).unwrap_or("no text"));
+            format!("{} announces a change ({state}): {}", self.who, text(DEPRECATION_MESSAGE).unwrap_or("no text"));
         self.monitor.report(Event::Warning { message: &self.key.redact(&message) });
     }
 }
@@ -277,8 +281,12 @@ fn broken(what: &str, e: reqwest::Error) -> Error {
         cause = inner;
     }
     let timeout = if e.is_timeout() { " in time" } else { "" };
-    Error::unavailable(format!("{what}{timeout} ({cause}): check the URL and the network, or run again later"))
-        .with_source(e)
+    Error::unavailable(format!("{what}{timeout} ({cause})")).with_source(e)
+}
+
+/// What [`broken`] says, and what to do once repeating has not helped.
+fn with_advice(error: Error) -> Error {
+    Error::unavailable(format!("{error}: check the URL and the network, or run again later")).with_source(error)
 }
 
 /// `Retry-After`, in seconds or as a date.

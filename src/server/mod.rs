@@ -10,6 +10,7 @@
 mod access;
 mod deltas;
 mod documents;
+mod fault;
 mod generate;
 mod id;
 mod json_schemas;
@@ -34,6 +35,7 @@ use async_trait::async_trait;
 
 pub use self::{
     documents::demo_documents,
+    fault::Fault,
     load::{Documents, read_directory},
     routes::router,
     serve::{Contents, SimulateOptions, Then, serve},
@@ -126,6 +128,8 @@ pub struct RouterOptions {
     /// Whether the first request for schemas or column names is answered with 503 `TableSummariesUnavailable`, as
     /// deployments do for a while after a restart.
     pub summaries_unavailable_once: bool,
+    /// Answers that are given instead of the true ones.
+    pub faults: Vec<Fault>,
 }
 
 impl Default for RouterOptions {
@@ -140,6 +144,7 @@ impl Default for RouterOptions {
             latency: Duration::ZERO,
             schemas: Schemas::Inferred,
             summaries_unavailable_once: false,
+            faults: Vec::new(),
         }
     }
 }

@@ -8,14 +8,16 @@ use std::sync::{
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, RawQuery, State},
+    extract::{DefaultBodyLimit, RawQuery, Request, State},
     http::{HeaderMap, header::CONTENT_TYPE},
+    middleware::{self, Next},
     response::Response,
     routing::get,
 };
 
 use super::{
-    Deployment, RouterOptions, access, deltas, json_schemas, page::json, params::Params, refusal::Refusal, snapshot,
+    Deployment, RouterOptions, access, deltas, fault::Faults, json_schemas, page::json, params::Params,
+    refusal::Refusal, snapshot,
 };
 
 /// What every route holds.
@@ -23,6 +25,7 @@ struct Served {
     deployment: Arc<dyn Deployment>,
     options: RouterOptions,
     summaries_unavailable: AtomicBool,
+    faults: Faults,
 }
 
 type Answer = Result<Response, Refusal>;
@@ -30,7 +33,12 @@ type Answer = Result<Response, Refusal>;
 /// The HTTP API of `deployment`. Pages are built in memory: about `snapshot_page` documents, or `delta_page` log rows plus
 /// one transaction, for every request in flight.
 pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router {
-    let summaries_unavailable = AtomicBool::new(options.summaries_unavailable_once);
+    let served = Arc::new(Served {
+        deployment,
+        summaries_unavailable: AtomicBool::new(options.summaries_unavailable_once),
+        faults: Faults::new(options.faults.clone()),
+        options,
+    });
     Router::new()
         .route("/api/list_snapshot", get(list_snapshot).post(post_list_snapshot))
         .route("/api/document_deltas", get(document_deltas).post(post_document_deltas))
@@ -40,7 +48,16 @@ pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router
         .route("/version", get(|| async { "unknown" }))
         .route("/instance_name", get(|State(served): State<Arc<Served>>| async move { served.deployment.name() }))
         .layer(DefaultBodyLimit::max(1 << 20))
-        .with_state(Arc::new(Served { deployment, options, summaries_unavailable }))
+        .layer(middleware::from_fn_with_state(Arc::clone(&served), before_all))
+        .with_state(served)
+}
+
+/// What stands before every route: faults.
+async fn before_all(State(s): State<Arc<Served>>, request: Request, next: Next) -> Response {
+    match s.faults.answer(request.uri().path()) {
+        Some(instead) => instead,
+        None => next.run(request).await,
+    }
 }
 
 impl Served {

@@ -23,6 +23,7 @@
 
 mod base;
 mod fetch;
+mod gap;
 mod gather;
 mod rows;
 mod steps;
@@ -40,14 +41,17 @@ use tokio::{
 };
 
 use crate::{
-    archive::{Archive, Counts, Head, Run},
+    archive::{Archive, Counts, Gap, Head, Run},
     budget::MemoryBudget,
     convex::{Shapes, Source},
     document::{TableRef, Timestamp, time_text},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     monitor::{Event, Monitor},
-    position::Progress,
+    position::{Phase, Progress},
 };
+
+/// Snapshots that may turn out too old in one run: one that was open, and one at a cursor that was old itself.
+const SNAPSHOTS_REFUSED: u32 = 2;
 
 /// How a sync is done.
 #[derive(Debug, Clone)]
@@ -60,8 +64,20 @@ pub struct SyncOptions {
     pub commit_every: Duration,
     /// Level of zstd, 1 to 22.
     pub compression_level: i32,
+    /// What to do if the deployment no longer keeps the changes after the archive's cursor.
+    pub on_gap: OnGap,
     /// Ends the run at a commit.
     pub stop: Stop,
+}
+
+/// What to do about changes that the deployment no longer keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// Record the gap, go on with the changes after it, and take a new base: [`SyncReport::gaps`] tells.
+    #[default]
+    Heal,
+    /// Fail, and leave the archive as it is.
+    Fail,
 }
 
 impl Default for SyncOptions {
@@ -71,6 +87,7 @@ impl Default for SyncOptions {
             target_file_bytes: 128 << 20,
             commit_every: Duration::from_secs(180),
             compression_level: 1,
+            on_gap: OnGap::default(),
             stop: Stop::default(),
         }
     }
@@ -144,11 +161,13 @@ pub struct SyncReport {
     pub file_bytes: u64,
     /// Commits made.
     pub commits: u64,
+    /// Gaps that this run found and recorded: a finding, whatever else went well.
+    pub gaps: Vec<Gap>,
     /// The archive's version now.
     pub version: u64,
     /// SHA-256 of the newest commit.
     pub digest: String,
-    /// The delta cursor: the archive covers up to here. RFC 3339 in JSON.
+    /// The delta cursor: the archive covers up to here. Absent until the first snapshot is complete. RFC 3339 in JSON.
     #[serde(serialize_with = "time_text::option")]
     pub through: Option<Timestamp>,
     /// When the deployment answered last. RFC 3339 in JSON.
@@ -158,10 +177,12 @@ pub struct SyncReport {
 
 impl SyncReport {
     /// How far the archive is behind at `now`: since the deployment answered last if it had nothing more (an idle one
-    /// writes nothing that could be behind), else since the `_ts` reached. Absent before the first commit.
+    /// writes nothing that could be behind), else since the `_ts` reached. Absent until the first snapshot is complete.
     pub fn lag(&self, now: Timestamp) -> Option<Duration> {
         let since = if self.caught_up { self.checked_at } else { self.through };
-        since.map(|ts| Duration::from_nanos(now.0.saturating_sub(ts.0).try_into().unwrap_or(0)))
+        since
+            .filter(|_| self.through.is_some())
+            .map(|ts| Duration::from_nanos(now.0.saturating_sub(ts.0).try_into().unwrap_or(0)))
     }
 }
 
@@ -182,7 +203,7 @@ async fn ask(source: &dyn Source, archive: &Archive, head: &Head) -> Result<Shap
 ///
 /// # Errors
 /// Usage, if the archive belongs to another deployment: nothing is asked then. Conflict, if another writer moved the
-/// archive on. Otherwise whatever source or store answered; what had been committed before stays.
+/// archive on. Window, if the deployment no longer keeps the changes after the cursor and [`OnGap::Fail`] is asked for. Otherwise whatever source or store answered; what had been committed before stays.
 pub async fn sync(
     source: Arc<dyn Source>,
     archive: &Archive,
@@ -200,44 +221,11 @@ pub async fn sync(
         monitor.report(Event::Warning { message });
     }
     let first_run = head.progress().delta.is_none();
-    let mut progress = head.progress().clone();
     let given = Given { source, archive, shapes, options, monitor };
-    let mut work = Work { head, run: Run::begin(), sum: Sum::default() };
-    let mut gave_up = false;
-    loop {
-        match work.pass(&given, progress).await {
-            Ok(fetch::End::CaughtUp) => {}
-            Ok(fetch::End::Stopped) => return Ok(work.report(first_run, false)),
-            // Once a run: the next walk begins at the cursor, and a deployment that refuses that as well is to be heard.
-            Err(error) if error.kind() == ErrorKind::Window && !gave_up && base::is_spare(&work.head) => {
-                let message = format!("a base of the tables of components grew too old and is begun anew: {error}");
-                given.monitor.report(Event::Warning { message: &message });
-                work.run = Run::begin();
-                base::abandon(&mut work, &given).await?;
-                gave_up = true;
-                progress = work.head.progress().clone();
-                continue;
-            }
-            Err(error) => return Err(error),
-        }
-        // Ids of bases and names of files hold the run's, and both are given once.
-        work.run = Run::begin();
-        let owed = tokio::select! {
-            biased;
-            () = options.stop.requested() => {
-                let caught_up = !work.head.coverage().components_lack_base();
-                return Ok(work.report(first_run, caught_up));
-            }
-            owed = base::owed(&work.head, &work.run, given.source.as_ref()) => owed?,
-        };
-        match owed {
-            Some(walk) => {
-                given.monitor.report(Event::ComponentBase { ts: walk.ts });
-                progress = Progress { walk: Some(walk), ..work.head.progress().clone() };
-            }
-            None => return Ok(work.report(first_run, true)),
-        }
-    }
+    let advisory = write::Advisory::of(head.version());
+    let mut work = Work { head, run: Run::begin(), advisory, sum: Sum::default() };
+    let caught_up = work.catch_up(&given).await?;
+    Ok(work.report(first_run, caught_up))
 }
 
 /// What a run is given.
@@ -253,6 +241,7 @@ struct Given<'a> {
 struct Work {
     head: Head,
     run: Run,
+    advisory: write::Advisory,
     sum: Sum,
 }
 
@@ -263,9 +252,50 @@ struct Sum {
     commits: u64,
     rows: Counts,
     tables: BTreeSet<TableRef>,
+    gaps: Vec<Gap>,
 }
 
 impl Work {
+    /// Passes until the deployment has nothing more and no base is owed: true; or until a stop: whether it had.
+    async fn catch_up(&mut self, given: &Given<'_>) -> Result<bool> {
+        let mut progress = self.head.progress().clone();
+        let mut refused = 0;
+        loop {
+            let end = self.pass(given, progress).await?;
+            // Ids of bases and names of files hold the run's, and both are given once.
+            self.run = Run::begin();
+            if let fetch::End::TooOld(phase, error) = end {
+                // A deployment that goes on refusing is to be heard.
+                match phase {
+                    Phase::Snapshot if refused < SNAPSHOTS_REFUSED => {
+                        refused += 1;
+                        base::close(self, given, &error).await?;
+                    }
+                    Phase::Delta if self.sum.gaps.is_empty() => {
+                        let gap = gap::record(self, given, error).await?;
+                        self.sum.gaps.push(gap);
+                    }
+                    _ => return Err(error),
+                }
+                self.run = Run::begin();
+                progress = self.head.progress().clone();
+                continue;
+            }
+            if matches!(end, fetch::End::Stopped) {
+                return Ok(false);
+            }
+            let walk = tokio::select! {
+                biased;
+                () = given.options.stop.requested() => return Ok(base::owed(&self.head) == base::Owed::Nothing),
+                walk = base::begin(&self.head, &self.run, given) => walk?,
+            };
+            match walk {
+                Some(walk) => progress = Progress { walk: Some(walk), ..self.head.progress().clone() },
+                None => return Ok(true),
+            }
+        }
+    }
+
     /// One pass through the three stages: from `progress` until the deployment has nothing more.
     async fn pass(&mut self, given: &Given<'_>, progress: Progress) -> Result<fetch::End> {
         let (page_queue, pages) = mpsc::channel(1);
@@ -313,9 +343,10 @@ impl Work {
             files: sum.rows.files,
             file_bytes: sum.rows.bytes,
             commits: sum.commits,
+            gaps: sum.gaps,
             version: head.version(),
             digest: head.digest().to_owned(),
-            through: head.progress().delta.as_ref().map(|d| d.ts),
+            through: head.covered_through(),
             checked_at: head.latest().map(|l| l.checked_at),
         }
     }

@@ -5,8 +5,10 @@
 mod broken_pages;
 mod conformance;
 mod crash;
+mod histories;
 mod large;
-mod model;
 mod recordings;
+mod refusals;
 mod support;
 mod sync;
+mod windows;
