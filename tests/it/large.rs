@@ -11,6 +11,8 @@ use convex_archiver::{
 use crate::support::{KEY, World, pages};
 
 type Fields = BTreeMap<String, Value>;
+/// A table's name, and its documents by a seed.
+type Kind = (&'static str, fn(usize) -> Fields);
 
 /// 16 levels of 1,024 keys, a MiB in all.
 fn deep(seed: usize) -> Fields {
@@ -49,7 +51,7 @@ fn growing(seed: usize) -> Fields {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_documents_arrive_whole_in_pages_larger_than_the_memory() {
     let world = World::new(pages(1024, 128)).await;
-    let kinds: [(&str, fn(usize) -> Fields); 3] = [("deep", deep), ("drifted", drifted), ("growing", growing)];
+    let kinds: [Kind; 3] = [("deep", deep), ("drifted", drifted), ("growing", growing)];
     let mut ids = Vec::new();
     for (name, fields) in kinds {
         let table = TableRef::new("", name).unwrap();
