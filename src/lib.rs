@@ -61,6 +61,7 @@ pub mod layout;
 mod monitor;
 mod position;
 pub mod schema;
+mod selection;
 pub mod server;
 mod store;
 pub mod sync;
@@ -73,4 +74,5 @@ pub use crate::{
     identity::DeploymentIdentity,
     monitor::{Event, Monitor, NoMonitor},
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
+    selection::Selection,
 };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use convex_archiver::{
-    Encoding, Error, MemoryBudget, Result,
+    Encoding, Error, MemoryBudget, Result, Selection,
     convex::{AccessOptions, ClientOptions, RetryPolicy},
     sync::{Stop, SyncOptions},
 };
@@ -55,6 +55,9 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         target_file_bytes: args.target_file_size,
         commit_every: args.commit_every,
         compression_level: args.compression_level,
+        selection: Selection::new(&args.include, &args.exclude)?,
+        accept_selection: args.accept_selection,
+        accept_deployment: args.accept_deployment,
         on_gap: args.on_gap.into(),
         stop: args.max_duration.map_or(stop.clone(), |time| stop.within(time)),
     })

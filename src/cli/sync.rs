@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    DeploymentIdentity, ErrorKind, Monitor, Result, ResultExt,
+    ErrorKind, Monitor, Result, ResultExt,
     archive::{Archive, Location},
     convex::{Client, Source, Traffic},
     sync::{OnGap, SyncOptions, SyncReport, sync},
@@ -38,6 +38,18 @@ pub(crate) struct SyncArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     deployment: DeploymentArgs,
+    /// Archive these tables only: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated
+    #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
+    pub(crate) include: Vec<String>,
+    /// Archive all tables but these; may be repeated, and wins over --include
+    #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
+    pub(crate) exclude: Vec<String>,
+    /// Go on although the archive was made with other patterns: what leaves has a gap from here, what joins gets a new base
+    #[arg(long, help_heading = SELECTION)]
+    pub(crate) accept_selection: bool,
+    /// Go on although the deployment has another name or address than the archive's: it is the same database, moved
+    #[arg(long)]
+    pub(crate) accept_deployment: bool,
     /// What to do if the last sync was so long ago that the deployment no longer keeps the changes after it (14 days):
     /// record the gap, go on, take a new base and exit with 3, or fail and leave the archive as it is
     #[arg(long, value_enum, value_name = "WHAT", default_value = "heal")]
@@ -83,6 +95,7 @@ impl From<GapChoice> for OnGap {
     }
 }
 
+const SELECTION: &str = "Selection";
 const LIMITS: &str = "Limits";
 
 const EXAMPLES: &str = "\
@@ -117,7 +130,6 @@ fn file_size(text: &str) -> Result<u64, String> {
 #[derive(Serialize)]
 struct Report<'a> {
     archive: &'a str,
-    deployment: &'a DeploymentIdentity,
     #[serde(flatten)]
     sync: &'a SyncReport,
     more_waiting: bool,
@@ -142,12 +154,11 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     progress.finish();
     let Some(done) = done? else { return stopped_early(args) };
 
-    let Done { sync, traffic, deployment, archive } = done;
+    let Done { sync, traffic, archive } = done;
     let lag = sync.lag(units::now());
     if args.json {
         output::print_json(&Report {
             archive: &archive,
-            deployment: &deployment,
             sync: &sync,
             more_waiting: !sync.caught_up,
             requests: traffic.requests,
@@ -166,7 +177,6 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
 struct Done {
     sync: SyncReport,
     traffic: Traffic,
-    deployment: DeploymentIdentity,
     archive: String,
 }
 
@@ -180,8 +190,7 @@ async fn archive_it(args: &SyncArgs, options: &SyncOptions, progress: &Arc<Progr
     };
     let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, options, monitor()).await;
     let sync = report.context(|| format!("sync to {}", archive.url()))?;
-    let (traffic, deployment) = (client.traffic(), archive.header().deployment.clone());
-    Ok(Some(Done { sync, traffic, deployment, archive: archive.url().to_owned() }))
+    Ok(Some(Done { sync, traffic: client.traffic(), archive: archive.url().to_owned() }))
 }
 
 /// The deployment and the archive.

@@ -10,7 +10,10 @@
 //! without its snapshot, since the server would take another one in silence. `components` are those that are still to
 //! be walked, the current one first. Deltas: the cursor, `1795434104928097578`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use reqwest::{
@@ -22,13 +25,15 @@ use serde_json::value::RawValue;
 
 use super::{
     Page, Shapes, Source,
-    access::{Access, is_deployment_name},
+    access::{Access, DeployKey, is_deployment_name},
     body::Body,
     http::{Http, Reply},
+    keys::{Keys, Renewal},
     protocol::{
         DOCUMENT_DELTAS, DocumentDeltas, INSTANCE_NAME, JSON_SCHEMAS, JsonSchemas, LIST_SNAPSHOT, ListSnapshot,
         TABLE_COLUMN_NAMES, TableColumnNames,
     },
+    refusal::Refusal,
     retry::RetryPolicy,
     split::{End, Parts},
 };
@@ -37,7 +42,7 @@ use crate::{
     document::{Encoding, TableRef, Timestamp},
     error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,
-    monitor::Monitor,
+    monitor::{Event, Monitor},
     position::{Phase, Position},
 };
 
@@ -70,8 +75,12 @@ pub struct Traffic {
 /// A deployment, over HTTP.
 pub struct Client {
     access: Access,
+    keys: Arc<Keys>,
+    /// Who the deployment said it is: another key must open the same one.
+    identity: Mutex<Option<DeploymentIdentity>>,
     http: Http,
     encoding: Encoding,
+    monitor: Arc<dyn Monitor>,
     /// Largest answer to what is advice only, bytes.
     shapes: u64,
 }
@@ -98,9 +107,11 @@ impl Client {
     /// A client; nothing is asked yet. `monitor` hears of retries and warnings.
     pub fn new(access: Access, options: ClientOptions, monitor: Arc<dyn Monitor>) -> Result<Self> {
         let ClientOptions { encoding, budget, retry } = options;
-        let key = access.key().clone();
-        let http = Http::new("the deployment", key, retry, budget.page(), access.is_loopback(), monitor)?;
-        Ok(Self { access, http, encoding, shapes: budget.shapes() })
+        let keys = Arc::new(access.keys());
+        let loopback = access.is_loopback();
+        let http =
+            Http::new("the deployment", Arc::clone(&keys), retry, budget.page(), loopback, Arc::clone(&monitor))?;
+        Ok(Self { access, keys, identity: Mutex::default(), http, encoding, monitor, shapes: budget.shapes() })
     }
 
     /// What has been asked and got so far.
@@ -108,13 +119,13 @@ impl Client {
         Traffic { requests: self.http.requests(), response_bytes: self.http.response_bytes() }
     }
 
-    fn request(&self, path: &str, query: &impl Serialize) -> Result<Request> {
+    fn request(&self, key: &DeployKey, path: &str, query: &impl Serialize) -> Result<Request> {
         let request = self
             .http
             .client()
             .request(Method::GET, self.access.url(path))
             .query(query)
-            .header(AUTHORIZATION, self.access.key().header())
+            .header(AUTHORIZATION, key.header())
             .header("Convex-Client", HeaderValue::from_static(concat!("convex-archiver-", env!("CARGO_PKG_VERSION"))));
         request.build().map_err(|e| {
             Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e.without_url())
@@ -122,19 +133,66 @@ impl Client {
     }
 
     /// Asks for what one can do without.
-    async fn advice(&self, path: &str, query: &impl Serialize) -> Result<Reply> {
-        self.http.send_for_advice(&self.request(path, query)?, self.shapes).await
+    async fn advice(&self, path: &str, query: &(impl Serialize + Sync)) -> Result<Reply> {
+        loop {
+            let key = self.keys.current();
+            match self.http.send_for_advice(&self.request(&key, path, query)?, self.shapes).await? {
+                Reply::Refused(refusal) => {
+                    if let Some(refusal) = self.refused(&key, refusal)? {
+                        return Ok(Reply::Refused(refusal));
+                    }
+                }
+                reply => return Ok(reply),
+            }
+        }
+    }
+
+    /// The refusal, unless another key has taken the place of the refused one.
+    fn refused(&self, key: &DeployKey, refusal: Refusal) -> Result<Option<Refusal>> {
+        if refusal.status != 401 {
+            return Ok(Some(refusal));
+        }
+        match self.keys.renew(key, |other| self.opens_the_same(other))? {
+            Renewal::Same(tried) => Ok(Some(refusal.tried(tried))),
+            Renewal::Renewed(told) => {
+                told.iter().for_each(|message| self.monitor.report(Event::Warning { message }));
+                Ok(None)
+            }
+        }
+    }
+
+    /// # Errors
+    /// Usage, if the key names another deployment.
+    fn opens_the_same(&self, key: &DeployKey) -> Result<()> {
+        let now = self.access.with_key(key.clone())?.identity();
+        let told = self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = told.unwrap_or_else(|| self.access.identity());
+        if told.is_same(&now) {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "it is a key of the deployment {now}, but this run archives {told}: give one of that"
+        )))
     }
 
     /// A page's body and what is in it.
     async fn split_page(&self, path: &str, query: &(impl Serialize + Sync), phase: Phase) -> Result<(Body, Parts)> {
-        match self.http.send_for_page(&self.request(path, query)?).await? {
-            Reply::Refused(refusal) => Err(refusal.into_error()),
-            Reply::Answer(body) => match body.split(phase).await {
-                Ok(parts) => Ok((body, parts)),
-                Err(e) if body.held().is_some_and(|text| is_html(text)) => Err(html().with_source(e)),
-                Err(e) => Err(e),
-            },
+        loop {
+            let key = self.keys.current();
+            match self.http.send_for_page(&self.request(&key, path, query)?).await? {
+                Reply::Refused(refusal) => {
+                    if let Some(refusal) = self.refused(&key, refusal)? {
+                        return Err(refusal.into_error());
+                    }
+                }
+                Reply::Answer(body) => {
+                    return match body.split(phase).await {
+                        Ok(parts) => Ok((body, parts)),
+                        Err(e) if body.held().is_some_and(|text| is_html(text)) => Err(html().with_source(e)),
+                        Err(e) => Err(e),
+                    };
+                }
+            }
         }
     }
 
@@ -293,6 +351,7 @@ impl Source for Client {
             let name = String::from_utf8_lossy(&body).trim().trim_matches('"').to_owned();
             identity.name = Some(name).filter(|name| is_deployment_name(name));
         }
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
         Ok(identity)
     }
 

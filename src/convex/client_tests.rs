@@ -531,7 +531,7 @@ async fn a_nameless_key_asks_the_deployment_for_its_name_and_does_without() {
         let (client, script) = Script::client(vec![answer(status, body)]).await;
         let address = client.access.url("/").to_string();
         let access = Access::new(&address, DeployKey::new("preview:t:p|secret-of-it").unwrap(), false).unwrap();
-        let client = Client { access, ..client };
+        let client = Client { keys: Arc::new(access.keys()), access, ..client };
         assert_eq!(client.identity().await.unwrap().name.as_deref(), name);
         assert_eq!(script.uris(), ["/instance_name"]);
     }

@@ -17,8 +17,8 @@ use reqwest::{
 };
 
 use super::{
-    access::DeployKey,
     body::{Arriving, Body},
+    keys::Keys,
     protocol::{DEPRECATION_MESSAGE, DEPRECATION_STATE},
     refusal::Refusal,
     retry::{Decision, Outcome, RetryPolicy, Tries},
@@ -66,8 +66,8 @@ pub(super) struct Http {
     client: reqwest::Client,
     policy: RetryPolicy,
     monitor: Arc<dyn Monitor>,
-    /// Never shown, should a server repeat it.
-    key: DeployKey,
+    /// Never shown, should a server repeat them.
+    keys: Arc<Keys>,
     /// Who is asked, for texts: `the deployment`, or a host.
     who: String,
     /// Largest body that is held, bytes.
@@ -82,7 +82,7 @@ impl Http {
     /// `who` is asked, in words. `loopback`: it is on this machine, so no proxy of the environment stands between.
     pub(super) fn new(
         who: &str,
-        key: DeployKey,
+        keys: Arc<Keys>,
         policy: RetryPolicy,
         memory: u64,
         loopback: bool,
@@ -103,7 +103,7 @@ impl Http {
             client,
             policy,
             monitor,
-            key,
+            keys,
             who: who.to_owned(),
             memory,
             requests: AtomicU64::new(0),
@@ -205,7 +205,7 @@ impl Http {
         }
         let retry_after = retry_after(response.headers(), Utc::now());
         let body = self.beginning(response).await;
-        Ok(Err(Failure::Refused(Refusal::new(status, &body, |text| self.key.redact(text)), retry_after)))
+        Ok(Err(Failure::Refused(Refusal::new(status, &body, |text| self.keys.redact(text)), retry_after)))
     }
 
     /// The whole body, read piece by piece so that never more than its share is held. The inner error is the network's.
@@ -252,7 +252,7 @@ impl Http {
         }
         let message =
             format!("{} announces a change ({state}): {}", self.who, text(DEPRECATION_MESSAGE).unwrap_or("no text"));
-        self.monitor.report(Event::Warning { message: &self.key.redact(&message) });
+        self.monitor.report(Event::Warning { message: &self.keys.redact(&message) });
     }
 }
 

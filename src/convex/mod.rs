@@ -14,6 +14,7 @@ mod access;
 mod body;
 mod client;
 mod http;
+mod keys;
 mod protocol;
 #[cfg(test)]
 mod recording;

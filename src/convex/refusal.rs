@@ -18,6 +18,8 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// The body is a page for people. The deployment itself never sends one for these routes.
     html: bool,
+    /// What was tried in vain about it, for the person.
+    tried: Option<String>,
 }
 
 /// Longest piece of a message that is shown, characters.
@@ -27,7 +29,13 @@ impl Refusal {
     /// From the beginning of the body. `redact` removes the deploy key, should a server repeat it.
     pub(crate) fn new(status: u16, body: &[u8], redact: impl Fn(&str) -> String) -> Self {
         if let Ok(ErrorBody { code, message }) = serde_json::from_slice(body) {
-            return Self { status, code: line(&redact(&code)), message: line(&redact(&message)), html: false };
+            return Self {
+                status,
+                code: line(&redact(&code)),
+                message: line(&redact(&message)),
+                html: false,
+                tried: None,
+            };
         }
         let text = String::from_utf8_lossy(body);
         let (text, html) = (text.trim_start(), text.trim_start().starts_with('<'));
@@ -36,7 +44,12 @@ impl Refusal {
             _ if html => "an HTML page, so from a proxy before it".to_owned(),
             other => line(&redact(other)),
         };
-        Self { status, code: String::new(), message, html }
+        Self { status, code: String::new(), message, html, tried: None }
+    }
+
+    /// With what was tried in vain about it.
+    pub(crate) fn tried(self, tried: Option<String>) -> Self {
+        Self { tried, ..self }
     }
 
     /// Whether it came after the retries of something that may pass.
@@ -47,7 +60,8 @@ impl Refusal {
     /// The error for the person: what it means, what to do, what the deployment said.
     pub(crate) fn into_error(self) -> Error {
         let (kind, advice) = self.meaning();
-        Error::new(kind, format!("{advice} (the deployment answered {self})"))
+        let tried = self.tried.as_ref().map(|tried| format!("; {tried}")).unwrap_or_default();
+        Error::new(kind, format!("{advice} (the deployment answered {self}{tried})"))
     }
 
     /// The same for a request that is made again: what `who` said, without what to do once it does not help.

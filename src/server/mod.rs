@@ -113,6 +113,9 @@ pub struct LogRow {
 pub struct RouterOptions {
     /// The deploy key that it takes.
     pub key: String,
+    /// Keys that take its place: the one of a pair counts from the request of that number on (0 is the first that is asked with
+    /// a key), and no other one does any more.
+    pub rotations: Vec<(u64, String)>,
     /// Documents a page of list_snapshot. Real deployments: 1,024 (knob `SNAPSHOT_LIST_LIMIT`).
     pub snapshot_page: usize,
     /// Log rows *read* a page of document_deltas. Real deployments: 128 (knob `DOCUMENT_DELTAS_LIMIT`).
@@ -137,6 +140,7 @@ impl Default for RouterOptions {
     fn default() -> Self {
         Self {
             key: "simulated|key".to_owned(),
+            rotations: Vec::new(),
             snapshot_page: 1024,
             delta_page: 128,
             snapshot_window: Duration::from_secs(5 * 24 * 3600),

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use axum::{
@@ -26,6 +26,8 @@ struct Served {
     options: RouterOptions,
     summaries_unavailable: AtomicBool,
     faults: Faults,
+    /// Requests that had to show a key.
+    admitted: AtomicU64,
 }
 
 type Answer = Result<Response, Refusal>;
@@ -37,6 +39,7 @@ pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router
         deployment,
         summaries_unavailable: AtomicBool::new(options.summaries_unavailable_once),
         faults: Faults::new(options.faults.clone()),
+        admitted: AtomicU64::new(0),
         options,
     });
     Router::new()
@@ -67,8 +70,15 @@ impl Served {
             tokio::time::sleep(self.options.latency).await;
         }
         let params = Params::from_query(query.unwrap_or_default());
-        access::check(headers, params.text("adminKey")?, &self.options.key)?;
+        let number = self.admitted.fetch_add(1, Ordering::Relaxed);
+        access::check(headers, params.text("adminKey")?, self.key_at(number))?;
         Ok(params)
+    }
+
+    /// The key that counts for the request of this number.
+    fn key_at(&self, number: u64) -> &str {
+        let begun = self.options.rotations.iter().filter(|(from, _)| *from <= number);
+        begun.max_by_key(|(from, _)| *from).map_or(&self.options.key, |(_, key)| key)
     }
 
     /// The same for a request whose arguments are its body.

@@ -42,7 +42,7 @@ pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Re
         return Err(Error::internal("a gap in an archive that has no cursor yet"));
     };
     let to = oldest_kept(given.source.as_ref(), cursor.ts).await?;
-    let gap = Gap { scope: Scope::All, from: cursor.ts, to: Some(to), why: "window".to_owned() };
+    let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
     let message = format!(
         "the changes after {} up to {to} are lost: the deployment no longer keeps them, and no sync ran in time. The archive \
          records the gap, goes on with the changes after it, and takes a new base of all tables",

@@ -10,6 +10,8 @@ mod histories;
 mod large;
 mod recordings;
 mod refusals;
+mod rotation;
+mod selection;
 mod support;
 mod sync;
 mod windows;

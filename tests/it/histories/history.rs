@@ -13,8 +13,8 @@ use std::{
 
 use async_trait::async_trait;
 use convex_archiver::{
-    DeploymentIdentity, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Position, Result, TableRef,
-    Timestamp, Value,
+    DeploymentIdentity, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Position, Result, Selection,
+    TableRef, Timestamp, Value,
     archive::{Archive, Covers, Span},
     convex::{Access, Client, ClientOptions, DeployKey, Page, RetryPolicy, Shapes, Source},
     server::{Deployment, RouterOptions, SeededWriter, SimulatedDeployment},
@@ -42,12 +42,13 @@ pub(crate) struct Told {
     /// Walks that grew too old and left finished tables behind.
     partial_bases: u64,
     component_bases: u64,
+    selections: u64,
 }
 
 impl Told {
     pub(crate) fn has_seen_everything(&self) -> bool {
-        let Self { syncs, failed, conflicts, gaps, partial_bases, component_bases } = *self;
-        [syncs, failed, conflicts, gaps, partial_bases, component_bases].iter().all(|times| *times > 0)
+        let Self { syncs, failed, conflicts, gaps, partial_bases, component_bases, selections } = *self;
+        [syncs, failed, conflicts, gaps, partial_bases, component_bases, selections].iter().all(|times| *times > 0)
     }
 }
 
@@ -59,16 +60,17 @@ impl AddAssign for Told {
         self.gaps += other.gaps;
         self.partial_bases += other.partial_bases;
         self.component_bases += other.component_bases;
+        self.selections += other.selections;
     }
 }
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { syncs, failed, conflicts, gaps, partial_bases, component_bases } = self;
+        let Self { syncs, failed, conflicts, gaps, partial_bases, component_bases, selections } = self;
         write!(
             f,
             "{syncs} syncs, {failed} of them failed, {conflicts} conflicts, {gaps} gaps, {partial_bases} snapshots that grew too old, \
-             {component_bases} bases of components"
+             {component_bases} later bases, {selections} selections"
         )
     }
 }
@@ -148,6 +150,8 @@ pub(crate) struct History {
     reached: (u64, Timestamp),
     /// What was covered: it stays so.
     covered: BTreeMap<TableRef, Vec<Span>>,
+    /// What is asked for from now on.
+    selection: Selection,
     pub(crate) told: Told,
 }
 
@@ -163,6 +167,7 @@ impl History {
             store: Arc::new(InMemory::new()),
             reached: (0, Timestamp(0)),
             covered: BTreeMap::new(),
+            selection: Selection::default(),
             told: Told::default(),
         }
     }
@@ -176,7 +181,7 @@ impl History {
         stop_at: Option<u64>,
     ) -> impl Future<Output = Result<SyncReport>> + Send + use<> {
         let deployment = Arc::clone(&self.deployment);
-        let (clock, writer) = (Arc::clone(&self.clock), Arc::clone(&self.writer));
+        let (clock, writer, selection) = (Arc::clone(&self.clock), Arc::clone(&self.writer), self.selection.clone());
         async move {
             let faults = match &wrong {
                 Some(Wrong::Answers(fault)) => vec![fault.clone()],
@@ -206,6 +211,8 @@ impl History {
                 budget: MemoryBudget::new(pace.memory_mib << 20).unwrap(),
                 target_file_bytes: pace.target_file_bytes,
                 commit_every: pace.commit_every,
+                selection,
+                accept_selection: true,
                 stop,
                 ..SyncOptions::default()
             };
@@ -230,6 +237,7 @@ impl History {
                 let fields = BTreeMap::from([("n".to_owned(), Value::Int64(self.clock.load(Ordering::SeqCst)))]);
                 self.deployment.transaction(|tx| tx.insert(&table, fields)).unwrap();
             }
+            Step::Select(text) => self.selection = text.parse().unwrap(),
             Step::Pass(time) => drop(self.clock.fetch_add(time, Ordering::SeqCst)),
             Step::Sync(pace) => {
                 let outcome = self.sync(pace, store, None, None).await;
@@ -326,7 +334,8 @@ impl History {
         let archive = Archive::open(Arc::clone(&self.store), "memory:///archive").await.unwrap();
         let head = archive.head().await.unwrap();
         let (coverage, through) = (head.coverage(), head.progress().delta.as_ref().unwrap().ts);
-        for table in head.tables().map(|state| &state.table) {
+        assert_eq!(coverage.selected(), self.selection);
+        for table in head.tables().map(|state| &state.table).filter(|table| self.selection.contains(table)) {
             let covered = matches!(coverage.covers(table, through), Covers::Covered(_));
             let in_doubt = !table.component().is_empty() && coverage.component_rows_since.is_none();
             assert!(covered || in_doubt, "{table} is not covered at {through}: {coverage:?}");
@@ -335,8 +344,9 @@ impl History {
         // Gaps are what the deployment truly no longer kept: never less than two weeks old when they were found.
         for gap in &coverage.gaps {
             let newest = self.clock.load(Ordering::SeqCst);
-            assert!(gap.to.is_some_and(|to| gap.from < to && to.0 < newest - 13 * 24 * 3_600_000_000_000), "{gap:?}");
+            assert!(gap.from < gap.to && gap.to.0 < newest - 13 * 24 * 3_600_000_000_000, "{gap:?}");
         }
+        self.told.selections += coverage.selections.len() as u64;
         let bases = &coverage.bases;
         self.told.partial_bases += bases.iter().filter(|b| !b.scope.holds_unseen()).count() as u64;
         let later = bases.iter().skip(1).filter(|b| b.scope.holds_unseen()).count() as u64;

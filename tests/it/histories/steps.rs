@@ -42,6 +42,8 @@ pub(crate) enum Step {
     Write(usize),
     /// A document in this table, new or not.
     Appear(TableRef),
+    /// The tables that are archived from now on.
+    Select(&'static str),
     /// Time, nanoseconds.
     Pass(i64),
     Sync(Pace),
@@ -115,7 +117,8 @@ pub(crate) fn step(rng: &mut StdRng) -> Step {
         0..4 => Step::Write(rng.random_range(1..25)),
         4 | 5 => Step::Appear(table(rng)),
         6 | 7 => Step::Pass(time(rng)),
-        8..11 => Step::Sync(pace(rng)),
+        8 => Step::Select(["**", "** !users", "users messages", "waitlist/** messages"].choose(rng).unwrap()),
+        9..11 => Step::Sync(pace(rng)),
         11..14 => {
             let how = *[How::Fails, How::LosesItsAnswer, How::IsRepeated].choose(rng).unwrap();
             Step::Faulty(pace(rng), Fault { call: rng.random_range(0..40), how, gone: rng.random() })
