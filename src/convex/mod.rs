@@ -13,6 +13,7 @@
 mod access;
 mod body;
 mod client;
+mod head;
 mod http;
 mod keys;
 mod protocol;

@@ -131,7 +131,8 @@ fn sync(url: &str, archive: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Archives the worst documents under a memory limit, bytes.
+/// Archives the worst documents under a memory limit, bytes; prints what it took of it.
+#[allow(clippy::print_stdout, reason = "the number is what one runs the larger test for")]
 async fn fits(limit: u64, documents: u64) {
     let dir = tempfile::tempdir().unwrap();
     let (archive, temporary) = (dir.path().join("a"), dir.path().join("t"));

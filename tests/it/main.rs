@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod advice;
 mod broken_pages;
 mod conformance;
 mod crash;
 mod histories;
+mod large;
 mod recordings;
 mod refusals;
 mod rotation;
