@@ -142,7 +142,7 @@ impl Client {
                         return Ok(Reply::Refused(refusal));
                     }
                 }
-                reply => return Ok(reply),
+                reply @ Reply::Answer(_) => return Ok(reply),
             }
         }
     }
