@@ -61,9 +61,11 @@ pub mod layout;
 mod monitor;
 mod position;
 pub mod schema;
+mod selection;
 pub mod server;
 mod store;
 pub mod sync;
+mod temporary;
 
 pub use crate::{
     budget::MemoryBudget,
@@ -72,4 +74,5 @@ pub use crate::{
     identity::DeploymentIdentity,
     monitor::{Event, Monitor, NoMonitor},
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
+    selection::Selection,
 };

@@ -76,8 +76,8 @@ use self::{
     log::{Log, Put, Rebased, Survey},
 };
 pub use self::{
-    commit::{Commit, Draft, RemovedFile, Run, Selection, TableEntry, digest},
-    coverage::{Base, Coverage, Covers, Gap, Span},
+    commit::{Commit, Draft, RemovedFile, Run, TableEntry, digest},
+    coverage::{Base, Coverage, Covers, Gap, Selected, Span, Untyped},
     files::LiveFiles,
     header::{FORMAT, Header},
     location::Location,

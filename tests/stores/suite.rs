@@ -16,8 +16,8 @@ use axum::{
     response::IntoResponse,
 };
 use convex_archiver::{
-    Encoding, ErrorKind, Scope, TableRef, Timestamp, Value,
-    archive::{CommitOutcome, Draft, Run, Selection},
+    Encoding, ErrorKind, Selection, TableRef, Timestamp, Value,
+    archive::{CommitOutcome, Draft, Run},
     server::{Documents, demo_documents},
     sync::{Stop, SyncOptions},
 };
@@ -151,7 +151,7 @@ pub(crate) async fn a_log_of_2500_commits_is_opened_and_gone_on_with(place: Plac
             checked_at: Timestamp(1),
             caught_up: true,
             encoding: Encoding::ConvexEncodedJson,
-            selection: Selection { tables: Scope::All },
+            selection: Selection::default(),
             progress: head.progress().clone(),
             tables: Vec::new(),
             add: Vec::new(),
