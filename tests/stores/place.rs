@@ -93,7 +93,7 @@ fn tell_on(store: Store, way: Way, test: &str, story: Story) {
     let settings = || {
         let (mut place, mut settings) = Place::new(store);
         if store == Store::Disk {
-            place.bucket = folder.insert(tempfile::tempdir().unwrap()).path().to_str().unwrap().to_owned();
+            place.bucket = folder.get_or_insert_with(|| tempfile::tempdir().unwrap()).path().display().to_string();
         } else if way == Way::Troubled {
             let proxy = trouble::between(&place.server);
             for value in settings.values_mut() {
