@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use convex_archiver::{
-    Encoding, Error, MemoryBudget, Result,
-    convex::{AccessOptions, ClientOptions, RetryPolicy},
+    Error, MemoryBudget, Result,
+    convex::{AccessOptions, ClientOptions},
     sync::{Stop, SyncOptions},
 };
 
@@ -62,7 +62,7 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
 
 /// How the deployment is asked.
 pub(crate) fn client_options(options: &SyncOptions) -> ClientOptions {
-    ClientOptions { encoding: Encoding::ConvexEncodedJson, budget: options.budget, retry: RetryPolicy::default() }
+    ClientOptions { budget: options.budget, ..ClientOptions::default() }
 }
 
 /// Where temporary files go from now on.

@@ -5,10 +5,12 @@
 mod broken_pages;
 mod conformance;
 mod crash;
+mod encodings;
 mod model;
 mod recordings;
 mod refusals;
 mod rotation;
+mod selection;
 mod support;
 mod sync;
 mod windows;
