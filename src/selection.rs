@@ -81,6 +81,13 @@ impl Selection {
         (self.include.is_empty() || self.include.iter().any(fits)) && !self.exclude.iter().any(fits)
     }
 
+    /// Whether every table of this one is also one of `other`. `false` in doubt.
+    pub fn narrows(&self, other: &Self) -> bool {
+        let includes_no_more =
+            other.include.is_empty() || (!self.include.is_empty() && self.include.is_subset(&other.include));
+        includes_no_more && other.exclude.is_subset(&self.exclude)
+    }
+
     /// The components that patterns name, be it only as the beginning of a path.
     pub(crate) fn component_names(&self) -> BTreeSet<String> {
         self.patterns().map(Pattern::component_name).collect()
@@ -366,6 +373,13 @@ pub(crate) mod tests {
             prop_assert_eq!(Selection::new(turned(&include), turned(&exclude)).unwrap().to_string(), text);
             let json = serde_json::to_string(&selection).unwrap();
             prop_assert_eq!(serde_json::from_str::<Selection>(&json).unwrap(), selection);
+        }
+
+        #[test]
+        fn what_narrows_another_holds_no_other_table(a in any_selection(), b in any_selection(), table in any_table()) {
+            prop_assert!(!a.narrows(&b) || !a.contains(&table) || b.contains(&table), "{} {} {}", a, b, table);
+            let more = Selection { exclude: a.exclude.union(&b.exclude).cloned().collect(), ..a.clone() };
+            prop_assert!(more.narrows(&a) && a.narrows(&Selection::default()) && a.narrows(&a));
         }
 
         /// What these say of tables that nobody has seen is what holds for each of them.

@@ -1,6 +1,7 @@
 //! Live files as one sorted stream: the lines of a checkpoint, merged with what the commits after it added and removed.
 //!
-//! Memory: one line of the checkpoint, and of the changes at most [`HELD`] bytes: what is more lies sorted in temporary
+//! Memory: one line of the checkpoint, and of the changes at most
+//! [`MemoryBudget::CHANGES`] bytes: what is more lies sorted in temporary
 //! files, without a name, that vanish with the process.
 
 use std::{
@@ -12,6 +13,7 @@ use futures::{StreamExt, stream, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    budget::MemoryBudget,
     data::DataFile,
     document::TableRef,
     error::{Error, Result},
@@ -24,9 +26,6 @@ use super::{
     log::Log,
     manifest::Head,
 };
-
-/// Bytes of changes that are held before they are sorted away into a temporary file.
-const HELD: usize = 8 << 20;
 
 /// All files that live at one version, sorted by table and path.
 ///
@@ -50,7 +49,7 @@ impl LiveFiles {
             Some(c) => (c.head().version(), Some(c.head().digest().to_owned())),
             None => (0, None),
         };
-        let mut changes = Changes::new(HELD);
+        let mut changes = Changes::new(MemoryBudget::CHANGES);
         log.replay(after, head.version(), |stored| {
             let previous = before.replace(stored.digest);
             if previous.is_some_and(|p| p != stored.commit.previous) {

@@ -14,11 +14,12 @@ use crate::{
     identity::DeploymentIdentity,
     layout,
     position::{BaseId, Phase, Progress},
+    selection::Selection,
 };
 
 use super::{
-    commit::{Commit, RemovedFile, Run, Selection, TableEntry},
-    coverage::{Base, Coverage, Gap, narrow},
+    commit::{Commit, RemovedFile, Run, TableEntry},
+    coverage::{Base, Coverage, Gap, Selected},
     growth,
     tables::{Counts, TableState, as_list},
 };
@@ -159,7 +160,7 @@ impl Head {
 
     /// Whether readers see the file: a delta, or of a complete base of its table.
     pub(super) fn shows(&self, file: &DataFile) -> bool {
-        file.base.as_ref().is_none_or(|id| self.base(id).is_some_and(|b| b.scope.contains(&file.table)))
+        file.base.as_ref().is_none_or(|id| self.base(id).is_some_and(|b| b.holds(&file.table)))
     }
 
     fn base(&self, id: &BaseId) -> Option<&Base> {
@@ -206,9 +207,14 @@ impl Head {
         add(self, of_open)?;
         self.complete(commit, open.as_ref())?;
         add(self, rest)?;
-        draft.gaps.iter().for_each(|g| self.coverage.record(g));
+        self.coverage.gaps.extend(draft.gaps.iter().cloned());
         if let Some(deployment) = &draft.deployment {
             self.deployment = deployment.clone();
+        }
+        // It is in force for what comes after the cursor before; the first walk has nothing before it.
+        if draft.selection != self.coverage.selected() {
+            let after = self.cursor().or(draft.progress.delta.as_ref().map(|d| d.ts)).unwrap_or_default();
+            self.coverage.selections.push(Selected { after, tables: draft.selection.clone() });
         }
         self.progress = draft.progress.clone();
         self.coverage.through = self.cursor();
@@ -354,6 +360,9 @@ impl Head {
         if old || Some(file.max_ts) > after {
             return Err("it has rows that do not lie between the cursors".into());
         }
+        if file.replaces.is_none() && !commit.draft.selection.contains(&file.table) {
+            return Err("its table is not selected".into());
+        }
         if layout::month_of(file.min_ts) != layout::month_of(file.max_ts) {
             return Err("it spans two months".into());
         }
@@ -369,7 +378,7 @@ impl Head {
         let Some((s, scope)) = walk.or(base) else {
             return Err(format!("its base {id} is neither being walked nor completed"));
         };
-        if file.max_ts > s || !scope.contains(&file.table) || !draft.selection.tables.contains(&file.table) {
+        if file.max_ts > s || !scope.contains(&file.table) || !draft.selection.contains(&file.table) {
             return Err(format!("it holds what is not in the base {id}"));
         }
         Ok(())
@@ -398,8 +407,8 @@ impl Head {
     fn complete(&mut self, commit: &Commit, open: Option<&BaseId>) -> Result<(), String> {
         let draft = &commit.draft;
         for base in &draft.bases {
-            let base = Base { scope: narrow(&base.scope, &draft.selection.tables), ..base.clone() };
-            for table in self.tables.values_mut().filter(|t| open == Some(&base.id) && base.scope.contains(&t.table)) {
+            let base = Base { selected: draft.selection.clone(), ..base.clone() };
+            for table in self.tables.values_mut().filter(|t| open == Some(&base.id) && base.holds(&t.table)) {
                 let table = Arc::make_mut(table);
                 table.base = table.base.plus(std::mem::take(&mut table.unfinished));
             }
@@ -415,7 +424,7 @@ impl Head {
 
 /// Guarantee 7.
 fn check_gaps(gaps: &[Gap], cursor: Option<Timestamp>) -> Result<(), String> {
-    match gaps.iter().find(|g| g.to.is_some_and(|to| to <= g.from) || g.to > cursor) {
+    match gaps.iter().find(|g| g.to <= g.from || Some(g.to) > cursor) {
         Some(gap) => Err(format!("the gap after {} is empty or ends beyond the cursor", gap.from)),
         None => Ok(()),
     }
@@ -503,7 +512,7 @@ mod tests {
             (0, "has a base, a delta file has none", |c| c.draft.add[0].base = None),
             (0, "is not in the base", |c| c.draft.add[0].max_ts = Timestamp(testing::S + 1)),
             (0, "is not in the base", |c| c.draft.progress.walk.as_mut().unwrap().scope = Scope::Tables(vec![])),
-            (0, "is not in the base", |c| c.draft.selection.tables = Scope::Except(vec![table("a")])),
+            (0, "is not in the base", |c| c.draft.selection = "** !a".parse().unwrap()),
             (1, "changed its S, month or scope", |c| {
                 c.draft.bases.clear();
                 c.draft.progress.walk = Some(Walk { month: "1970-02-01".into(), ..walk() });
@@ -516,11 +525,11 @@ mod tests {
             }),
             (1, "left in a", |c| c.draft.bases[0].scope = Scope::Except(vec![table("a")])),
             (2, "completed a second time", |c| {
-                let base = Base { id: base_id(), ts: Timestamp(testing::S), scope: Scope::All };
+                let base = Base::new(base_id(), Timestamp(testing::S), Scope::All);
                 c.draft.bases.push(base);
             }),
             (2, "lies before the first", |c| {
-                c.draft.bases.push(Base { id: BaseId("b".into()), ts: Timestamp(1), scope: Scope::All });
+                c.draft.bases.push(Base::new(BaseId("b".into()), Timestamp(1), Scope::All));
             }),
             (2, "lies before the first", |c| {
                 c.draft.progress.walk = Some(Walk { base: BaseId("b".into()), ts: Timestamp(1), ..walk() });
@@ -530,6 +539,10 @@ mod tests {
                 c.draft.tables.push(crate::archive::TableEntry { folder: "x".into(), ..entry("a") });
             }),
             (4, "does not lie in the folder", |c| c.draft.add[0].path = "tables/ab/x.parquet".into()),
+            (4, "is not selected", |c| {
+                let table = c.draft.add[0].table.name().to_owned();
+                c.draft.selection = format!("** !{table}").parse().unwrap();
+            }),
             (4, "its schema 9 is unknown", |c| c.draft.add[0].schema = 9),
             (4, "contradict", |c| c.draft.add[0].rows = 0),
             (4, "between the cursors", |c| c.draft.add[0].min_ts = Timestamp(testing::S)),
@@ -545,7 +558,7 @@ mod tests {
                 c.draft.remove = vec![RemovedFile { rows: 99, ..(&delta("a", 3, 1, 1)).into() }];
             }),
             (4, "the gap after", |c| {
-                let (from, to) = (Timestamp(testing::S), Some(Timestamp(i64::MAX)));
+                let (from, to) = (Timestamp(testing::S), Timestamp(i64::MAX));
                 c.draft.gaps.push(Gap { scope: Scope::All, from, to, why: "window".into() });
             }),
             (4, "the schema of a", |c| {
@@ -580,7 +593,7 @@ mod tests {
         };
         let switch = Draft {
             remove: vec![(&snapshot("b", 1)).into()],
-            bases: vec![Base { id: base_id(), ts: Timestamp(testing::S), scope: Scope::Tables(finished) }],
+            bases: vec![Base::new(base_id(), Timestamp(testing::S), Scope::Tables(finished))],
             add: vec![DataFile { base: Some(later), max_ts: Timestamp(testing::S + 400), ..snapshot("b", 2) }],
             ..draft(Progress { delta: Some(cursor(testing::S)), walk: Some(next) })
         };
@@ -600,7 +613,7 @@ mod tests {
         let from = head.cursor().unwrap();
         let to = Timestamp(from.0 + 50);
         let progress = Progress { delta: Some(cursor(to.0)), walk: None };
-        let gap = Gap { scope: Scope::All, from, to: Some(to), why: "window".into() };
+        let gap = Gap { scope: Scope::All, from, to, why: "window".into() };
         let commit = follow(&head, Draft { gaps: vec![gap], component_rows: true, ..draft(progress) });
         let head = head.apply(&commit, "x".into()).unwrap();
         let spans = head.coverage().spans(&table("a"));

@@ -36,7 +36,9 @@
 
 mod advisory;
 mod aws_profile;
+mod azure_account;
 mod checkpoint;
+mod clouds;
 mod commit;
 mod coverage;
 mod files;
@@ -74,7 +76,7 @@ use self::{
     log::{Log, Put, Rebased, Survey},
 };
 pub use self::{
-    commit::{Commit, Draft, RemovedFile, Run, Selection, TableEntry, digest},
+    commit::{Commit, Draft, RemovedFile, Run, TableEntry, digest},
     coverage::{Base, Coverage, Covers, Gap, Span},
     files::LiveFiles,
     header::{FORMAT, Header},

@@ -8,6 +8,7 @@ use crate::{
     document::{Encoding, TableRef, Timestamp, time_text},
     identity::DeploymentIdentity,
     position::Phase,
+    selection::Selection,
 };
 
 use super::{
@@ -30,6 +31,8 @@ pub struct Status {
     pub digest: String,
     /// The deployment that the archive belongs to.
     pub deployment: DeploymentIdentity,
+    /// The tables that are archived, as patterns; those that leave with `!` are not.
+    pub selection: Selection,
     /// What the next run goes on with.
     pub phase: Phase,
     /// The unfinished snapshot.
@@ -116,6 +119,7 @@ impl Status {
             version: head.version(),
             digest: head.digest().to_owned(),
             deployment: head.deployment().clone(),
+            selection: head.coverage().selected(),
             phase: if cursor.is_none() || progress.walk.is_some() { Phase::Snapshot } else { Phase::Delta },
             snapshot: progress.walk.as_ref().map(|walk| WalkStatus {
                 ts: walk.ts,

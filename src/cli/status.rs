@@ -80,6 +80,9 @@ pub(super) fn text(status: &Status, archive: &str) -> String {
         ("Deployment", status.deployment.to_string()),
         ("Phase", phase(status)),
     ];
+    if !status.selection.is_everything() {
+        facts.push(("Selection", status.selection.to_string()));
+    }
     if let Some(cursor) = &status.cursor {
         facts.push(("Cursor", cursor.clone()));
     }
@@ -218,10 +221,9 @@ pub(super) fn missing(gap: &Gap) -> String {
         Scope::Tables(tables) => list(tables.iter()),
         Scope::Except(tables) => format!("all tables but {}", list(tables.iter())),
     };
-    let to = gap.to.map_or_else(|| "on".to_owned(), |to| format!("to {}", time(to)));
+    let to = format!("to {}", time(gap.to));
     let why = match gap.why.as_str() {
         "window" => "older than the deployment kept",
-        "selection" => "not selected",
         other => other,
     };
     format!("after {} {to}, {tables}: {why}", time(gap.from))

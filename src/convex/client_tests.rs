@@ -504,9 +504,11 @@ async fn shapes_come_by_component_or_flat_or_without_shapes() {
     assert_eq!(client.shapes().await.unwrap_err().kind(), ErrorKind::Access);
 }
 
+type Answers = fn() -> Answer;
+
 /// A client of a server that gives the same two answers again and again: to the shapes, and to the names of tables. It does
 /// not wait long.
-async fn advised(shapes: fn() -> Answer, names: fn() -> Answer) -> Client {
+async fn advised(shapes: Answers, names: Answers) -> Client {
     let routes = Router::new()
         .route(JSON_SCHEMAS, axum::routing::get(async move || shapes().into_response()))
         .route(TABLE_COLUMN_NAMES, axum::routing::get(async move || names().into_response()));
@@ -524,13 +526,13 @@ async fn what_the_deployment_cannot_tell_of_its_tables_is_one_warning_and_no_err
     let large = || answer(200, "1".repeat(3 << 20));
     let unfolded = || {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(&[b'1'; 3 << 20]).unwrap();
+        gzip.write_all(&vec![b'1'; 3 << 20]).unwrap();
         answer(200, gzip.finish().unwrap()).header("content-encoding", "gzip")
     };
     let no_json = || answer(200, "{\"\":{\"a\":");
     let another = || answer(200, "[1,2]");
     let html = || answer(200, "<!doctype html>");
-    let table: [(&str, fn() -> Answer, fn() -> Answer, bool); 9] = [
+    let table: [(&str, Answers, Answers, bool); 9] = [
         ("503 TableSummariesUnavailable", unavailable, names, true),
         ("503 TableSummariesUnavailable", unavailable, unavailable, false),
         ("503 TableSummariesUnavailable", unavailable, html, false),

@@ -149,7 +149,7 @@ impl Splitter {
     fn step<'a>(&mut self, r: &mut Reader<'a>, fronts: &mut Fronts<'a>, offset: usize) -> Result<Place> {
         match self.place {
             Place::Start => r.expect(b'{').map(|()| Place::FirstMember),
-            Place::FirstMember if r.take(b'}') => Ok(Place::End),
+            Place::FirstMember | Place::EndOfMember if r.take(b'}') => Ok(Place::End),
             Place::FirstMember | Place::Member => self.member(r),
             Place::FirstDocument if r.take(b']') => Ok(Place::EndOfMember),
             Place::FirstDocument | Place::Document => {
@@ -169,7 +169,6 @@ impl Splitter {
                 self.push(head, range)?;
                 Ok(next)
             }
-            Place::EndOfMember if r.take(b'}') => Ok(Place::End),
             Place::EndOfMember => r.expect(b',').map(|()| Place::Member),
             Place::End => Err(r.expected("the end of the answer")),
         }

@@ -2,6 +2,7 @@
 //!
 //! A table is covered at the cursor if some base before it is, and no gap lies between (FORMAT.md, "Coverage"). It is not
 //! - after a gap, since the deployment kept its changes for less time than the archive stayed away;
+//! - if it was not selected before;
 //! - if the walk that should have brought its base grew too old before it came to the table;
 //! - in a component, until the first row of one came in deltas: servers before August 2026 leave them out without a word.
 //!   From then on a base proves something.
@@ -34,13 +35,14 @@ pub(super) enum Owed {
     Tables,
 }
 
-/// What the archive owes.
+/// What the archive owes of the selected tables.
 pub(super) fn owed(head: &Head) -> Owed {
     let Some(cursor) = head.progress().delta.as_ref().map(|delta| delta.ts) else { return Owed::Nothing };
-    let coverage = head.coverage();
+    let (coverage, selected) = (head.coverage(), head.coverage().selected());
     let lacks = |of_component| {
         let uncovered = |table: &TableRef| {
             table.component().is_empty() != of_component
+                && selected.contains(table)
                 && matches!(coverage.covers(table, cursor), Covers::NotCovered(_))
         };
         !coverage.covers_unseen(of_component, cursor) || head.tables().any(|state| uncovered(&state.table))
@@ -90,10 +92,18 @@ async fn components(head: &Head, source: &dyn Source) -> Result<Vec<String>> {
     Ok(components.into_iter().map(ToOwned::to_owned).collect())
 }
 
-/// Ends the walk that is open: the deployment no longer serves its snapshot, and the changes must not wait for it. What it
-/// has finished becomes a base; one commit says so, and removes the files of the table in which it stood.
-pub(super) async fn close(work: &mut Work, given: &Given<'_>) -> Result<()> {
+/// Ends the walk that is open, because of `why`. What it has finished becomes a base; one commit says so, and removes the files
+/// of the table in which it stood.
+///
+/// Nothing is open if the walk was refused from its first page: a cursor may be old although nothing has happened since (a page
+/// that is just full ends at its last change). The next pass moves the cursor, and another walk begins there.
+pub(super) async fn close(work: &mut Work, given: &Given<'_>, why: &str) -> Result<()> {
     let (Some(walk), Some(latest)) = (work.head.progress().walk.clone(), work.head.latest()) else { return Ok(()) };
+    let message = format!(
+        "a snapshot ends before it is complete; the tables that it has finished count, the others are walked anew after the changes: \
+         {why}"
+    );
+    given.monitor.report(Event::Warning { message: &message });
     let Walk { base, ts, mut done, .. } = walk;
     let mut draft = Draft::unchanged(&work.head, latest.encoding, latest.selection.clone(), now());
     draft.checked_at = latest.checked_at;
@@ -106,7 +116,7 @@ pub(super) async fn close(work: &mut Work, given: &Given<'_>) -> Result<()> {
     }
     if !done.is_empty() {
         done.sort();
-        draft.bases.push(Base { id: base, ts, scope: Scope::Tables(done) });
+        draft.bases.push(Base::new(base, ts, Scope::Tables(done)));
     }
     commit(work, given, draft).await
 }

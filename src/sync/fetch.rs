@@ -8,7 +8,7 @@ use super::{Stop, gather::now};
 use crate::{
     convex::{Page, Source},
     document::Timestamp,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     position::{Phase, Position, Progress},
 };
 
@@ -24,12 +24,14 @@ pub(super) struct Fetched {
 }
 
 /// Why there are no more pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum End {
     /// The deployment has nothing more.
     CaughtUp,
     /// A stop was requested, or the next stage has ended.
     Stopped,
+    /// What was asked for in this phase is older than the deployment keeps.
+    TooOld(Phase, Error),
 }
 
 /// Sends the pages that follow `progress` until the deployment has nothing more: the rest of the snapshot, then deltas.
@@ -56,7 +58,10 @@ pub(super) async fn fetch(
             if memory.acquire().await.is_err() {
                 return Ok(End::Stopped);
             }
-            let page = source.page(&at).await?;
+            let page = match source.page(&at).await {
+                Err(error) if error.kind() == ErrorKind::Window => return Ok(End::TooOld(at.phase(), error)),
+                page => page?,
+            };
             let answered = now();
             let caught_up = page.phase == Phase::Delta && !page.more;
             at = next(source.as_ref(), &page, &mut deltas)?;

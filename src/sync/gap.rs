@@ -15,7 +15,7 @@ use crate::{
     position::{DeltaCursor, Scope},
 };
 
-use super::{Given, Work, base, gather::now};
+use super::{Given, OnGap, Work, base, gather::now};
 
 /// Questions to the deployment: of an absence of a month, the last 160 seconds of what is lost may have been readable.
 const PROBES: u32 = 14;
@@ -27,13 +27,22 @@ const CLOSE: i64 = 1_000_000;
 /// nanoseconds of what is still readable are left behind, so that it stays readable.
 const MARGIN: i64 = 60_000_000_000;
 
-/// Commits the gap between the cursor and what the deployment still reads, and moves the cursor behind it.
-pub(super) async fn record(work: &mut Work, given: &Given<'_>) -> Result<Gap> {
+/// Commits the gap between the cursor, which was refused with `why`, and what the deployment still reads, and moves the cursor
+/// behind it.
+///
+/// # Errors
+/// Window, if that was not allowed.
+pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Result<Gap> {
+    if given.options.on_gap == OnGap::Fail {
+        let message =
+            "changes after the archive's cursor are lost, and the gap was not to be healed; nothing was committed";
+        return Err(Error::new(ErrorKind::Window, message).with_source(why));
+    }
     let (Some(cursor), Some(latest)) = (work.head.progress().delta.clone(), work.head.latest()) else {
         return Err(Error::internal("a gap in an archive that has no cursor yet"));
     };
     let to = oldest_kept(given.source.as_ref(), cursor.ts).await?;
-    let gap = Gap { scope: Scope::All, from: cursor.ts, to: Some(to), why: "window".to_owned() };
+    let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
     let message = format!(
         "the changes after {} up to {to} are lost: the deployment no longer keeps them, and no sync ran in time. The archive \
          records the gap, goes on with the changes after it, and takes a new base of all tables",

@@ -45,10 +45,15 @@ use crate::{
     budget::MemoryBudget,
     convex::{Shapes, Source},
     document::{TableRef, Timestamp, time_text},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
+    identity::DeploymentIdentity,
     monitor::{Event, Monitor},
-    position::Progress,
+    position::{Phase, Progress},
+    selection::Selection,
 };
+
+/// Snapshots that may turn out too old in one run: one that was open, and one at a cursor that was old itself.
+const SNAPSHOTS_REFUSED: u32 = 2;
 
 /// How a sync is done.
 #[derive(Debug, Clone)]
@@ -61,6 +66,13 @@ pub struct SyncOptions {
     pub commit_every: Duration,
     /// Level of zstd, 1 to 22.
     pub compression_level: i32,
+    /// The tables that are archived. Rows of others are dropped, whoever sends them.
+    pub selection: Selection,
+    /// Whether an archive of another selection may go on with this one: what leaves has a gap from here, what joins gets a new
+    /// base.
+    pub accept_selection: bool,
+    /// Whether an archive of a deployment with another name or address may go on with this one: it is the same database, moved.
+    pub accept_deployment: bool,
     /// What to do if the deployment no longer keeps the changes after the archive's cursor.
     pub on_gap: OnGap,
     /// Ends the run at a commit.
@@ -84,6 +96,9 @@ impl Default for SyncOptions {
             target_file_bytes: 128 << 20,
             commit_every: Duration::from_secs(180),
             compression_level: 1,
+            selection: Selection::default(),
+            accept_selection: false,
+            accept_deployment: false,
             on_gap: OnGap::default(),
             stop: Stop::default(),
         }
@@ -136,6 +151,8 @@ impl Stop {
 /// What a sync did.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SyncReport {
+    /// The deployment.
+    pub deployment: DeploymentIdentity,
     /// Whether this run began the archive's first snapshot.
     pub first_run: bool,
     /// Whether the deployment had nothing more. If not, more is waiting: run again.
@@ -183,23 +200,44 @@ impl SyncReport {
     }
 }
 
-/// What the deployment says of itself, if it is the archive's own.
-async fn ask(source: &dyn Source, archive: &Archive, head: &Head) -> Result<Shapes> {
+/// What the deployment says of itself, if it is the archive's own; and who it is, if it has moved.
+async fn ask(
+    source: &dyn Source,
+    archive: &Archive,
+    head: &Head,
+    options: &SyncOptions,
+) -> Result<(Shapes, Option<DeploymentIdentity>)> {
     let identity = source.identity().await?;
-    if !head.deployment().is_same(&identity) {
+    let same = head.deployment().is_same(&identity);
+    if !same && !options.accept_deployment {
         return Err(Error::usage(format!(
-            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it",
+            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it. If it \
+             is the same database under another name or address, say so with --accept-deployment",
             archive.url(),
             head.deployment(),
         )));
     }
-    source.shapes().await
+    Ok((source.shapes().await?, (!same).then_some(identity)))
+}
+
+/// # Errors
+/// Usage, if the archive has another selection and that was not accepted.
+fn check_selection(archive: &Archive, head: &Head, options: &SyncOptions) -> Result<()> {
+    match head.latest().map(|latest| &latest.selection) {
+        Some(before) if *before != options.selection && !options.accept_selection => Err(Error::usage(format!(
+            "the archive {} holds the selection `{before}`, and `{}` is asked for; give it the same --include and --exclude, or \
+             say --accept-selection: what leaves has a gap from now on, what joins gets a new base",
+            archive.url(),
+            options.selection
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Brings `archive` up to date with `source`.
 ///
 /// # Errors
-/// Usage, if the archive belongs to another deployment: nothing is asked then. Conflict, if another writer moved the
+/// Usage, if the archive belongs to another deployment or holds another selection: no page is asked for then. Conflict, if another writer moved the
 /// archive on. Window, if the deployment no longer keeps the changes after the cursor and [`OnGap::Fail`] is asked for. Otherwise whatever source or store answered; what had been committed before stays.
 pub async fn sync(
     source: Arc<dyn Source>,
@@ -208,11 +246,12 @@ pub async fn sync(
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
     let head = archive.head().await?;
-    let shapes = tokio::select! {
+    check_selection(archive, &head, options)?;
+    let (shapes, moved) = tokio::select! {
         biased;
         // Then the first stage asks for no page either, and nothing is committed.
-        () = options.stop.requested() => Shapes::default(),
-        shapes = ask(source.as_ref(), archive, &head) => shapes?,
+        () = options.stop.requested() => (Shapes::default(), None),
+        answered = ask(source.as_ref(), archive, &head, options) => answered?,
     };
     for message in &shapes.warnings {
         monitor.report(Event::Warning { message });
@@ -220,7 +259,11 @@ pub async fn sync(
     let first_run = head.progress().delta.is_none();
     let given = Given { source, archive, shapes, options, monitor };
     let advisory = write::Advisory::of(head.version());
-    let mut work = Work { head, run: Run::begin(), advisory, sum: Sum::default() };
+    let mut work = Work { head, run: Run::begin(), advisory, moved, sum: Sum::default() };
+    if work.head.latest().is_some_and(|latest| latest.selection != options.selection) {
+        base::close(&mut work, &given, "the selection has changed").await?;
+        work.run = Run::begin();
+    }
     let caught_up = work.catch_up(&given).await?;
     Ok(work.report(first_run, caught_up))
 }
@@ -239,6 +282,8 @@ struct Work {
     head: Head,
     run: Run,
     advisory: write::Advisory,
+    /// Who the deployment is now, until a commit says so.
+    moved: Option<DeploymentIdentity>,
     sum: Sum,
 }
 
@@ -256,40 +301,30 @@ impl Work {
     /// Passes until the deployment has nothing more and no base is owed: true; or until a stop: whether it had.
     async fn catch_up(&mut self, given: &Given<'_>) -> Result<bool> {
         let mut progress = self.head.progress().clone();
-        // Each once a run: a deployment that refuses a second time is to be heard.
-        let mut closed = false;
+        let mut refused = 0;
         loop {
-            let ended = self.pass(given, progress).await;
+            let end = self.pass(given, progress).await?;
             // Ids of bases and names of files hold the run's, and both are given once.
             self.run = Run::begin();
-            match ended {
-                Ok(fetch::End::Stopped) => return Ok(false),
-                Ok(fetch::End::CaughtUp) => {}
-                Err(error) if error.kind() == ErrorKind::Window => {
-                    // Everything that came was committed, so the open walk tells what was asked for.
-                    let walking = self.head.progress().walk.is_some();
-                    if walking && !std::mem::replace(&mut closed, true) {
-                        let message = format!(
-                            "a snapshot grew too old before it was complete; the tables that it has finished count, the others are \
-                             walked anew after the changes: {error}"
-                        );
-                        given.monitor.report(Event::Warning { message: &message });
-                        base::close(self, given).await?;
-                    } else if !walking && given.options.on_gap == OnGap::Heal && self.sum.gaps.is_empty() {
-                        let gap = gap::record(self, given).await?;
-                        self.sum.gaps.push(gap);
-                    } else if !walking && given.options.on_gap == OnGap::Fail {
-                        let message = "changes after the archive's cursor are lost, and healing the gap was not allowed; nothing was \
-                                       committed";
-                        return Err(Error::new(ErrorKind::Window, message).with_source(error));
-                    } else {
-                        return Err(error);
+            if let fetch::End::TooOld(phase, error) = end {
+                // A deployment that goes on refusing is to be heard.
+                match phase {
+                    Phase::Snapshot if refused < SNAPSHOTS_REFUSED => {
+                        refused += 1;
+                        base::close(self, given, &error.to_string()).await?;
                     }
-                    self.run = Run::begin();
-                    progress = self.head.progress().clone();
-                    continue;
+                    Phase::Delta if self.sum.gaps.is_empty() => {
+                        let gap = gap::record(self, given, error).await?;
+                        self.sum.gaps.push(gap);
+                    }
+                    _ => return Err(error),
                 }
-                Err(error) => return Err(error),
+                self.run = Run::begin();
+                progress = self.head.progress().clone();
+                continue;
+            }
+            if matches!(end, fetch::End::Stopped) {
+                return Ok(false);
             }
             let walk = tokio::select! {
                 biased;
@@ -307,7 +342,7 @@ impl Work {
     async fn pass(&mut self, given: &Given<'_>, progress: Progress) -> Result<fetch::End> {
         let (page_queue, pages) = mpsc::channel(1);
         let (step_queue, steps) = steps::Steps::channel(given.options.budget.queued(), Handle::current());
-        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, given);
+        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, self.moved.take(), given);
         let fetch = tokio::spawn(fetch::fetch(
             Arc::clone(&given.source),
             progress,
@@ -339,6 +374,7 @@ impl Work {
     fn report(self, first_run: bool, caught_up: bool) -> SyncReport {
         let Self { head, sum, .. } = self;
         SyncReport {
+            deployment: head.deployment().clone(),
             first_run,
             caught_up,
             pages: sum.pages,

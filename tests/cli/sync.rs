@@ -111,7 +111,7 @@ fn what_cannot_be_meant_is_refused_before_anybody_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a");
     let otter = "https://happy-otter-123.convex.cloud";
-    let table: [Case; 8] = [
+    let table: [Case; 9] = [
         (&["--deployment", otter], &[("CONVEX_DEPLOY_KEY", "prod:other-1|secret")], "the deploy key is for other-1"),
         (&[], &[("CONVEX_DEPLOY_KEY", "prod:other-1|secret"), ("CONVEX_URL", otter)], "the deploy key is for other-1"),
         (&[], &[], "which deployment?"),
@@ -120,6 +120,8 @@ fn what_cannot_be_meant_is_refused_before_anybody_is_asked() {
         (&["--memory-limit", "lots"], &[], "256MiB"),
         (&["--compression-level", "23"], &[], "1..=22"),
         (&["--temp-dir", "/no/such/folder"], &[], "no such folder"),
+        // Also root cannot make a file there.
+        (&["--temp-dir", "/proc"], &[], "--temp-dir /proc"),
     ];
     for (args, env, expected) in table {
         let mut command = archiver(["sync"]);

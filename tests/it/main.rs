@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod advice;
 mod broken_pages;
 mod conformance;
 mod crash;
 mod encodings;
-mod model;
+mod histories;
+mod large;
 mod recordings;
 mod refusals;
 mod rotation;
+mod selecting;
 mod selection;
 mod support;
 mod sync;

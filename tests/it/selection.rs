@@ -1,203 +1,144 @@
-//! What is not selected never leaves a deployment that understands selections, and is archived from none.
+//! Some tables only: what is not selected never enters the archive, and the archive knows that it lacks it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use convex_archiver::{
-    Event, Monitor, Selection, TableRef, Timestamp,
-    archive::Archive,
-    convex::{Access, Client, ClientOptions, DeployKey, Page, Source},
-    server::{Components, Contents, Fault, Posts, RouterOptions, SeededWriter, SimulatedDeployment},
-    sync::{SyncOptions, sync},
+    ErrorKind, NoMonitor, Result, TableRef, Value,
+    archive::Covers,
+    sync::{SyncOptions, SyncReport, sync},
 };
 
-use crate::support::{KEY, World, pages};
+use crate::support::{Held, World, pages, source::Ending};
 
-#[derive(Default)]
-struct Warnings(Mutex<Vec<String>>);
+fn table(path: &str) -> TableRef {
+    let (component, name) = path.rsplit_once('/').unwrap_or(("", path));
+    TableRef::new(component, name).unwrap()
+}
 
-impl Monitor for Warnings {
-    fn report(&self, event: Event<'_>) {
-        if let Event::Warning { message } = event {
-            self.0.lock().unwrap().push(message.to_owned());
-        }
+fn insert(world: &World, paths: &[&str]) {
+    for path in paths {
+        let fields = BTreeMap::from([("n".to_owned(), Value::Int64(1))]);
+        world.deployment.transaction(|tx| tx.insert(&table(path), fields)).unwrap();
     }
 }
 
-/// `messages`, `users`, `orders`, `analytics/events` and `analytics/daily/counters`, and a log of changes to them.
-async fn world(options: RouterOptions) -> World {
-    let deployment = SimulatedDeployment::new("otter-1", 7);
-    deployment.insert_all(Contents::Generated(200).documents(7).unwrap()).unwrap();
-    let world = World::of(deployment, options).await;
-    let mut writer = SeededWriter::new(7);
-    (0..60).for_each(|_| drop(writer.write(&world.deployment).unwrap()));
-    world
+/// A sync of this selection, which the archive may not have had before.
+async fn sync_of(world: &World, selection: &str, accept: bool) -> Result<SyncReport> {
+    let options =
+        SyncOptions { selection: selection.parse().unwrap(), accept_selection: accept, ..SyncOptions::default() };
+    world.sync_with(&options).await
 }
 
-fn client(world: &World, selection: &Selection) -> (Client, Arc<Warnings>) {
-    let access = Access::new(&world.server.url, DeployKey::new(KEY).unwrap(), false).unwrap();
-    let warnings = Arc::new(Warnings::default());
-    let options = ClientOptions { selection: selection.clone(), ..ClientOptions::default() };
-    (Client::new(access, options, Arc::clone(&warnings) as Arc<dyn Monitor>).unwrap(), warnings)
+fn is_covered(held: &Held, path: &str) -> bool {
+    matches!(held.head.coverage().covers(&table(path), held.through()), Covers::Covered(_))
 }
 
-/// Rows by table: of a whole walk, then of all deltas from the beginning of time.
-type Rows = [BTreeMap<TableRef, usize>; 2];
-
-fn count(page: &Page, rows: &mut BTreeMap<TableRef, usize>) {
-    let before: usize = rows.values().sum();
-    for document in &page.documents {
-        *rows.entry(page.tables[document.table as usize].clone()).or_default() += 1;
-    }
-    let used: BTreeSet<_> = page.documents.iter().map(|document| document.table).collect();
-    assert_eq!(used.len(), page.tables.len(), "tables without rows");
-    assert_eq!(rows.values().sum::<usize>() - before, page.documents.len());
-}
-
-/// Everything that the client sees, and whether each body held what is selected and nothing else.
-async fn read(client: &Client, selection: &Selection) -> (Rows, bool) {
-    let (mut rows, mut clean) = (Rows::default(), true);
-    let mut look = |page: &Page, rows: &mut BTreeMap<TableRef, usize>| {
-        count(page, rows);
-        let body: serde_json::Value = serde_json::from_slice(page.body.held().unwrap()).unwrap();
-        for row in body["values"].as_array().unwrap() {
-            let component = row["_component"].as_str().unwrap_or_default();
-            let table = TableRef::new(component, row["_table"].as_str().unwrap()).unwrap();
-            clean &= selection.contains(&table);
-        }
-    };
-    let [walked, changed] = &mut rows;
-    let mut at = Some(client.snapshot_start());
-    while let Some(position) = at {
-        let page = client.page(&position).await.unwrap();
-        look(&page, walked);
-        at = page.next;
-    }
-    let mut at = client.deltas_after(Timestamp(0));
-    loop {
-        let page = client.page(&at).await.unwrap();
-        look(&page, changed);
-        if !page.more {
-            break;
-        }
-        at = page.next.unwrap();
-    }
-    (rows, clean)
-}
-
-fn expected(world: &World, selection: &Selection) -> Rows {
-    let mut rows = Rows::default();
-    for (table, documents) in world.deployment.state_at(Timestamp(i64::MAX)) {
-        if selection.contains(&table) && !documents.is_empty() {
-            rows[0].insert(table, documents.len());
-        }
-    }
-    for (table, _) in world.deployment.revisions().iter().filter(|(table, _)| selection.contains(table)) {
-        *rows[1].entry(TableRef::clone(table)).or_default() += 1;
-    }
-    rows
-}
-
-fn selections() -> Vec<Selection> {
-    let table: [(&[&str], &[&str]); 9] = [
-        (&["users"], &[]),
-        (&[], &["users"]),
-        (&["*"], &[]),
-        (&["*/**"], &[]),
-        (&["analytics/**"], &["analytics/events"]),
-        (&["**/*s"], &["orders", "analytics/daily/*"]),
-        (&["**/*e*"], &["**/event?"]),
-        (&["no_such_table", "no/such/component"], &[]),
-        (&["Users"], &[]),
-    ];
-    table.map(|(include, exclude)| Selection::new(include, exclude).unwrap()).into()
+/// Rows of a table in bases and in deltas.
+fn rows(held: &Held, path: &str) -> (usize, usize) {
+    let bases = held.bases.iter().filter(|(t, ..)| *t == table(path)).count();
+    (bases, held.deltas.iter().filter(|(t, _)| *t == table(path)).count())
 }
 
 #[tokio::test]
-async fn what_is_not_selected_never_leaves_a_deployment_that_understands_selections() {
-    let world = world(pages(7, 5)).await;
-    for selection in selections() {
-        let (client, warnings) = client(&world, &selection);
-        let shapes = client.shapes().await.unwrap();
-        assert!(shapes.tables.keys().all(|table| selection.contains(table)), "{selection}");
-        let (rows, clean) = read(&client, &selection).await;
-        assert_eq!((rows, clean), (expected(&world, &selection), true), "{selection}");
-        assert!(warnings.0.lock().unwrap().is_empty());
-    }
+async fn what_is_not_selected_never_enters_the_archive_and_is_not_covered() {
+    let world = World::new(pages(4, 4)).await;
+    insert(&world, &["users", "logs", "messages"]);
+    sync_of(&world, "** !logs", false).await.unwrap();
+    insert(&world, &["users", "logs", "users", "logs2"]);
+    assert_eq!(sync_of(&world, "** !logs", false).await.unwrap().documents, 3);
+    let held = world.held().await;
+    assert!(held.head.table(&table("logs")).is_none());
+    assert!(!is_covered(&held, "logs") && is_covered(&held, "users") && is_covered(&held, "logs2"));
+    assert_eq!(held.head.coverage().bases.len(), 1);
+    held.assert_true(&world.deployment);
 }
 
 #[tokio::test]
-async fn a_deployment_that_takes_no_selection_sends_everything_and_is_filtered_here_with_one_warning() {
-    let refuses = |fault: Fault| RouterOptions { faults: vec![fault], ..pages(7, 5) };
-    // POSTs are refused in one way or another, or taken without heeding the selection.
-    let table = [
-        (RouterOptions { posts: Posts::Refuse, ..pages(7, 5) }, "takes no selection (405)"),
-        (refuses(Fault::refusal(400, "BadJsonBody").times(1)), "takes no selection (400 BadJsonBody)"),
-        (refuses(Fault::html(404).times(1).on("/api/list_snapshot")), "takes no selection (404)"),
-        (RouterOptions { posts: Posts::Ignore, ..pages(7, 5) }, "does not heed a selection"),
-    ];
-    let selection = Selection::new(["users", "analytics/**"], []).unwrap();
-    for (options, told) in table {
-        let world = world(options).await;
-        let (client, warnings) = client(&world, &selection);
-        let (rows, clean) = read(&client, &selection).await;
-        assert_eq!((rows, clean), (expected(&world, &selection), false), "{told}");
-        let warnings = warnings.0.lock().unwrap();
-        assert!(warnings.len() == 1 && warnings[0].contains(told) && warnings[0].contains("billed"), "{warnings:?}");
-    }
+async fn another_selection_is_refused_before_anybody_is_asked_unless_it_is_accepted() {
+    let world = World::new(pages(4, 4)).await;
+    insert(&world, &["users", "logs"]);
+    let before = world.sync().await;
+    let error = sync_of(&world, "users", false).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("`**`") && error.to_string().contains("--accept-selection"), "{error}");
+    assert_eq!(world.held().await.head.version(), before.version);
 }
 
 #[tokio::test]
-async fn a_walk_of_one_component_asks_for_what_is_selected_of_it() {
-    for posts in [Posts::Select, Posts::Ignore] {
-        let world = world(RouterOptions { posts, ..pages(7, 5) }).await;
-        let selection = Selection::new(["**/*s"], ["analytics/events"]).unwrap();
-        let (client, _) = client(&world, &selection);
-        let ts = world.deployment.revisions().last().unwrap().1.ts;
-        let mut at = Some(client.snapshot_of(&["analytics".into(), "analytics/daily".into()], ts));
-        let mut rows = BTreeMap::new();
-        while let Some(position) = at {
-            let page = client.page(&position).await.unwrap();
-            count(&page, &mut rows);
-            at = page.next;
-        }
-        let counters = TableRef::new("analytics/daily", "counters").unwrap();
-        let expected = expected(&world, &selection)[0][&counters];
-        assert_eq!(rows, [(counters, expected)].into(), "{posts:?}");
-    }
+async fn a_table_that_leaves_has_a_gap_from_there_and_needs_no_base() {
+    let world = World::new(pages(4, 4)).await;
+    insert(&world, &["users", "logs"]);
+    let left = world.sync().await.through.unwrap();
+    insert(&world, &["users", "logs"]);
+    sync_of(&world, "** !logs", true).await.unwrap();
+    let held = world.held().await;
+    assert_eq!(held.head.coverage().bases.len(), 1);
+    assert_eq!((rows(&held, "logs"), rows(&held, "users")), ((1, 0), (1, 1)));
+    assert!(!is_covered(&held, "logs") && is_covered(&held, "users"));
+    assert_eq!(held.head.coverage().spans(&table("logs")).last().unwrap().to, left);
+    held.assert_true(&world.deployment);
 }
 
 #[tokio::test]
-async fn a_table_that_begins_later_is_archived_if_a_pattern_fits_it() {
-    let world = world(pages(100, 100)).await;
-    let selection = Selection::new(["late_*", "users"], ["late_secret"]).unwrap();
+async fn a_table_that_joins_gets_a_base_and_the_others_are_not_walked_again() {
+    let world = World::new(pages(4, 4)).await;
+    insert(&world, &["users", "logs", "logs"]);
+    sync_of(&world, "users", false).await.unwrap();
+    insert(&world, &["users", "logs"]);
+    let report = sync_of(&world, "users logs", true).await.unwrap();
+    assert!(report.caught_up);
+    insert(&world, &["logs"]);
+    sync_of(&world, "users logs", false).await.unwrap();
+    let held = world.held().await;
+    assert_eq!(held.head.coverage().bases.len(), 2);
+    // Its changes arrive from the moment on at which it joined.
+    assert_eq!((rows(&held, "logs"), rows(&held, "users")), ((3, 2), (1, 1)));
+    assert!(is_covered(&held, "logs") && is_covered(&held, "users"));
+    held.assert_true(&world.deployment);
+}
+
+#[tokio::test]
+async fn a_selection_that_changes_in_the_middle_of_a_snapshot_keeps_the_tables_that_are_finished() {
+    let world = World::new(pages(4, 4)).await;
+    for name in ["a", "b", "c"] {
+        insert(&world, &[name; 6]);
+    }
+    let source = Arc::new(Ending::after(3, false, world.client()));
+    let options = SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() };
+    sync(source, &world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap_err();
+    let done = world.held().await.head.progress().walk.clone().unwrap().done;
+    assert_eq!(done.len(), 1);
+    let kept = done[0].name();
+    let excluded = ["a", "b", "c"].into_iter().find(|name| *name != kept).unwrap();
+    assert!(sync_of(&world, &format!("** !{excluded}"), true).await.unwrap().caught_up);
+    let held = world.held().await;
+    assert_eq!(held.head.coverage().bases.len(), 2);
+    assert_eq!(rows(&held, excluded), (0, 0));
+    assert_eq!(rows(&held, kept), (6, 0), "it was not walked again");
+    held.assert_true(&world.deployment);
+}
+
+#[tokio::test]
+async fn a_deployment_that_moved_is_refused_until_that_is_accepted_and_then_the_archive_is_its_own() {
+    let world = World::new(pages(4, 4)).await;
+    insert(&world, &["users"]);
+    world.sync().await;
+    insert(&world, &["users"]);
+    // The same database behind another port.
+    let moved = crate::conformance::Server::start(Arc::clone(&world.deployment) as _, pages(4, 4)).await;
     let archive = world.archive().await;
-    let tables = async || {
-        let (client, _) = client(&world, &selection);
-        sync(Arc::new(client), &archive, &SyncOptions::default(), Arc::new(Warnings::default())).await.unwrap();
-        let reopened: Archive = world.archive().await;
-        reopened.head().await.unwrap().tables().map(|t| t.table.to_string()).collect::<Vec<_>>()
+    let run = |options: SyncOptions| {
+        let source = Arc::new(crate::support::client(&moved.url));
+        let archive = &archive;
+        async move { sync(source, archive, &options, Arc::new(NoMonitor)).await }
     };
-    assert_eq!(tables().await, ["users"]);
-    for name in ["late_fruit", "late_secret", "later"] {
-        let table = TableRef::new("", name).unwrap();
-        world.deployment.transaction(|tx| tx.insert(&table, BTreeMap::new()).map(|_| ())).unwrap();
-    }
-    assert_eq!(tables().await, ["late_fruit", "users"]);
-}
-
-#[tokio::test]
-async fn a_server_from_before_selections_and_components_gives_what_is_selected_of_its_root() {
-    let day = chrono::NaiveDate::from_ymd_opt(2025, 8, 1).unwrap();
-    let options = RouterOptions { components: Components::Unknown, ..pages(7, 5) }.as_of(day);
-    let options = RouterOptions { deltas_window: Duration::MAX, ..options };
-    let world = world(options).await;
-    let selection = Selection::new(["**/*s"], []).unwrap();
-    let (client, _) = client(&world, &selection);
-    let mut root = expected(&world, &selection);
-    root.iter_mut().for_each(|rows| rows.retain(|table, _| table.component().is_empty()));
-    assert_eq!(read(&client, &selection).await.0, root);
+    let error = run(SyncOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("--accept-deployment"), "{error}");
+    let report = run(SyncOptions { accept_deployment: true, ..SyncOptions::default() }).await.unwrap();
+    assert_eq!((report.documents, report.deployment.origin.as_str()), (1, moved.url.as_str()));
+    // From now on the old address is the foreign one.
+    assert!(run(SyncOptions::default()).await.unwrap().caught_up);
+    assert_eq!(world.sync_with(&SyncOptions::default()).await.unwrap_err().kind(), ErrorKind::Usage);
+    world.held().await.assert_true(&world.deployment);
 }

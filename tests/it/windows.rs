@@ -144,7 +144,7 @@ async fn changes_that_are_no_longer_kept_become_a_gap_and_everything_around_it_s
     }
     let report = aging.sync().await;
     let [gap] = &report.gaps[..] else { panic!("{report:?}") };
-    let to = gap.to.unwrap();
+    let to = gap.to;
     assert_eq!(gap.from, before);
     // A dozen questions leave a few minutes of forty days.
     let oldest = aging.now() - 14 * DAY;

@@ -13,6 +13,9 @@ use convex_archiver::{
     server::SimulatedDeployment,
 };
 
+/// Moments at which a state is looked at, beside those of bases and the cursor.
+const MOMENTS: usize = 16;
+
 /// Per table the live documents by id.
 pub(crate) type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
 
@@ -94,16 +97,20 @@ impl Held {
     /// at every moment for which the archive claims it, what it was in the deployment.
     pub(crate) fn assert_true(&self, deployment: &SimulatedDeployment) {
         let (coverage, through) = (self.head.coverage(), self.through());
-        let lost = |ts: Timestamp| coverage.gaps.iter().any(|gap| gap.from < ts && gap.to.is_none_or(|to| ts <= to));
+        let lost = |table: &TableRef, ts: Timestamp| {
+            let in_force = coverage.selections.iter().rfind(|s| s.after < ts);
+            in_force.is_some_and(|s| !s.tables.contains(table))
+                || coverage.gaps.iter().any(|gap| gap.from < ts && ts <= gap.to)
+        };
         let revisions: Vec<_> =
             deployment.revisions().into_iter().map(|(table, r)| ((*table).clone(), (*r).clone())).collect();
         let origin = self.head.origin().expect("a walk has begun");
-        let kept = revisions.iter().filter(|(_, r)| r.ts > origin && r.ts <= through && !lost(r.ts));
+        let kept = revisions.iter().filter(|(t, r)| r.ts > origin && r.ts <= through && !lost(t, r.ts));
         self.assert_revisions(kept.cloned().collect());
 
-        let mut moments: BTreeSet<Timestamp> =
-            revisions.iter().map(|(_, r)| r.ts).filter(|ts| *ts <= through).collect();
-        moments.extend(coverage.bases.iter().map(|base| base.ts).chain([through]));
+        let written: BTreeSet<Timestamp> = revisions.iter().map(|(_, r)| r.ts).filter(|ts| *ts <= through).collect();
+        let mut moments: BTreeSet<Timestamp> = coverage.bases.iter().map(|base| base.ts).chain([through]).collect();
+        moments.extend(written.iter().step_by(written.len().div_ceil(MOMENTS).max(1)));
         let tables: BTreeSet<&TableRef> = revisions.iter().map(|(table, _)| table).collect();
         for at in moments {
             let expected = deployment_state(deployment, at);
