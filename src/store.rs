@@ -104,6 +104,11 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
         "the store does not accept the credentials: a wrong AZURE_STORAGE_KEY, an expired signature, or a wrong clock",
     ),
     (
+        "AuthorizationFailure",
+        ErrorKind::Access,
+        "the store refused: a wrong AZURE_STORAGE_KEY or signature, or the account's firewall keeps this network out",
+    ),
+    (
         "InvalidAuthenticationInfo",
         ErrorKind::Access,
         "the store does not accept the credentials; check AZURE_STORAGE_KEY or renew the token",

@@ -13,7 +13,7 @@ use std::{
 };
 
 use object_store::{
-    ClientConfigKey, ObjectStore, RetryConfig,
+    BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     azure::{AzureConfigKey, MicrosoftAzureBuilder},
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
@@ -25,6 +25,14 @@ use super::{aws_profile, azure_account};
 
 /// For one request. The store's default of 30 seconds cuts off parts of 8 MiB below 2 Mbit/s.
 const TIMEOUT: &str = "120 seconds";
+
+/// How long a store may be busy or away: ten further attempts take ten seconds on average, and three minutes at most. (The
+/// client's own pauses, which begin at 100 milliseconds, are over after three seconds: too soon for a bucket that asks
+/// for fewer requests.)
+fn retries() -> RetryConfig {
+    let backoff = BackoffConfig { init_backoff: Duration::from_millis(300), ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: 10, retry_timeout: Duration::from_secs(180) }
+}
 
 /// Any of these says who we are to Google's storage; its client looks after them.
 const GOOGLE_CREDENTIALS: &[&str] = &[
@@ -41,7 +49,7 @@ const GOOGLE_CREDENTIALS: &[&str] = &[
 
 /// A bucket of S3, or of what speaks like it.
 pub(super) fn s3(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(RetryConfig::default());
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries());
     if env("AWS_TIMEOUT").is_none() {
         builder = builder.with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
@@ -58,7 +66,7 @@ pub(super) fn s3(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
 
 /// A bucket of Google Cloud Storage. `STORAGE_EMULATOR_HOST` leads to an emulator, which asks for no credentials.
 pub(super) fn gcs(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(RetryConfig::default());
+    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retries());
     if env("GOOGLE_TIMEOUT").is_none() {
         builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
@@ -81,8 +89,7 @@ pub(super) fn gcs(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
 
 /// A container of Azure Blob Storage.
 pub(super) fn azure(container: &str) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder =
-        MicrosoftAzureBuilder::from_env().with_container_name(container).with_retry(RetryConfig::default());
+    let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(container).with_retry(retries());
     if env("AZURE_TIMEOUT").is_none() {
         builder = builder.with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }

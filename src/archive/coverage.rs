@@ -63,6 +63,18 @@ pub struct Selected {
     pub tables: Selection,
 }
 
+/// Documents that came in the encoding `json`, which does not tell int64 and bytes from text: they are kept as they came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untyped {
+    /// Those of this base; else of deltas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseId>,
+    /// Deltas after this, nanoseconds; S of the base.
+    pub after: Timestamp,
+    /// Up to this; S of the base.
+    pub to: Timestamp,
+}
+
 /// All that commits said of bases and gaps, and how far deltas reach.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
@@ -76,14 +88,17 @@ pub struct Coverage {
     /// What was selected: before the first of these, everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selections: Vec<Selected>,
+    /// What came without types, in the order in which it came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untyped: Vec<Untyped>,
     /// The delta cursor after the first commit that had seen a row of a component in deltas. Servers that do not send
     /// component rows in deltas look like quiet ones: before this moment the deltas of a component prove nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component_rows_since: Option<Timestamp>,
 }
 
-/// A closed span of `_ts`: `from` and `to` are in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A closed span of `_ts`: `from` and `to` are in it, nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Span {
     /// First.
     pub from: Timestamp,
@@ -205,6 +220,15 @@ impl Coverage {
         said.chain(doubt).chain(unselected)
     }
 
+    /// Documents came without types: of the base `of`, or of deltas.
+    pub(super) fn record_untyped(&mut self, of: Option<&BaseId>, after: Timestamp, to: Timestamp) {
+        match self.untyped.iter_mut().rfind(|known| known.base.as_ref() == of) {
+            // The walk goes on, or the deltas do.
+            Some(known) if of.is_some() || known.to == after => known.to = to,
+            _ => self.untyped.push(Untyped { base: of.cloned(), after, to }),
+        }
+    }
+
     /// The selection in force.
     pub fn selected(&self) -> Selection {
         self.selections.last().map(|selected| selected.tables.clone()).unwrap_or_default()
@@ -259,6 +283,7 @@ mod tests {
                     .map(|(after, tables)| Selected { after: Timestamp(after), tables })
                     .collect(),
                 component_rows_since: since.map(Timestamp),
+                untyped: Vec::new(),
             },
         )
     }

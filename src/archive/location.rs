@@ -1,7 +1,6 @@
 //! From an archive's URL to a store whose root is the archive.
 //!
-//! Settings and credentials come from the environment ([`clouds`]). Retrying is the store's business: up to 10 attempts
-//! within 3 minutes for what is worth it.
+//! Settings and credentials come from the environment ([`clouds`]). Retrying what is worth it is the store's business.
 
 use std::{
     path::{Path as FilePath, PathBuf},

@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    commit::{Commit, RemovedFile, Run, TableEntry},
+    commit::{Commit, Draft, RemovedFile, Run, TableEntry},
     coverage::{Base, Coverage, Gap, Selected},
     growth,
     tables::{Counts, TableState, as_list},
@@ -216,6 +216,9 @@ impl Head {
             let after = self.cursor().or(draft.progress.delta.as_ref().map(|d| d.ts)).unwrap_or_default();
             self.coverage.selections.push(Selected { after, tables: draft.selection.clone() });
         }
+        if draft.encoding == Encoding::Json {
+            self.note_untyped(draft);
+        }
         self.progress = draft.progress.clone();
         self.coverage.through = self.cursor();
         if draft.component_rows && self.coverage.component_rows_since.is_none() {
@@ -234,6 +237,23 @@ impl Head {
             selection: draft.selection.clone(),
         });
         Ok(())
+    }
+
+    /// What the commit brought came without types.
+    fn note_untyped(&mut self, draft: &Draft) {
+        let walks = [self.progress.walk.as_ref(), draft.progress.walk.as_ref()].into_iter().flatten();
+        let bases = draft.bases.iter().map(|base| (base.id.clone(), base.ts));
+        let bases: Vec<_> = walks.map(|walk| (walk.base.clone(), walk.ts)).chain(bases).collect();
+        for (id, s) in bases {
+            if draft.add.iter().any(|file| file.base.as_ref() == Some(&id)) {
+                self.coverage.record_untyped(Some(&id), s, s);
+            }
+        }
+        if let (Some(after), Some(to)) = (self.cursor(), draft.progress.delta.as_ref().map(|delta| delta.ts))
+            && after < to
+        {
+            self.coverage.record_untyped(None, after, to);
+        }
     }
 
     /// Guarantees 1 and 8.
@@ -433,7 +453,6 @@ fn check_gaps(gaps: &[Gap], cursor: Option<Timestamp>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::Draft;
     use crate::{
         archive::testing::{
             self, base_id, cursor, delta, draft, entry, first_draft, next_draft, snapshot, table, walk,
@@ -619,6 +638,35 @@ mod tests {
         let spans = head.coverage().spans(&table("a"));
         assert_eq!(spans.iter().map(|s| (s.from.0, s.to)).collect::<Vec<_>>(), [(testing::S, from)]);
         assert_eq!(head.coverage().component_rows_since, Some(to));
+    }
+
+    #[test]
+    fn what_came_without_types_is_known_by_base_and_by_span() {
+        let untyped = |draft: Draft| Draft { encoding: Encoding::Json, ..draft };
+        let step = |head: Head, draft: Draft| {
+            let commit = follow(&head, draft);
+            head.apply(&commit, commit.version.to_string()).unwrap()
+        };
+        let head = step(start(), untyped(first_draft()));
+        let head = [2, 3].iter().fold(head, |head, _| {
+            let next = next_draft(&head);
+            step(head, untyped(next))
+        });
+        let known = |head: &Head| -> Vec<_> {
+            head.coverage().untyped.iter().map(|u| (u.base.clone(), u.after.0, u.to.0)).collect()
+        };
+        let cursor_3 = head.cursor().unwrap().0;
+        assert_eq!(known(&head), [(Some(base_id()), testing::S, testing::S), (None, testing::S, cursor_3)]);
+        let head = {
+            let next = next_draft(&head);
+            step(head, next)
+        };
+        let typed_to = head.cursor().unwrap().0;
+        let head = {
+            let next = next_draft(&head);
+            step(head, untyped(next))
+        };
+        assert_eq!(known(&head)[2], (None, typed_to, head.cursor().unwrap().0));
     }
 
     #[test]

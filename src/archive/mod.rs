@@ -77,7 +77,7 @@ use self::{
 };
 pub use self::{
     commit::{Commit, Draft, RemovedFile, Run, TableEntry, digest},
-    coverage::{Base, Coverage, Covers, Gap, Span},
+    coverage::{Base, Coverage, Covers, Gap, Selected, Span, Untyped},
     files::LiveFiles,
     header::{FORMAT, Header},
     location::Location,

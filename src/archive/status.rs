@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    coverage::{Gap, Span},
+    coverage::{Gap, Span, Untyped},
     manifest::Head,
     tables::{Counts, TableState},
 };
@@ -66,6 +66,8 @@ pub struct Status {
     pub total: Counts,
     /// Spans that the archive knows it does not have.
     pub gaps: Vec<Gap>,
+    /// What came without types.
+    pub untyped: Vec<Untyped>,
 }
 
 /// A snapshot under way: readers see nothing of it yet.
@@ -138,6 +140,7 @@ impl Status {
             tables: head.tables().map(|t| table_status(head, t)).collect(),
             total: head.visible(),
             gaps: head.coverage().gaps.clone(),
+            untyped: head.coverage().untyped.clone(),
         }
     }
 }

@@ -183,6 +183,14 @@ fn coverage(status: &Status) -> String {
     for gap in &status.gaps {
         let _ = writeln!(text, "Missing: {}", missing(gap));
     }
+    for untyped in &status.untyped {
+        let what = match &untyped.base {
+            Some(_) => format!("the snapshot of {}", time(untyped.to)),
+            None => format!("changes after {} to {}", time(untyped.after), time(untyped.to)),
+        };
+        let _ =
+            writeln!(text, "Types lost: {what}: the deployment knew no encoding that tells int64 and bytes from text");
+    }
     if status.tables.iter().any(|t| t.component_doubt && !t.covered.is_empty()) {
         text.push_str(
             "Of components only the snapshot is sure: some deployments send no changes of them, and none has\n\

@@ -15,6 +15,7 @@ mod asker;
 mod body;
 mod client;
 mod dialect;
+mod head;
 mod http;
 mod keys;
 mod protocol;

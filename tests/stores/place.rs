@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use crate::tools::{
     azurite::Azurite,
     gcs_fake::{self, GcsFake},
     moto::Moto,
-    process::{Settings, apart_under},
+    process::{Settings, apart_under, is_apart},
     trouble::{self, Trouble, What},
 };
 
@@ -61,16 +61,35 @@ pub(crate) const PREFIX: &str = "lake/convex/shop";
 /// The variable by which a story in a process of its own is told its place.
 const PLACE: &str = "CONVEX_ARCHIVER_TEST_PLACE";
 
-/// Tells a story on a place of the store, in a process whose environment leads there.
-pub(crate) fn tell<F: Future<Output = ()>>(store: Store, way: Way, test: &str, story: impl FnOnce(Place) -> F) {
+/// A story, ready to be told on a place.
+pub(crate) type Story = fn(Place) -> BoxFuture<'static, ()>;
+
+/// Tells a story on a place of each of the stores at once, each in a process of its own whose environment leads there.
+pub(crate) fn tell(stores: &[Store], way: Way, test: &str, story: Story) {
+    std::thread::scope(|threads| {
+        let told = |store| {
+            let begun = Instant::now();
+            tell_on(store, way, test, story);
+            println!("told on {store:?}, {way:?}, in {:.1} s: {test}", begun.elapsed().as_secs_f64());
+        };
+        if is_apart(test) {
+            // The place says which of them.
+            return tell_on(stores[0], way, test, story);
+        }
+        let threads: Vec<_> = stores.iter().map(|store| threads.spawn(move || told(*store))).collect();
+        for thread in threads {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
+}
+
+fn tell_on(store: Store, way: Way, test: &str, story: Story) {
     let mut folder = None;
     let settings = || {
-        let (mut place, settings) = Place::new(store);
+        let (mut place, mut settings) = Place::new(store);
         if store == Store::Disk {
             place.bucket = folder.insert(tempfile::tempdir().unwrap()).path().to_str().unwrap().to_owned();
-        }
-        let mut settings = settings;
-        if way == Way::Troubled && store != Store::Disk {
+        } else if way == Way::Troubled {
             let proxy = trouble::between(&place.server);
             for value in settings.values_mut() {
                 *value = value.replace(&place.server, &proxy);
@@ -80,14 +99,12 @@ pub(crate) fn tell<F: Future<Output = ()>>(store: Store, way: Way, test: &str, s
         settings.insert(PLACE, serde_json::to_string(&place).unwrap());
         settings
     };
-    let begun = Instant::now();
     let launcher = || if way == Way::Troubled && store == Store::Disk { without_privileges() } else { Vec::new() };
     apart_under(test, launcher, settings, async {
         let place: Place = serde_json::from_str(&std::env::var(PLACE).unwrap()).unwrap();
         place.make().await;
         story(place).await;
     });
-    println!("told on {store:?}, {way:?}, in {:.1} s: {test}", begun.elapsed().as_secs_f64());
 }
 
 /// Starts a process for which the permissions of files count also when it runs as root.
@@ -99,28 +116,47 @@ fn without_privileges() -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// The servers that all tests of this process share; they end with it.
+pub(crate) fn moto() -> &'static Moto {
+    static SERVER: OnceLock<Moto> = OnceLock::new();
+    SERVER.get_or_init(Moto::start)
+}
+
+pub(crate) fn azurite() -> &'static Azurite {
+    static SERVER: OnceLock<Azurite> = OnceLock::new();
+    SERVER.get_or_init(Azurite::start)
+}
+
+pub(crate) fn gcs_fake() -> &'static GcsFake {
+    static SERVER: OnceLock<GcsFake> = OnceLock::new();
+    SERVER.get_or_init(GcsFake::start)
+}
+
 impl Place {
+    /// A folder that is there.
+    pub(crate) fn on_disk(folder: &Path) -> Self {
+        let bucket = folder.to_str().unwrap().to_owned();
+        Self { store: Store::Disk, bucket, server: String::new(), signature: String::new(), proxy: None }
+    }
+
     fn new(store: Store) -> (Self, Settings) {
         static BUCKETS: AtomicU32 = AtomicU32::new(1);
-        static S3: OnceLock<Moto> = OnceLock::new();
-        static AZURE: OnceLock<Azurite> = OnceLock::new();
-        static GCS: OnceLock<GcsFake> = OnceLock::new();
         let bucket = format!("lake-{}", BUCKETS.fetch_add(1, Ordering::Relaxed));
         let place = Self { store, bucket, server: String::new(), signature: String::new(), proxy: None };
         match store {
             Store::Disk => (place, Settings::new()),
             Store::S3 => {
-                let moto = S3.get_or_init(Moto::start);
+                let moto = moto();
                 (Self { server: moto.url.clone(), ..place }, moto.settings())
             }
             Store::Azure => {
-                let azurite = AZURE.get_or_init(Azurite::start);
+                let azurite = azurite();
                 let server = azurite.url.strip_suffix(&format!("/{}", azurite.account)).unwrap().to_owned();
                 let bucket = format!("{}/{}", azurite.account, place.bucket);
                 (Self { server, bucket, signature: azurite.all.clone(), ..place }, azurite.settings())
             }
             Store::GcsFake => {
-                let fake = GCS.get_or_init(GcsFake::start);
+                let fake = gcs_fake();
                 (Self { server: fake.url.clone(), ..place }, fake.settings(gcs_fake::OWNER))
             }
         }
@@ -237,11 +273,13 @@ impl Place {
         }
     }
 
-    /// Everything below `prefix`, copied to a folder: readers that know files only find it there.
+    /// What readers look at below `prefix`, which is all but the log, copied to a folder: they need to know files only.
     pub(crate) async fn copied(&self, prefix: &str) -> tempfile::TempDir {
         let copy = tempfile::tempdir().unwrap();
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let objects = self.objects().await.into_iter().filter(|name| name.starts_with(&prefix));
+        let log = format!("{prefix}log/");
+        let objects =
+            self.objects().await.into_iter().filter(|name| name.starts_with(&prefix) && !name.starts_with(&log));
         let copies = objects.map(|name| {
             let path = copy.path().join(&name[prefix.len()..]);
             async move {

@@ -94,7 +94,7 @@ pub(crate) async fn a_lost_answer_to_a_put_is_no_lost_commit(place: Place) {
     for (n, what) in ends.into_iter().enumerate() {
         for path in ["archive.json", "/log/", ".parquet", ""] {
             let prefix = format!("{PREFIX}-{n}-{}", path.replace(['/', '.'], ""));
-            let trouble = Trouble { method: "PUT".into(), path: path.into(), each: 3, times: 4, what: what.clone() };
+            let trouble = Trouble { method: "PUT".into(), path: path.into(), each: 3, times: 3, what: what.clone() };
             let each = if path == "archive.json" { 1 } else { trouble.each };
             place.trouble(Trouble { each, ..trouble }).await;
             world.program(&place.url(&prefix), HASTY).await.with(0, &[]);
@@ -121,9 +121,9 @@ pub(crate) async fn a_lost_answer_to_the_last_part_is_no_lost_file(place: Place)
 pub(crate) async fn a_slow_and_busy_store_is_waited_for(place: Place) {
     let (world, url) = (World::start(40, 64).await, place.url(PREFIX));
     world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
-    place.trouble(Trouble { each: 3, what: place.busy(), ..Trouble::default() }).await;
+    place.trouble(Trouble { each: 8, what: place.busy(), ..Trouble::default() }).await;
     world.program(&url, HASTY).await.with(0, &[]);
-    assert!(place.calm().await > 10);
+    assert!(place.calm().await > 5);
     place.trouble(Trouble { what: What::Late(40), ..Trouble::default() }).await;
     world.deployment.change_to(demo_documents(1).unwrap(), "feature").unwrap();
     world.program(&url, &[]).await.with(0, &[]);

@@ -69,7 +69,11 @@ impl Moto {
 
 /// Makes a bucket in the server that `AWS_ENDPOINT` names.
 pub(crate) async fn make_bucket(name: &str) {
-    let url = format!("{}/{name}", std::env::var("AWS_ENDPOINT").unwrap());
-    let answer = reqwest::Client::new().put(url).send().await.unwrap();
+    make_bucket_at(&std::env::var("AWS_ENDPOINT").unwrap(), name).await;
+}
+
+/// Makes a bucket in a server.
+pub(crate) async fn make_bucket_at(server: &str, name: &str) {
+    let answer = reqwest::Client::new().put(format!("{server}/{name}")).send().await.unwrap();
     assert!(answer.status().is_success(), "{answer:?}");
 }

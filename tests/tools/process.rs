@@ -33,7 +33,7 @@ pub(crate) fn apart_under(
     settings: impl FnOnce() -> Settings,
     story: impl Future<Output = ()>,
 ) {
-    if std::env::var(CHILD).is_ok_and(|child| child == test) {
+    if is_apart(test) {
         return block_on(story);
     }
     let mut words = launcher();
@@ -50,6 +50,11 @@ pub(crate) fn apart_under(
     let said = text(&output);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
     println!("{said}");
+}
+
+/// Whether this is the process in which the story of `test` is told.
+pub(crate) fn is_apart(test: &str) -> bool {
+    std::env::var(CHILD).is_ok_and(|child| child == test)
 }
 
 /// Where servers of this process's own run, beside its tests.
