@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use convex_archiver::{
-    Encoding, Error, MemoryBudget, Result, Selection,
-    convex::{AccessOptions, ClientOptions, RetryPolicy},
+    Error, MemoryBudget, Result, Selection,
+    convex::{AccessOptions, ClientOptions},
     sync::{Stop, SyncOptions},
 };
 
@@ -65,7 +65,7 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
 
 /// How the deployment is asked.
 pub(crate) fn client_options(options: &SyncOptions) -> ClientOptions {
-    ClientOptions { encoding: Encoding::ConvexEncodedJson, budget: options.budget, retry: RetryPolicy::default() }
+    ClientOptions { selection: options.selection.clone(), budget: options.budget, ..ClientOptions::default() }
 }
 
 /// Where temporary files go from now on.

@@ -11,8 +11,10 @@
 //! - Errors have the kind that says what to do; after `Unavailable` the retries have been made already.
 
 mod access;
+mod asker;
 mod body;
 mod client;
+mod dialect;
 mod head;
 mod http;
 mod keys;
@@ -22,7 +24,9 @@ mod recording;
 mod refusal;
 mod retry;
 mod scan;
+mod selecting;
 mod split;
+mod tables;
 mod tokens;
 
 use std::{collections::BTreeMap, ops::Range};
