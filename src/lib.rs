@@ -60,6 +60,7 @@ mod identity;
 pub mod layout;
 mod monitor;
 mod position;
+pub mod read;
 pub mod schema;
 pub mod server;
 mod store;
