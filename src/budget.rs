@@ -39,6 +39,11 @@ impl MemoryBudget {
         Ok(Self { limit })
     }
 
+    /// For one of two who do the same at once.
+    pub(crate) fn half(self) -> Self {
+        Self { limit: self.limit / 2 }
+    }
+
     /// The whole limit.
     pub fn limit(self) -> u64 {
         self.limit

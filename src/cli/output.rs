@@ -26,6 +26,13 @@ pub(crate) fn print_json(report: &impl Serialize) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
+/// Prints one JSON object on one line.
+pub(crate) fn print_json_line(report: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(report)
+        .map_err(|e| Error::internal("cannot spell the report: report it").with_source(e))?;
+    print(&format!("{text}\n"))
+}
+
 /// Lines of a name and a value, aligned.
 pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let facts: Vec<_> = facts.into_iter().collect();

@@ -247,7 +247,7 @@ fn members<'a>(
     Ok(members)
 }
 
-pub(super) fn field_id(field: &ArrowField) -> Option<i32> {
+pub(crate) fn field_id(field: &ArrowField) -> Option<i32> {
     field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok()
 }
 

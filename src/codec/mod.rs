@@ -25,6 +25,7 @@ pub use self::{
     json::{parse_value, write_value},
 };
 pub(crate) use self::{
+    encode::field_id,
     json::write_string,
     pick::{pick, weigh},
 };

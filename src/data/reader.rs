@@ -10,15 +10,16 @@ use object_store::ObjectStore;
 use parquet::{
     DecodeResult,
     arrow::{
-        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection},
         push_decoder::ParquetPushDecoder,
     },
+    bloom_filter::Sbbf,
 };
 
 use super::{
     DataFile,
     object::Object,
-    wanted::{Wanted, group_may_hold},
+    wanted::{Wanted, bloom_filter, group_may_hold, pages_that_may_hold},
 };
 use crate::error::{Error, Result};
 
@@ -34,8 +35,8 @@ pub struct FileReader {
     metadata: ArrowReaderMetadata,
     schema: SchemaRef,
     wanted: Wanted,
-    /// Row groups that are still to be read.
-    groups: VecDeque<usize>,
+    /// Row groups that are still to be read, and which rows of them.
+    groups: VecDeque<(usize, Option<RowSelection>)>,
     /// Of the row group that is being read.
     decoder: Option<ParquetPushDecoder>,
     failed: bool,
@@ -63,8 +64,38 @@ impl FileReader {
         let metadata = object.decode(|| ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::default()))?;
         let schema = object.decode(|| Ok(Arc::new(metadata.schema().project(&wanted.places(metadata.schema()))?)))?;
         let groups = metadata.metadata().row_groups().iter().enumerate();
-        let groups = groups.filter(|(_, group)| group_may_hold(group, wanted)).map(|(i, _)| i).collect();
-        Ok(Self { object, metadata, schema, wanted: wanted.clone(), groups, decoder: None, failed: false })
+        let groups: Vec<_> = groups.filter(|(_, group)| group_may_hold(group, wanted)).map(|(i, _)| i).collect();
+        let mut reader = Self {
+            object,
+            metadata,
+            schema,
+            wanted: wanted.clone(),
+            groups: VecDeque::with_capacity(groups.len()),
+            decoder: None,
+            failed: false,
+        };
+        for group in groups {
+            reader.choose(group).await?;
+        }
+        Ok(reader)
+    }
+
+    /// Puts a row group on the list, unless a closer look says that it holds no wanted document.
+    async fn choose(&mut self, group: usize) -> Result<()> {
+        if self.wanted.ids.is_none() {
+            self.groups.push_back((group, None));
+            return Ok(());
+        }
+        let Some(rows) = pages_that_may_hold(self.metadata.metadata(), group, &self.wanted) else { return Ok(()) };
+        if let Some((range, ids)) = bloom_filter(self.metadata.metadata().row_group(group), &self.wanted) {
+            let bytes = self.object.get(&[range]).await?;
+            let filter = self.object.decode(|| Sbbf::from_bytes(bytes.first().map_or(&[], |bytes| bytes.as_ref())))?;
+            if !ids.iter().any(|id| filter.check(id.as_str())) {
+                return Ok(());
+            }
+        }
+        self.groups.push_back((group, rows));
+        Ok(())
     }
 
     /// The schema of the batches.
@@ -93,10 +124,7 @@ impl FileReader {
                 Some(decoder) => decoder,
                 None => match self.groups.pop_front() {
                     None => return Ok(None),
-                    Some(group) => match self.open_group(group).await? {
-                        Some(decoder) => decoder,
-                        None => continue,
-                    },
+                    Some((group, rows)) => self.object.decode(|| self.wanted.decoder(&self.metadata, group, rows))?,
                 },
             };
             match self.object.decode(|| decoder.try_decode())? {
@@ -112,11 +140,6 @@ impl FileReader {
                 }
             }
         }
-    }
-
-    /// The decoder of a row group; `None` if a look at it says that it holds nothing that is wanted.
-    async fn open_group(&mut self, group: usize) -> Result<Option<ParquetPushDecoder>> {
-        self.object.decode(|| self.wanted.decoder(&self.metadata, group, None)).map(Some)
     }
 
     /// The same as a stream; it ends after an error.

@@ -1,6 +1,6 @@
 //! [`Wanted`]: which columns and rows of a file are wanted, and what that means for its row groups and pages.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow::{
     array::{AsArray, BooleanArray, RecordBatch},
@@ -16,6 +16,7 @@ use parquet::{
     errors::ParquetError,
     file::{
         metadata::{ParquetMetaData, RowGroupMetaData},
+        page_index::column_index::ColumnIndexMetaData,
         statistics::Statistics,
     },
     schema::types::SchemaDescriptor,
@@ -27,6 +28,8 @@ use crate::{document::Timestamp, schema::OwnColumn};
 const BATCH_ROWS: usize = 8_192;
 /// Bytes of decoded `_id` and `_ts` that the decoder may keep between looking for rows and giving them.
 const PREDICATE_CACHE: usize = 2 << 20;
+/// Documents for which a Bloom filter is asked.
+const ASKED: usize = 64;
 /// What a value takes when decoded beside its text, bytes: a number or an offset, and whether it is there.
 const PLACE: f64 = 9.0;
 
@@ -48,8 +51,8 @@ pub struct Wanted {
     pub ids: Option<Arc<[String]>>,
     /// Rows of a batch at most; 0 means 8,192.
     pub batch_rows: usize,
-    /// Bytes of a batch, decoded, that it should not exceed by much, whatever the documents are like; 0 means any. A batch
-    /// has at least one row.
+    /// Bytes of a batch, decoded, that it should not exceed by more than a page of the file (1 MiB in ours), whatever the
+    /// documents are like; 0 means any. A batch has at least one row.
     pub batch_bytes: usize,
 }
 
@@ -172,6 +175,50 @@ pub(super) fn group_may_hold(group: &RowGroupMetaData, wanted: &Wanted) -> bool 
     let id = statistics(OwnColumn::Id.name())
         .is_none_or(|s| wanted.ids_may_be_between(s.min_bytes_opt(), s.max_bytes_opt()));
     ts && id
+}
+
+/// Which rows of the group lie in pages of `_id` that may hold a wanted document. The outer `None`: none do; the inner:
+/// nothing is known of the pages.
+pub(super) fn pages_that_may_hold(
+    metadata: &ParquetMetaData,
+    group: usize,
+    wanted: &Wanted,
+) -> Option<Option<RowSelection>> {
+    let (index, chunks) = (metadata.page_index_for_row_group(group), metadata.row_group(group));
+    let known = chunks.columns().iter().position(|c| c.column_path().string() == OwnColumn::Id.name()).and_then(
+        |leaf| match (index.column_index(leaf)?, index.offset_index(leaf)?) {
+            (ColumnIndexMetaData::BYTE_ARRAY(values), places) => Some((values, places.page_locations())),
+            _ => None,
+        },
+    );
+    let Some((values, places)) = known else { return Some(None) };
+    let firsts = places.iter().map(|page| page.first_row_index.max(0) as usize);
+    let ends = firsts.clone().skip(1).chain([chunks.num_rows().max(0) as usize]);
+    let pages = firsts.zip(ends).enumerate();
+    let pages = pages.filter(|(page, _)| wanted.ids_may_be_between(values.min_value(*page), values.max_value(*page)));
+    let ranges: Vec<_> = pages.map(|(_, (first, end))| first..end).filter(|rows| !rows.is_empty()).collect();
+    if ranges.is_empty() {
+        return None;
+    }
+    let rows = chunks.num_rows().max(0) as usize;
+    Some(Some(RowSelection::from_consecutive_ranges(ranges.into_iter(), rows)))
+}
+
+/// Where the group's Bloom filter of `_id` is, and the wanted documents that it is to be asked for; `None` if it is not
+/// worth its while.
+pub(super) fn bloom_filter<'a>(group: &RowGroupMetaData, wanted: &'a Wanted) -> Option<(Range<u64>, &'a [String])> {
+    let column = group.columns().iter().find(|c| c.column_path().string() == OwnColumn::Id.name())?;
+    let (offset, length) = (column.bloom_filter_offset()?, column.bloom_filter_length()?);
+    let (offset, length) = (u64::try_from(offset).ok()?, u64::try_from(length).ok()?);
+    let ids = wanted.ids.as_deref()?;
+    let statistics = column.statistics();
+    let least = statistics.and_then(Statistics::min_bytes_opt);
+    let most = statistics.and_then(Statistics::max_bytes_opt);
+    let from = ids.partition_point(|id| least.is_some_and(|least| id.as_bytes() < least));
+    let to = ids.partition_point(|id| most.is_none_or(|most| id.as_bytes() <= most));
+    let ids = ids.get(from..to)?;
+    // Of many one is nearly always said to be there.
+    (ids.len() <= ASKED).then_some((offset..offset.checked_add(length)?, ids))
 }
 
 /// Whether [least, most] and [min, max] have something in common; what is not known does not bound.

@@ -19,12 +19,12 @@ pub(super) struct Part {
     bytes: u64,
     base: Option<BaseId>,
     min_ts: Timestamp,
-    max_ts: Timestamp,
+    pub(super) max_ts: Timestamp,
     pub(super) min_id: String,
     pub(super) max_id: String,
     pub(super) ids_ascend: bool,
     /// The commit that brought its rows: of two rows with one `_id` and `_ts` the larger counts.
-    pub(super) rank: u64,
+    rank: u64,
 }
 
 impl From<DataFile> for Part {
@@ -59,6 +59,11 @@ impl Part {
         moments.contains(&self.min_ts) && moments.contains(&self.max_ts)
     }
 
+    /// Of two rows with one `_id` and `_ts` that of the larger file counts.
+    pub(super) fn seniority(&self) -> (u64, &str) {
+        (self.rank, &self.path)
+    }
+
     /// Whether it belongs to this base.
     pub(super) fn is_of(&self, base: &Base) -> bool {
         self.base.as_ref() == Some(&base.id)
@@ -68,6 +73,11 @@ impl Part {
     pub(super) fn base(&self) -> Option<&BaseId> {
         self.base.as_ref()
     }
+}
+
+/// The base of this id, if it is complete and holds the table.
+pub(super) fn complete_base<'a>(head: &'a Head, id: &BaseId, table: &TableRef) -> Option<&'a Base> {
+    head.coverage().bases.iter().find(|base| base.id == *id && base.scope.contains(table))
 }
 
 /// The live files of one table.

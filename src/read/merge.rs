@@ -5,8 +5,10 @@ use std::{
     collections::BinaryHeap,
 };
 
+use arrow::array::RecordBatch;
+
 use super::{
-    ahead::Ahead,
+    feed::Feed,
     keyed::{Keyed, Picked},
     sort::{Keep, RunReader, run_failed},
 };
@@ -19,7 +21,7 @@ pub(super) enum Input {
     /// A temporary file.
     Run(RunReader),
     /// Data files.
-    Files(Ahead),
+    Files(Feed<RecordBatch>),
 }
 
 /// Merges one long input and many others, of which the later ones count more.
@@ -103,7 +105,7 @@ impl Merge {
             };
             let ts = if from_heap { next } else { first };
             if let (Some(ts), Some(kept)) = (ts, out.last(&id))
-                && (self.keep == Keep::Newest || kept == ts)
+                && self.keep.drops(kept, ts)
             {
                 out.picked.rows.pop();
             }

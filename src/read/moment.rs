@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, NaiveDate, NaiveTime};
 
 use crate::{
-    archive::{Base, Covers, Head, Span, TableState},
+    archive::{Base, Covers, Gap, Head, Span, TableState},
     document::{TableRef, Timestamp},
     error::{Error, Result},
 };
@@ -121,13 +121,26 @@ pub fn in_full(ts: Timestamp) -> impl fmt::Display {
 /// # Errors
 /// NotFound, if there is no such table, or the moment is not covered: the message names the spans that are.
 pub fn base_at<'a>(head: &'a Head, table: &TableRef, at: Timestamp) -> Result<(&'a TableState, &'a Base)> {
-    let Some(state) = head.table(table) else { return Err(no_table(head, table)) };
+    let state = table_state(head, table)?;
     match head.coverage().covers(table, at) {
         Covers::Covered(base) => Ok((state, base)),
         Covers::NotCovered(spans) => {
             Err(Error::not_found(format!("table {table} is not covered at {}: {}", in_full(at), covered(&spans))))
         }
     }
+}
+
+/// What the archive knows of `table`.
+///
+/// # Errors
+/// NotFound, if there is no such table.
+pub(super) fn table_state<'a>(head: &'a Head, table: &TableRef) -> Result<&'a TableState> {
+    head.table(table).ok_or_else(|| no_table(head, table))
+}
+
+/// The gaps of `table`, as commits said them.
+pub(super) fn gaps_of(head: &Head, table: &TableRef) -> Vec<Gap> {
+    head.coverage().gaps.iter().filter(|gap| gap.scope.contains(table)).cloned().collect()
 }
 
 /// Which moments are covered, as a sentence.

@@ -69,6 +69,19 @@ pub(super) enum Keep {
     Newest,
     /// Each `_ts` once: the row that came last.
     EachTs,
+    /// Every row.
+    All,
+}
+
+impl Keep {
+    /// Whether, of two rows of one `_id`, the one of `ts` goes, since one of `later` follows.
+    pub(super) fn drops(self, ts: i64, later: i64) -> bool {
+        match self {
+            Self::Newest => true,
+            Self::EachTs => ts == later,
+            Self::All => false,
+        }
+    }
 }
 
 /// Takes rows and gives them back sorted.
@@ -157,8 +170,8 @@ impl Sorter {
         writer.finish()
     }
 
-    /// The rows, as inputs of a merge whose later ones count more.
-    pub(super) fn finish(mut self) -> Result<Vec<Input>> {
+    /// All rows, sorted, and those of `first`, which is sorted already and counts less.
+    pub(super) fn merge(mut self, first: Option<Input>) -> Result<Merge> {
         let mut inputs = Vec::new();
         for level in self.levels.drain(..).rev() {
             for run in level {
@@ -167,7 +180,7 @@ impl Sorter {
         }
         let sources = self.held;
         inputs.push(Input::Held(Some(Picked { rows: sorted(&sources, self.keep), sources })));
-        Ok(inputs)
+        Merge::new(first, inputs, self.keep, self.limits.rows, self.limits.file_batch)
     }
 }
 
@@ -196,11 +209,10 @@ fn sorted(sources: &[Keyed], keep: Keep) -> Vec<(usize, usize)> {
         // (batch, row) is the order in which they came.
         ids.then_with(|| ts(a).cmp(&ts(b))).then_with(|| (a.batch, a.row).cmp(&(b.batch, b.row)))
     });
-    let same =
-        |a: &Entry, b: &Entry| a.prefix == b.prefix && id(a) == id(b) && (keep == Keep::Newest || ts(a) == ts(b));
+    let same = |a: &Entry, b: &Entry| a.prefix == b.prefix && id(a) == id(b);
     let mut rows = Vec::with_capacity(entries.len());
     for (at, entry) in entries.iter().enumerate() {
-        if entries.get(at + 1).is_none_or(|next| !same(entry, next)) {
+        if entries.get(at + 1).is_none_or(|next| !same(entry, next) || !keep.drops(ts(entry), ts(next))) {
             rows.push((entry.batch as usize, entry.row as usize));
         }
     }

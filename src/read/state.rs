@@ -13,15 +13,14 @@ use std::sync::Arc;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use object_store::ObjectStore;
-use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
-    ahead::Ahead,
+    feed::Feed,
     files::{Part, TableFiles},
-    keyed::{Keyed, Picked},
-    merge::{Input, Merge},
+    keyed::Picked,
     moment::base_at,
-    sort::{Keep, Limits, Sorter},
+    sort::{Keep, Limits},
+    sorted::{Plan, columns, key_columns, sorted},
 };
 use crate::{
     archive::{Archive, Base, Head},
@@ -29,8 +28,8 @@ use crate::{
     codec::RowReader,
     data::Wanted,
     document::{Encoding, Revision, TableRef, Timestamp},
-    error::{Error, Result, ResultExt},
-    schema::{OwnColumn, TableSchema, arrow_schema},
+    error::{Result, ResultExt},
+    schema::TableSchema,
 };
 
 /// How a state is read.
@@ -68,8 +67,7 @@ pub struct State {
     base: Base,
     schema: TableSchema,
     arrow: SchemaRef,
-    batches: mpsc::Receiver<Result<Option<Picked>>>,
-    ended: bool,
+    batches: Feed<Picked>,
 }
 
 /// Some documents of a state.
@@ -121,35 +119,10 @@ impl State {
     ) -> Result<Self> {
         let table = &files.table;
         let (state, base) = base_at(head, table, at)?;
-        let mut arrow = arrow_schema(&state.schema);
-        if options.columns == Columns::Keys {
-            let keys: Vec<_> = KEYS.iter().filter_map(|key| arrow.index_of(key.name()).ok()).collect();
-            arrow = Arc::new(arrow.project(&keys).map_err(|e| Error::internal("a table lacks keys").with_source(e))?);
-        }
-        let plan = Plan::new(files, base, at, options, limits);
-        let runtime =
-            Handle::try_current().map_err(|e| Error::internal("a state is read outside the runtime").with_source(e))?;
-        let (in_order, unsorted) =
-            (Ahead::read(Arc::clone(store), plan.in_order)?, Ahead::read(Arc::clone(store), plan.unsorted)?);
-        let sorter = Sorter::new(Arc::clone(&arrow), Keep::Newest, limits);
-        let (sender, batches) = mpsc::channel(1);
-        runtime.spawn_blocking(move || {
-            let end = match produce(in_order, unsorted, sorter, limits, &sender) {
-                Ok(()) => Ok(None),
-                Err(error) => Err(error),
-            };
-            // Whoever dropped the state does not want to know.
-            let _ = sender.blocking_send(end);
-        });
-        Ok(Self {
-            table: table.clone(),
-            at,
-            base: base.clone(),
-            schema: state.schema.clone(),
-            arrow,
-            batches,
-            ended: false,
-        })
+        let plan = plan(files, &state.schema, base, at, options, limits)?;
+        let arrow = Arc::clone(&plan.columns);
+        let batches = sorted(store, plan)?;
+        Ok(Self { table: table.clone(), at, base: base.clone(), schema: state.schema.clone(), arrow, batches })
     }
 
     /// The table.
@@ -182,13 +155,7 @@ impl State {
     /// # Errors
     /// As reading the archive's files has them; Resource, if a temporary file cannot be written.
     pub async fn next(&mut self) -> Result<Option<StateBatch>> {
-        if self.ended {
-            return Ok(None);
-        }
-        let next = self.batches.recv().await;
-        let next = next.unwrap_or_else(|| Err(Error::internal("the reader of a state ended too early")));
-        self.ended = !matches!(next, Ok(Some(_)));
-        let next = next.context(|| format!("table {}", self.table))?;
+        let next = self.batches.next().await.context(|| format!("table {}", self.table))?;
         Ok(next.map(|picked| StateBatch {
             picked,
             schema: Arc::new(self.schema.clone()),
@@ -196,9 +163,6 @@ impl State {
         }))
     }
 }
-
-/// What is read of [`Columns::Keys`].
-const KEYS: [OwnColumn; 3] = [OwnColumn::Id, OwnColumn::Ts, OwnColumn::Tombstone];
 
 impl StateBatch {
     /// Number of documents.
@@ -221,6 +185,15 @@ impl StateBatch {
     pub fn ts(&self, row: usize) -> Timestamp {
         let (batch, row) = self.picked.place(row);
         Timestamp(batch.ts(row))
+    }
+
+    /// The document in `row`, lossless. For many: [`documents`](Self::documents).
+    ///
+    /// # Errors
+    /// Corrupt, if a file has other columns than the archive says, or cells that contradict one another.
+    pub fn revision(&self, row: usize) -> Result<Revision> {
+        let (source, row) = self.picked.place(row);
+        RowReader::new(&self.schema, &source.batch)?.revision(row)
     }
 
     /// The documents, to be read one by one.
@@ -265,45 +238,48 @@ impl StateDocuments<'_> {
     }
 }
 
-/// Which files are read, and how.
-struct Plan {
-    /// Files of the base, in the order of their `_id`s.
-    in_order: Vec<(Part, Wanted)>,
-    /// The others of the base, then deltas; the later ones count more.
-    unsorted: Vec<(Part, Wanted)>,
-}
+/// Which files are read for a state, and how.
+fn plan(
+    files: &TableFiles,
+    schema: &TableSchema,
+    base: &Base,
+    at: Timestamp,
+    options: &StateOptions,
+    limits: Limits,
+) -> Result<Plan> {
+    let keys = options.columns == Columns::Keys;
+    // The least `_id` that is larger: the same with the least character behind it.
+    let min_id = options.after.as_ref().map(|after| format!("{after}\0"));
+    let within = |part: &&Part| min_id.as_ref().is_none_or(|least| *least <= part.max_id);
+    let mut wanted = Wanted {
+        columns: keys.then(key_columns).flatten(),
+        batch_rows: limits.rows,
+        batch_bytes: limits.file_batch,
+        ..Wanted::default()
+    };
+    let with = |wanted: &Wanted, part: &Part| {
+        let min_id = min_id.clone().filter(|least| *least > part.min_id);
+        (part.clone(), Wanted { min_id, ..wanted.clone() })
+    };
+    let mut of_base: Vec<_> = files.parts.iter().filter(|part| part.is_of(base)).filter(within).collect();
+    of_base.sort_by(|a, b| (&a.min_id, &a.path).cmp(&(&b.min_id, &b.path)));
+    let apart = in_order(&of_base);
+    let (ordered, mut rest): (Vec<_>, Vec<_>) = of_base.into_iter().zip(apart).partition(|(_, in_order)| *in_order);
+    rest.sort_by(|(a, _), (b, _)| a.seniority().cmp(&b.seniority()));
+    let in_order = ordered.into_iter().map(|(part, _)| with(&wanted, part)).collect();
+    let mut unsorted: Vec<_> = rest.into_iter().map(|(part, _)| with(&wanted, part)).collect();
 
-impl Plan {
-    fn new(files: &TableFiles, base: &Base, at: Timestamp, options: &StateOptions, limits: Limits) -> Self {
-        let columns = (options.columns == Columns::Keys).then(|| KEYS.map(|key| key.name().to_owned()).to_vec());
-        // The least `_id` that is larger: the same with the least character behind it.
-        let min_id = options.after.as_ref().map(|after| format!("{after}\0"));
-        let within = |part: &&Part| min_id.as_ref().is_none_or(|least| *least <= part.max_id);
-        let mut wanted =
-            Wanted { columns, batch_rows: limits.rows, batch_bytes: limits.file_batch, ..Wanted::default() };
-        let with = |wanted: &Wanted, part: &Part| {
-            let min_id = min_id.clone().filter(|least| *least > part.min_id);
-            (part.clone(), Wanted { min_id, ..wanted.clone() })
-        };
-        let mut of_base: Vec<_> = files.parts.iter().filter(|part| part.is_of(base)).filter(within).collect();
-        of_base.sort_by(|a, b| (&a.min_id, &a.path).cmp(&(&b.min_id, &b.path)));
-        let apart = in_order(&of_base);
-        let (ordered, mut rest): (Vec<_>, Vec<_>) = of_base.into_iter().zip(apart).partition(|(_, in_order)| *in_order);
-        rest.sort_by(|(a, _), (b, _)| (a.rank, &a.path).cmp(&(b.rank, &b.path)));
-        let in_order = ordered.into_iter().map(|(part, _)| with(&wanted, part)).collect();
-        let mut unsorted: Vec<_> = rest.into_iter().map(|(part, _)| with(&wanted, part)).collect();
-
-        let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
-        let mut deltas: Vec<_> =
-            files.parts.iter().filter(|part| at > base.ts && part.has_deltas(&moments)).filter(within).collect();
-        deltas.sort_by(|a, b| (a.rank, &a.path).cmp(&(b.rank, &b.path)));
-        for part in deltas {
-            let bounds = (!part.is_within(&moments)).then_some(&moments);
-            (wanted.min_ts, wanted.max_ts) = (bounds.map(|m| *m.start()), bounds.map(|m| *m.end()));
-            unsorted.push(with(&wanted, part));
-        }
-        Self { in_order, unsorted }
+    let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
+    let deltas = files.parts.iter().filter(|part| at > base.ts && part.has_deltas(&moments)).filter(within);
+    let mut deltas: Vec<_> = deltas.collect();
+    deltas.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
+    for part in deltas {
+        let bounds = (!part.is_within(&moments)).then_some(&moments);
+        (wanted.min_ts, wanted.max_ts) = (bounds.map(|m| *m.start()), bounds.map(|m| *m.end()));
+        unsorted.push(with(&wanted, part));
     }
+    let columns = columns(schema, keys)?;
+    Ok(Plan { in_order, unsorted, columns, keep: Keep::Newest, tombstones: false, limits })
 }
 
 /// Which of the files, sorted by their least `_id`, ascend and share no `_id` with another.
@@ -320,32 +296,6 @@ fn in_order(parts: &[&Part]) -> Vec<bool> {
         }
     }
     in_order
-}
-
-/// The work of the state's own thread.
-fn produce(
-    in_order: Ahead,
-    mut unsorted: Ahead,
-    mut sorter: Sorter,
-    limits: Limits,
-    sender: &mpsc::Sender<Result<Option<Picked>>>,
-) -> Result<()> {
-    while let Some(batch) = unsorted.next_blocking()? {
-        if sender.is_closed() {
-            return Ok(());
-        }
-        sorter.push(Keyed::new(batch)?)?;
-    }
-    let inputs = sorter.finish()?;
-    let mut merge = Merge::new(Some(Input::Files(in_order)), inputs, Keep::Newest, limits.rows, limits.file_batch)?;
-    while let Some(mut picked) = merge.next()? {
-        let Picked { sources, rows } = &mut picked;
-        rows.retain(|(source, row)| !sources[*source].is_tombstone(*row));
-        if !rows.is_empty() && sender.blocking_send(Ok(Some(picked))).is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
