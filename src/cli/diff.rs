@@ -58,11 +58,11 @@ struct Report<'a> {
     from_ts: String,
     to: String,
     to_ts: String,
-    tables: Vec<Table<'a>>,
+    tables: Vec<Sums<'a>>,
 }
 
 #[derive(Serialize)]
-struct Table<'a> {
+struct Sums<'a> {
     table: &'a TableRef,
     inserted: u64,
     updated: u64,
@@ -107,7 +107,7 @@ pub(super) async fn run(args: &DiffArgs) -> Result<Outcome> {
 }
 
 fn report<'a>(archive: &'a str, from: Timestamp, to: Timestamp, tables: &'a [TableDiff]) -> Report<'a> {
-    let table = |t: &'a TableDiff| Table {
+    let table = |t: &'a TableDiff| Sums {
         table: &t.table,
         inserted: t.inserted,
         updated: t.updated,

@@ -77,7 +77,7 @@ fn text(columns: &TableColumns, at: Timestamp) -> String {
         ]
     };
     let rows: Vec<_> = std::iter::once(header).chain(columns.columns.iter().map(row)).collect();
-    text.push_str(&output::table(&rows));
+    text.push_str(&output::texts(&rows));
     for (path, found) in &columns.without_column {
         let _ = writeln!(text, "{path} has no column: {} in _rescued", kinds(found));
     }

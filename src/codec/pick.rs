@@ -26,6 +26,9 @@ pub(crate) fn pick(sources: &[&RecordBatch], rows: &[(usize, usize)], target: &S
     if rows.is_empty() {
         return Ok(RecordBatch::new_empty(Arc::clone(target)));
     }
+    if let Some((source, row)) = in_a_row(rows) {
+        return conform(&sources[source].slice(row, rows.len()), target);
+    }
     if sources.iter().all(|source| source.schema_ref().fields() == target.fields()) {
         return interleave_record_batch(sources, rows).map_err(failed);
     }
@@ -42,6 +45,13 @@ pub(crate) fn pick(sources: &[&RecordBatch], rows: &[(usize, usize)], target: &S
     });
     let taken = taken.collect::<Result<Vec<_>>>()?;
     interleave_record_batch(&taken.iter().collect::<Vec<_>>(), &places).map_err(failed)
+}
+
+/// The first of the rows, if they follow each other in one source.
+fn in_a_row(rows: &[(usize, usize)]) -> Option<(usize, usize)> {
+    let first = *rows.first()?;
+    let follow = rows.iter().enumerate().all(|(i, row)| *row == (first.0, first.1 + i));
+    follow.then_some(first)
 }
 
 /// The same rows in the columns of `target`.

@@ -19,7 +19,7 @@ use parquet::{
 use super::{
     DataFile,
     object::Object,
-    wanted::{Wanted, bloom_filter, group_may_hold, pages_that_may_hold},
+    wanted::{Rows, Wanted, bloom_filter, group_may_hold, pages_that_may_hold},
 };
 use crate::error::{Error, Result};
 
@@ -86,7 +86,11 @@ impl FileReader {
             self.groups.push_back((group, None));
             return Ok(());
         }
-        let Some(rows) = pages_that_may_hold(self.metadata.metadata(), group, &self.wanted) else { return Ok(()) };
+        let rows = match pages_that_may_hold(self.metadata.metadata(), group, &self.wanted) {
+            Rows::Any => None,
+            Rows::Of(rows) => Some(rows),
+            Rows::None => return Ok(()),
+        };
         if let Some((range, ids)) = bloom_filter(self.metadata.metadata().row_group(group), &self.wanted) {
             let bytes = self.object.get(&[range]).await?;
             let filter = self.object.decode(|| Sbbf::from_bytes(bytes.first().map_or(&[], |bytes| bytes.as_ref())))?;

@@ -139,6 +139,10 @@ impl Wanted {
                 Ok(ids.iter().map(|id| Some(id.is_some_and(inside))).collect::<BooleanArray>())
             })));
         }
+        if self.ids.is_some() {
+            // A few documents: who has none of them needs no `_ts`.
+            predicates.reverse();
+        }
         predicates
     }
 
@@ -177,13 +181,18 @@ pub(super) fn group_may_hold(group: &RowGroupMetaData, wanted: &Wanted) -> bool 
     ts && id
 }
 
-/// Which rows of the group lie in pages of `_id` that may hold a wanted document. The outer `None`: none do; the inner:
-/// nothing is known of the pages.
-pub(super) fn pages_that_may_hold(
-    metadata: &ParquetMetaData,
-    group: usize,
-    wanted: &Wanted,
-) -> Option<Option<RowSelection>> {
+/// Which rows of a row group may be wanted.
+pub(super) enum Rows {
+    /// Any: nothing is known of the pages.
+    Any,
+    /// These.
+    Of(RowSelection),
+    /// None.
+    None,
+}
+
+/// Which rows of the group lie in pages of `_id` that may hold a wanted document.
+pub(super) fn pages_that_may_hold(metadata: &ParquetMetaData, group: usize, wanted: &Wanted) -> Rows {
     let (index, chunks) = (metadata.page_index_for_row_group(group), metadata.row_group(group));
     let known = chunks.columns().iter().position(|c| c.column_path().string() == OwnColumn::Id.name()).and_then(
         |leaf| match (index.column_index(leaf)?, index.offset_index(leaf)?) {
@@ -191,17 +200,16 @@ pub(super) fn pages_that_may_hold(
             _ => None,
         },
     );
-    let Some((values, places)) = known else { return Some(None) };
+    let Some((values, places)) = known else { return Rows::Any };
     let firsts = places.iter().map(|page| page.first_row_index.max(0) as usize);
     let ends = firsts.clone().skip(1).chain([chunks.num_rows().max(0) as usize]);
     let pages = firsts.zip(ends).enumerate();
     let pages = pages.filter(|(page, _)| wanted.ids_may_be_between(values.min_value(*page), values.max_value(*page)));
     let ranges: Vec<_> = pages.map(|(_, (first, end))| first..end).filter(|rows| !rows.is_empty()).collect();
     if ranges.is_empty() {
-        return None;
+        return Rows::None;
     }
-    let rows = chunks.num_rows().max(0) as usize;
-    Some(Some(RowSelection::from_consecutive_ranges(ranges.into_iter(), rows)))
+    Rows::Of(RowSelection::from_consecutive_ranges(ranges.into_iter(), chunks.num_rows().max(0) as usize))
 }
 
 /// Where the group's Bloom filter of `_id` is, and the wanted documents that it is to be asked for; `None` if it is not

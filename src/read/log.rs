@@ -130,7 +130,7 @@ impl Transactions {
             let within = of_table.filter(|gap| gap.from < until && gap.to.is_none_or(|to| to >= since));
             within.for_each(|gap| {
                 if !gaps.contains(&gap) {
-                    gaps.push(gap)
+                    gaps.push(gap);
                 }
             });
         }
@@ -248,7 +248,7 @@ impl Work {
     /// Says of each revision of the span what it did.
     fn classify(&self, table: &WindowTable, told: &mut Told<'_>) -> Result<()> {
         let mut wanted = Wanted {
-            columns: key_columns(),
+            columns: Some(key_columns()),
             batch_rows: self.limits.rows,
             batch_bytes: self.limits.file_batch,
             min_ts: Some(*self.span.start()),

@@ -155,7 +155,7 @@ fn covered(spans: &[Span]) -> String {
             format!("{} to {}", in_full(span.from), in_full(span.to))
         }
     });
-    format!("choose one of {}", spans.collect::<Vec<_>>().join(", "))
+    format!("choose a moment in {}", spans.collect::<Vec<_>>().join(", "))
 }
 
 fn no_table(head: &Head, table: &TableRef) -> Error {

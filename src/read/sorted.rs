@@ -23,8 +23,8 @@ use crate::{
 pub(super) const KEYS: [OwnColumn; 4] = [OwnColumn::Id, OwnColumn::Ts, OwnColumn::Tombstone, OwnColumn::Base];
 
 /// Their names, for [`Wanted`].
-pub(super) fn key_columns() -> Option<Vec<String>> {
-    Some(KEYS.map(|key| key.name().to_owned()).to_vec())
+pub(super) fn key_columns() -> Vec<String> {
+    KEYS.map(|key| key.name().to_owned()).to_vec()
 }
 
 /// The columns of the newest schema; only the keys, if `keys`.

@@ -252,7 +252,7 @@ fn plan(
     let min_id = options.after.as_ref().map(|after| format!("{after}\0"));
     let within = |part: &&Part| min_id.as_ref().is_none_or(|least| *least <= part.max_id);
     let mut wanted = Wanted {
-        columns: keys.then(key_columns).flatten(),
+        columns: keys.then(key_columns),
         batch_rows: limits.rows,
         batch_bytes: limits.file_batch,
         ..Wanted::default()

@@ -106,6 +106,9 @@ fn document(rng: &mut StdRng, id: &str, ts: i64) -> BTreeMap<String, Value> {
 /// Live documents of a table by id.
 pub(super) type Documents = BTreeMap<String, Revision>;
 
+/// What a file that replaces others says of its rows.
+struct BroughtBy(Option<u64>);
+
 impl World {
     /// A random history of a deployment, and an archive of it: bases, deltas, gaps, corrections in any order.
     pub(super) async fn random(seed: u64) -> Self {
@@ -295,7 +298,7 @@ impl World {
         let brought_by = self.rng.random_bool(0.5).then_some(1);
         let mut draft = self.draft(self.cursor());
         self.corrected = true;
-        self.write(&table, None, rows, Some(brought_by), &mut draft).await;
+        self.write(&table, None, rows, Some(BroughtBy(brought_by)), &mut draft).await;
         self.commit(draft).await;
     }
 
@@ -305,7 +308,7 @@ impl World {
         table: &TableRef,
         base: Option<&Base>,
         revisions: Vec<Revision>,
-        replaces: Option<Option<u64>>,
+        replaces: Option<BroughtBy>,
         draft: &mut Draft,
     ) {
         let text = |revision: &Revision| {
@@ -355,7 +358,7 @@ impl World {
         let file = writer.close(BTreeMap::new()).await.unwrap();
         let version = self.head.version() + 1;
         let (replaced, brought_by) = match replaces {
-            Some(brought_by) => (Some(Replaces { paths: Vec::new(), why: "erasure".into() }), brought_by),
+            Some(BroughtBy(brought_by)) => (Some(Replaces { paths: Vec::new(), why: "erasure".into() }), brought_by),
             None => (None, None),
         };
         draft.add.push(DataFile { replaces: replaced, brought_by, ..file });

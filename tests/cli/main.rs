@@ -8,6 +8,7 @@ mod demo;
 mod held;
 mod help;
 mod kill;
+mod past;
 mod simulate;
 mod status;
 mod support;

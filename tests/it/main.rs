@@ -6,6 +6,7 @@ mod broken_pages;
 mod conformance;
 mod crash;
 mod model;
+mod read;
 mod recordings;
 mod support;
 mod sync;
