@@ -12,7 +12,7 @@ use convex_archiver::{
         Change, DiffOptions, FilesByTable, Found, History, LogOptions, State, StateOptions, TableFiles, Transactions,
         columns_of, count, diff, get, tables,
     },
-    server::{SeededWriter, SimulatedDeployment, demo_documents},
+    server::{Contents, SeededWriter, SimulatedDeployment, demo_documents},
 };
 use object_store::ObjectStore;
 
@@ -140,6 +140,7 @@ async fn real_documents_and_their_changes_are_read_back_at_every_moment() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn components_and_odd_documents_are_read_back_too() {
     let world = World::new(pages(20, 16)).await;
+    world.deployment.insert_all(Contents::Generated(200).documents(3).unwrap()).unwrap();
     let mut writer = SeededWriter::new(3);
     for _ in 0..4 {
         for _ in 0..40 {
