@@ -41,7 +41,7 @@ fn id(n: u64) -> String {
 fn document(text: &mut String, n: u64, rng: &mut StdRng) {
     text.clear();
     let words = ["order", "latency", "schema", "payment", "cursor", "shipment", "review", "branch"];
-    let mut say = |n: usize, rng: &mut StdRng| {
+    let say = |n: usize, rng: &mut StdRng| {
         let mut said = String::new();
         for _ in 0..n {
             said.push_str(words[rng.random_range(0..words.len())]);

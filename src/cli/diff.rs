@@ -27,7 +27,7 @@ use super::{
 Examples:
   convex-archiver diff 2026-11-23 2026-11-24 --archive s3://bucket/happy-otter
   convex-archiver diff '1 hour ago' now --archive ./archive --table messages --documents
-  convex-archiver diff '1 hour ago' now --archive ./archive --documents --json | jq -c 'select(.change == \"deleted\") | .before'")]
+  convex-archiver diff '1 hour ago' now --archive ./archive --documents --json | jq -c .changes")]
 pub(crate) struct DiffArgs {
     /// The earlier moment
     #[arg(value_name = "T1")]

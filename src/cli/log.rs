@@ -25,8 +25,8 @@ use super::{
 #[command(after_help = "\
 Examples:
   convex-archiver log --archive s3://bucket/happy-otter --since '2 hours ago'
-  convex-archiver log --archive ./archive --table messages --since 2026-11-01 --until 2026-12-01 --ids
-  convex-archiver log --archive ./archive --json | jq -c 'select(.changes | any(.change == \"deleted\"))'")]
+  convex-archiver log --archive ./archive --table messages --since 2026-11-01 --ids
+  convex-archiver log --archive ./archive --json | jq -c '[.at, (.changes | length)]'")]
 pub(crate) struct LogArgs {
     #[command(flatten)]
     archive: ArchiveArgs,

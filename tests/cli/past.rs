@@ -108,12 +108,9 @@ fn schemas_show_types_and_their_birth() {
     assert_eq!(column("/status/experimental")["column"], "status.experimental");
     assert!(column("/feature")["since"].as_str().unwrap().ends_with('Z'));
     let said = demo.run(["schema", "http"]).with(0).stdout;
-    assert!(
-        said.contains("\n/status/experimental ")
-            && said.contains("  boolean  20")
-            && said.contains("rows with something in _rescued"),
-        "{said}"
-    );
+    let line = said.lines().find(|line| line.starts_with("/status/experimental ")).unwrap();
+    assert_eq!(line.split_whitespace().nth(1), Some("boolean"));
+    assert!(said.contains("rows with something in _rescued"), "{said}");
 }
 
 #[test]
@@ -125,7 +122,7 @@ fn a_moment_that_is_not_covered_names_those_that_are() {
     let message = text(error, "message");
     assert!(message.contains("not covered at 2020-01-01T00:00:00.000000000Z (_ts 1577836800000000000)"), "{message}");
     assert!(message.contains("choose a moment in 20") && message.contains(" to 20"), "{message}");
-    assert!(demo.run(["tables", "--count", "--as-of", "1 year ago"]).with(1).stderr.contains("not covered"));
+    assert!(demo.run(["tables", "--count", "--as-of", "400 days ago"]).with(1).stderr.contains("not covered"));
 }
 
 #[test]
