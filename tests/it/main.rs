@@ -17,3 +17,4 @@ mod selection;
 mod support;
 mod sync;
 mod windows;
+mod years;

@@ -33,7 +33,9 @@ async fn world(options: RouterOptions) -> World {
     deployment.insert_all(Contents::Generated(200).documents(7).unwrap()).unwrap();
     let world = World::of(deployment, options).await;
     let mut writer = SeededWriter::new(7);
-    (0..60).for_each(|_| drop(writer.write(&world.deployment).unwrap()));
+    for _ in 0..60 {
+        writer.write(&world.deployment).unwrap();
+    }
     world
 }
 
