@@ -111,7 +111,8 @@ Examples:
       for a timer that starts it every hour
 
 S3 is found through AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_PROFILE;
-AWS_ENDPOINT_URL for others than Amazon's.";
+AWS_ENDPOINT_URL for others than Amazon's. gs:// through GOOGLE_APPLICATION_CREDENTIALS, az:// through
+AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY.";
 
 /// What an archive does not hold, as the first report says.
 const NOT_HELD: [&str; 4] = [

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::tools::{
     azurite::Azurite,
     gcs_fake::{self, GcsFake},
-    moto::Moto,
+    moto::{Moto, settings_at},
     process::{Settings, apart_under, is_apart},
     trouble::{self, Trouble, What},
 };
@@ -28,6 +28,8 @@ pub(crate) enum Store {
     Disk,
     /// S3, a server: moto.
     S3,
+    /// S3, the server that the variable [`ANOTHER_S3`] names.
+    AnotherS3,
     /// Azure Blob Storage, a server: Azurite.
     Azure,
     /// A fake of Google Cloud Storage.
@@ -57,6 +59,9 @@ pub(crate) struct Place {
 
 /// A prefix below a place.
 pub(crate) const PREFIX: &str = "lake/convex/shop";
+
+/// The variable that names another S3 server, by its URL: one that takes whatever credentials it is shown.
+const ANOTHER_S3: &str = "ANOTHER_S3";
 
 /// The variable by which a story in a process of its own is told its place.
 const PLACE: &str = "CONVEX_ARCHIVER_TEST_PLACE";
@@ -88,7 +93,7 @@ fn tell_on(store: Store, way: Way, test: &str, story: Story) {
     let settings = || {
         let (mut place, mut settings) = Place::new(store);
         if store == Store::Disk {
-            place.bucket = folder.insert(tempfile::tempdir().unwrap()).path().to_str().unwrap().to_owned();
+            place.bucket = folder.get_or_insert_with(|| tempfile::tempdir().unwrap()).path().display().to_string();
         } else if way == Way::Troubled {
             let proxy = trouble::between(&place.server);
             for value in settings.values_mut() {
@@ -149,6 +154,13 @@ impl Place {
                 let moto = moto();
                 (Self { server: moto.url.clone(), ..place }, moto.settings())
             }
+            Store::AnotherS3 => {
+                let server = std::env::var(ANOTHER_S3).expect("the variable ANOTHER_S3 names no server");
+                // A server that lives longer than this process has the buckets of others.
+                let bucket = format!("{}-{}", place.bucket, std::process::id());
+                let settings = settings_at(&server, "any", "thing");
+                (Self { store: Store::S3, server, bucket, ..place }, settings)
+            }
             Store::Azure => {
                 let azurite = azurite();
                 let server = azurite.url.strip_suffix(&format!("/{}", azurite.account)).unwrap().to_owned();
@@ -166,7 +178,7 @@ impl Place {
         match self.store {
             Store::Disk => {}
             Store::Azure => drop(self.ask(Method::PUT, "", "restype=container", None).await),
-            Store::S3 | Store::GcsFake => drop(self.ask(Method::PUT, "", "", None).await),
+            Store::S3 | Store::AnotherS3 | Store::GcsFake => drop(self.ask(Method::PUT, "", "", None).await),
         }
     }
 
@@ -174,7 +186,7 @@ impl Place {
     pub(crate) fn url(&self, prefix: &str) -> String {
         match self.store {
             Store::Disk => Path::new(&self.bucket).join(prefix).to_str().unwrap().to_owned(),
-            Store::S3 => format!("s3://{}/{prefix}", self.bucket),
+            Store::S3 | Store::AnotherS3 => format!("s3://{}/{prefix}", self.bucket),
             Store::Azure => format!("az://{}/{prefix}", self.bucket.split_once('/').unwrap().1),
             Store::GcsFake => format!("gs://{}/{prefix}", self.bucket),
         }
@@ -190,7 +202,9 @@ impl Place {
         let (list, mark, next) = match self.store {
             Store::Disk => return files(Path::new(&self.bucket)),
             Store::Azure => ("restype=container&comp=list", "marker", "NextMarker"),
-            Store::S3 | Store::GcsFake => ("list-type=2", "continuation-token", "NextContinuationToken"),
+            Store::S3 | Store::AnotherS3 | Store::GcsFake => {
+                ("list-type=2", "continuation-token", "NextContinuationToken")
+            }
         };
         let (mut found, mut query) = (Vec::new(), list.to_owned());
         loop {
@@ -216,7 +230,7 @@ impl Place {
                 let whole = self.objects().await;
                 texts(&all, "Name").into_iter().filter(|name| !whole.contains(name)).collect()
             }
-            Store::S3 | Store::GcsFake => {
+            Store::S3 | Store::AnotherS3 | Store::GcsFake => {
                 let uploads = self.ask(Method::GET, "", "uploads", None).await.text().await.unwrap();
                 uploads.split("<Upload>").skip(1).flat_map(|upload| texts(upload, "Key")).collect()
             }
@@ -232,7 +246,7 @@ impl Place {
         let header = |answer: Response, name| answer.headers()[name].to_str().unwrap().trim_matches('"').to_owned();
         match self.store {
             Store::Disk | Store::Azure => None,
-            Store::S3 => {
+            Store::S3 | Store::AnotherS3 => {
                 // S3 writes the number of parts behind the tag.
                 let tag = header(self.ask(Method::HEAD, object, "", None).await, "etag");
                 Some(tag.split_once('-').map_or(1, |(_, parts)| parts.parse().unwrap()))
@@ -302,7 +316,7 @@ impl Place {
         request = match self.store {
             Store::GcsFake => request.bearer_auth(gcs_fake::OWNER),
             // It asks for some signature, and does not look at it.
-            Store::S3 => request.header("authorization", "AWS any:thing"),
+            Store::S3 | Store::AnotherS3 => request.header("authorization", "AWS any:thing"),
             Store::Disk | Store::Azure => request,
         };
         if self.store == Store::Azure && method == Method::PUT {

@@ -46,7 +46,7 @@ const CASE: &str = "CONVEX_ARCHIVER_TEST_CASE";
 fn each_is_refused(test: &str, kind: ErrorKind, cases: &[Case]) {
     let tell = |n: usize| {
         let (place, settings, words) = cases[n];
-        let settings = || Settings::from_iter(settings().into_iter().chain([(CASE, n.to_string())]));
+        let settings = || but(settings(), &[(CASE, &n.to_string())]);
         apart(test, settings, async {
             let begun = Instant::now();
             let error = refused(place).await;

@@ -121,7 +121,7 @@ pub(crate) async fn a_lost_answer_to_the_last_part_is_no_lost_file(place: Place)
 pub(crate) async fn a_slow_and_busy_store_is_waited_for(place: Place) {
     let (world, url) = (World::start(40, 64).await, place.url(PREFIX));
     world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
-    place.trouble(Trouble { each: 8, what: place.busy(), ..Trouble::default() }).await;
+    place.trouble(Trouble { each: 4, what: place.busy(), ..Trouble::default() }).await;
     world.program(&url, HASTY).await.with(0, &[]);
     assert!(place.calm().await > 5);
     place.trouble(Trouble { what: What::Late(40), ..Trouble::default() }).await;

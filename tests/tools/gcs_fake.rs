@@ -55,7 +55,7 @@ impl GcsFake {
 
 type Shared = Arc<Mutex<Buckets>>;
 type Buckets = HashMap<String, Bucket>;
-type Answer = Result<Response, Response>;
+type Answer = Result<Response, Refused>;
 
 #[derive(Default)]
 struct Bucket {
@@ -78,11 +78,14 @@ struct Upload {
     parts: BTreeMap<u32, Bytes>,
 }
 
-/// An error as the API spells it.
-fn refused(status: u16, code: &str) -> Response {
-    let body =
-        format!("<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>Fake.</Message></Error>");
-    (StatusCode::from_u16(status).unwrap(), [(header::CONTENT_TYPE, "application/xml")], body).into_response()
+/// An error as the API spells it: status and code.
+struct Refused(u16, &'static str);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let body = format!("<Error><Code>{}</Code><Message>The fake says no.</Message></Error>", self.1);
+        (StatusCode::from_u16(self.0).unwrap(), xml(body)).into_response()
+    }
 }
 
 fn xml(body: String) -> Response {
@@ -94,14 +97,14 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn check_token(headers: &HeaderMap, method: &Method) -> Result<(), Response> {
+fn check_token(headers: &HeaderMap, method: &Method) -> Result<(), Refused> {
     let said = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
     match said.strip_prefix("Bearer ").unwrap_or_default() {
         OWNER => Ok(()),
         NO_DELETES if *method != Method::DELETE => Ok(()),
         READER if *method == Method::GET || *method == Method::HEAD => Ok(()),
-        NO_DELETES | READER => Err(refused(403, "AccessDenied")),
-        _ => Err(refused(401, "AuthenticationRequired")),
+        NO_DELETES | READER => Err(Refused(403, "AccessDenied")),
+        _ => Err(Refused(401, "AuthenticationRequired")),
     }
 }
 
@@ -120,7 +123,7 @@ async fn of_bucket(
         buckets.entry(name).or_default();
         return Ok(StatusCode::OK.into_response());
     }
-    let bucket = buckets.get(&name).ok_or_else(|| refused(404, "NoSuchBucket"))?;
+    let bucket = buckets.get(&name).ok_or(Refused(404, "NoSuchBucket"))?;
     Ok(if query.contains_key("uploads") { bucket.unfinished() } else { bucket.list(&query) })
 }
 
@@ -134,26 +137,26 @@ async fn of_object(
 ) -> Answer {
     check_token(&headers, &method)?;
     let mut buckets = buckets.lock().unwrap();
-    let bucket = buckets.get_mut(&bucket).ok_or_else(|| refused(404, "NoSuchBucket"))?;
+    let bucket = buckets.get_mut(&bucket).ok_or(Refused(404, "NoSuchBucket"))?;
     let upload = query.get("uploadId");
     match (method.as_str(), upload, query.get("partNumber")) {
         ("POST", None, _) if query.contains_key("uploads") => Ok(bucket.begin(&name)),
         ("PUT", Some(upload), Some(part)) => bucket.part(upload, part, body),
         ("POST", Some(upload), _) => bucket.complete(upload, &String::from_utf8_lossy(&body)),
         ("DELETE", Some(upload), _) => {
-            bucket.uploads.remove(upload).ok_or_else(|| refused(404, "NoSuchUpload"))?;
+            bucket.uploads.remove(upload).ok_or(Refused(404, "NoSuchUpload"))?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         ("PUT", None, None) => bucket.put(name, body, headers.get("x-goog-if-generation-match")),
         ("GET" | "HEAD", None, None) => {
-            let object = bucket.objects.get(&name).ok_or_else(|| refused(404, "NoSuchKey"))?;
+            let object = bucket.objects.get(&name).ok_or(Refused(404, "NoSuchKey"))?;
             object.read(headers.get(header::RANGE).and_then(|v| v.to_str().ok()), method == Method::HEAD)
         }
         ("DELETE", None, None) => {
-            bucket.objects.remove(&name).ok_or_else(|| refused(404, "NoSuchKey"))?;
+            bucket.objects.remove(&name).ok_or(Refused(404, "NoSuchKey"))?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
-        _ => Err(refused(400, "InvalidArgument")),
+        _ => Err(Refused(400, "InvalidArgument")),
     }
 }
 
@@ -164,11 +167,11 @@ impl Bucket {
         if let Some(condition) = condition {
             let generation = there.map_or(0, |object| object.generation);
             if condition.to_str().ok().and_then(|c| c.parse().ok()) != Some(generation) {
-                return Err(refused(412, "PreconditionFailed"));
+                return Err(Refused(412, "PreconditionFailed"));
             }
         }
         if there.is_some_and(|object| object.written.elapsed() < OVERWRITE_PAUSE) {
-            return Err(refused(429, "SlowDown"));
+            return Err(Refused(429, "SlowDown"));
         }
         let object = self.store(name, bytes, 1);
         Ok((StatusCode::OK, object.headers()).into_response())
@@ -193,26 +196,26 @@ impl Bucket {
     }
 
     fn part(&mut self, upload: &str, number: &str, bytes: Bytes) -> Answer {
-        let upload = self.uploads.get_mut(upload).ok_or_else(|| refused(404, "NoSuchUpload"))?;
-        let number = number.parse().map_err(|_| refused(400, "InvalidArgument"))?;
+        let upload = self.uploads.get_mut(upload).ok_or(Refused(404, "NoSuchUpload"))?;
+        let number = number.parse().map_err(|_| Refused(400, "InvalidArgument"))?;
         let tag = part_tag(number, &bytes);
         upload.parts.insert(number, bytes);
         Ok((StatusCode::OK, [(header::ETAG, tag)]).into_response())
     }
 
     fn complete(&mut self, id: &str, wanted: &str) -> Answer {
-        let upload = self.uploads.get(id).ok_or_else(|| refused(404, "NoSuchUpload"))?;
+        let upload = self.uploads.get(id).ok_or(Refused(404, "NoSuchUpload"))?;
         let tags: Vec<String> = upload.parts.iter().map(|(number, bytes)| part_tag(*number, bytes)).collect();
         let said: Vec<&str> =
             wanted.split("<ETag>").skip(1).filter_map(|rest| Some(rest.split_once("</ETag>")?.0)).collect();
         if said != tags {
-            return Err(refused(400, "InvalidPart"));
+            return Err(Refused(400, "InvalidPart"));
         }
         let short = upload.parts.values().rev().skip(1).any(|bytes| bytes.len() < SMALLEST_PART);
         if short {
-            return Err(refused(400, "EntityTooSmall"));
+            return Err(Refused(400, "EntityTooSmall"));
         }
-        let Some(upload) = self.uploads.remove(id) else { return Err(refused(404, "NoSuchUpload")) };
+        let Some(upload) = self.uploads.remove(id) else { return Err(Refused(404, "NoSuchUpload")) };
         let bytes: Vec<u8> = upload.parts.values().flatten().copied().collect();
         let (name, parts) = (upload.object, upload.parts.len());
         let object = self.store(name.clone(), bytes.into(), parts);
@@ -233,17 +236,16 @@ impl Bucket {
         let more = left.next().is_some();
         let mut body = format!("<ListBucketResult><IsTruncated>{more}</IsTruncated>");
         if let (true, Some((last, _))) = (more, page.last()) {
-            body += &format!("<NextContinuationToken>{}</NextContinuationToken>", escaped(last));
+            body.extend(["<NextContinuationToken>", &escaped(last), "</NextContinuationToken>"]);
         }
-        for (name, object) in page {
+        let contents = page.into_iter().map(|(name, object)| {
             let modified = chrono::DateTime::parse_from_rfc2822(&object.modified).unwrap().to_rfc3339();
-            body += &format!(
-                "<Contents><Key>{}</Key><LastModified>{modified}</LastModified><ETag>{}</ETag><Size>{}</Size></Contents>",
-                escaped(name),
-                object.tag(),
-                object.bytes.len()
-            );
-        }
+            let (name, tag, size) = (escaped(name), object.tag(), object.bytes.len());
+            format!(
+                "<Contents><Key>{name}</Key><LastModified>{modified}</LastModified><ETag>{tag}</ETag><Size>{size}</Size></Contents>"
+            )
+        });
+        body.extend(contents);
         xml(body + "</ListBucketResult>")
     }
 
@@ -289,7 +291,7 @@ impl Object {
             (None, None) => (size, size),
         };
         if from >= to {
-            return Err(refused(416, "InvalidRange"));
+            return Err(Refused(416, "InvalidRange"));
         }
         let said = [(header::CONTENT_RANGE, format!("bytes {from}-{}/{size}", to - 1))];
         Ok((StatusCode::PARTIAL_CONTENT, self.headers(), said, self.bytes.slice(from..to)).into_response())
