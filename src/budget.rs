@@ -55,6 +55,11 @@ impl MemoryBudget {
         Ok(Self { limit })
     }
 
+    /// For one of two who do the same at once.
+    pub(crate) fn half(self) -> Self {
+        Self { limit: self.limit / 2 }
+    }
+
     /// The whole limit.
     pub fn limit(self) -> u64 {
         self.limit
@@ -87,6 +92,23 @@ impl MemoryBudget {
         self.limit / 8
     }
 
+    /// Rows of a state's changes that are held before they are sorted away into a temporary file, bytes of their Arrow
+    /// buffers. An eighth; as much again while they are sorted away.
+    pub fn sorting(self) -> u64 {
+        self.limit / 8
+    }
+
+    /// Decoded rows of one data file that are handed on at once, bytes of their Arrow buffers: a 128th, at most 4 MiB.
+    /// Each file that is being read holds three of them beside its row group.
+    pub fn read_batch(self) -> usize {
+        (self.limit / 128).min(4 * MIB) as usize
+    }
+
+    /// Rows that one sorted run hands on at once, bytes of their Arrow buffers: a 1,024th. At most 128 runs are merged.
+    pub fn merge_batch(self) -> usize {
+        (self.limit / 1024) as usize
+    }
+
     /// Encoded bytes of the open row group at which it is closed: a 32nd, at most 32 MiB.
     pub fn row_group(self) -> usize {
         (self.limit / 32).min(32 * MIB) as usize
@@ -109,6 +131,13 @@ mod tests {
             // A writer holds its open row group about twice (values and encoded pages) and three parts.
             let held = b.page() + b.pages_waiting() + b.gathered() + b.queued() + 2 * b.row_group() as u64;
             assert!(held + 3 * b.upload_part() as u64 <= b.limit() * 95 / 100, "{mib}");
+        }
+        for mib in [64, 100, 256, 4096] {
+            let b = MemoryBudget::new(mib * MIB).unwrap();
+            // A state sorts, or merges; two files are read meanwhile, each with the largest row group that is written.
+            let reads = 2 * (3 * b.read_batch() + b.row_group()) as u64;
+            let merges = 129 * b.merge_batch() as u64 + b.sorting();
+            assert!(reads + merges.max(2 * b.sorting()) <= b.limit() * 60 / 100, "{mib}");
         }
         assert!(MemoryBudget::new(MIB).is_err());
     }

@@ -21,6 +21,10 @@
 //!
 //! A crash before step 5 leaves objects that nobody names; a crash after it leaves nothing to repair.
 //!
+//! # The way back
+//! [`read::State`] gives the documents of a table at any moment that the archive covers, in the order of their ids; what
+//! looks at the past stands on it or beside it in [`read`].
+//!
 //! # Example
 //! A simulated deployment, archived into memory. For your own: its URL and a deploy key that may view data.
 //!
@@ -60,6 +64,7 @@ mod identity;
 pub mod layout;
 mod monitor;
 mod position;
+pub mod read;
 pub mod schema;
 mod selection;
 pub mod server;

@@ -30,7 +30,7 @@ use super::{
 /// All files that live at one version, sorted by table and path.
 ///
 /// Guarantee: each commit since the checkpoint added only files that did not live and removed only files that did;
-/// otherwise the stream ends with a Corrupt error.
+/// otherwise the stream ends with a Corrupt error. Each file says which commit brought its rows (`brought_by`).
 pub struct LiveFiles {
     checkpoint: Option<Checkpoint>,
     line: Option<DataFile>,
@@ -147,7 +147,10 @@ impl Change {
     fn apply(self, alive: Option<DataFile>) -> Result<Option<DataFile>> {
         let commit = layout::commit(self.version);
         match (self.what, alive) {
-            (What::Add(file), None) => Ok(Some(*file)),
+            (What::Add(mut file), None) => {
+                file.brought_by.get_or_insert(self.version);
+                Ok(Some(*file))
+            }
             (What::Remove(file), Some(alive)) if RemovedFile::from(&alive) == *file => Ok(None),
             (What::Add(file), Some(_)) => {
                 Err(Error::corrupt(format!("{commit} adds {}, which was already live", file.path)))

@@ -182,7 +182,8 @@ pub(super) fn expected_files(version: u64) -> Vec<DataFile> {
         for file in commit.draft.remove {
             live.remove(&(file.table, file.path)).unwrap();
         }
-        for file in commit.draft.add {
+        for mut file in commit.draft.add {
+            file.brought_by.get_or_insert(n);
             assert!(live.insert((file.table.clone(), file.path.clone()), file).is_none());
         }
     }

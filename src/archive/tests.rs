@@ -271,7 +271,7 @@ async fn maintenance_that_came_first_does_not_cost_the_data() {
         CommitOutcome::Committed(next) => {
             assert_eq!(next.version(), 11);
             let files = all_files(&archive, &next).await.unwrap();
-            assert!(files.contains(&data.add[0]));
+            assert!(files.contains(&DataFile { brought_by: Some(11), ..data.add[0].clone() }));
             assert_eq!(files.iter().map(|f| f.rows).sum::<u64>(), next.live().rows);
         }
         CommitOutcome::Conflict { .. } => panic!("it was maintenance only"),

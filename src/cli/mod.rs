@@ -4,13 +4,20 @@
 mod completions;
 mod config;
 mod demo;
+mod diff;
 pub(crate) mod exit;
+mod get;
+mod history;
+mod log;
 mod output;
+mod past;
 mod progress;
+mod schema;
 mod signals;
 mod simulate;
 mod status;
 mod sync;
+mod tables;
 pub(crate) mod telemetry;
 mod units;
 
@@ -43,6 +50,9 @@ Examples:
   convex-archiver status --archive s3://bucket/happy-otter --max-lag 6h
       tells how far it is, and exits with 3 if that is too far behind
 
+  convex-archiver diff '1 day ago' now --archive s3://bucket/happy-otter
+      what changed since yesterday; log, history and get go deeper
+
 Exit codes:
   0    done, also when stopped at a commit      3    done, but with findings
   1    failed                                   4    another writer was faster: run again
@@ -62,6 +72,12 @@ Environment:
 pub(crate) enum Command {
     Sync(sync::SyncArgs),
     Status(status::StatusArgs),
+    Tables(tables::TablesArgs),
+    Schema(schema::SchemaArgs),
+    Get(get::GetArgs),
+    History(history::HistoryArgs),
+    Log(log::LogArgs),
+    Diff(diff::DiffArgs),
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -73,6 +89,12 @@ impl Cli {
         match &self.command {
             Command::Sync(args) => args.json,
             Command::Status(args) => args.json,
+            Command::Tables(args) => args.json,
+            Command::Schema(args) => args.json,
+            Command::Get(args) => args.json,
+            Command::History(args) => args.json,
+            Command::Log(args) => args.json,
+            Command::Diff(args) => args.json,
             Command::Demo(_) | Command::Simulate(_) | Command::Completions(_) => false,
         }
     }
@@ -83,6 +105,12 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
     match &cli.command {
         Command::Sync(args) => sync::run(args, screen).await,
         Command::Status(args) => status::run(args).await,
+        Command::Tables(args) => tables::run(args).await,
+        Command::Schema(args) => schema::run(args).await,
+        Command::Get(args) => get::run(args).await,
+        Command::History(args) => history::run(args).await,
+        Command::Log(args) => log::run(args).await,
+        Command::Diff(args) => diff::run(args).await,
         Command::Demo(args) => demo::run(args, screen).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions(args) => completions::run(args),

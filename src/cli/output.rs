@@ -26,6 +26,13 @@ pub(crate) fn print_json(report: &impl Serialize) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
+/// Prints one JSON object on one line.
+pub(crate) fn print_json_line(report: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(report)
+        .map_err(|e| Error::internal("cannot spell the report: report it").with_source(e))?;
+    print(&format!("{text}\n"))
+}
+
 /// Lines of a name and a value, aligned.
 pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let facts: Vec<_> = facts.into_iter().collect();
@@ -39,13 +46,26 @@ pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> S
 
 /// A table: the first column to the left, numbers to the right.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    aligned(rows, 1)
+}
+
+/// A table of texts, all to the left.
+pub(crate) fn texts(rows: &[Vec<String>]) -> String {
+    let table = aligned(rows, usize::MAX);
+    table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+}
+
+/// The first `left` columns to the left, the others to the right.
+fn aligned(rows: &[Vec<String>], left: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |i: usize| rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
         for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let _ = if i == 0 { write!(text, "{cell:width$}") } else { write!(text, "  {cell:>width$}") };
+            let between = if i == 0 { "" } else { "  " };
+            let _ =
+                if i < left { write!(text, "{between}{cell:width$}") } else { write!(text, "{between}{cell:>width$}") };
         }
         text.push('\n');
     }

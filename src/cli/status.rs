@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use clap::Args;
 use convex_archiver::{
     Encoding, Phase, Result, Scope, TableRef,
-    archive::{Archive, Counts, Gap, Location, Span, Status, TableStatus},
+    archive::{Archive, Counts, Gap, Location, Span, Status},
 };
 use serde::Serialize;
 
@@ -164,22 +164,9 @@ fn tables(status: &Status) -> String {
     output::table(&rows)
 }
 
-/// Which moments are in the archive, tables of the same spans together.
+/// Which moments are in the archive, and which are not.
 fn coverage(status: &Status) -> String {
-    let mut groups: Vec<(&[Span], Vec<&TableStatus>)> = Vec::new();
-    for table in &status.tables {
-        match groups.iter_mut().find(|(spans, _)| *spans == table.covered) {
-            Some((_, tables)) => tables.push(table),
-            None => groups.push((&table.covered, vec![table])),
-        }
-    }
-    let mut text = String::new();
-    for (spans, tables) in &groups {
-        let spans: Vec<_> = spans.iter().map(span).collect();
-        let spans =
-            if spans.is_empty() { "no moment before a snapshot is complete".to_owned() } else { spans.join(", ") };
-        let _ = writeln!(text, "Covered: {}: {spans}", names(tables, groups.len() == 1));
-    }
+    let mut text = covered(status.tables.iter().map(|t| (&t.table, t.covered.as_slice())));
     for gap in &status.gaps {
         let _ = writeln!(text, "Missing: {}", missing(gap));
     }
@@ -200,15 +187,34 @@ fn coverage(status: &Status) -> String {
     text
 }
 
+/// Which moments are covered, tables of the same spans together.
+pub(super) fn covered<'a>(tables: impl Iterator<Item = (&'a TableRef, &'a [Span])>) -> String {
+    let mut groups: Vec<(&[Span], Vec<&TableRef>)> = Vec::new();
+    for (table, covered) in tables {
+        match groups.iter_mut().find(|(spans, _)| *spans == covered) {
+            Some((_, tables)) => tables.push(table),
+            None => groups.push((covered, vec![table])),
+        }
+    }
+    let mut text = String::new();
+    for (spans, tables) in &groups {
+        let spans: Vec<_> = spans.iter().map(span).collect();
+        let spans =
+            if spans.is_empty() { "no moment before the snapshot is complete".to_owned() } else { spans.join(", ") };
+        let _ = writeln!(text, "Covered: {}: {spans}", names(tables, groups.len() == 1));
+    }
+    text
+}
+
 fn span(span: &Span) -> String {
     if span.from == span.to { time(span.from) } else { format!("{} to {}", time(span.from), time(span.to)) }
 }
 
-fn names(tables: &[&TableStatus], all: bool) -> String {
+fn names(tables: &[&TableRef], all: bool) -> String {
     if all && tables.len() > 1 {
         return "all tables".to_owned();
     }
-    list(tables.iter().map(|t| &t.table))
+    list(tables.iter().copied())
 }
 
 /// Names for people; thousands of tables must not become one line.
@@ -232,6 +238,7 @@ pub(super) fn missing(gap: &Gap) -> String {
     let to = format!("to {}", time(gap.to));
     let why = match gap.why.as_str() {
         "window" => "older than the deployment kept",
+        "selection" => "not selected",
         other => other,
     };
     format!("after {} {to}, {tables}: {why}", time(gap.from))

@@ -11,7 +11,7 @@ use arrow::{
 };
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
-use super::json::parse_value;
+use super::json::{parse_value, write_bytes, write_float64, write_int64, write_string, write_value};
 use crate::{
     document::{Encoding, Revision, Timestamp, Value},
     error::{Error, Result},
@@ -29,6 +29,15 @@ pub struct RowReader<'a> {
     nulls: &'a StringArray,
     rescued: &'a StringArray,
     fields: Vec<Member<'a>>,
+    /// All that a document has, sorted by name.
+    order: Vec<Place>,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Id,
+    CreationTime,
+    Field(usize),
 }
 
 struct Member<'a> {
@@ -59,6 +68,11 @@ impl<'a> RowReader<'a> {
         let mismatch = |column: OwnColumn| Error::corrupt(format!("column `{}` has another type", column.name()));
         let text = |column: OwnColumn| own(column)?.as_string_opt::<i32>().ok_or_else(|| mismatch(column));
         let int = |column: OwnColumn| own(column)?.as_primitive_opt::<Int64Type>().ok_or_else(|| mismatch(column));
+        let fields = members(&schema.fields, batch.schema_ref().fields(), batch.columns())?;
+        let mut order = vec![("_id", Place::Id), ("_creationTime", Place::CreationTime)];
+        order.extend(fields.iter().enumerate().map(|(i, field)| (field.name, Place::Field(i))));
+        order.sort_by_key(|(name, _)| *name);
+        let order = order.into_iter().map(|(_, place)| place).collect();
         Ok(Self {
             id: text(OwnColumn::Id)?,
             creation_time: own(OwnColumn::CreationTime)?
@@ -68,7 +82,8 @@ impl<'a> RowReader<'a> {
             tombstone: own(OwnColumn::Tombstone)?.as_boolean_opt().ok_or_else(|| mismatch(OwnColumn::Tombstone))?,
             nulls: text(OwnColumn::Nulls)?,
             rescued: text(OwnColumn::Rescued)?,
-            fields: members(&schema.fields, batch.schema_ref().fields(), batch.columns())?,
+            fields,
+            order,
         })
     }
 
@@ -86,6 +101,60 @@ impl<'a> RowReader<'a> {
         Ok(Revision { id, ts, document: Some(document) })
     }
 
+    /// Appends the document in `row` as JSON text in `encoding`, keys sorted by bytes: what
+    /// [`write_value`](super::write_value) writes of the revision's document. Makes a tree of it only where values were
+    /// rescued, or nulls stand inside of objects.
+    ///
+    /// # Errors
+    /// As [`revision`](Self::revision); Internal for a tombstone.
+    pub fn write_json(&self, row: usize, encoding: Encoding, out: &mut String) -> Result<()> {
+        let id = self.id.value(row);
+        if self.tombstone.value(row) {
+            return Err(Error::internal(format!("document {id} is deleted: a tombstone has no text")));
+        }
+        let nulls = if self.rescued.is_valid(row) { None } else { self.top_level_nulls(row)? };
+        let Some(nulls) = nulls else {
+            let document = self.document(row, id).map_err(|e| e.context(format!("document {id}")))?;
+            write_value(out, &Value::Object(document), encoding);
+            return Ok(());
+        };
+        let creation_time = self.creation_time.is_valid(row).then(|| self.creation_time.value(row));
+        let mut object = ObjectWriter { out, nulls: nulls.into_iter().peekable(), begun: false };
+        for place in &self.order {
+            match place {
+                Place::Id => write_string(object.key("_id"), id),
+                Place::CreationTime => {
+                    if let Some(ms) = creation_time {
+                        write_float64(object.key("_creationTime"), ms, encoding);
+                    }
+                }
+                Place::Field(field) => {
+                    let Member { name, node } = &self.fields[*field];
+                    if node.array().is_valid(row) {
+                        node.write(row, encoding, object.key(name)).map_err(|e| e.context(format!("document {id}")))?;
+                    }
+                }
+            }
+        }
+        object.end();
+        Ok(())
+    }
+
+    /// The names of the fields that are null, sorted; `None` if there are nulls deeper inside.
+    fn top_level_nulls(&self, row: usize) -> Result<Option<Vec<String>>> {
+        let mut names = Vec::new();
+        if self.nulls.is_valid(row) {
+            for path in null_paths(self.nulls.value(row))? {
+                match path.strip_prefix('/') {
+                    Some(name) if !name.contains('/') => names.push(unescape(name)),
+                    _ => return Ok(None),
+                }
+            }
+            names.sort();
+        }
+        Ok(Some(names))
+    }
+
     fn document(&self, row: usize, id: &str) -> Result<BTreeMap<String, Value>> {
         let mut document = object(&self.fields, row)?;
         if self.rescued.is_valid(row) {
@@ -97,11 +166,7 @@ impl<'a> RowReader<'a> {
             }
         }
         if self.nulls.is_valid(row) {
-            let Value::Array(paths) = parse(self.nulls.value(row))? else {
-                return Err(Error::corrupt("`_nulls` is no array"));
-            };
-            for path in paths {
-                let Value::String(path) = path else { return Err(Error::corrupt("`_nulls` holds no path")) };
+            for path in null_paths(self.nulls.value(row))? {
                 place(&mut document, &path, Value::Null)?;
             }
         }
@@ -111,6 +176,49 @@ impl<'a> RowReader<'a> {
         }
         Ok(document)
     }
+}
+
+/// Writes an object whose keys come sorted, and the nulls between them.
+struct ObjectWriter<'a, I: Iterator<Item = String>> {
+    out: &'a mut String,
+    nulls: std::iter::Peekable<I>,
+    begun: bool,
+}
+
+impl<I: Iterator<Item = String>> ObjectWriter<'_, I> {
+    /// Begins the value of `key`; returns where it goes.
+    fn key(&mut self, key: &str) -> &mut String {
+        while let Some(null) = self.nulls.next_if(|null| null.as_str() < key) {
+            self.begin(&null);
+            self.out.push_str("null");
+        }
+        self.begin(key);
+        self.out
+    }
+
+    fn begin(&mut self, key: &str) {
+        self.out.push(if self.begun { ',' } else { '{' });
+        self.begun = true;
+        write_string(self.out, key);
+        self.out.push(':');
+    }
+
+    fn end(mut self) {
+        while let Some(null) = self.nulls.next() {
+            self.begin(&null);
+            self.out.push_str("null");
+        }
+        self.out.push_str(if self.begun { "}" } else { "{}" });
+    }
+}
+
+fn null_paths(cell: &str) -> Result<Vec<String>> {
+    let Value::Array(paths) = parse(cell)? else { return Err(Error::corrupt("`_nulls` is no array")) };
+    let path = |path| match path {
+        Value::String(path) => Ok(path),
+        _ => Err(Error::corrupt("`_nulls` holds no path")),
+    };
+    paths.into_iter().map(path).collect()
 }
 
 fn parse(text: &str) -> Result<Value> {
@@ -134,10 +242,12 @@ fn members<'a>(
             members.push(Member { name: &field.name, node });
         }
     }
+    // As Convex keeps the fields of an object.
+    members.sort_by(|a, b| a.name.cmp(b.name));
     Ok(members)
 }
 
-fn field_id(field: &ArrowField) -> Option<i32> {
+pub(crate) fn field_id(field: &ArrowField) -> Option<i32> {
     field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok()
 }
 
@@ -208,6 +318,47 @@ impl Node<'_> {
             }
             Self::Struct(_, members) => Value::Object(object(members, row)?),
         }))
+    }
+}
+
+impl Node<'_> {
+    /// Appends the value in `row`, which is not NULL.
+    fn write(&self, row: usize, encoding: Encoding, out: &mut String) -> Result<()> {
+        match self {
+            Self::Boolean(a) => out.push_str(if a.value(row) { "true" } else { "false" }),
+            Self::Int64(a) => write_int64(out, a.value(row), encoding),
+            Self::Float64(a) => write_float64(out, a.value(row), encoding),
+            Self::String(a) => write_string(out, a.value(row)),
+            Self::Json(a) if encoding == Encoding::ExportJson => out.push_str(a.value(row)),
+            Self::Json(a) => write_value(out, &parse(a.value(row))?, encoding),
+            Self::Bytes(a) => write_bytes(out, a.value(row), encoding),
+            Self::List(a, items) => {
+                let offsets = a.value_offsets();
+                let (from, to) = (offsets[row] as usize, offsets[row + 1] as usize);
+                out.push('[');
+                for item in from..to {
+                    if item > from {
+                        out.push(',');
+                    }
+                    if items.array().is_valid(item) { items.write(item, encoding, out)? } else { out.push_str("null") }
+                }
+                out.push(']');
+            }
+            Self::Struct(_, members) => {
+                out.push('{');
+                let mut begun = false;
+                for member in members.iter().filter(|member| member.node.array().is_valid(row)) {
+                    if std::mem::replace(&mut begun, true) {
+                        out.push(',');
+                    }
+                    write_string(out, member.name);
+                    out.push(':');
+                    member.node.write(row, encoding, out)?;
+                }
+                out.push('}');
+            }
+        }
+        Ok(())
     }
 }
 

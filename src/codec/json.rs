@@ -96,7 +96,7 @@ pub fn write_value(out: &mut String, value: &Value, encoding: Encoding) {
     }
 }
 
-fn write_int64(out: &mut String, n: i64, encoding: Encoding) {
+pub(super) fn write_int64(out: &mut String, n: i64, encoding: Encoding) {
     match encoding {
         Encoding::ConvexEncodedJson => wrap(out, "$integer", &n.to_le_bytes()),
         Encoding::ExportJson => out.push_str(&n.to_string()),
@@ -108,7 +108,7 @@ fn write_int64(out: &mut String, n: i64, encoding: Encoding) {
     }
 }
 
-fn write_float64(out: &mut String, n: f64, encoding: Encoding) {
+pub(super) fn write_float64(out: &mut String, n: f64, encoding: Encoding) {
     let negative_zero = n == 0.0 && n.is_sign_negative();
     if n.is_finite() && !(negative_zero && encoding == Encoding::ConvexEncodedJson) {
         out.push_str(ryu::Buffer::new().format_finite(n));
@@ -125,7 +125,7 @@ fn write_float64(out: &mut String, n: f64, encoding: Encoding) {
     }
 }
 
-fn write_bytes(out: &mut String, bytes: &[u8], encoding: Encoding) {
+pub(super) fn write_bytes(out: &mut String, bytes: &[u8], encoding: Encoding) {
     if encoding == Encoding::Json {
         out.push('"');
         STANDARD.encode_string(bytes, out);

@@ -16,13 +16,18 @@ mod encode;
 mod json;
 mod observe;
 mod parse;
+mod pick;
 mod rescued;
 
-pub(crate) use self::json::write_string;
 pub use self::{
     decode::{TableDecoder, add_misfits, observe},
     encode::RowReader,
     json::{parse_value, write_value},
+};
+pub(crate) use self::{
+    encode::field_id,
+    json::write_string,
+    pick::{pick, weigh},
 };
 
 #[cfg(test)]

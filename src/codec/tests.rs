@@ -219,6 +219,12 @@ proptest! {
                     bounded |= check_row(written_as, document, &batch, row, &mut misfits);
                     let revision = reader.revision(row).unwrap();
                     prop_assert_eq!(revision.document.as_ref(), Some(document), "nulls {:?} rescued {:?} schema {:?}", nulls, rescued, &schema);
+                    for encoding in [Encoding::ExportJson, Encoding::ConvexEncodedJson, Encoding::Json] {
+                        let (mut text, mut expected) = (String::new(), String::new());
+                        reader.write_json(row, encoding, &mut text).unwrap();
+                        write_value(&mut expected, &Value::Object(document.clone()), encoding);
+                        prop_assert_eq!(text, expected);
+                    }
                 }
             }
             prop_assert!(expected.next().is_none());

@@ -5,10 +5,12 @@
 //! own columns of `schema` in fixed places.
 
 mod frame;
+mod object;
 mod properties;
 mod reader;
 mod tally;
 mod upload;
+mod wanted;
 mod writer;
 
 #[cfg(test)]
@@ -26,7 +28,8 @@ use crate::{
 };
 
 pub use self::{
-    reader::{FileReader, Wanted},
+    reader::FileReader,
+    wanted::Wanted,
     writer::{FileWriter, NewFile, WriterOptions},
 };
 
@@ -73,7 +76,8 @@ pub struct DataFile {
     /// Reserved: paths of the files that this one replaces, and why (compaction, erasure, re-encryption).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Replaces>,
-    /// Reserved: the data commit that brought these rows, where it is not the commit that names the file.
+    /// The data commit that brought these rows. In a commit only where it is another one; always in
+    /// [`LiveFiles`](crate::archive::LiveFiles).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brought_by: Option<u64>,
     /// Reserved: how the stored bytes are encrypted.

@@ -478,6 +478,15 @@ async fn gives_back_exactly_what_was_selected() {
         Wanted { min_id: id(77), max_id: id(77), ..none.clone() },
         Wanted { min_id: id(100), max_id: id(4_000), min_ts: ts(3_990), batch_rows: 3, ..none.clone() },
         Wanted { min_ts: ts(20_000), ..none.clone() },
+        Wanted {
+            ids: Some([id(5).unwrap(), format!("{}x", id(5).unwrap()), id(4_321).unwrap()].into()),
+            ..none.clone()
+        },
+        Wanted { ids: Some([id(9_999).unwrap()].into()), max_ts: ts(9_998), ..none.clone() },
+        Wanted { ids: Some((0..200).map(|i| id(i * 50).unwrap()).collect()), min_id: id(77), ..none.clone() },
+        Wanted { ids: Some([].into()), ..none.clone() },
+        Wanted { batch_bytes: 1, max_ts: ts(50), ..none.clone() },
+        Wanted { batch_bytes: 20_000, ..none.clone() },
         Wanted { max_id: Some(String::new()), ..none },
     ];
     for mut selection in selections {
@@ -489,7 +498,8 @@ async fn gives_back_exactly_what_was_selected() {
                     selection.min_ts.is_none_or(|t| t.0 <= ts)
                         && selection.max_ts.is_none_or(|t| ts <= t.0)
                         && selection.min_id.as_deref().is_none_or(|t| t <= id)
-                        && selection.max_id.as_deref().is_none_or(|t| id <= t),
+                        && selection.max_id.as_deref().is_none_or(|t| id <= t)
+                        && selection.ids.as_ref().is_none_or(|ids| ids.iter().any(|other| other == id)),
                 )
             })
             .collect();
@@ -497,6 +507,39 @@ async fn gives_back_exactly_what_was_selected() {
         assert_eq!(read(store.clone(), &file, &selection).await.unwrap(), expected, "{selection:?}");
         selection.columns = Some(vec!["profile".into(), "serial".into(), "not there".into()]);
         assert_eq!(read(store.clone(), &file, &selection).await.unwrap(), expected.project(&[9, 13]).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn batches_keep_to_their_bytes_whatever_the_rows_are_like() {
+    // Small rows, large rows, and large ones that repeat, so that a dictionary hides how much they are.
+    let sizes = [("small", 10, 4_000), ("large", 30_000, 300), ("repeated", 100_000, 300)];
+    let schema = Arc::new(schema().project(&[0, 1, 2, 3, 4, 5, 14, 15]).unwrap());
+    let mut batches = Vec::new();
+    for (kind, bytes, rows) in sizes {
+        for _ in 0..rows / 20 {
+            let from = batches.len() as i64 * 20;
+            let body = |i: i64| if kind == "repeated" { "r".repeat(bytes) } else { format!("{i:0bytes$}") };
+            let mut columns = batch(from, from + 20).project(&[0, 1, 2, 3, 4, 5, 14, 15]).unwrap().columns().to_vec();
+            columns[5] = Arc::new((from..from + 20).map(|i| Some(body(i))).collect::<StringArray>());
+            batches.push(RecordBatch::try_new(Arc::clone(&schema), columns).unwrap());
+        }
+    }
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    for row_group_bytes in [200_000, 8 << 20] {
+        let file = write(store.clone(), &batches, WriterOptions { row_group_bytes, ..OPTIONS }).await.unwrap();
+        for batch_bytes in [1, 100_000, 1 << 20] {
+            let wanted = Wanted { batch_bytes, ..Wanted::default() };
+            let mut reader = FileReader::open(store.clone(), &file, &wanted).await.unwrap();
+            let mut rows = 0;
+            while let Some(batch) = reader.next().await.unwrap() {
+                let text = batch.column(5).as_string::<i32>();
+                let held = text.value_data().len();
+                assert!(held <= 2 * batch_bytes + (1 << 20), "{held} bytes in {} rows", batch.num_rows());
+                rows += batch.num_rows();
+            }
+            assert_eq!(rows as u64, file.rows);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod crash;
 mod encodings;
 mod histories;
 mod large;
+mod read;
 mod recordings;
 mod refusals;
 mod rotation;

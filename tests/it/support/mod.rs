@@ -1,5 +1,6 @@
 //! A deployment and an archive of it.
 
+pub(crate) mod counted;
 pub(crate) mod faults;
 mod held;
 pub(crate) mod replay;

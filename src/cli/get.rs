@@ -1,0 +1,97 @@
+//! The verb `get`.
+
+use clap::Args;
+use convex_archiver::{
+    Error, Result, TableRef, Timestamp, Value,
+    read::{Found, Moment, get},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    config::ArchiveArgs,
+    exit::Outcome,
+    output,
+    past::{self, Past, moment},
+};
+
+/// Shows one document as it was at a moment
+///
+/// Reads a few pages of the files that may hold it, not the table. Exits with 1 if there was no such document then, or it had been deleted.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver get messages j57d8m… --archive s3://bucket/happy-otter
+  convex-archiver get waitlist/users kd7f2n… --archive ./archive --as-of '2 days ago'
+  convex-archiver get messages j57d8m… --archive ./archive --json | jq .document")]
+pub(crate) struct GetArgs {
+    /// TABLE, or COMPONENT/TABLE
+    #[arg(value_parser = past::table)]
+    table: TableRef,
+    /// The document's `_id`
+    id: String,
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', 'now' (as far as the
+    /// archive reaches)
+    #[arg(long, value_name = "MOMENT", default_value = "now")]
+    as_of: Moment,
+    /// Print one JSON object, also when it fails
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The document, as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    archive: &'a str,
+    table: &'a TableRef,
+    /// Text, and `_ts` as text too: 19 digits do not survive JavaScript.
+    as_of: String,
+    as_of_ts: String,
+    written: String,
+    written_ts: String,
+    document: Option<Box<RawValue>>,
+}
+
+pub(super) async fn run(args: &GetArgs) -> Result<Outcome> {
+    let past = Past::open(&args.archive).await?;
+    let at = past.at(Some(args.as_of))?;
+    let revision = match get(&past.archive, &past.head, &args.table, &args.id, at).await? {
+        Found::Document(revision) => revision,
+        Found::Deleted(ts) => return Err(gone(args, at, &format!("it was deleted at {}", moment(ts)))),
+        Found::Nothing => return Err(gone(args, at, "history shows what the archive knows of it")),
+    };
+    if args.json {
+        output::print_json(&Report {
+            archive: past.archive.url(),
+            table: &args.table,
+            as_of: at.to_string(),
+            as_of_ts: at.0.to_string(),
+            written: revision.ts.to_string(),
+            written_ts: revision.ts.0.to_string(),
+            document: past::document(&revision)?,
+        })?;
+        return Ok(Outcome::Done);
+    }
+    let mut text = output::facts([("As of", moment(at)), ("Written", moment(revision.ts))]);
+    text.push('\n');
+    if let Some(document) = revision.document {
+        text.push_str(&pretty(&Value::Object(document))?);
+        text.push('\n');
+    }
+    output::print(&text)?;
+    Ok(Outcome::Done)
+}
+
+/// Over several lines.
+fn pretty(value: &Value) -> Result<String> {
+    let read = serde_json::from_str::<serde_json::Value>(&past::value(value));
+    let pretty = read.and_then(|json| serde_json::to_string_pretty(&json));
+    pretty.map_err(|e| Error::internal("a document cannot be printed: report it").with_source(e))
+}
+
+fn gone(args: &GetArgs, at: Timestamp, why: &str) -> Error {
+    let GetArgs { table, id, .. } = args;
+    Error::not_found(format!("there was no document {} in {table} at {}: {why}", id.escape_debug(), moment(at)))
+}

@@ -1,0 +1,140 @@
+//! The verb `history`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use convex_archiver::{
+    Error, Result, Revision, TableRef, Value,
+    read::{FieldChange, History, compare},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    config::ArchiveArgs,
+    exit::Outcome,
+    output,
+    past::{self, LimitArgs, Past, moment},
+};
+
+/// Shows every revision of one document, field by field
+///
+/// Oldest first. The first that the archive has is shown whole, of each later one what it changed: `+` a field that came, `-` one that
+/// went, `~` one that changed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver history messages j57d8m… --archive s3://bucket/happy-otter
+  convex-archiver history messages j57d8m… --archive ./archive --json | jq -c '{written, change}'")]
+pub(crate) struct HistoryArgs {
+    /// TABLE, or COMPONENT/TABLE
+    #[arg(value_parser = past::table)]
+    table: TableRef,
+    /// The document's `_id`
+    id: String,
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// Print JSON lines, a revision each; if it fails, an object with the error
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// A revision, as JSON.
+#[derive(Serialize)]
+struct Line {
+    written: String,
+    written_ts: String,
+    change: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<Field>,
+}
+
+/// A field that changed, as JSON.
+#[derive(Serialize)]
+pub(super) struct Field {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<Box<RawValue>>,
+}
+
+pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
+    let budget = args.limits.budget()?;
+    let past = Past::open(&args.archive).await?;
+    let mut history = History::open(&past.archive, &past.head, &args.table, &args.id, budget).await?;
+    past::warn_of_gaps(history.gaps(), "revisions");
+    let mut before: Option<Revision> = None;
+    while let Some(revision) = history.next().await? {
+        let change = change(before.as_ref(), &revision);
+        let changes = changes(before.as_ref(), &revision);
+        if args.json {
+            output::print_json_line(&Line {
+                written: revision.ts.to_string(),
+                written_ts: revision.ts.0.to_string(),
+                change,
+                document: past::document(&revision)?,
+                changes: fields(&changes)?,
+            })?;
+        } else {
+            let mut text = if before.is_some() { "\n".to_owned() } else { String::new() };
+            let _ = writeln!(text, "{}  {change}", moment(revision.ts));
+            lines(&mut text, &changes, before.is_some());
+            output::print(&text)?;
+        }
+        before = Some(revision);
+    }
+    if before.is_none() {
+        let HistoryArgs { table, id, .. } = args;
+        return Err(Error::not_found(format!("the archive knows of no document {} in {table}", id.escape_debug())));
+    }
+    Ok(Outcome::Done)
+}
+
+fn change(before: Option<&Revision>, revision: &Revision) -> &'static str {
+    match (before.map(|before| before.document.is_some()), &revision.document) {
+        (_, None) => "deleted",
+        // It may have been there before the archive was.
+        (None, Some(_)) => "first seen",
+        (Some(true), Some(_)) => "updated",
+        (Some(false), Some(_)) => "inserted again",
+    }
+}
+
+fn changes<'a>(before: Option<&'a Revision>, after: &'a Revision) -> Vec<FieldChange<'a>> {
+    static NOTHING: std::collections::BTreeMap<String, Value> = std::collections::BTreeMap::new();
+    let before = before.and_then(|before| before.document.as_ref()).unwrap_or(&NOTHING);
+    match &after.document {
+        Some(after) => compare(before, after),
+        // What went is what was there before: no need to say it again.
+        None => Vec::new(),
+    }
+}
+
+/// For people.
+pub(super) fn lines(text: &mut String, changes: &[FieldChange<'_>], marks: bool) {
+    for FieldChange { path, before, after } in changes {
+        let _ = match (before, after) {
+            (Some(before), Some(after)) => {
+                writeln!(text, "  ~ {path}: {} -> {}", past::value(before), past::value(after))
+            }
+            (Some(before), None) => writeln!(text, "  - {path}: {}", past::value(before)),
+            (None, Some(after)) if marks => writeln!(text, "  + {path}: {}", past::value(after)),
+            (None, Some(after)) => writeln!(text, "    {path}: {}", past::value(after)),
+            (None, None) => Ok(()),
+        };
+    }
+}
+
+/// For scripts.
+pub(super) fn fields(changes: &[FieldChange<'_>]) -> Result<Vec<Field>> {
+    let text = |value: Option<&Value>| value.map(|value| past::raw(past::value(value))).transpose();
+    let field = |change: &FieldChange<'_>| {
+        Ok(Field { path: change.path.pointer(), before: text(change.before)?, after: text(change.after)? })
+    };
+    changes.iter().map(field).collect()
+}

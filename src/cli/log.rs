@@ -1,0 +1,119 @@
+//! The verb `log`.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use clap::Args;
+use convex_archiver::{
+    Result, TableRef,
+    read::{Change, LogOptions, Moment, Transaction, Transactions},
+};
+use serde::Serialize;
+
+use super::{
+    config::ArchiveArgs,
+    exit::Outcome,
+    output,
+    past::{self, LimitArgs, Past, moment},
+    units::counted,
+};
+
+/// Lists transactions: what each inserted, updated and deleted, across tables
+///
+/// Oldest first. A transaction is all that the deployment wrote at one `_ts`. Those before the first snapshot are not known. Where the archive
+/// has a gap before a document, it cannot tell whether that was inserted or updated, and says `written`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver log --archive s3://bucket/happy-otter --since '2 hours ago'
+  convex-archiver log --archive ./archive --table messages --since 2026-11-01 --ids
+  convex-archiver log --archive ./archive --json | jq -c '[.at, (.changes | length)]'")]
+pub(crate) struct LogArgs {
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// Only this table: TABLE or COMPONENT/TABLE; may be said several times
+    #[arg(long, value_name = "TABLE", value_parser = past::table)]
+    table: Vec<TableRef>,
+    /// From this moment on, itself included: as in --as-of of get [default: the first snapshot]
+    #[arg(long, value_name = "MOMENT")]
+    since: Option<Moment>,
+    /// Up to this moment, itself included [default: as far as the archive reaches]
+    #[arg(long, value_name = "MOMENT")]
+    until: Option<Moment>,
+    /// Name the documents
+    #[arg(long)]
+    ids: bool,
+    /// Print JSON lines, a transaction each, with the documents; if it fails, an object with the error
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// A transaction, as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: String,
+    ts: String,
+    changes: Vec<Document<'a>>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    table: &'a TableRef,
+    id: &'a str,
+    change: &'static str,
+}
+
+pub(super) async fn run(args: &LogArgs) -> Result<Outcome> {
+    let budget = args.limits.budget()?;
+    let past = Past::open(&args.archive).await?;
+    let options = LogOptions {
+        since: args.since.map(|moment| past.at(Some(moment))).transpose()?,
+        until: args.until.map(|moment| past.at(Some(moment))).transpose()?,
+        tables: args.table.clone(),
+        budget,
+    };
+    let mut log = Transactions::open(&past.archive, &past.head, &options).await?;
+    past::warn_of_gaps(log.gaps(), "transactions");
+    if !args.json {
+        output::print(&format!("From {} to {}\n", moment(*log.span().start()), moment(*log.span().end())))?;
+    }
+    let mut transactions = 0;
+    while let Some(transaction) = log.next().await? {
+        transactions += 1;
+        if args.json {
+            output::print_json_line(&line(&transaction))?;
+        } else {
+            output::print(&text(&transaction, args.ids))?;
+        }
+    }
+    if !args.json {
+        output::print(&format!("\n{}\n", counted(transactions, "transaction")))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn line(transaction: &Transaction) -> Line<'_> {
+    let document = |change: &'_ convex_archiver::read::DocumentChange| change.change.as_str();
+    let changes = transaction.changes.iter();
+    let changes = changes.map(|c| Document { table: &c.table, id: &c.id, change: document(c) }).collect();
+    Line { at: transaction.ts.to_string(), ts: transaction.ts.0.to_string(), changes }
+}
+
+fn text(transaction: &Transaction, ids: bool) -> String {
+    let mut tables: BTreeMap<&TableRef, BTreeMap<Change, Vec<&str>>> = BTreeMap::new();
+    for change in &transaction.changes {
+        tables.entry(&change.table).or_default().entry(change.change).or_default().push(&change.id);
+    }
+    let mut text = format!("\n{}\n", moment(transaction.ts));
+    for (table, changes) in tables {
+        let sums = changes.iter().map(|(change, ids)| format!("{} {}", ids.len(), change.as_str()));
+        let _ = writeln!(text, "  {table}: {}", sums.collect::<Vec<_>>().join(", "));
+        for (change, names) in changes.iter().filter(|_| ids) {
+            for id in names {
+                let _ = writeln!(text, "    {} {id}", change.as_str());
+            }
+        }
+    }
+    text
+}

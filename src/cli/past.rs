@@ -1,0 +1,97 @@
+//! What the verbs that look at the past have in common: which archive, when, within which limits; documents and moments
+//! as they are printed.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use convex_archiver::{
+    Encoding, Error, MemoryBudget, Result, Revision, TableRef, Timestamp, Value,
+    archive::{Archive, Gap, Head, Location},
+    codec::write_value,
+    read::{Moment, in_full},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    config::{self, ArchiveArgs},
+    status, units,
+};
+
+/// How much a verb may take.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// Memory that it may take, at least 64MiB
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
+    memory_limit: u64,
+    /// Where temporary files go: changes to be sorted that the memory limit does not hold. They have no name and vanish
+    /// with the process [default: TMPDIR, else /tmp]
+    #[arg(long, value_name = "FOLDER")]
+    temp_dir: Option<PathBuf>,
+}
+
+impl LimitArgs {
+    /// The memory limit; temporary files go where they should from now on.
+    pub(crate) fn budget(&self) -> Result<MemoryBudget> {
+        if let Some(folder) = &self.temp_dir {
+            config::use_temp_dir(folder)?;
+        }
+        MemoryBudget::new(self.memory_limit)
+    }
+}
+
+/// An archive at its newest version.
+pub(crate) struct Past {
+    pub(crate) archive: Archive,
+    pub(crate) head: Head,
+}
+
+impl Past {
+    pub(crate) async fn open(args: &ArchiveArgs) -> Result<Self> {
+        let location = Location::open(&args.url)?;
+        let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
+        let head = archive.head().await?;
+        Ok(Self { archive, head })
+    }
+
+    /// The `_ts` that a moment means; as far as the archive reaches, if none was said.
+    pub(crate) fn at(&self, moment: Option<Moment>) -> Result<Timestamp> {
+        moment.unwrap_or(Moment::Through).resolve(&self.head, units::now())
+    }
+}
+
+/// `messages`, or `component/messages`.
+pub(crate) fn table(text: &str) -> Result<TableRef, String> {
+    let (component, name) = text.rsplit_once('/').unwrap_or(("", text));
+    TableRef::new(component, name).map_err(|e| format!("{e}: say TABLE, or COMPONENT/TABLE"))
+}
+
+/// A moment in full.
+pub(crate) fn moment(ts: Timestamp) -> String {
+    in_full(ts).to_string()
+}
+
+/// Text of a value, as Convex exports it: 42 is an int64, 42.0 a float64.
+pub(crate) fn value(value: &Value) -> String {
+    let mut text = String::new();
+    write_value(&mut text, value, Encoding::ExportJson);
+    text
+}
+
+/// The same, to be put into a report.
+pub(crate) fn raw(text: String) -> Result<Box<RawValue>> {
+    RawValue::from_string(text).map_err(|e| Error::internal("a document has no JSON text: report it").with_source(e))
+}
+
+/// A revision's document as JSON; None for a tombstone.
+pub(crate) fn document(revision: &Revision) -> Result<Option<Box<RawValue>>> {
+    let text = revision.document.as_ref().map(|document| value(&Value::Object(document.clone())));
+    text.map(raw).transpose()
+}
+
+/// Warns of what is missing.
+pub(crate) fn warn_of_gaps(gaps: &[Gap], what: &str) {
+    for gap in gaps {
+        tracing::warn!("{what} may be missing {}", status::missing(gap));
+    }
+}

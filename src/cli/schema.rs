@@ -1,0 +1,92 @@
+//! The verb `schema`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use convex_archiver::{
+    Result, TableRef, Timestamp,
+    read::{ColumnInfo, Moment, TableColumns, columns_of},
+};
+use serde::Serialize;
+
+use super::{
+    config::ArchiveArgs,
+    exit::Outcome,
+    output,
+    past::{self, Past, moment},
+    units::{self, counted},
+};
+
+/// Shows the columns of a table: types, since when, the tables that Ids point to, and what had no place in them
+///
+/// A column is born when its field is first seen and never changes its type. Values of other types are kept in `_rescued`; the number of
+/// those is told per type. The fields of objects are shown below them, `*` is every item of an array.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver schema messages --archive s3://bucket/happy-otter
+  convex-archiver schema waitlist/users --archive ./archive --as-of 2026-11-01
+  convex-archiver schema messages --archive ./archive --json | jq -r '.columns[] | [.path, .type] | @tsv'")]
+pub(crate) struct SchemaArgs {
+    /// TABLE, or COMPONENT/TABLE
+    #[arg(value_parser = past::table)]
+    table: TableRef,
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// Only the columns that there were then: as in --as-of of get
+    #[arg(long, value_name = "MOMENT")]
+    as_of: Option<Moment>,
+    /// Print one JSON object, also when it fails
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The columns, as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    archive: &'a str,
+    as_of: String,
+    as_of_ts: String,
+    #[serde(flatten)]
+    columns: &'a TableColumns,
+}
+
+pub(super) async fn run(args: &SchemaArgs) -> Result<Outcome> {
+    let past = Past::open(&args.archive).await?;
+    let at = past.at(args.as_of)?;
+    let columns = columns_of(&past.archive, &past.head, &args.table, args.as_of.map(|_| at)).await?;
+    if args.json {
+        let (as_of, as_of_ts) = (at.to_string(), at.0.to_string());
+        output::print_json(&Report { archive: past.archive.url(), as_of, as_of_ts, columns: &columns })?;
+    } else {
+        output::print(&text(&columns, at))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn text(columns: &TableColumns, at: Timestamp) -> String {
+    let mut text = format!("{} as of {}\n\n", columns.table, moment(at));
+    let header = ["Field", "Type", "Since", "Points to", "Rescued"].map(str::to_owned).to_vec();
+    let row = |column: &ColumnInfo| {
+        vec![
+            column.path.clone(),
+            column.kind.clone(),
+            column.since.map(units::time).unwrap_or_default(),
+            column.references.clone().unwrap_or_default(),
+            kinds(&column.rescued),
+        ]
+    };
+    let rows: Vec<_> = std::iter::once(header).chain(columns.columns.iter().map(row)).collect();
+    text.push_str(&output::texts(&rows));
+    for (path, found) in &columns.without_column {
+        let _ = writeln!(text, "{path} has no column: {} in _rescued", kinds(found));
+    }
+    let (rescued, rows) = (columns.rescued_rows, columns.rows);
+    let _ = writeln!(text, "\n{} of {} with something in _rescued", units::count(rescued), counted(rows, "row"));
+    text
+}
+
+fn kinds(found: &std::collections::BTreeMap<String, u64>) -> String {
+    let kinds = found.iter().map(|(kind, n)| format!("{} {kind}", units::count(*n)));
+    kinds.collect::<Vec<_>>().join(", ")
+}

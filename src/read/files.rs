@@ -1,0 +1,142 @@
+//! Which data files of a table count for what.
+
+use std::{ops::RangeInclusive, sync::Arc};
+
+use object_store::ObjectStore;
+
+use crate::{
+    archive::{Archive, Base, Head, LiveFiles},
+    data::{DataFile, FileReader, Wanted},
+    document::{TableRef, Timestamp},
+    error::Result,
+    position::BaseId,
+};
+
+/// What readers need of a data file: some 300 bytes, so that those of a table can be held.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) path: String,
+    bytes: u64,
+    base: Option<BaseId>,
+    min_ts: Timestamp,
+    pub(super) max_ts: Timestamp,
+    pub(super) min_id: String,
+    pub(super) max_id: String,
+    pub(super) ids_ascend: bool,
+    /// The commit that brought its rows: of two rows with one `_id` and `_ts` the larger counts.
+    rank: u64,
+}
+
+impl From<DataFile> for Part {
+    fn from(file: DataFile) -> Self {
+        Self {
+            path: file.path,
+            bytes: file.bytes,
+            base: file.base,
+            min_ts: file.min_ts,
+            max_ts: file.max_ts,
+            min_id: file.min_id,
+            max_id: file.max_id,
+            ids_ascend: file.ids_ascend,
+            rank: file.brought_by.unwrap_or(0),
+        }
+    }
+}
+
+impl Part {
+    /// A reader of its rows.
+    pub(super) async fn open(&self, store: Arc<dyn ObjectStore>, wanted: &Wanted) -> Result<FileReader> {
+        FileReader::open_object(store, &self.path, self.bytes, wanted).await
+    }
+
+    /// Whether it is a delta file with rows of these moments.
+    pub(super) fn has_deltas(&self, of: &RangeInclusive<Timestamp>) -> bool {
+        self.base.is_none() && self.min_ts <= *of.end() && *of.start() <= self.max_ts
+    }
+
+    /// Whether all its rows are of these moments.
+    pub(super) fn is_within(&self, moments: &RangeInclusive<Timestamp>) -> bool {
+        moments.contains(&self.min_ts) && moments.contains(&self.max_ts)
+    }
+
+    /// Of two rows with one `_id` and `_ts` that of the larger file counts.
+    pub(super) fn seniority(&self) -> (u64, &str) {
+        (self.rank, &self.path)
+    }
+
+    /// Whether it belongs to this base.
+    pub(super) fn is_of(&self, base: &Base) -> bool {
+        self.base.as_ref() == Some(&base.id)
+    }
+
+    /// The base that it belongs to.
+    pub(super) fn base(&self) -> Option<&BaseId> {
+        self.base.as_ref()
+    }
+}
+
+/// The base of this id, if it is complete and holds the table.
+pub(super) fn complete_base<'a>(head: &'a Head, id: &BaseId, table: &TableRef) -> Option<&'a Base> {
+    head.coverage().bases.iter().find(|base| base.id == *id && base.scope.contains(table))
+}
+
+/// The live files of one table.
+#[derive(Debug, Clone)]
+pub struct TableFiles {
+    /// The table.
+    pub table: TableRef,
+    pub(super) parts: Arc<[Part]>,
+}
+
+/// The live files of one table after another, in the order of tables: one look at the list for all of them.
+pub struct FilesByTable {
+    live: LiveFiles,
+    next: Option<DataFile>,
+}
+
+impl FilesByTable {
+    /// The files that live at `head`.
+    pub async fn open(archive: &Archive, head: &Head) -> Result<Self> {
+        let mut live = archive.live_files(head).await?;
+        let next = live.next().await?;
+        Ok(Self { live, next })
+    }
+
+    /// The files of the next table that has any; None after the last.
+    pub async fn next(&mut self) -> Result<Option<TableFiles>> {
+        let Some(first) = self.next.take() else { return Ok(None) };
+        let table = first.table.clone();
+        let mut parts = vec![Part::from(first)];
+        while let Some(file) = self.live.next().await? {
+            if file.table != table {
+                self.next = Some(file);
+                break;
+            }
+            parts.push(file.into());
+        }
+        Ok(Some(TableFiles { table, parts: parts.into() }))
+    }
+}
+
+impl TableFiles {
+    /// The live files of one table. For many tables: [`FilesByTable`].
+    pub async fn of(archive: &Archive, head: &Head, table: &TableRef) -> Result<Self> {
+        let mut live = archive.live_files(head).await?;
+        let mut parts = Vec::new();
+        while let Some(file) = live.next().await? {
+            // They are sorted by table.
+            if file.table > *table {
+                break;
+            }
+            if file.table == *table {
+                parts.push(file.into());
+            }
+        }
+        Ok(Self { table: table.clone(), parts: parts.into() })
+    }
+
+    /// None at all: of a table that has no rows.
+    pub fn none(table: TableRef) -> Self {
+        Self { table, parts: [].into() }
+    }
+}

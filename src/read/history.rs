@@ -1,0 +1,91 @@
+//! [`History`]: every revision of one document that the archive has.
+
+use std::collections::VecDeque;
+
+use super::{
+    feed::Feed,
+    files::{Part, TableFiles, complete_base},
+    keyed::Picked,
+    moment::{gaps_of, table_state},
+    sort::{Keep, Limits},
+    sorted::{Plan, columns, sorted},
+};
+use crate::{
+    archive::{Archive, Gap, Head},
+    budget::MemoryBudget,
+    codec::RowReader,
+    data::Wanted,
+    document::{Revision, TableRef},
+    error::{Result, ResultExt},
+    schema::TableSchema,
+};
+
+/// Rows that are made into documents at once.
+const ROWS: usize = 64;
+
+/// The revisions of one document, oldest first, each once: tombstones too. Bounded by the budget, however often it was
+/// written.
+pub struct History {
+    table: TableRef,
+    schema: TableSchema,
+    gaps: Vec<Gap>,
+    rows: Feed<Picked>,
+    ready: VecDeque<Revision>,
+}
+
+impl History {
+    /// The history of the document `id` of `table`.
+    ///
+    /// # Errors
+    /// NotFound, if there is no such table. A document that the archive does not know has an empty history.
+    pub async fn open(
+        archive: &Archive,
+        head: &Head,
+        table: &TableRef,
+        id: &str,
+        budget: MemoryBudget,
+    ) -> Result<Self> {
+        let state = table_state(head, table)?;
+        let files = TableFiles::of(archive, head, table).await?;
+        let limits = Limits { rows: ROWS, ..Limits::from(budget) };
+        let wanted = Wanted { ids: Some([id.to_owned()].into()), batch_bytes: limits.file_batch, ..Wanted::default() };
+        let visible = |part: &&Part| part.base().is_none_or(|base| complete_base(head, base, table).is_some());
+        let holds = |part: &&Part| part.min_id.as_str() <= id && id <= part.max_id.as_str();
+        let mut parts: Vec<_> = files.parts.iter().filter(holds).filter(visible).cloned().collect();
+        parts.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
+        let plan = Plan {
+            in_order: Vec::new(),
+            unsorted: parts.into_iter().map(|part| (part, wanted.clone())).collect(),
+            columns: columns(&state.schema, false)?,
+            keep: Keep::EachTs,
+            tombstones: true,
+            limits,
+        };
+        Ok(Self {
+            table: table.clone(),
+            schema: state.schema.clone(),
+            gaps: gaps_of(head, table),
+            rows: sorted(archive.store(), plan)?,
+            ready: VecDeque::new(),
+        })
+    }
+
+    /// The spans in which revisions may be missing.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    /// The next revision; None after the newest.
+    pub async fn next(&mut self) -> Result<Option<Revision>> {
+        if self.ready.is_empty()
+            && let Some(picked) = self.rows.next().await.context(|| format!("table {}", self.table))?
+        {
+            let readers = picked.sources.iter().map(|source| RowReader::new(&self.schema, &source.batch));
+            let readers = readers.collect::<Result<Vec<_>>>()?;
+            for (source, row) in &picked.rows {
+                self.ready.push_back(readers[*source].revision(*row)?);
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+}

@@ -1,0 +1,443 @@
+//! [`Transactions`]: what happened, transaction by transaction: all revisions of one `_ts`, over all tables.
+//!
+//! A revision does not say whether it inserted or updated: that depends on what was there before. So of every document
+//! that the span changes, the keys of all its rows since the last base before the span are read and walked in the order
+//! of `_ts`; what that says of each revision is sorted by `_ts`, over all tables. Both sorts go through temporary files
+//! where they are large, so what is held does not depend on the length of the span. Where the span changes few documents, only they
+//! are looked up in what was before.
+
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
+
+use arrow::{
+    array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
+};
+use object_store::ObjectStore;
+
+use super::{
+    ahead::read_ahead,
+    feed::{Feed, Outlet},
+    files::{FilesByTable, Part, TableFiles, complete_base},
+    keyed::Keyed,
+    moment::{gaps_of, table_state},
+    sort::{Keep, Limits, Sorter},
+    sorted::{Plan, columns, hand_on, key_columns, sorted},
+};
+use crate::{
+    archive::{Archive, Coverage, Covers, Gap, Head},
+    budget::MemoryBudget,
+    data::Wanted,
+    document::{TableRef, Timestamp},
+    error::{Error, Result},
+    schema::{OwnColumn, TableSchema},
+};
+
+/// Changed documents of a table that are looked up; beyond this all keys are read. About 60 bytes each.
+const LOOKED_UP: usize = 20_000;
+
+/// Which transactions are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct LogOptions {
+    /// From here on; None: from the first base on.
+    pub since: Option<Timestamp>,
+    /// Up to here; None: as far as the archive reaches.
+    pub until: Option<Timestamp>,
+    /// Just these tables; all, if there are none.
+    pub tables: Vec<TableRef>,
+    /// The memory that it may take.
+    pub budget: MemoryBudget,
+}
+
+/// All that was written at one `_ts`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// When.
+    pub ts: Timestamp,
+    /// What, sorted by table and `_id`.
+    pub changes: Vec<DocumentChange>,
+}
+
+/// What a transaction did to a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentChange {
+    /// Its table.
+    pub table: TableRef,
+    /// Its id.
+    pub id: String,
+    /// What was done.
+    pub change: Change,
+}
+
+/// What was done to a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// It was not there before.
+    Inserted,
+    /// It was there before.
+    Updated,
+    /// It is no longer there.
+    Deleted,
+    /// It was inserted or updated: the archive has a gap before, and cannot tell.
+    Written,
+}
+
+impl Change {
+    /// All, in this order.
+    pub const ALL: [Self; 4] = [Self::Inserted, Self::Updated, Self::Deleted, Self::Written];
+
+    /// One lower-case word, `inserted`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inserted => "inserted",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+            Self::Written => "written",
+        }
+    }
+}
+
+/// Transactions of a span, oldest first. Deltas only tell of transactions: what lies in a base was written before.
+pub struct Transactions {
+    span: RangeInclusive<Timestamp>,
+    gaps: Vec<Gap>,
+    feed: Feed<Transaction>,
+}
+
+impl Transactions {
+    /// The transactions that are wanted.
+    ///
+    /// # Errors
+    /// NotFound, if there is no such table, or nothing was ever archived; Usage, if the span is empty.
+    pub async fn open(archive: &Archive, head: &Head, options: &LogOptions) -> Result<Self> {
+        let coverage = head.coverage();
+        let first = coverage.bases.iter().map(|base| base.ts).min();
+        let (Some(first), Some(through)) = (first, coverage.through) else {
+            return Err(Error::not_found("the archive holds no complete snapshot yet; run sync, and see status"));
+        };
+        let since = options.since.map_or(first, |since| since.max(first));
+        let until = options.until.map_or(through, |until| until.min(through));
+        if options.since.zip(options.until).is_some_and(|(since, until)| since > until) {
+            return Err(Error::usage("the span ends before it begins; exchange --since and --until"));
+        }
+        let span = since..=until;
+        let wanted = |table: &TableRef| options.tables.is_empty() || options.tables.contains(table);
+        for table in &options.tables {
+            table_state(head, table)?;
+        }
+        let mut gaps: Vec<Gap> = Vec::new();
+        for state in head.tables().filter(|state| wanted(&state.table)) {
+            let of_table = gaps_of(head, &state.table).into_iter();
+            let within = of_table.filter(|gap| gap.from < until && gap.to >= since);
+            within.for_each(|gap| {
+                if !gaps.contains(&gap) {
+                    gaps.push(gap);
+                }
+            });
+        }
+        // Before the thread begins: streaming the list needs the log.
+        let mut files = FilesByTable::open(archive, head).await?;
+        let mut tables = Vec::new();
+        while let Some(of_table) = files.next().await? {
+            if wanted(&of_table.table)
+                && let Some(table) = WindowTable::new(head, of_table, &span)
+            {
+                tables.push(table);
+            }
+        }
+        let work = Work {
+            store: Arc::clone(archive.store()),
+            coverage: coverage.clone(),
+            span: span.clone(),
+            limits: options.budget.half().into(),
+        };
+        let feed = Feed::start(move |_, outlet| work.run(tables, outlet))?;
+        Ok(Self { span, gaps, feed })
+    }
+
+    /// The moments of which it tells, both inclusive: what was asked for, as far as the archive reaches.
+    pub fn span(&self) -> &RangeInclusive<Timestamp> {
+        &self.span
+    }
+
+    /// Spans of it in which transactions are missing.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    /// The next transaction; None after the last.
+    pub async fn next(&mut self) -> Result<Option<Transaction>> {
+        self.feed.next().await
+    }
+}
+
+/// A table that was changed in the span.
+struct WindowTable {
+    table: TableRef,
+    schema: TableSchema,
+    /// Deltas of the span.
+    window: Vec<Part>,
+    /// All that says what was there before a revision of the span.
+    known: Vec<Part>,
+    known_since: Timestamp,
+}
+
+impl WindowTable {
+    /// None, if nothing of it was changed in the span.
+    fn new(head: &Head, files: TableFiles, span: &RangeInclusive<Timestamp>) -> Option<Self> {
+        let state = head.table(&files.table)?;
+        let mut parts = files.parts.to_vec();
+        parts.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
+        let window: Vec<_> = parts.iter().filter(|part| part.has_deltas(span)).cloned().collect();
+        if window.is_empty() {
+            return None;
+        }
+        let of_table = head.coverage().bases.iter().filter(|base| base.scope.contains(&files.table));
+        let before = of_table.map(|base| base.ts).filter(|s| s < span.start()).max();
+        let known_since = before.unwrap_or(Timestamp(i64::MIN));
+        let later = known_since..=*span.end();
+        let counts = |part: &Part| match part.base() {
+            Some(id) => complete_base(head, id, &files.table).is_some_and(|base| later.contains(&base.ts)),
+            None => part.has_deltas(&later),
+        };
+        parts.retain(counts);
+        Some(Self { table: files.table.clone(), schema: state.schema.clone(), window, known: parts, known_since })
+    }
+}
+
+/// The work of the thread.
+struct Work {
+    store: Arc<dyn ObjectStore>,
+    coverage: Coverage,
+    span: RangeInclusive<Timestamp>,
+    /// Of each of the two sorts.
+    limits: Limits,
+}
+
+impl Work {
+    fn run(self, tables: Vec<WindowTable>, outlet: &Outlet<Transaction>) -> Result<()> {
+        let mut sorter = Sorter::new(told_schema(), Keep::Newest, self.limits);
+        for (number, table) in tables.iter().enumerate() {
+            if outlet.is_closed() {
+                return Ok(());
+            }
+            self.classify(table, &mut Told::new(number, &mut sorter))
+                .map_err(|e| e.context(format!("table {}", table.table)))?;
+        }
+        let mut rows = Feed::start(move |_, outlet| hand_on(None, sorter, true, outlet))?;
+        let mut transaction: Option<Transaction> = None;
+        while let Some(picked) = rows.next_blocking()? {
+            for at in 0..picked.rows.len() {
+                let (source, row) = picked.place(at);
+                let ts = Timestamp(source.ts(row));
+                if transaction.as_ref().is_some_and(|open| open.ts != ts)
+                    && let Some(done) = transaction.take()
+                    && !outlet.send_blocking(done)
+                {
+                    return Ok(());
+                }
+                let open = transaction.get_or_insert_with(|| Transaction { ts, changes: Vec::new() });
+                open.changes.push(read_told(source, row, &tables)?);
+            }
+        }
+        if let Some(done) = transaction {
+            outlet.send_blocking(done);
+        }
+        Ok(())
+    }
+
+    /// Says of each revision of the span what it did.
+    fn classify(&self, table: &WindowTable, told: &mut Told<'_>) -> Result<()> {
+        let mut wanted = Wanted {
+            columns: Some(key_columns()),
+            batch_rows: self.limits.rows,
+            batch_bytes: self.limits.file_batch,
+            min_ts: Some(*self.span.start()),
+            max_ts: Some(*self.span.end()),
+            ..Wanted::default()
+        };
+        let ids = self.changed(table, &wanted)?;
+        let may_hold = |part: &&Part| {
+            ids.as_ref().is_none_or(|ids| {
+                let next = ids.partition_point(|id| *id < part.min_id);
+                ids.get(next).is_some_and(|id| *id <= part.max_id)
+            })
+        };
+        (wanted.min_ts, wanted.ids) = (None, ids.clone());
+        let mut unsorted = Vec::new();
+        for part in table.known.iter().filter(may_hold) {
+            // Of a base every row counts, whatever its `_ts`.
+            let min_ts = part.base().is_none().then_some(table.known_since);
+            unsorted.push((part.clone(), Wanted { min_ts, ..wanted.clone() }));
+        }
+        let columns = columns(&table.schema, true)?;
+        let plan =
+            Plan { in_order: Vec::new(), unsorted, columns, keep: Keep::All, tombstones: true, limits: self.limits };
+        let mut rows = sorted(&self.store, plan)?;
+        let mut document = Document::default();
+        while let Some(picked) = rows.next_blocking()? {
+            for (source, row) in &picked.rows {
+                let keys = &picked.sources[*source];
+                if document.id != keys.id(*row) {
+                    document = Document { id: keys.id(*row).to_owned(), ..Document::default() };
+                }
+                let (ts, deleted) = (keys.ts(*row), keys.is_tombstone(*row));
+                let change = document.step(&self.coverage, &table.table, ts, base_of(keys, *row), deleted);
+                if let Some(change) = change.filter(|_| self.span.contains(&Timestamp(ts))) {
+                    told.push(ts, &document.id, change)?;
+                }
+            }
+        }
+        told.flush()
+    }
+
+    /// The documents that the span changes, sorted; None, if they are many.
+    fn changed(&self, table: &WindowTable, wanted: &Wanted) -> Result<Option<Arc<[String]>>> {
+        let mut ids = BTreeSet::new();
+        let parts = table.window.iter().map(|part| (part.clone(), wanted.clone())).collect();
+        let mut batches = read_ahead(Arc::clone(&self.store), parts)?;
+        while let Some(batch) = batches.next_blocking()? {
+            let keys = Keyed::new(batch)?;
+            for row in 0..keys.len() {
+                if !ids.contains(keys.id(row)) {
+                    ids.insert(keys.id(row).to_owned());
+                }
+            }
+            if ids.len() > LOOKED_UP {
+                return Ok(None);
+            }
+        }
+        Ok(Some(ids.into_iter().collect()))
+    }
+}
+
+/// What is known of a document before a revision.
+#[derive(Default)]
+struct Document {
+    id: String,
+    /// S of the bases that hold it.
+    bases: Vec<i64>,
+    /// `_ts` of the last delta, and whether it deleted.
+    last_delta: Option<(i64, bool)>,
+    /// `_ts` of the last row of any kind, and whether it deleted; and the last one before that `_ts`.
+    last: Option<(i64, bool)>,
+    before: Option<(i64, bool)>,
+}
+
+impl Document {
+    /// The next row, in the order of `_ts`. What it did, if it is a delta and no repetition of the last.
+    fn step(
+        &mut self,
+        coverage: &Coverage,
+        table: &TableRef,
+        ts: i64,
+        base: Option<i64>,
+        deleted: bool,
+    ) -> Option<Change> {
+        if self.last.is_some_and(|(last, _)| last < ts) {
+            self.before = self.last;
+        }
+        self.last = Some((ts, deleted));
+        if let Some(s) = base {
+            self.bases.push(s);
+            return None;
+        }
+        if self.last_delta.is_some_and(|(last, _)| last == ts) {
+            return None;
+        }
+        let change = self.change(coverage, table, ts, deleted);
+        self.last_delta = Some((ts, deleted));
+        Some(change)
+    }
+
+    fn change(&self, coverage: &Coverage, table: &TableRef, ts: i64, deleted: bool) -> Change {
+        if deleted {
+            return Change::Deleted;
+        }
+        let was_there = match coverage.covers(table, Timestamp(ts.saturating_sub(1))) {
+            Covers::Covered(base) => Some(match self.last_delta {
+                Some((last, deleted)) if last > base.ts.0 => !deleted,
+                _ => self.bases.contains(&base.ts.0),
+            }),
+            Covers::NotCovered(_) => self.before.map(|(_, deleted)| !deleted),
+        };
+        match was_there {
+            Some(true) => Change::Updated,
+            Some(false) => Change::Inserted,
+            None => Change::Written,
+        }
+    }
+}
+
+/// S of a row of a base.
+fn base_of(keys: &Keyed, row: usize) -> Option<i64> {
+    let column = keys.batch.column_by_name(OwnColumn::Base.name())?.as_primitive_opt::<Int64Type>()?;
+    column.is_valid(row).then(|| column.value(row))
+}
+
+/// Column of [`told_schema`].
+const CHANGE: &str = "change";
+
+/// The rows that are sorted by `_ts`, over all tables: as `_id` they have `_ts`, number of the table and `_id`.
+fn told_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new(OwnColumn::Id.name(), DataType::Utf8, false),
+        Field::new(OwnColumn::Ts.name(), DataType::Int64, false),
+        Field::new(OwnColumn::Tombstone.name(), DataType::Boolean, false),
+        Field::new(CHANGE, DataType::Int64, false),
+    ]))
+}
+
+/// Digits of a `_ts`, so that they compare like the numbers; and of the number of a table.
+const TS_DIGITS: usize = 20;
+const TABLE_DIGITS: usize = 8;
+
+/// Puts what is told of one table into the sorter.
+struct Told<'a> {
+    table: usize,
+    sorter: &'a mut Sorter,
+    keys: Vec<String>,
+    ts: Vec<i64>,
+    changes: Vec<i64>,
+}
+
+impl<'a> Told<'a> {
+    fn new(table: usize, sorter: &'a mut Sorter) -> Self {
+        Self { table, sorter, keys: Vec::new(), ts: Vec::new(), changes: Vec::new() }
+    }
+
+    fn push(&mut self, ts: i64, id: &str, change: Change) -> Result<()> {
+        let (order, table) = ((ts as u64) ^ (1 << 63), self.table);
+        self.keys.push(format!("{order:0TS_DIGITS$}{table:0TABLE_DIGITS$}{id}"));
+        self.ts.push(ts);
+        self.changes.push(change as i64);
+        if self.keys.len() == 2_048 { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let rows = self.keys.len();
+        let keys = StringArray::from_iter_values(std::mem::take(&mut self.keys));
+        let (ts, changes) = (std::mem::take(&mut self.ts), std::mem::take(&mut self.changes));
+        let tombstones = BooleanArray::from(vec![false; rows]);
+        let batch = RecordBatch::try_new(
+            told_schema(),
+            vec![
+                Arc::new(keys),
+                Arc::new(Int64Array::from(ts)),
+                Arc::new(tombstones),
+                Arc::new(Int64Array::from(changes)),
+            ],
+        );
+        self.sorter.push(Keyed::new(batch.map_err(|e| Error::internal("changes cannot be sorted").with_source(e))?)?)
+    }
+}
+
+/// What was put there.
+fn read_told(told: &Keyed, row: usize, tables: &[WindowTable]) -> Result<DocumentChange> {
+    let lost = || Error::internal("sorted changes cannot be read back");
+    let rest = told.id(row).get(TS_DIGITS..).ok_or_else(lost)?;
+    let (number, id) = rest.split_at_checked(TABLE_DIGITS).ok_or_else(lost)?;
+    let table = number.parse().ok().and_then(|number: usize| tables.get(number)).ok_or_else(lost)?;
+    let column = told.batch.column_by_name(CHANGE).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let change = column.and_then(|column| Change::ALL.get(column.value(row) as usize)).ok_or_else(lost)?;
+    Ok(DocumentChange { table: table.table.clone(), id: id.to_owned(), change: *change })
+}

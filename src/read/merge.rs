@@ -1,0 +1,242 @@
+//! [`Merge`]: sorted inputs → one sorted sequence of rows. Copies nothing: it says which row of which batch comes next.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+};
+
+use arrow::array::RecordBatch;
+
+use super::{
+    feed::Feed,
+    keyed::{Keyed, Picked},
+    sort::{Keep, RunReader, run_failed},
+};
+use crate::error::{Error, Result};
+
+/// Rows sorted by `_id`, then `_ts`.
+pub(super) enum Input {
+    /// Held in memory; taken at once.
+    Held(Option<Picked>),
+    /// A temporary file.
+    Run(RunReader),
+    /// Data files.
+    Files(Feed<RecordBatch>),
+}
+
+/// Merges one long input and many others, of which the later ones count more.
+pub(super) struct Merge {
+    /// Apart from the heap, so that its rows cost one comparison each.
+    first: Option<Cursor>,
+    others: Vec<Cursor>,
+    heap: BinaryHeap<Reverse<Next>>,
+    keep: Keep,
+    rows: usize,
+    bytes: usize,
+}
+
+/// Where an input of the heap stands.
+#[derive(PartialEq, Eq)]
+struct Next {
+    id: String,
+    ts: i64,
+    input: usize,
+}
+
+impl Ord for Next {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.id.as_str(), self.ts, self.input).cmp(&(other.id.as_str(), other.ts, other.input))
+    }
+}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Merge {
+    /// `first` counts less than all `others`. Hands on at most `rows` at once, out of batches of not much more than
+    /// `bytes` beside those where the inputs stand.
+    pub(super) fn new(first: Option<Input>, others: Vec<Input>, keep: Keep, rows: usize, bytes: usize) -> Result<Self> {
+        let first = first.map(Cursor::open).transpose()?;
+        let others = others.into_iter().map(Cursor::open).collect::<Result<Vec<_>>>()?;
+        let heap = others.iter().enumerate().filter_map(|(input, cursor)| {
+            let (id, ts) = cursor.head()?;
+            Some(Reverse(Next { id: id.to_owned(), ts, input }))
+        });
+        Ok(Self { heap: heap.collect(), first, others, keep, rows, bytes })
+    }
+
+    /// The next rows; None after the last. Never empty.
+    pub(super) fn next(&mut self) -> Result<Option<Picked>> {
+        let mut out = Out::default();
+        self.first.iter_mut().chain(&mut self.others).for_each(Cursor::forget);
+        while out.picked.rows.len() < self.rows && out.released < self.bytes {
+            let first = self.first.as_ref().and_then(Cursor::head);
+            let turn = match (first, self.heap.peek()) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((id, _)), Some(Reverse(next))) => id.cmp(next.id.as_str()),
+            };
+            if turn == Ordering::Less {
+                if let Some(first) = &mut self.first {
+                    out.take(first)?;
+                }
+            } else {
+                self.step(turn == Ordering::Equal, &mut out)?;
+            }
+        }
+        Ok((!out.picked.rows.is_empty()).then_some(out.picked))
+    }
+
+    /// All rows of the smallest `_id` of the heap, and, if `both`, of the first input, which stands at the same.
+    fn step(&mut self, both: bool, out: &mut Out) -> Result<()> {
+        let Some(id) = self.heap.peek().map(|Reverse(next)| next.id.clone()) else { return Ok(()) };
+        loop {
+            let first = self.first.as_ref().filter(|_| both).and_then(Cursor::head);
+            let first = first.filter(|(other, _)| *other == id).map(|(_, ts)| ts);
+            let next = self.heap.peek().filter(|Reverse(next)| next.id == id).map(|Reverse(next)| next.ts);
+            let from_heap = match (first, next) {
+                (None, None) => return Ok(()),
+                (Some(first), Some(next)) => next < first,
+                (first, _) => first.is_none(),
+            };
+            let ts = if from_heap { next } else { first };
+            if let (Some(ts), Some(kept)) = (ts, out.last(&id))
+                && self.keep.drops(kept, ts)
+            {
+                out.picked.rows.pop();
+            }
+            if from_heap {
+                let Some(mut top) = self.heap.peek_mut() else { return Ok(()) };
+                let cursor = &mut self.others[top.0.input];
+                out.take(cursor)?;
+                match cursor.head() {
+                    Some((id, ts)) => {
+                        top.0.id.clear();
+                        top.0.id.push_str(id);
+                        top.0.ts = ts;
+                    }
+                    None => drop(std::collections::binary_heap::PeekMut::pop(top)),
+                }
+            } else if let Some(first) = &mut self.first {
+                out.take(first)?;
+            }
+        }
+    }
+}
+
+/// What is handed on next.
+#[derive(Default)]
+struct Out {
+    picked: Picked,
+    /// Bytes of batches that no input stands at any more.
+    released: usize,
+}
+
+impl Out {
+    /// `_ts` of the last row, if it is of `id`.
+    fn last(&self, id: &str) -> Option<i64> {
+        let (source, row) = self.picked.rows.last()?;
+        let source = &self.picked.sources[*source];
+        (source.id(*row) == id).then(|| source.ts(*row))
+    }
+
+    /// Takes the row at which an input stands.
+    fn take(&mut self, cursor: &mut Cursor) -> Result<()> {
+        let (batch, row) = cursor.place();
+        let slot = &mut cursor.slots[batch];
+        if *slot == usize::MAX {
+            *slot = self.picked.sources.len();
+            self.picked.sources.push(cursor.batches[batch].clone());
+        }
+        self.picked.rows.push((*slot, row));
+        self.released += cursor.advance()?;
+        Ok(())
+    }
+}
+
+/// An input, and where it stands.
+struct Cursor {
+    input: Input,
+    batches: Vec<Keyed>,
+    /// (batch, row), unless all rows of one batch.
+    order: Option<Vec<(usize, usize)>>,
+    at: usize,
+    len: usize,
+    /// Where in what is handed on next a batch stands.
+    slots: Vec<usize>,
+}
+
+impl Cursor {
+    fn open(input: Input) -> Result<Self> {
+        let mut cursor = Self { input, batches: Vec::new(), order: None, at: 0, len: 0, slots: Vec::new() };
+        cursor.fill()?;
+        Ok(cursor)
+    }
+
+    fn place(&self) -> (usize, usize) {
+        self.order.as_ref().map_or((0, self.at), |order| order[self.at])
+    }
+
+    /// `_id` and `_ts` of the row at which it stands.
+    fn head(&self) -> Option<(&str, i64)> {
+        (self.at < self.len).then(|| {
+            let (batch, row) = self.place();
+            (self.batches[batch].id(row), self.batches[batch].ts(row))
+        })
+    }
+
+    fn forget(&mut self) {
+        self.slots.fill(usize::MAX);
+    }
+
+    /// Goes to the next row; the bytes of what is left behind.
+    fn advance(&mut self) -> Result<usize> {
+        self.at += 1;
+        if self.at < self.len {
+            return Ok(0);
+        }
+        let left = self.batches.iter().map(Keyed::weight).sum();
+        self.fill()?;
+        Ok(left)
+    }
+
+    /// Takes the next batches of its input, if there are any.
+    fn fill(&mut self) -> Result<()> {
+        (self.at, self.len) = (0, 0);
+        let before = self.batches.last().map(|batch| batch.id(batch.len() - 1).to_owned());
+        self.batches.clear();
+        match &mut self.input {
+            Input::Held(picked) => {
+                if let Some(picked) = picked.take() {
+                    self.len = picked.rows.len();
+                    (self.batches, self.order) = (picked.sources, Some(picked.rows));
+                }
+            }
+            Input::Run(reader) => {
+                if let Some(batch) = reader.next().transpose().map_err(run_failed)? {
+                    self.batches.push(Keyed::new(batch)?);
+                }
+            }
+            Input::Files(files) => {
+                if let Some(batch) = files.next_blocking()? {
+                    let batch = Keyed::new(batch)?;
+                    if before.is_some_and(|before| batch.len() > 0 && batch.id(0) <= before.as_str()) {
+                        return Err(Error::corrupt(
+                            "the files of a base are not in the order that the archive says; run verify",
+                        ));
+                    }
+                    self.batches.push(batch);
+                }
+            }
+        }
+        if self.order.is_none() {
+            self.len = self.batches.first().map_or(0, Keyed::len);
+        }
+        self.slots = vec![usize::MAX; self.batches.len()];
+        Ok(())
+    }
+}

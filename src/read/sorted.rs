@@ -1,0 +1,91 @@
+//! Rows of many files as one sorted sequence, made on a thread of its own.
+
+use std::sync::Arc;
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use object_store::ObjectStore;
+
+use super::{
+    ahead::read_ahead,
+    feed::{Feed, Outlet},
+    files::Part,
+    keyed::{Keyed, Picked},
+    merge::Input,
+    sort::{Keep, Limits, Sorter},
+};
+use crate::{
+    data::Wanted,
+    error::{Error, Result},
+    schema::{OwnColumn, TableSchema, arrow_schema},
+};
+
+/// What is read where no document is wanted.
+pub(super) const KEYS: [OwnColumn; 4] = [OwnColumn::Id, OwnColumn::Ts, OwnColumn::Tombstone, OwnColumn::Base];
+
+/// Their names, for [`Wanted`].
+pub(super) fn key_columns() -> Vec<String> {
+    KEYS.map(|key| key.name().to_owned()).to_vec()
+}
+
+/// The columns of the newest schema; only the keys, if `keys`.
+pub(super) fn columns(schema: &TableSchema, keys: bool) -> Result<SchemaRef> {
+    let all = arrow_schema(schema);
+    if !keys {
+        return Ok(all);
+    }
+    let mut places: Vec<_> = KEYS.iter().filter_map(|key| all.index_of(key.name()).ok()).collect();
+    // They come in the file's order.
+    places.sort_unstable();
+    all.project(&places).map(Arc::new).map_err(|e| Error::internal("a table lacks keys").with_source(e))
+}
+
+/// Which files are read, and what is made of them.
+pub(super) struct Plan {
+    /// Files whose `_id`s ascend, and from one file to the next.
+    pub(super) in_order: Vec<(Part, Wanted)>,
+    /// The others; the later ones count more.
+    pub(super) unsorted: Vec<(Part, Wanted)>,
+    /// The columns of all rows, of the newest schema.
+    pub(super) columns: SchemaRef,
+    pub(super) keep: Keep,
+    /// Whether rows that are tombstones are wanted.
+    pub(super) tombstones: bool,
+    pub(super) limits: Limits,
+}
+
+/// The rows by `_id`, then `_ts`.
+pub(super) fn sorted(store: &Arc<dyn ObjectStore>, plan: Plan) -> Result<Feed<Picked>> {
+    let in_order = read_ahead(Arc::clone(store), plan.in_order)?;
+    let unsorted = read_ahead(Arc::clone(store), plan.unsorted)?;
+    let sorter = Sorter::new(plan.columns, plan.keep, plan.limits);
+    Feed::start(move |_, outlet| {
+        let Some(sorter) = fill(sorter, unsorted, outlet)? else { return Ok(()) };
+        hand_on(Some(Input::Files(in_order)), sorter, plan.tombstones, outlet)
+    })
+}
+
+/// Takes all batches; None, if nobody wants them any more.
+fn fill(mut sorter: Sorter, mut batches: Feed<RecordBatch>, outlet: &Outlet<Picked>) -> Result<Option<Sorter>> {
+    while let Some(batch) = batches.next_blocking()? {
+        if outlet.is_closed() {
+            return Ok(None);
+        }
+        sorter.push(Keyed::new(batch)?)?;
+    }
+    Ok(Some(sorter))
+}
+
+/// Hands on what was sorted.
+pub(super) fn hand_on(first: Option<Input>, sorter: Sorter, tombstones: bool, outlet: &Outlet<Picked>) -> Result<()> {
+    let mut merge = sorter.merge(first)?;
+    while let Some(mut picked) = merge.next()? {
+        let Picked { sources, rows } = &mut picked;
+        if !tombstones {
+            rows.retain(|(source, row)| !sources[*source].is_tombstone(*row));
+        }
+        if !rows.is_empty() && !outlet.send_blocking(picked) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! [`State`]: the documents of a table at a moment, in the order of their `_id`s, in bounded memory.
+//!
+//! ```text
+//! files of the base, in order ───────────── decoded ahead ─┐
+//! deltas in (S, T] ─ decoded ahead ─> sorted into runs ────┴─ merged: the newest revision of each _id, no tombstones
+//! ```
+//!
+//! # Why the base is not sorted
+//! Its files lie in the order of `_id` already, and do not overlap: they are read one after another and nothing of them
+//! is held. A file that is marked as not ascending, or whose `_id`s overlap with another's, is sorted like deltas.
+
+use std::sync::Arc;
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use object_store::ObjectStore;
+
+use super::{
+    feed::Feed,
+    files::{Part, TableFiles},
+    keyed::Picked,
+    moment::base_at,
+    sort::{Keep, Limits},
+    sorted::{Plan, columns, key_columns, sorted},
+};
+use crate::{
+    archive::{Archive, Base, Head},
+    budget::MemoryBudget,
+    codec::RowReader,
+    data::Wanted,
+    document::{Encoding, Revision, TableRef, Timestamp},
+    error::{Result, ResultExt},
+    schema::TableSchema,
+};
+
+/// How a state is read.
+#[derive(Debug, Clone, Default)]
+pub struct StateOptions {
+    /// The memory that it may take; two states at once take twice as much of it.
+    pub budget: MemoryBudget,
+    /// What is wanted of each document.
+    pub columns: Columns,
+    /// Only documents whose `_id` is larger, by bytes.
+    pub after: Option<String>,
+}
+
+/// What is wanted of each document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Columns {
+    /// All of it.
+    #[default]
+    All,
+    /// `_id` and `_ts`: enough to count, and to compare two states, since one `_ts` of one `_id` is one revision.
+    Keys,
+}
+
+/// The documents of one table at one moment.
+///
+/// Guarantees:
+/// 1. `_id`s ascend strictly, by bytes, over all batches; of each the newest revision at or before the moment, and none
+///    that is a tombstone.
+/// 2. What is held is bounded by the budget, whatever the number and size of documents and revisions, but for some 300
+///    bytes per data file of the table. What does not fit lies in temporary files without a name.
+/// 3. Dropped at any time, it ends its threads and leaves nothing.
+pub struct State {
+    table: TableRef,
+    at: Timestamp,
+    base: Base,
+    schema: TableSchema,
+    arrow: SchemaRef,
+    batches: Feed<Picked>,
+}
+
+/// Some documents of a state.
+#[derive(Debug)]
+pub struct StateBatch {
+    picked: Picked,
+    schema: Arc<TableSchema>,
+    arrow: SchemaRef,
+}
+
+impl State {
+    /// The state of `table` at `at`.
+    ///
+    /// # Errors
+    /// NotFound, if the archive has no such table, or does not cover it at that moment: the message names the moments
+    /// that it covers. What goes wrong while reading comes with [`next`](Self::next).
+    pub async fn open(
+        archive: &Archive,
+        head: &Head,
+        table: &TableRef,
+        at: Timestamp,
+        options: &StateOptions,
+    ) -> Result<Self> {
+        // Before the files are looked up, which may take a while.
+        base_at(head, table, at)?;
+        let files = TableFiles::of(archive, head, table).await?;
+        Self::of_files(archive, head, &files, at, options)
+    }
+
+    /// The same, where the table's files are known.
+    pub fn of_files(
+        archive: &Archive,
+        head: &Head,
+        files: &TableFiles,
+        at: Timestamp,
+        options: &StateOptions,
+    ) -> Result<Self> {
+        let limits = Limits::from(options.budget);
+        Self::within(archive.store(), head, files, at, options, limits)
+    }
+
+    fn within(
+        store: &Arc<dyn ObjectStore>,
+        head: &Head,
+        files: &TableFiles,
+        at: Timestamp,
+        options: &StateOptions,
+        limits: Limits,
+    ) -> Result<Self> {
+        let table = &files.table;
+        let (state, base) = base_at(head, table, at)?;
+        let plan = plan(files, &state.schema, base, at, options, limits)?;
+        let arrow = Arc::clone(&plan.columns);
+        let batches = sorted(store, plan)?;
+        Ok(Self { table: table.clone(), at, base: base.clone(), schema: state.schema.clone(), arrow, batches })
+    }
+
+    /// The table.
+    pub fn table(&self) -> &TableRef {
+        &self.table
+    }
+
+    /// The moment.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The base from which it is computed.
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// The newest schema of the table.
+    pub fn schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    /// The schema of [`StateBatch::to_record_batch`].
+    pub fn arrow_schema(&self) -> &SchemaRef {
+        &self.arrow
+    }
+
+    /// The next documents; None after the last. Never an empty batch. Dropping the future before it is ready loses nothing.
+    ///
+    /// # Errors
+    /// As reading the archive's files has them; Resource, if a temporary file cannot be written.
+    pub async fn next(&mut self) -> Result<Option<StateBatch>> {
+        let next = self.batches.next().await.context(|| format!("table {}", self.table))?;
+        Ok(next.map(|picked| StateBatch {
+            picked,
+            schema: Arc::new(self.schema.clone()),
+            arrow: Arc::clone(&self.arrow),
+        }))
+    }
+}
+
+impl StateBatch {
+    /// Number of documents.
+    pub fn len(&self) -> usize {
+        self.picked.rows.len()
+    }
+
+    /// Whether there are none: never.
+    pub fn is_empty(&self) -> bool {
+        self.picked.rows.is_empty()
+    }
+
+    /// `_id` of the document in `row`.
+    pub fn id(&self, row: usize) -> &str {
+        let (batch, row) = self.picked.place(row);
+        batch.id(row)
+    }
+
+    /// `_ts` of its newest revision at the moment of the state.
+    pub fn ts(&self, row: usize) -> Timestamp {
+        let (batch, row) = self.picked.place(row);
+        Timestamp(batch.ts(row))
+    }
+
+    /// The document in `row`, lossless. For many: [`documents`](Self::documents).
+    ///
+    /// # Errors
+    /// Corrupt, if a file has other columns than the archive says, or cells that contradict one another.
+    pub fn revision(&self, row: usize) -> Result<Revision> {
+        let (source, row) = self.picked.place(row);
+        RowReader::new(&self.schema, &source.batch)?.revision(row)
+    }
+
+    /// The documents, to be read one by one.
+    ///
+    /// # Errors
+    /// Corrupt, if a file has other columns than the archive says; so it is of a state of [`Columns::Keys`].
+    pub fn documents(&self) -> Result<StateDocuments<'_>> {
+        let readers = self.picked.sources.iter().map(|source| RowReader::new(&self.schema, &source.batch));
+        Ok(StateDocuments { batch: self, readers: readers.collect::<Result<_>>()? })
+    }
+
+    /// The documents as one batch, in the columns of the newest schema ([`State::arrow_schema`]).
+    pub fn to_record_batch(&self) -> Result<RecordBatch> {
+        self.picked.to_batch(&self.arrow)
+    }
+}
+
+/// The documents of a [`StateBatch`].
+pub struct StateDocuments<'a> {
+    batch: &'a StateBatch,
+    readers: Vec<RowReader<'a>>,
+}
+
+impl StateDocuments<'_> {
+    /// The document in `row`, lossless.
+    ///
+    /// # Errors
+    /// Corrupt, if its cells contradict one another.
+    pub fn revision(&self, row: usize) -> Result<Revision> {
+        let (source, row) = self.batch.picked.rows[row];
+        self.readers[source].revision(row)
+    }
+
+    /// Appends the document in `row` as JSON text in `encoding`, keys sorted: without making a tree of it where that can be
+    /// avoided.
+    ///
+    /// # Errors
+    /// As [`revision`](Self::revision).
+    pub fn write_json(&self, row: usize, encoding: Encoding, out: &mut String) -> Result<()> {
+        let (source, row) = self.batch.picked.rows[row];
+        self.readers[source].write_json(row, encoding, out)
+    }
+}
+
+/// Which files are read for a state, and how.
+fn plan(
+    files: &TableFiles,
+    schema: &TableSchema,
+    base: &Base,
+    at: Timestamp,
+    options: &StateOptions,
+    limits: Limits,
+) -> Result<Plan> {
+    let keys = options.columns == Columns::Keys;
+    // The least `_id` that is larger: the same with the least character behind it.
+    let min_id = options.after.as_ref().map(|after| format!("{after}\0"));
+    let within = |part: &&Part| min_id.as_ref().is_none_or(|least| *least <= part.max_id);
+    let mut wanted = Wanted {
+        columns: keys.then(key_columns),
+        batch_rows: limits.rows,
+        batch_bytes: limits.file_batch,
+        ..Wanted::default()
+    };
+    let with = |wanted: &Wanted, part: &Part| {
+        let min_id = min_id.clone().filter(|least| *least > part.min_id);
+        (part.clone(), Wanted { min_id, ..wanted.clone() })
+    };
+    let mut of_base: Vec<_> = files.parts.iter().filter(|part| part.is_of(base)).filter(within).collect();
+    of_base.sort_by(|a, b| (&a.min_id, &a.path).cmp(&(&b.min_id, &b.path)));
+    let apart = in_order(&of_base);
+    let (ordered, mut rest): (Vec<_>, Vec<_>) = of_base.into_iter().zip(apart).partition(|(_, in_order)| *in_order);
+    rest.sort_by(|(a, _), (b, _)| a.seniority().cmp(&b.seniority()));
+    let in_order = ordered.into_iter().map(|(part, _)| with(&wanted, part)).collect();
+    let mut unsorted: Vec<_> = rest.into_iter().map(|(part, _)| with(&wanted, part)).collect();
+
+    let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
+    let deltas = files.parts.iter().filter(|part| at > base.ts && part.has_deltas(&moments)).filter(within);
+    let mut deltas: Vec<_> = deltas.collect();
+    deltas.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
+    for part in deltas {
+        let bounds = (!part.is_within(&moments)).then_some(&moments);
+        (wanted.min_ts, wanted.max_ts) = (bounds.map(|m| *m.start()), bounds.map(|m| *m.end()));
+        unsorted.push(with(&wanted, part));
+    }
+    let columns = columns(schema, keys)?;
+    Ok(Plan { in_order, unsorted, columns, keep: Keep::Newest, tombstones: false, limits })
+}
+
+/// Which of the files, sorted by their least `_id`, ascend and share no `_id` with another.
+fn in_order(parts: &[&Part]) -> Vec<bool> {
+    let mut in_order: Vec<_> = parts.iter().map(|part| part.ids_ascend).collect();
+    // The one that reaches farthest so far.
+    let mut farthest = 0;
+    for next in 1..parts.len() {
+        if parts[next].min_id <= parts[farthest].max_id {
+            (in_order[next], in_order[farthest]) = (false, false);
+        }
+        if parts[next].max_id > parts[farthest].max_id {
+            farthest = next;
+        }
+    }
+    in_order
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
