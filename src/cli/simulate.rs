@@ -85,7 +85,7 @@ pub(crate) struct SimulateArgs {
     deltas_window: Duration,
     /// Answer as a server of that day did: encodings, selections, changes of components, windows
     #[arg(long, value_name = "DAY", value_parser = day, conflicts_with_all = ["snapshot_window", "deltas_window"], help_heading = ANSWERS)]
-    as_of: Option<NaiveDate>,
+    server_of: Option<NaiveDate>,
     /// What /api/json_schemas is like
     #[arg(long, value_name = "FORM", default_value = "inferred", help_heading = ANSWERS)]
     schemas: SchemasForm,
@@ -174,8 +174,8 @@ impl From<&SimulateArgs> for SimulateOptions {
             contents: args.documents.clone().map_or(Contents::Generated(args.generate), Contents::Directory),
             then: then.map(|(directory, by)| Then { directory, by, after: args.after }),
             writes_per_second: args.writes_per_second,
-            router: match args.as_of {
-                Some(day) => router.as_of(day),
+            router: match args.server_of {
+                Some(day) => router.server_of(day),
                 None => router,
             },
         }

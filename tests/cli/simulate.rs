@@ -20,7 +20,7 @@ fn what_belongs_together_must_be_given_together() {
         ["--key", ""],
         ["--key", " "],
         ["--key", "a b"],
-        ["--as-of", "2025-8"],
+        ["--server-of", "2025-8"],
     ] {
         run(archiver(["simulate", "--listen", "127.0.0.1:0"]).args(args)).with(2);
     }

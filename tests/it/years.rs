@@ -42,7 +42,7 @@ async fn assert_root_is_equal(world: &World) {
 #[tokio::test]
 async fn rows_without_component_and_schemas_without_by_component_are_the_roots() {
     let old = RouterOptions { components: Components::Unknown, schemas: Schemas::Flat, ..pages(50, 20) };
-    let old = old.as_of(NaiveDate::from_ymd_opt(2025, 7, 1).unwrap());
+    let old = old.server_of(NaiveDate::from_ymd_opt(2025, 7, 1).unwrap());
     let world = world(RouterOptions { snapshot_window: Duration::MAX, deltas_window: Duration::MAX, ..old }).await;
     let shapes = world.client().shapes().await.unwrap();
     assert!(!shapes.complete && shapes.tables.keys().all(|table| table.component().is_empty()));
@@ -54,7 +54,7 @@ async fn rows_without_component_and_schemas_without_by_component_are_the_roots()
 
 #[tokio::test]
 async fn a_server_that_sends_no_changes_of_components_leaves_them_in_doubt() {
-    let old = pages(50, 20).as_of(NaiveDate::from_ymd_opt(2026, 8, 10).unwrap());
+    let old = pages(50, 20).server_of(NaiveDate::from_ymd_opt(2026, 8, 10).unwrap());
     let world = world(RouterOptions { snapshot_window: Duration::MAX, deltas_window: Duration::MAX, ..old }).await;
     world.sync().await;
     write(&world);
@@ -89,7 +89,7 @@ async fn without_its_name_and_version_a_deployment_is_known_by_its_key() {
 
 #[test]
 fn each_day_has_the_switches_of_its_time() {
-    let of = |year, month, day| RouterOptions::default().as_of(NaiveDate::from_ymd_opt(year, month, day).unwrap());
+    let of = |year, month, day| RouterOptions::default().server_of(NaiveDate::from_ymd_opt(year, month, day).unwrap());
     let days = |options: &RouterOptions| {
         (options.snapshot_window.as_secs() / 86_400, options.deltas_window.as_secs() / 86_400)
     };
@@ -106,7 +106,7 @@ fn each_day_has_the_switches_of_its_time() {
         (TableParameter::Both, Components::Everywhere, (5, 14))
     );
     let roots = RouterOptions { components: Components::Unknown, ..RouterOptions::default() };
-    assert_eq!(roots.as_of(NaiveDate::MAX).components, Components::Unknown);
+    assert_eq!(roots.server_of(NaiveDate::MAX).components, Components::Unknown);
 }
 
 #[tokio::test]
