@@ -8,8 +8,9 @@
 use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 
 use convex_archiver::{
-    BaseId, DeltaCursor, DeploymentIdentity, Encoding, Phase, Position, Progress, Scope, TableRef, Timestamp,
-    archive::{Archive, Base, CommitOutcome, Draft, Head, Run, Selection, TableEntry},
+    BaseId, DeltaCursor, DeploymentIdentity, Encoding, Phase, Position, Progress, Scope, Selection, TableRef,
+    Timestamp,
+    archive::{Archive, Base, CommitOutcome, Draft, Head, Run, TableEntry},
     data::DataFile,
     layout,
     schema::{ColumnType, Field, TableSchema},
@@ -73,7 +74,7 @@ fn draft(head: &Head) -> Draft {
     let version = head.version() + 1;
     let through = Timestamp(S + (version as i64 - 1) * SECOND);
     let cursor = DeltaCursor { position: Position::new(Phase::Delta, through.to_string()), ts: through };
-    let selection = Selection { tables: Scope::All };
+    let selection = Selection::default();
     let mut draft = Draft {
         progress: Progress { delta: Some(cursor), walk: None },
         ..Draft::unchanged(head, Encoding::ConvexEncodedJson, selection, through)
@@ -81,7 +82,7 @@ fn draft(head: &Head) -> Draft {
     if version == 1 {
         draft.tables = (0..TABLES).map(entry).collect();
         let id = BaseId("20261120T101500Z-5f3a9c01".into());
-        draft.bases = vec![Base { id, ts: Timestamp(S), scope: Scope::All }];
+        draft.bases = vec![Base::new(id, Timestamp(S), Scope::All)];
     } else {
         draft.add = (0..FILES).map(|n| file((version * FILES + n) % TABLES, version, version * FILES + n)).collect();
     }

@@ -6,9 +6,9 @@
 use std::{collections::BTreeMap, fmt::Write, hint::black_box, sync::Arc};
 
 use convex_archiver::{
-    BaseId, DeltaCursor, DeploymentIdentity, Encoding, MemoryBudget, Phase, Position, Progress, Scope, TableRef,
-    Timestamp,
-    archive::{Archive, Base, CommitOutcome, Draft, Head, Run, Selection, TableEntry},
+    BaseId, DeltaCursor, DeploymentIdentity, Encoding, MemoryBudget, Phase, Position, Progress, Scope, Selection,
+    TableRef, Timestamp,
+    archive::{Archive, Base, CommitOutcome, Draft, Head, Run, TableEntry},
     codec::{TableDecoder, observe},
     data::{DataFile, FileWriter, NewFile},
     read::{Columns, State, StateBatch, StateOptions},
@@ -110,11 +110,11 @@ async fn archive(documents: u64) -> (Archive, Head) {
         observe(&text, Encoding::ExportJson, &mut shape).expect("a document");
     }
     let schema = evolve(&TableSchema::empty(), &shape, &Misfits::new());
-    let base = Base { id: BaseId("20261120T101500Z-5f3a9c01".into()), ts: Timestamp(S), scope: Scope::All };
+    let base = Base::new(BaseId("20261120T101500Z-5f3a9c01".into()), Timestamp(S), Scope::All);
     for commit in 0..=COMMITS {
         let through = Timestamp(S + commit as i64 * SECOND);
         let cursor = DeltaCursor { position: Position::new(Phase::Delta, through.to_string()), ts: through };
-        let selection = Selection { tables: Scope::All };
+        let selection = Selection::default();
         let mut draft = Draft {
             progress: Progress { delta: Some(cursor), walk: None },
             ..Draft::unchanged(&head, Encoding::ConvexEncodedJson, selection, through)

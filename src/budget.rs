@@ -3,9 +3,14 @@
 //! # Why shares and not one lock
 //! Permits that are given back only when a file closes would deadlock: page N + 1 would wait for permits held by rows
 //! that only page N + 1 can complete. So each holder has a share, fixed from the start, at which it stops growing by
-//! itself: a page that is larger is refused, gathered rows are cut into files, a row group is closed, a full queue makes
-//! the producer wait (its consumer never waits for the producer). The shares add up to less than the limit; what is left
-//! is for what no share counts: the program itself, connections, the allocator's slack.
+//! itself: a page that is larger lies in a temporary file, gathered rows are cut into files, a row group is closed, a full
+//! queue makes the producer wait (its consumer never waits for the producer). The shares add up to less than the limit;
+//! what is left is for what no share counts: the program itself, connections, the allocator's slack.
+//!
+//! # The log
+//! Reading the log and writing checkpoints and `manifest.json` takes the same whatever the limit, so these are constants.
+//! They need no share of their own: the stage that writes data files does this between two of them, when nothing of a row
+//! group or an upload is held, and even at the least limit those have more.
 
 use crate::error::{Error, Result};
 
@@ -28,6 +33,17 @@ impl MemoryBudget {
     /// The least that a run can do with, in bytes: 64 MiB.
     pub const MINIMUM: u64 = 64 * MIB;
 
+    /// Commits of the log that are read ahead. A commit has half a KiB for each file that it names, and in a table's first
+    /// one 0.1 KiB for each column: of 500 tables a quarter of a MiB, at most a few.
+    pub(crate) const COMMITS_AHEAD: usize = 4;
+
+    /// What commits added and removed since the last checkpoint, bytes; more is sorted away into temporary files.
+    pub(crate) const CHANGES: usize = 4 << 20;
+
+    /// Bytes of one part of the upload of a checkpoint or of `manifest.json`, the smallest that S3 takes. One is filled
+    /// while one is on its way.
+    pub(crate) const LOG_PART: usize = 5 << 20;
+
     /// A budget of `limit` bytes.
     ///
     /// # Errors
@@ -49,9 +65,15 @@ impl MemoryBudget {
         self.limit
     }
 
-    /// The largest page that is taken into memory, bytes of its body. A quarter.
+    /// The largest page that is held in memory, bytes of its body; of a larger one, which lies in a temporary file, the
+    /// part that is read. A quarter.
     pub fn page(self) -> u64 {
         self.limit / 4
+    }
+
+    /// The largest answer to what is advice only: shapes of tables, which are kept for the whole run. A 32nd.
+    pub fn shapes(self) -> u64 {
+        self.limit / 32
     }
 
     /// Bytes of all pages that wait to be decoded, beyond which no further one is asked for. An eighth: at most one page
@@ -118,5 +140,13 @@ mod tests {
             assert!(reads + merges.max(2 * b.sorting()) <= b.limit() * 60 / 100, "{mib}");
         }
         assert!(MemoryBudget::new(MIB).is_err());
+    }
+
+    #[test]
+    fn the_log_takes_no_more_than_the_writer_has_given_back() {
+        let least = MemoryBudget::new(MemoryBudget::MINIMUM).unwrap();
+        // Commits that name 2,000 files.
+        let log = (MemoryBudget::COMMITS_AHEAD << 20) + MemoryBudget::CHANGES + 2 * MemoryBudget::LOG_PART;
+        assert!(log <= 2 * least.row_group() + 3 * least.upload_part());
     }
 }

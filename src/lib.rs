@@ -66,9 +66,11 @@ mod monitor;
 mod position;
 pub mod read;
 pub mod schema;
+mod selection;
 pub mod server;
 mod store;
 pub mod sync;
+mod temporary;
 
 pub use crate::{
     budget::MemoryBudget,
@@ -77,4 +79,5 @@ pub use crate::{
     identity::DeploymentIdentity,
     monitor::{Event, Monitor, NoMonitor},
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
+    selection::Selection,
 };

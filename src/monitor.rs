@@ -21,11 +21,13 @@ pub enum Event<'a> {
         /// The `_ts` reached: S in the snapshot, the cursor in deltas.
         through: Timestamp,
     },
-    /// The first row of a component has come in deltas, so that the deltas of components are known to arrive: their tables
-    /// get a base of their own, and are covered from there on.
-    ComponentBase {
+    /// A snapshot of tables that no base covers up to the cursor begins: after a gap, after a snapshot that grew too old, or
+    /// since the changes of components are known to arrive.
+    NewBase {
         /// Its S.
         ts: Timestamp,
+        /// Whether it walks the tables of components only.
+        components: bool,
     },
     /// The snapshot has come to this table.
     Table {

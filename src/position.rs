@@ -96,12 +96,9 @@ impl Scope {
         }
     }
 
-    /// Whether tables of components are meant, known or not.
-    pub fn holds_components(&self) -> bool {
-        match self {
-            Self::All | Self::Except(_) => true,
-            Self::Tables(tables) => tables.iter().any(|table| !table.component().is_empty()),
-        }
+    /// Whether tables are meant that nobody has named.
+    pub fn holds_unseen(&self) -> bool {
+        matches!(self, Self::All | Self::Except(_))
     }
 }
 

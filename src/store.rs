@@ -49,7 +49,10 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
         return found;
     }
     let text = texts(error);
-    if let Some((_, kind, advice)) = TELLING.iter().find(|(word, ..)| text.contains(word)) {
+    if let Some((_, kind, advice)) = CODES.iter().find(|(code, ..)| codes(&text).any(|found| found == *code)) {
+        return (*kind, advice);
+    }
+    if let Some((_, kind, advice)) = PHRASES.iter().find(|(phrase, ..)| text.contains(phrase)) {
         return (*kind, advice);
     }
     match error {
@@ -70,25 +73,18 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
     }
 }
 
-/// Words in the text of an error that tell more than its type: the stores' own error codes, and where credentials were
-/// looked for in vain.
-const TELLING: &[(&str, ErrorKind, &str)] = &[
-    (
-        "computeMetadata",
-        ErrorKind::Access,
-        "no credentials: none in the environment and no metadata server here; set GOOGLE_APPLICATION_CREDENTIALS",
-    ),
-    (
-        "metadata/identity",
-        ErrorKind::Access,
-        "no credentials: none in the environment and no managed identity here; set AZURE_STORAGE_ACCOUNT_KEY or another one",
-    ),
+/// The stores' own error codes that tell more than the type of an error: of S3, Google Cloud Storage and Azure.
+const CODES: &[(&str, ErrorKind, &str)] = &[
     ("NoSuchBucket", ErrorKind::NotFound, "the bucket does not exist; check its name or create it"),
+    ("ContainerNotFound", ErrorKind::NotFound, "the container does not exist; check its name or create it"),
+    ("ContainerBeingDeleted", ErrorKind::NotFound, "the container is being deleted; choose another one"),
+    ("NoSuchUpload", ErrorKind::Unavailable, "the store has forgotten an upload in parts; run again, nothing is lost"),
     (
-        "169.254.169.254",
-        ErrorKind::Access,
-        "no credentials: none in the environment and no instance metadata here; for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        "InvalidBlockList",
+        ErrorKind::Unavailable,
+        "the store has forgotten an upload in parts; run again, nothing is lost",
     ),
+    // Of the credentials.
     ("ExpiredToken", ErrorKind::Access, "the credentials have expired; renew them"),
     ("InvalidToken", ErrorKind::Access, "the session token is not valid; check AWS_SESSION_TOKEN"),
     ("InvalidAccessKeyId", ErrorKind::Access, "the store does not know the access key; check AWS_ACCESS_KEY_ID"),
@@ -97,11 +93,86 @@ const TELLING: &[(&str, ErrorKind, &str)] = &[
         ErrorKind::Access,
         "the secret key does not belong to the access key; check AWS_SECRET_ACCESS_KEY",
     ),
+    (
+        "RequestTimeTooSkewed",
+        ErrorKind::Access,
+        "this machine's clock is wrong, so that the store refuses its signatures; set the clock",
+    ),
+    (
+        "AuthenticationFailed",
+        ErrorKind::Access,
+        "the store does not accept the credentials: a wrong AZURE_STORAGE_KEY, an expired signature, or a wrong clock",
+    ),
+    (
+        "AuthorizationFailure",
+        ErrorKind::Access,
+        "the store refused: a wrong AZURE_STORAGE_KEY or signature, or the account's firewall keeps this network out",
+    ),
+    (
+        "InvalidAuthenticationInfo",
+        ErrorKind::Access,
+        "the store does not accept the credentials; check AZURE_STORAGE_KEY or renew the token",
+    ),
+    (
+        "AuthorizationPermissionMismatch",
+        ErrorKind::Access,
+        "the store refused; the identity or signature lacks the permission to read, write and list there",
+    ),
+    ("AccountIsDisabled", ErrorKind::Access, "the storage account is disabled; enable it"),
+    (
+        "KeyBasedAuthenticationNotPermitted",
+        ErrorKind::Access,
+        "the account takes no keys; use an identity: AZURE_CLIENT_ID …",
+    ),
+    // Of the place.
     ("AuthorizationHeaderMalformed", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
     ("PermanentRedirect", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
-    ("without LOCATION", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
-    ("URL scheme is not allowed", ErrorKind::Usage, "plain http to the store needs AWS_ALLOW_HTTP=true"),
+    (
+        "NotImplemented",
+        ErrorKind::Usage,
+        "the store does not know what an archive needs, such as puts that create an object only if it is absent \
+         (If-None-Match); choose another store",
+    ),
+    ("SlowDown", ErrorKind::Unavailable, "the store asks for fewer requests; run again later, nothing is lost"),
+    ("ServerBusy", ErrorKind::Unavailable, "the store asks for fewer requests; run again later, nothing is lost"),
 ];
+
+/// Words in the text of an error, where there is no code: what the clients say themselves, and where credentials were
+/// looked for in vain.
+const PHRASES: &[(&str, ErrorKind, &str)] = &[
+    (
+        "computeMetadata",
+        ErrorKind::Access,
+        "no credentials: none in the environment and no metadata server here; set GOOGLE_APPLICATION_CREDENTIALS",
+    ),
+    (
+        "metadata/identity",
+        ErrorKind::Access,
+        "no credentials: none in the environment and no managed identity here; set AZURE_STORAGE_KEY or another one",
+    ),
+    (
+        "169.254.169.254",
+        ErrorKind::Access,
+        "no credentials: none in the environment and no instance metadata here; for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ),
+    ("invalid_grant", ErrorKind::Access, "Google does not accept the credentials; renew them"),
+    ("without LOCATION", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
+    (
+        "URL scheme is not allowed",
+        ErrorKind::Usage,
+        "plain http to the store must be allowed: AWS_ALLOW_HTTP=true, AZURE_ALLOW_HTTP=true",
+    ),
+    (
+        "dns error",
+        ErrorKind::Unavailable,
+        "the name of the store's host is not known; check the network, and the endpoint or account name. Run again later, nothing is lost",
+    ),
+];
+
+/// The error codes in the XML of an answer.
+fn codes(text: &str) -> impl Iterator<Item = &str> {
+    text.split("<Code>").skip(1).filter_map(|rest| Some(rest.split_once("</Code>")?.0))
+}
 
 fn judge_io(kind: std::io::ErrorKind) -> Option<(ErrorKind, &'static str)> {
     use std::io::ErrorKind as K;
@@ -166,7 +237,12 @@ mod tests {
             (socket(std::io::ErrorKind::PermissionDenied), ErrorKind::Unavailable),
             (generic("PUT http://169.254.169.254/latest/api/token".into()), ErrorKind::Access),
             (generic("<Code>NoSuchBucket</Code>".into()), ErrorKind::NotFound),
-            (generic("503 Slow Down".into()), ErrorKind::Unavailable),
+            (generic("503 <Code>SlowDown</Code>".into()), ErrorKind::Unavailable),
+            (generic("501 <Code>NotImplemented</Code>".into()), ErrorKind::Usage),
+            (generic("404 <Code>ContainerNotFound</Code>".into()), ErrorKind::NotFound),
+            (generic("error trying to connect: dns error".into()), ErrorKind::Unavailable),
+            // A table may be called so.
+            (generic("503 for /lake/tables/NoSuchBucket/a.parquet".into()), ErrorKind::Unavailable),
             (denied, ErrorKind::Access),
         ] {
             let text = error.to_string();

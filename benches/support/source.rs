@@ -66,6 +66,15 @@ impl Source for Premade {
         let more = place + 1 < pages.bodies.len();
         let next = (more || phase == Phase::Delta).then(|| Position::new(phase, (place + 1).to_string()));
         let Parts { tables, documents, .. } = parts;
-        Ok(Page { phase, encoding: Encoding::ConvexEncodedJson, body, tables, documents, next, more, through })
+        Ok(Page {
+            phase,
+            encoding: Encoding::ConvexEncodedJson,
+            body: body.into(),
+            tables,
+            documents,
+            next,
+            more,
+            through,
+        })
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     commit::json_line,
-    coverage::{Base, Gap},
+    coverage::{Base, Gap, Selected, Span, Untyped},
     files::LiveFiles,
     header::{FORMAT, Header},
     manifest::Head,
@@ -53,6 +53,10 @@ struct Top<'a> {
     caught_up: Option<bool>,
     bases: &'a [Base],
     gaps: &'a [Gap],
+    #[serde(skip_serializing_if = "<[Selected]>::is_empty")]
+    selections: &'a [Selected],
+    #[serde(skip_serializing_if = "<[Untyped]>::is_empty")]
+    untyped: &'a [Untyped],
     rows: u64,
     tombstones: u64,
     files: u64,
@@ -68,6 +72,8 @@ struct TableLine<'a> {
     tombstones: u64,
     rescued_rows: u64,
     bytes: u64,
+    /// The moments at which its state is in the archive.
+    covered: Vec<Span>,
     schema: u32,
     columns: &'a [Field],
 }
@@ -143,7 +149,7 @@ async fn body(upload: &mut Upload, header: &Header, head: &Head, files: &mut Liv
     for (i, table) in head.tables().enumerate() {
         let between = if i == 0 { "\n" } else { ",\n" };
         upload.push(&mut between.as_bytes().to_vec()).await?;
-        open(upload, &json_line(&table_line(table))?, r#","files":["#).await?;
+        open(upload, &json_line(&table_line(head, table))?, r#","files":["#).await?;
         let mut between = "\n ";
         // Files come in the order of tables, so each table takes its own from the front.
         while let Some(f) = file.take_if(|f| f.table == table.table) {
@@ -177,13 +183,15 @@ fn top(header: &Header, head: &Head) -> Result<bytes::Bytes> {
         deployment: head.deployment(),
         phase: if progress.walk.is_some() { "snapshot" } else { "delta" },
         cursor: progress.delta.as_ref(),
-        through: progress.delta.as_ref().map(|d| d.ts.to_string()),
+        through: head.covered_through().map(|ts| ts.to_string()),
         walk: progress.walk.as_ref(),
         committed_at: latest.map(|l| l.at.to_string()),
         checked_at: latest.map(|l| l.checked_at.to_string()),
         caught_up: latest.map(|l| l.caught_up),
         bases: &head.coverage().bases,
         gaps: &head.coverage().gaps,
+        selections: &head.coverage().selections,
+        untyped: &head.coverage().untyped,
         rows: visible.rows,
         tombstones: visible.tombstones,
         files: visible.files,
@@ -191,7 +199,7 @@ fn top(header: &Header, head: &Head) -> Result<bytes::Bytes> {
     })
 }
 
-fn table_line(table: &TableState) -> TableLine<'_> {
+fn table_line<'a>(head: &Head, table: &'a TableState) -> TableLine<'a> {
     let visible = table.visible();
     TableLine {
         table: &table.table,
@@ -200,6 +208,7 @@ fn table_line(table: &TableState) -> TableLine<'_> {
         tombstones: visible.tombstones,
         rescued_rows: visible.rescued_rows,
         bytes: visible.bytes,
+        covered: head.coverage().spans(&table.table),
         schema: table.schema.id,
         columns: &table.schema.fields,
     }

@@ -1,14 +1,12 @@
 //! Credentials for S3 as people keep them: what the environment lacks is taken from the files of the AWS tools.
 
-use std::{
-    net::{SocketAddr, TcpStream},
-    path::PathBuf,
-    time::Duration,
-};
+use std::path::PathBuf;
 
 use object_store::aws::AmazonS3Builder;
 
 use crate::error::{Error, Result};
+
+use super::clouds::{env, has_machine_role};
 
 /// Any of these says where credentials come from; the store's client looks after them.
 const IN_ENVIRONMENT: &[&str] = &[
@@ -39,7 +37,6 @@ struct Profile {
 /// Access, if there are no credentials anywhere: neither in the environment nor in a profile, and this is no machine of
 /// AWS with a role. Asked here, because the store's client would try for minutes.
 pub(super) fn complete(mut builder: AmazonS3Builder) -> Result<AmazonS3Builder> {
-    let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
     if IN_ENVIRONMENT.iter().any(|name| env(name).is_some()) {
         return Ok(builder);
     }
@@ -71,17 +68,11 @@ pub(super) fn complete(mut builder: AmazonS3Builder) -> Result<AmazonS3Builder> 
         _ if chosen.is_some() => Err(Error::access(format!(
             "the AWS profile `{name}` of AWS_PROFILE holds no credentials; check ~/.aws/credentials"
         ))),
-        _ if on_machine_of_aws() => Ok(builder),
+        _ if has_machine_role() => Ok(builder),
         _ => Err(Error::access(
             "no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_REGION), or AWS_PROFILE",
         )),
     }
-}
-
-/// Whether instance metadata, from which a machine's role is learnt, can be reached at all.
-fn on_machine_of_aws() -> bool {
-    let metadata = SocketAddr::from(([169, 254, 169, 254], 80));
-    TcpStream::connect_timeout(&metadata, Duration::from_secs(1)).is_ok()
 }
 
 impl Profile {

@@ -13,8 +13,9 @@ use crate::{
     error::{Error, Result},
     identity::DeploymentIdentity,
     layout,
-    position::{BaseId, Phase, Progress, Scope},
+    position::{BaseId, Phase, Progress},
     schema::TableSchema,
+    selection::Selection,
 };
 
 use super::{
@@ -57,7 +58,7 @@ pub struct Draft {
     pub caught_up: bool,
     /// The encoding in which documents were asked for.
     pub encoding: Encoding,
-    /// What was asked for.
+    /// The tables that are archived from now on.
     pub selection: Selection,
     /// Where the archive stands afterwards.
     pub progress: Progress,
@@ -73,7 +74,7 @@ pub struct Draft {
     /// Bases complete from now on. A dropped table is an empty base of just that table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bases: Vec<Base>,
-    /// Gaps known, or closed, from now on.
+    /// Gaps known from now on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
     /// The deployment's identity from now on, if it moved.
@@ -91,13 +92,6 @@ pub struct Run {
     pub id: String,
     /// Ascends within the run.
     pub counter: u64,
-}
-
-/// What was asked of the deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selection {
-    /// Selected tables.
-    pub tables: Scope,
 }
 
 /// Where a table lives and what its columns are.

@@ -3,12 +3,16 @@
 //! The rule (FORMAT.md, "Coverage"): the state of a table at T, for T up to the delta cursor, is the newest base that
 //! holds the table with S at or below T, such that no gap (from, to] of the table overlaps (S, T], overridden by the
 //! deltas in (S, T]. Without such a base T is not covered: a gap poisons every T after it until the next base.
+//!
+//! Gaps are the recorded ones, the time in which the table was not selected, and of a component the time before its rows
+//! were known to arrive.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     document::{TableRef, Timestamp},
     position::{BaseId, Scope},
+    selection::Selection,
 };
 
 /// A complete base: every table of its scope as it was at `ts`; one without files was empty then.
@@ -18,8 +22,23 @@ pub struct Base {
     pub id: BaseId,
     /// S, nanoseconds.
     pub ts: Timestamp,
-    /// Its tables. In a commit relative to the selection of the commit; in [`Coverage`] already narrowed to it.
+    /// The tables that it holds, as far as they are selected.
     pub scope: Scope,
+    /// The selection with which it was completed. In a commit that is the commit's own, and not repeated.
+    #[serde(default, skip_serializing_if = "Selection::is_everything")]
+    pub selected: Selection,
+}
+
+impl Base {
+    /// A base as a commit states it.
+    pub fn new(id: BaseId, ts: Timestamp, scope: Scope) -> Self {
+        Self { id, ts, scope, selected: Selection::default() }
+    }
+
+    /// Whether the table is in it; without files it was empty then.
+    pub fn holds(&self, table: &TableRef) -> bool {
+        self.scope.contains(table) && self.selected.contains(table)
+    }
 }
 
 /// A span (from, to] of `_ts` that the archive knows it does not have.
@@ -29,12 +48,31 @@ pub struct Gap {
     pub scope: Scope,
     /// What comes after this is missing, nanoseconds.
     pub from: Timestamp,
-    /// This and what is before is missing; absent while the gap is open: everything after `from`. A later record with
-    /// the same `scope`, `from` and `why` closes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<Timestamp>,
-    /// One word: `window` (older than the deployment kept), `selection` (the table was not selected).
+    /// This and what is before is missing.
+    pub to: Timestamp,
+    /// One word: `window` (older than the deployment kept).
     pub why: String,
+}
+
+/// A selection that is in force after a moment, until the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selected {
+    /// Deltas after this, nanoseconds.
+    pub after: Timestamp,
+    /// Of these tables only.
+    pub tables: Selection,
+}
+
+/// Documents that came in the encoding `json`, which does not tell int64 and bytes from text: they are kept as they came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untyped {
+    /// Those of this base; else of deltas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseId>,
+    /// Deltas after this, nanoseconds; S of the base.
+    pub after: Timestamp,
+    /// Up to this; S of the base.
+    pub to: Timestamp,
 }
 
 /// All that commits said of bases and gaps, and how far deltas reach.
@@ -47,14 +85,20 @@ pub struct Coverage {
     pub bases: Vec<Base>,
     /// Gaps in the order in which they were recorded.
     pub gaps: Vec<Gap>,
+    /// What was selected: before the first of these, everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selections: Vec<Selected>,
+    /// What came without types, in the order in which it came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untyped: Vec<Untyped>,
     /// The delta cursor after the first commit that had seen a row of a component in deltas. Servers that do not send
     /// component rows in deltas look like quiet ones: before this moment the deltas of a component prove nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component_rows_since: Option<Timestamp>,
 }
 
-/// A closed span of `_ts`: `from` and `to` are in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A closed span of `_ts`: `from` and `to` are in it, nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Span {
     /// First.
     pub from: Timestamp,
@@ -71,14 +115,57 @@ pub enum Covers<'a> {
     NotCovered(Vec<Span>),
 }
 
+/// Whose coverage is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Of<'a> {
+    /// A table by its name.
+    Table(&'a TableRef),
+    /// A table that no commit has named so far, at the root or in a component.
+    Unseen { component: bool },
+}
+
+impl Of<'_> {
+    fn is_in(self, scope: &Scope) -> bool {
+        match self {
+            Self::Table(table) => scope.contains(table),
+            Self::Unseen { .. } => scope.holds_unseen(),
+        }
+    }
+
+    fn is_held_by(self, base: &Base) -> bool {
+        match self {
+            Self::Table(table) => base.holds(table),
+            // If it was not selected then, a gap says so.
+            Self::Unseen { .. } => base.scope.holds_unseen(),
+        }
+    }
+
+    fn is_of_component(self) -> bool {
+        match self {
+            Self::Table(table) => !table.component().is_empty(),
+            Self::Unseen { component } => component,
+        }
+    }
+}
+
 impl Coverage {
     /// Whether the state of `table` at `at` is in the archive, and from which base.
     pub fn covers(&self, table: &TableRef, at: Timestamp) -> Covers<'_> {
-        // A gap that overlaps (S, T] of the newest base overlaps that of every older one, so only the newest counts.
-        match self.newest_base(table, at) {
-            Some(base) if at <= self.intact_until(table, base) => Covers::Covered(base),
-            _ => Covers::NotCovered(self.spans(table)),
+        match self.intact_base(Of::Table(table), at) {
+            Some(base) => Covers::Covered(base),
+            None => Covers::NotCovered(self.spans(table)),
         }
+    }
+
+    /// Whether a table that no commit has named so far is known to have been empty at `at`: one at the root, or one of a
+    /// component.
+    pub fn covers_unseen(&self, component: bool, at: Timestamp) -> bool {
+        self.intact_base(Of::Unseen { component }, at).is_some()
+    }
+
+    fn intact_base(&self, of: Of<'_>, at: Timestamp) -> Option<&Base> {
+        // A gap that overlaps (S, T] of the newest base overlaps that of every older one, so only the newest counts.
+        self.newest_base(of, at).filter(|base| at <= self.intact_until(of, base))
     }
 
     /// All moments at which the state of `table` is in the archive: ascending, apart from each other.
@@ -86,8 +173,8 @@ impl Coverage {
         let mut spans: Vec<_> = self
             .bases
             .iter()
-            .filter(|b| b.scope.contains(table))
-            .map(|b| Span { from: b.ts, to: self.intact_until(table, b) })
+            .filter(|b| b.holds(table))
+            .map(|b| Span { from: b.ts, to: self.intact_until(Of::Table(table), b) })
             .filter(|s| s.from <= s.to)
             .collect();
         spans.sort_by_key(|s| (s.from, s.to));
@@ -102,61 +189,55 @@ impl Coverage {
         joined
     }
 
-    /// Whether rows of components are known to arrive in deltas, while no base from after that moment holds the tables of
-    /// components: they are not covered until there is one.
-    pub fn components_lack_base(&self) -> bool {
-        let Some(since) = self.component_rows_since else { return false };
-        !self.bases.iter().any(|base| base.ts >= since && base.scope.holds_components())
+    /// The spans (from, to] in which changes of `table` are missing, for whatever reason, in no order; one that is open ends
+    /// at the end of time.
+    pub fn missing(&self, table: &TableRef) -> Vec<(Timestamp, Timestamp)> {
+        self.gaps_of(Of::Table(table)).filter(|(from, to)| from < to).collect()
     }
 
-    /// The base of the newest S at or below `at` that holds `table`; among bases of one S the one completed last.
-    fn newest_base(&self, table: &TableRef, at: Timestamp) -> Option<&Base> {
-        let bases = self.bases.iter().filter(|b| b.ts <= at && b.scope.contains(table));
+    /// The base of the newest S at or below `at` that holds the table; among bases of one S the one completed last.
+    fn newest_base(&self, of: Of<'_>, at: Timestamp) -> Option<&Base> {
+        let bases = self.bases.iter().filter(|b| b.ts <= at && of.is_held_by(b));
         bases.max_by_key(|b| b.ts)
     }
 
     /// The last moment for which deltas after `base` are complete; before the base's own S if it lies beyond the deltas.
-    fn intact_until(&self, table: &TableRef, base: &Base) -> Timestamp {
+    fn intact_until(&self, of: Of<'_>, base: &Base) -> Timestamp {
         let Some(through) = self.through else { return Timestamp(i64::MIN) };
-        let gaps = self.gaps_of(table).filter(|(from, to)| from < to && *to > base.ts);
+        let gaps = self.gaps_of(of).filter(|(from, to)| from < to && *to > base.ts);
         gaps.map(|(from, _)| from.max(base.ts)).fold(through, Timestamp::min)
     }
 
-    /// The gaps (from, to] of `table`, with the doubt about components; an open one ends at the end of time.
-    fn gaps_of(&self, table: &TableRef) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+    /// The gaps (from, to] of the table; an open one ends at the end of time.
+    fn gaps_of<'a>(&'a self, of: Of<'a>) -> impl Iterator<Item = (Timestamp, Timestamp)> + 'a {
         let open = Timestamp(i64::MAX);
-        let doubt =
-            (!table.component().is_empty()).then(|| (Timestamp(i64::MIN), self.component_rows_since.unwrap_or(open)));
-        let said = self.gaps.iter().filter(|g| g.scope.contains(table)).map(move |g| (g.from, g.to.unwrap_or(open)));
-        said.chain(doubt)
+        let doubt = of.is_of_component().then(|| (Timestamp(i64::MIN), self.component_rows_since.unwrap_or(open)));
+        let said = self.gaps.iter().filter(move |g| of.is_in(&g.scope)).map(|g| (g.from, g.to));
+        let unselected = self.selections.iter().enumerate().filter_map(move |(n, selected)| match of {
+            Of::Table(table) if selected.tables.contains(table) => None,
+            Of::Table(_) => Some((selected.after, self.selections.get(n + 1).map_or(open, |next| next.after))),
+            // Of a table that was not selected nobody knows whether it is there.
+            Of::Unseen { .. } => {
+                let everything = Selection::default();
+                let before = n.checked_sub(1).map_or(&everything, |before| &self.selections[before].tables);
+                (!selected.tables.narrows(before)).then_some((Timestamp(i64::MIN), selected.after))
+            }
+        });
+        said.chain(doubt).chain(unselected)
     }
 
-    /// Adds a gap, or closes the open one that it names.
-    pub(super) fn record(&mut self, gap: &Gap) {
-        let open = self
-            .gaps
-            .iter_mut()
-            .find(|g| g.to.is_none() && g.from == gap.from && g.scope == gap.scope && g.why == gap.why);
-        match open {
-            Some(open) => open.to = gap.to,
-            None => self.gaps.push(gap.clone()),
+    /// Documents came without types: of the base `of`, or of deltas.
+    pub(super) fn record_untyped(&mut self, of: Option<&BaseId>, after: Timestamp, to: Timestamp) {
+        match self.untyped.iter_mut().rfind(|known| known.base.as_ref() == of) {
+            // The walk goes on, or the deltas do.
+            Some(known) if of.is_some() || known.to == after => known.to = to,
+            _ => self.untyped.push(Untyped { base: of.cloned(), after, to }),
         }
     }
-}
 
-/// The tables that are in both.
-pub(super) fn narrow(scope: &Scope, selection: &Scope) -> Scope {
-    match (scope, selection) {
-        (Scope::All, other) | (other, Scope::All) => other.clone(),
-        (Scope::Tables(tables), other) | (other, Scope::Tables(tables)) => {
-            Scope::Tables(tables.iter().filter(|t| other.contains(t)).cloned().collect())
-        }
-        (Scope::Except(a), Scope::Except(b)) => {
-            let mut both: Vec<_> = a.iter().chain(b).cloned().collect();
-            both.sort();
-            both.dedup();
-            Scope::Except(both)
-        }
+    /// The selection in force.
+    pub fn selected(&self) -> Selection {
+        self.selections.last().map(|selected| selected.tables.clone()).unwrap_or_default()
     }
 }
 
@@ -182,24 +263,40 @@ mod tests {
     }
 
     fn coverage() -> impl Strategy<Value = Coverage> {
-        let base =
-            (0i64..20, scope()).prop_map(|(ts, scope)| Base { id: BaseId(ts.to_string()), ts: Timestamp(ts), scope });
-        let gap = (0i64..20, proptest::option::weighted(0.8, 1i64..6), scope()).prop_map(|(from, length, scope)| Gap {
+        let base = (0i64..20, scope(), selection()).prop_map(|(ts, scope, selected)| Base {
+            id: BaseId(ts.to_string()),
+            ts: Timestamp(ts),
+            scope,
+            selected,
+        });
+        let gap = (0i64..20, 1i64..6, scope()).prop_map(|(from, length, scope)| Gap {
             scope,
             from: Timestamp(from),
-            to: length.map(|n| Timestamp(from + n)),
+            to: Timestamp(from + length),
             why: "window".into(),
         });
+        let selections = proptest::collection::btree_map(0i64..20, selection(), 0..3);
         let bases = proptest::collection::vec(base, 0..4);
         let gaps = proptest::collection::vec(gap, 0..3);
-        (proptest::option::weighted(0.9, 0i64..24), bases, gaps, proptest::option::of(0i64..20)).prop_map(
-            |(through, bases, gaps, since)| Coverage {
+        let through = proptest::option::weighted(0.9, 0i64..24);
+        (through, bases, gaps, selections, proptest::option::of(0i64..20)).prop_map(
+            |(through, bases, gaps, selections, since)| Coverage {
                 through: through.map(Timestamp),
                 bases,
                 gaps,
+                selections: selections
+                    .into_iter()
+                    .map(|(after, tables)| Selected { after: Timestamp(after), tables })
+                    .collect(),
                 component_rows_since: since.map(Timestamp),
+                untyped: Vec::new(),
             },
         )
+    }
+
+    fn selection() -> impl Strategy<Value = Selection> {
+        let text = prop_oneof![4 => Just("**"), 1 => Just("a"), 1 => Just("** !a"), 1 => Just("c/**")];
+        text.prop_map(|text| text.parse().unwrap())
     }
 
     /// The rule read aloud: every single moment after S up to T must have been seen.
@@ -208,12 +305,18 @@ mod tests {
             return None;
         }
         let missing = |m: i64| {
-            let said =
-                c.gaps.iter().any(|g| g.scope.contains(table) && g.from.0 < m && g.to.is_none_or(|to| m <= to.0));
-            said || (!table.component().is_empty() && c.component_rows_since.is_none_or(|since| m <= since.0))
+            let said = c.gaps.iter().any(|g| g.scope.contains(table) && g.from.0 < m && m <= g.to.0);
+            let in_force = c.selections.iter().rfind(|s| s.after.0 < m);
+            said || in_force.is_some_and(|s| !s.tables.contains(table))
+                || (!table.component().is_empty() && c.component_rows_since.is_none_or(|since| m <= since.0))
         };
         let usable = |s: i64| s <= at && (s + 1..=at).all(|m| !missing(m));
-        c.bases.iter().filter(|b| b.scope.contains(table)).map(|b| b.ts.0).filter(|s| usable(*s)).max()
+        c.bases
+            .iter()
+            .filter(|b| b.scope.contains(table) && b.selected.contains(table))
+            .map(|b| b.ts.0)
+            .filter(|s| usable(*s))
+            .max()
     }
 
     proptest! {
@@ -235,20 +338,12 @@ mod tests {
             let listed: BTreeSet<_> = spans.iter().flat_map(|s| s.from.0..=s.to.0).collect();
             prop_assert_eq!(listed, covered);
         }
-
-        #[test]
-        fn a_narrowed_scope_holds_just_the_tables_of_both(a in scope(), b in scope()) {
-            let both = narrow(&a, &b);
-            for t in tables() {
-                prop_assert_eq!(both.contains(&t), a.contains(&t) && b.contains(&t));
-            }
-        }
     }
 
     #[test]
     fn a_component_is_covered_after_its_first_delta_row_only_from_a_later_base_on() {
         let [root, _, inner] = <[_; 3]>::try_from(tables()).unwrap();
-        let base = |ts| Base { id: BaseId(format!("b{ts}")), ts: Timestamp(ts), scope: Scope::All };
+        let base = |ts| Base::new(BaseId(format!("b{ts}")), Timestamp(ts), Scope::All);
         let mut c = Coverage { through: Some(Timestamp(50)), bases: vec![base(10)], ..Coverage::default() };
         let span = |from, to| Span { from: Timestamp(from), to: Timestamp(to) };
         assert_eq!(c.spans(&root), [span(10, 50)]);
@@ -260,12 +355,25 @@ mod tests {
     }
 
     #[test]
-    fn an_open_gap_is_closed_by_the_record_that_names_it() {
-        let mut c = Coverage::default();
-        let mut gap = Gap { scope: Scope::All, from: Timestamp(3), to: None, why: "selection".into() };
-        c.record(&gap);
-        gap.to = Some(Timestamp(9));
-        c.record(&gap);
-        assert_eq!(c.gaps, [gap]);
+    fn a_table_never_seen_was_empty_wherever_a_base_of_all_but_some_is_intact() {
+        let base = |ts, scope| Base::new(BaseId(format!("b{ts}")), Timestamp(ts), scope);
+        let some = Scope::Tables(tables());
+        let mut c = Coverage { through: Some(Timestamp(50)), bases: vec![base(10, some)], ..Coverage::default() };
+        let unseen = |c: &Coverage, at| [false, true].map(|component| c.covers_unseen(component, Timestamp(at)));
+        assert_eq!(unseen(&c, 50), [false, false], "a base of some tables says nothing of others");
+        c.bases.push(base(20, Scope::Except(tables())));
+        assert_eq!((unseen(&c, 19), unseen(&c, 20), unseen(&c, 50)), ([false; 2], [true; 2], [true, false]));
+        c.component_rows_since = Some(Timestamp(20));
+        assert_eq!(unseen(&c, 50), [true; 2]);
+        c.gaps.push(Gap { scope: Scope::All, from: Timestamp(30), to: Timestamp(40), why: "window".into() });
+        assert_eq!((unseen(&c, 30), unseen(&c, 50)), ([true; 2], [false; 2]));
+        c.bases.push(base(40, Scope::All));
+        let select = |after, text: &str| Selected { after: Timestamp(after), tables: text.parse().unwrap() };
+        c.selections.push(select(42, "** !a"));
+        assert_eq!(unseen(&c, 50), [true; 2], "what is left was selected before");
+        c.selections.push(select(44, "** !b"));
+        assert_eq!((unseen(&c, 43), unseen(&c, 50)), ([false; 2], [false; 2]), "`a` comes back, and what else?");
+        c.bases.push(base(44, Scope::All));
+        assert_eq!(unseen(&c, 50), [true; 2]);
     }
 }

@@ -1,6 +1,7 @@
 //! Live files as one sorted stream: the lines of a checkpoint, merged with what the commits after it added and removed.
 //!
-//! Memory: one line of the checkpoint, and of the changes at most [`HELD`] bytes: what is more lies sorted in temporary
+//! Memory: one line of the checkpoint, and of the changes at most
+//! [`MemoryBudget::CHANGES`] bytes: what is more lies sorted in temporary
 //! files, without a name, that vanish with the process.
 
 use std::{
@@ -12,10 +13,11 @@ use futures::{StreamExt, stream, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    budget::MemoryBudget,
     data::DataFile,
     document::TableRef,
     error::{Error, Result},
-    layout,
+    layout, temporary,
 };
 
 use super::{
@@ -24,9 +26,6 @@ use super::{
     log::Log,
     manifest::Head,
 };
-
-/// Bytes of changes that are held before they are sorted away into a temporary file.
-const HELD: usize = 8 << 20;
 
 /// All files that live at one version, sorted by table and path.
 ///
@@ -50,7 +49,7 @@ impl LiveFiles {
             Some(c) => (c.head().version(), Some(c.head().digest().to_owned())),
             None => (0, None),
         };
-        let mut changes = Changes::new(HELD);
+        let mut changes = Changes::new(MemoryBudget::CHANGES);
         log.replay(after, head.version(), |stored| {
             let previous = before.replace(stored.digest);
             if previous.is_some_and(|p| p != stored.commit.previous) {
@@ -198,8 +197,9 @@ impl Changes {
 
     fn spill(&mut self) -> Result<()> {
         self.held.sort_by(|a, b| a.order().cmp(&b.order()));
-        let mut write = || -> std::io::Result<BufReader<File>> {
-            let mut file = BufWriter::new(tempfile::tempfile()?);
+        let file = temporary::file()?;
+        let write = || -> std::io::Result<BufReader<File>> {
+            let mut file = BufWriter::new(file);
             for change in self.held.drain(..) {
                 serde_json::to_writer(&mut file, &change)?;
                 file.write_all(b"\n")?;
@@ -208,7 +208,7 @@ impl Changes {
             file.rewind()?;
             Ok(BufReader::new(file))
         };
-        let run = write().map_err(temp_failed)?;
+        let run = write().map_err(temporary::failed)?;
         self.runs.push(run);
         self.bytes = 0;
         Ok(())
@@ -251,22 +251,13 @@ impl Sequence {
             Self::Held(changes) => Ok(changes.next()),
             Self::Spilled(run) => {
                 let mut line = String::new();
-                if run.read_line(&mut line).map_err(temp_failed)? == 0 {
+                if run.read_line(&mut line).map_err(temporary::failed)? == 0 {
                     return Ok(None);
                 }
-                serde_json::from_str(&line).map(Some).map_err(|e| temp_failed(e.into()))
+                serde_json::from_str(&line).map(Some).map_err(|e| temporary::failed(e.into()))
             }
         }
     }
-}
-
-fn temp_failed(e: std::io::Error) -> Error {
-    let folder = tempfile::env::temp_dir();
-    Error::resource(format!(
-        "cannot use a temporary file in {}; free space there or choose another folder (--temp-dir, TMPDIR)",
-        folder.display()
-    ))
-    .with_source(e)
 }
 
 #[cfg(test)]

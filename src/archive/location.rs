@@ -1,23 +1,13 @@
 //! From an archive's URL to a store whose root is the archive.
 //!
-//! Settings and credentials come from the environment, under the names that the stores' own tools use: `AWS_*` (also the
-//! profile files of the AWS tools), `GOOGLE_*`, `AZURE_*`. Retrying is the store's business: up to 10 attempts within 3
-//! minutes for what is worth it.
+//! Settings and credentials come from the environment ([`clouds`]). Retrying what is worth it is the store's business.
 
 use std::{
     path::{Path as FilePath, PathBuf},
     sync::Arc,
 };
 
-use object_store::{
-    ClientConfigKey, ObjectStore, RetryConfig,
-    aws::{AmazonS3Builder, AmazonS3ConfigKey},
-    azure::{AzureConfigKey, MicrosoftAzureBuilder},
-    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
-    local::LocalFileSystem,
-    path::Path,
-    prefix::PrefixStore,
-};
+use object_store::{ObjectStore, local::LocalFileSystem, path::Path, prefix::PrefixStore};
 
 use crate::{
     document::Timestamp,
@@ -25,10 +15,7 @@ use crate::{
     store::{disk_error, store_error},
 };
 
-use super::{aws_profile, staging};
-
-/// For one request. The store's default of 30 seconds cuts off parts of 8 MiB below 2 Mbit/s.
-const TIMEOUT: &str = "120 seconds";
+use super::{clouds, staging};
 
 /// An opened place for an archive.
 #[derive(Debug, Clone)]
@@ -86,9 +73,9 @@ impl Location {
     fn connect(parsed: Parsed, create: bool) -> Result<Self> {
         let url = parsed.to_string();
         let (store, local) = match parsed {
-            Parsed::S3 { bucket, prefix } => (below(prefix, s3(&bucket)?), None),
-            Parsed::Gcs { bucket, prefix } => (below(prefix, gcs(&bucket)?), None),
-            Parsed::Azure { container, prefix } => (below(prefix, azure(&container)?), None),
+            Parsed::S3 { bucket, prefix } => (below(prefix, clouds::s3(&bucket)?), None),
+            Parsed::Gcs { bucket, prefix } => (below(prefix, clouds::gcs(&bucket)?), None),
+            Parsed::Azure { container, prefix } => (below(prefix, clouds::azure(&container)?), None),
             Parsed::Local(path) => {
                 if create {
                     make_folder(&path).map_err(|e| disk_error(e, &format!("cannot create the folder {url}")))?;
@@ -175,62 +162,6 @@ fn below(prefix: Path, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
     if prefix.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, prefix)) }
 }
 
-fn s3(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(RetryConfig::default());
-    if env("AWS_TIMEOUT").is_none() {
-        builder = builder.with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
-    }
-    let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"].into_iter().find_map(env);
-    if endpoint.is_some_and(|e| is_loopback_http(&e)) {
-        builder = builder.with_allow_http(true);
-    }
-    builder = aws_profile::complete(builder)?;
-    let built = builder
-        .build()
-        .map_err(|e| setting_error(e, &format!("cannot use s3://{bucket}; check the AWS_ variables")))?;
-    Ok(Arc::new(built))
-}
-
-fn gcs(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(RetryConfig::default());
-    if env("GOOGLE_TIMEOUT").is_none() {
-        builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
-    }
-    let advice = format!("cannot use gs://{bucket}; check GOOGLE_APPLICATION_CREDENTIALS");
-    Ok(Arc::new(builder.build().map_err(|e| setting_error(e, &advice))?))
-}
-
-fn azure(container: &str) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder =
-        MicrosoftAzureBuilder::from_env().with_container_name(container).with_retry(RetryConfig::default());
-    if env("AZURE_TIMEOUT").is_none() {
-        builder = builder.with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
-    }
-    let advice = format!(
-        "cannot use az://{container}; set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or another credential"
-    );
-    Ok(Arc::new(builder.build().map_err(|e| setting_error(e, &advice))?))
-}
-
-fn setting_error(error: object_store::Error, message: &str) -> Error {
-    Error::usage(message).with_source(error)
-}
-
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|v| !v.is_empty())
-}
-
-fn is_loopback_http(endpoint: &str) -> bool {
-    let Ok(url) = url::Url::parse(endpoint) else { return false };
-    url.scheme() == "http"
-        && match url.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        }
-}
-
 /// Creates the folder and those above it, and makes their names durable.
 fn make_folder(path: &FilePath) -> std::io::Result<()> {
     let there = path.ancestors().take_while(|a| !a.exists()).count();
@@ -305,20 +236,6 @@ mod tests {
         for occupied in ["file", "file/x"] {
             let error = Location::create(dir.path().join(occupied).to_str().unwrap()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-        }
-    }
-
-    #[test]
-    fn plain_http_needs_no_setting_on_the_own_machine_only() {
-        for (endpoint, own) in [
-            ("http://127.0.0.1:5000", true),
-            ("http://localhost:9000", true),
-            ("http://[::1]:9000", true),
-            ("https://localhost", false),
-            ("http://minio:9000", false),
-            ("http://127.0.0.1.example.com", false),
-        ] {
-            assert_eq!(is_loopback_http(endpoint), own, "{endpoint}");
         }
     }
 }

@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, path::Path};
 
 use crate::{
+    budget::MemoryBudget,
     error::{Error, Result},
     layout::{self, CHECKPOINT_EVERY, LogObject},
     position::Progress,
@@ -14,9 +15,6 @@ use crate::{
 };
 
 use super::commit::{Commit, digest};
-
-/// Commits read ahead while replaying; one may have megabytes.
-const READ_AHEAD: usize = 4;
 
 /// Waits between attempts when a store says "exists" of an object that does not.
 const PENDING: [Duration; 4] =
@@ -89,7 +87,7 @@ impl Log {
                     Error::corrupt(format!("{path} is missing, though later ones exist; restore it from a copy"))
                 })
             })
-            .buffered(READ_AHEAD);
+            .buffered(MemoryBudget::COMMITS_AHEAD);
         while let Some(stored) = commits.try_next().await? {
             each(stored)?;
         }

@@ -14,11 +14,12 @@ use crate::{
     identity::DeploymentIdentity,
     layout,
     position::{BaseId, Phase, Progress},
+    selection::Selection,
 };
 
 use super::{
-    commit::{Commit, RemovedFile, Run, Selection, TableEntry},
-    coverage::{Base, Coverage, Gap, narrow},
+    commit::{Commit, Draft, RemovedFile, Run, TableEntry},
+    coverage::{Base, Coverage, Gap, Selected},
     growth,
     tables::{Counts, TableState, as_list},
 };
@@ -117,9 +118,19 @@ impl Head {
         &self.progress
     }
 
+    /// S of the first walk, where the deltas begin; `None` before the first commit.
+    pub fn origin(&self) -> Option<Timestamp> {
+        self.origin
+    }
+
     /// Which moments are covered.
     pub fn coverage(&self) -> &Coverage {
         &self.coverage
+    }
+
+    /// Up to where the archive covers anything: the delta cursor's `_ts`, once there is a base.
+    pub fn covered_through(&self) -> Option<Timestamp> {
+        self.cursor().filter(|_| !self.coverage.bases.is_empty())
     }
 
     /// All tables, sorted.
@@ -149,7 +160,7 @@ impl Head {
 
     /// Whether readers see the file: a delta, or of a complete base of its table.
     pub(super) fn shows(&self, file: &DataFile) -> bool {
-        file.base.as_ref().is_none_or(|id| self.base(id).is_some_and(|b| b.scope.contains(&file.table)))
+        file.base.as_ref().is_none_or(|id| self.base(id).is_some_and(|b| b.holds(&file.table)))
     }
 
     fn base(&self, id: &BaseId) -> Option<&Base> {
@@ -196,9 +207,17 @@ impl Head {
         add(self, of_open)?;
         self.complete(commit, open.as_ref())?;
         add(self, rest)?;
-        draft.gaps.iter().for_each(|g| self.coverage.record(g));
+        self.coverage.gaps.extend(draft.gaps.iter().cloned());
         if let Some(deployment) = &draft.deployment {
             self.deployment = deployment.clone();
+        }
+        // It is in force for what comes after the cursor before; the first walk has nothing before it.
+        if draft.selection != self.coverage.selected() {
+            let after = self.cursor().or(draft.progress.delta.as_ref().map(|d| d.ts)).unwrap_or_default();
+            self.coverage.selections.push(Selected { after, tables: draft.selection.clone() });
+        }
+        if draft.encoding == Encoding::Json {
+            self.note_untyped(draft);
         }
         self.progress = draft.progress.clone();
         self.coverage.through = self.cursor();
@@ -218,6 +237,23 @@ impl Head {
             selection: draft.selection.clone(),
         });
         Ok(())
+    }
+
+    /// What the commit brought came without types.
+    fn note_untyped(&mut self, draft: &Draft) {
+        let walks = [self.progress.walk.as_ref(), draft.progress.walk.as_ref()].into_iter().flatten();
+        let bases = draft.bases.iter().map(|base| (base.id.clone(), base.ts));
+        let bases: Vec<_> = walks.map(|walk| (walk.base.clone(), walk.ts)).chain(bases).collect();
+        for (id, s) in bases {
+            if draft.add.iter().any(|file| file.base.as_ref() == Some(&id)) {
+                self.coverage.record_untyped(Some(&id), s, s);
+            }
+        }
+        if let (Some(after), Some(to)) = (self.cursor(), draft.progress.delta.as_ref().map(|delta| delta.ts))
+            && after < to
+        {
+            self.coverage.record_untyped(None, after, to);
+        }
     }
 
     /// Guarantees 1 and 8.
@@ -344,6 +380,9 @@ impl Head {
         if old || Some(file.max_ts) > after {
             return Err("it has rows that do not lie between the cursors".into());
         }
+        if file.replaces.is_none() && !commit.draft.selection.contains(&file.table) {
+            return Err("its table is not selected".into());
+        }
         if layout::month_of(file.min_ts) != layout::month_of(file.max_ts) {
             return Err("it spans two months".into());
         }
@@ -359,7 +398,7 @@ impl Head {
         let Some((s, scope)) = walk.or(base) else {
             return Err(format!("its base {id} is neither being walked nor completed"));
         };
-        if file.max_ts > s || !scope.contains(&file.table) || !draft.selection.tables.contains(&file.table) {
+        if file.max_ts > s || !scope.contains(&file.table) || !draft.selection.contains(&file.table) {
             return Err(format!("it holds what is not in the base {id}"));
         }
         Ok(())
@@ -388,8 +427,8 @@ impl Head {
     fn complete(&mut self, commit: &Commit, open: Option<&BaseId>) -> Result<(), String> {
         let draft = &commit.draft;
         for base in &draft.bases {
-            let base = Base { scope: narrow(&base.scope, &draft.selection.tables), ..base.clone() };
-            for table in self.tables.values_mut().filter(|t| open == Some(&base.id) && base.scope.contains(&t.table)) {
+            let base = Base { selected: draft.selection.clone(), ..base.clone() };
+            for table in self.tables.values_mut().filter(|t| open == Some(&base.id) && base.holds(&t.table)) {
                 let table = Arc::make_mut(table);
                 table.base = table.base.plus(std::mem::take(&mut table.unfinished));
             }
@@ -405,7 +444,7 @@ impl Head {
 
 /// Guarantee 7.
 fn check_gaps(gaps: &[Gap], cursor: Option<Timestamp>) -> Result<(), String> {
-    match gaps.iter().find(|g| g.to.is_some_and(|to| to <= g.from) || g.to > cursor) {
+    match gaps.iter().find(|g| g.to <= g.from || Some(g.to) > cursor) {
         Some(gap) => Err(format!("the gap after {} is empty or ends beyond the cursor", gap.from)),
         None => Ok(()),
     }
@@ -414,7 +453,6 @@ fn check_gaps(gaps: &[Gap], cursor: Option<Timestamp>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::Draft;
     use crate::{
         archive::testing::{
             self, base_id, cursor, delta, draft, entry, first_draft, next_draft, snapshot, table, walk,
@@ -493,7 +531,7 @@ mod tests {
             (0, "has a base, a delta file has none", |c| c.draft.add[0].base = None),
             (0, "is not in the base", |c| c.draft.add[0].max_ts = Timestamp(testing::S + 1)),
             (0, "is not in the base", |c| c.draft.progress.walk.as_mut().unwrap().scope = Scope::Tables(vec![])),
-            (0, "is not in the base", |c| c.draft.selection.tables = Scope::Except(vec![table("a")])),
+            (0, "is not in the base", |c| c.draft.selection = "** !a".parse().unwrap()),
             (1, "changed its S, month or scope", |c| {
                 c.draft.bases.clear();
                 c.draft.progress.walk = Some(Walk { month: "1970-02-01".into(), ..walk() });
@@ -506,11 +544,11 @@ mod tests {
             }),
             (1, "left in a", |c| c.draft.bases[0].scope = Scope::Except(vec![table("a")])),
             (2, "completed a second time", |c| {
-                let base = Base { id: base_id(), ts: Timestamp(testing::S), scope: Scope::All };
+                let base = Base::new(base_id(), Timestamp(testing::S), Scope::All);
                 c.draft.bases.push(base);
             }),
             (2, "lies before the first", |c| {
-                c.draft.bases.push(Base { id: BaseId("b".into()), ts: Timestamp(1), scope: Scope::All });
+                c.draft.bases.push(Base::new(BaseId("b".into()), Timestamp(1), Scope::All));
             }),
             (2, "lies before the first", |c| {
                 c.draft.progress.walk = Some(Walk { base: BaseId("b".into()), ts: Timestamp(1), ..walk() });
@@ -520,6 +558,10 @@ mod tests {
                 c.draft.tables.push(crate::archive::TableEntry { folder: "x".into(), ..entry("a") });
             }),
             (4, "does not lie in the folder", |c| c.draft.add[0].path = "tables/ab/x.parquet".into()),
+            (4, "is not selected", |c| {
+                let table = c.draft.add[0].table.name().to_owned();
+                c.draft.selection = format!("** !{table}").parse().unwrap();
+            }),
             (4, "its schema 9 is unknown", |c| c.draft.add[0].schema = 9),
             (4, "contradict", |c| c.draft.add[0].rows = 0),
             (4, "between the cursors", |c| c.draft.add[0].min_ts = Timestamp(testing::S)),
@@ -535,7 +577,7 @@ mod tests {
                 c.draft.remove = vec![RemovedFile { rows: 99, ..(&delta("a", 3, 1, 1)).into() }];
             }),
             (4, "the gap after", |c| {
-                let (from, to) = (Timestamp(testing::S), Some(Timestamp(i64::MAX)));
+                let (from, to) = (Timestamp(testing::S), Timestamp(i64::MAX));
                 c.draft.gaps.push(Gap { scope: Scope::All, from, to, why: "window".into() });
             }),
             (4, "the schema of a", |c| {
@@ -570,7 +612,7 @@ mod tests {
         };
         let switch = Draft {
             remove: vec![(&snapshot("b", 1)).into()],
-            bases: vec![Base { id: base_id(), ts: Timestamp(testing::S), scope: Scope::Tables(finished) }],
+            bases: vec![Base::new(base_id(), Timestamp(testing::S), Scope::Tables(finished))],
             add: vec![DataFile { base: Some(later), max_ts: Timestamp(testing::S + 400), ..snapshot("b", 2) }],
             ..draft(Progress { delta: Some(cursor(testing::S)), walk: Some(next) })
         };
@@ -590,12 +632,41 @@ mod tests {
         let from = head.cursor().unwrap();
         let to = Timestamp(from.0 + 50);
         let progress = Progress { delta: Some(cursor(to.0)), walk: None };
-        let gap = Gap { scope: Scope::All, from, to: Some(to), why: "window".into() };
+        let gap = Gap { scope: Scope::All, from, to, why: "window".into() };
         let commit = follow(&head, Draft { gaps: vec![gap], component_rows: true, ..draft(progress) });
         let head = head.apply(&commit, "x".into()).unwrap();
         let spans = head.coverage().spans(&table("a"));
         assert_eq!(spans.iter().map(|s| (s.from.0, s.to)).collect::<Vec<_>>(), [(testing::S, from)]);
         assert_eq!(head.coverage().component_rows_since, Some(to));
+    }
+
+    #[test]
+    fn what_came_without_types_is_known_by_base_and_by_span() {
+        let untyped = |draft: Draft| Draft { encoding: Encoding::Json, ..draft };
+        let step = |head: Head, draft: Draft| {
+            let commit = follow(&head, draft);
+            head.apply(&commit, commit.version.to_string()).unwrap()
+        };
+        let head = step(start(), untyped(first_draft()));
+        let head = [2, 3].iter().fold(head, |head, _| {
+            let next = next_draft(&head);
+            step(head, untyped(next))
+        });
+        let known = |head: &Head| -> Vec<_> {
+            head.coverage().untyped.iter().map(|u| (u.base.clone(), u.after.0, u.to.0)).collect()
+        };
+        let cursor_3 = head.cursor().unwrap().0;
+        assert_eq!(known(&head), [(Some(base_id()), testing::S, testing::S), (None, testing::S, cursor_3)]);
+        let head = {
+            let next = next_draft(&head);
+            step(head, next)
+        };
+        let typed_to = head.cursor().unwrap().0;
+        let head = {
+            let next = next_draft(&head);
+            step(head, untyped(next))
+        };
+        assert_eq!(known(&head)[2], (None, typed_to, head.cursor().unwrap().0));
     }
 
     #[test]

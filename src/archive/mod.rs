@@ -36,7 +36,9 @@
 
 mod advisory;
 mod aws_profile;
+mod azure_account;
 mod checkpoint;
+mod clouds;
 mod commit;
 mod coverage;
 mod files;
@@ -74,8 +76,8 @@ use self::{
     log::{Log, Put, Rebased, Survey},
 };
 pub use self::{
-    commit::{Commit, Draft, RemovedFile, Run, Selection, TableEntry, digest},
-    coverage::{Base, Coverage, Covers, Gap, Span},
+    commit::{Commit, Draft, RemovedFile, Run, TableEntry, digest},
+    coverage::{Base, Coverage, Covers, Gap, Selected, Span, Untyped},
     files::LiveFiles,
     header::{FORMAT, Header},
     location::Location,

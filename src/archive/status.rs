@@ -8,10 +8,11 @@ use crate::{
     document::{TableRef, Timestamp, time_text},
     identity::DeploymentIdentity,
     position::Phase,
+    selection::Selection,
 };
 
 use super::{
-    coverage::{Gap, Span},
+    coverage::{Gap, Span, Untyped},
     manifest::Head,
     tables::{Counts, TableState},
 };
@@ -30,13 +31,15 @@ pub struct Status {
     pub digest: String,
     /// The deployment that the archive belongs to.
     pub deployment: DeploymentIdentity,
+    /// The tables that are archived, as patterns; those that leave with `!` are not.
+    pub selection: Selection,
     /// What the next run goes on with.
     pub phase: Phase,
     /// The unfinished snapshot.
     pub snapshot: Option<WalkStatus>,
     /// The last cursor of the change log, as the deployment spells it.
     pub cursor: Option<String>,
-    /// The `_ts` reached: the archive covers up to here.
+    /// The `_ts` reached: the archive covers up to here. Absent until the first snapshot is complete: nothing is covered.
     #[serde(serialize_with = "time_text::option")]
     pub through: Option<Timestamp>,
     /// When the newest commit was made.
@@ -48,7 +51,7 @@ pub struct Status {
     /// Whether it had nothing more then.
     pub caught_up: bool,
     /// How far the archive is behind: since the last check if it had caught up (an idle deployment writes nothing that
-    /// could be behind), else since the `_ts` reached. Absent before the first commit.
+    /// could be behind), else since the `_ts` reached. Absent until the first snapshot is complete.
     #[serde(rename = "lag_seconds", serialize_with = "seconds")]
     pub lag: Option<Duration>,
     /// How long a run has to begin within, so that the deployment still knows the changes after the cursor. Zero when that
@@ -61,6 +64,8 @@ pub struct Status {
     pub total: Counts,
     /// Spans that the archive knows it does not have.
     pub gaps: Vec<Gap>,
+    /// What came without types.
+    pub untyped: Vec<Untyped>,
 }
 
 /// A snapshot under way: readers see nothing of it yet.
@@ -105,7 +110,8 @@ impl Status {
     /// Where the archive stood at `now`, nanoseconds since 1970.
     pub fn of(head: &Head, now: Timestamp) -> Self {
         let (progress, latest) = (head.progress(), head.latest());
-        let through = progress.delta.as_ref().map(|d| d.ts);
+        let cursor = progress.delta.as_ref().map(|d| d.ts);
+        let through = head.covered_through();
         let caught_up = latest.is_some_and(|l| l.caught_up) && progress.walk.is_none();
         let known_at = if caught_up { latest.map(|l| l.checked_at) } else { through };
         let unfinished = || head.tables().fold(Counts::default(), |sum, t| sum.plus(t.unfinished));
@@ -113,7 +119,8 @@ impl Status {
             version: head.version(),
             digest: head.digest().to_owned(),
             deployment: head.deployment().clone(),
-            phase: if through.is_none() || progress.walk.is_some() { Phase::Snapshot } else { Phase::Delta },
+            selection: head.coverage().selected(),
+            phase: if cursor.is_none() || progress.walk.is_some() { Phase::Snapshot } else { Phase::Delta },
             snapshot: progress.walk.as_ref().map(|walk| WalkStatus {
                 ts: walk.ts,
                 tables_done: walk.done.len() as u64,
@@ -126,10 +133,11 @@ impl Status {
             checked_at: latest.map(|l| l.checked_at),
             caught_up,
             lag: known_at.map(|at| since(at, now)),
-            deltas_left: through.map(|at| DELTAS_KEPT.saturating_sub(since(at, now))),
+            deltas_left: cursor.map(|at| DELTAS_KEPT.saturating_sub(since(at, now))),
             tables: head.tables().map(|t| table_status(head, t)).collect(),
             total: head.visible(),
             gaps: head.coverage().gaps.clone(),
+            untyped: head.coverage().untyped.clone(),
         }
     }
 }
@@ -198,8 +206,8 @@ mod tests {
         let later = Timestamp(5000 + 60 * SECOND);
         for (version, caught_up, expected) in [
             (0, true, None),
-            // Changes wait behind an unfinished snapshot, whatever the commit says.
-            (1, true, Some(60_000_004_000)),
+            // Nothing is covered before the first snapshot is complete, whatever the commit says.
+            (1, true, None),
             (2, true, Some(60_000_000_000)),
             (2, false, Some(60_000_004_000)),
         ] {

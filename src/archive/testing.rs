@@ -22,9 +22,10 @@ use crate::{
     identity::DeploymentIdentity,
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
     schema::TableSchema,
+    selection::Selection,
 };
 
-use super::{Archive, Base, Commit, CommitOutcome, Draft, Gap, Head, RemovedFile, Run, Selection, TableEntry};
+use super::{Archive, Base, Commit, CommitOutcome, Draft, Gap, Head, RemovedFile, Run, TableEntry};
 
 /// S of the first walk in every history here.
 pub(super) const S: i64 = 1000;
@@ -103,7 +104,7 @@ pub(super) fn draft(progress: Progress) -> Draft {
         checked_at: Timestamp(5000),
         caught_up: true,
         encoding: Encoding::ConvexEncodedJson,
-        selection: Selection { tables: Scope::All },
+        selection: Selection::default(),
         progress,
         tables: Vec::new(),
         add: Vec::new(),
@@ -134,7 +135,7 @@ pub(super) fn next_draft(head: &Head) -> Draft {
         1 => first_draft(),
         2 => Draft {
             add: vec![snapshot("a", 1)],
-            bases: vec![Base { id: base_id(), ts: Timestamp(S), scope: Scope::All }],
+            bases: vec![Base::new(base_id(), Timestamp(S), Scope::All)],
             ..draft(Progress { delta: Some(cursor(S)), walk: None })
         },
         _ if n.is_multiple_of(10) => {
@@ -212,10 +213,10 @@ pub(super) fn any_commit() -> impl Strategy<Value = Commit> {
         },
     );
     let files = || proptest::collection::vec(file.clone(), 0..4);
-    let gap = (any::<i64>(), any::<Option<i64>>()).prop_map(|(from, to)| Gap {
+    let gap = (any::<i64>(), any::<i64>()).prop_map(|(from, to)| Gap {
         scope: Scope::Except(vec![table("x")]),
         from: Timestamp(from),
-        to: to.map(Timestamp),
+        to: Timestamp(to),
         why: "window".into(),
     });
     let head = (1u64.., any::<u64>(), any::<i64>(), any::<bool>(), proptest::option::of(gap));
@@ -231,7 +232,7 @@ pub(super) fn any_commit() -> impl Strategy<Value = Commit> {
                 tables: if flag { vec![entry("t")] } else { Vec::new() },
                 add,
                 remove: remove.iter().map(RemovedFile::from).collect(),
-                bases: vec![Base { id: base_id(), ts: Timestamp(at), scope: Scope::Tables(vec![table("t")]) }],
+                bases: vec![Base::new(base_id(), Timestamp(at), Scope::Tables(vec![table("t")]))],
                 gaps: gap.into_iter().collect(),
                 deployment: name.map(|n| DeploymentIdentity { name: Some(n), ..deployment() }),
                 component_rows: flag,

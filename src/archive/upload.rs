@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
 
-use crate::{error::Result, store::store_error};
+use crate::{budget::MemoryBudget, error::Result, store::store_error};
 
-/// Bytes of one part; the smallest that S3 takes.
-const PART: usize = 5 << 20;
-/// Parts on their way at a time: with the one being filled, the memory that an upload holds.
-const PARTS: usize = 2;
+/// Bytes of one part. The one being filled and the one on its way are the memory that an upload holds.
+const PART: usize = MemoryBudget::LOG_PART;
 
 /// An object on its way. To be ended with [`finish`](Upload::finish) or [`abort`](Upload::abort); if neither happens,
 /// because the process was killed or the task dropped, a started upload in parts stays behind in the store, unseen, as it
@@ -40,7 +38,7 @@ impl Upload {
                 let upload = self.store.put_multipart(&Path::from(self.path.as_str())).await?;
                 self.parts.insert(WriteMultipart::new_with_chunk_size(upload, PART))
             };
-            parts.wait_for_capacity(PARTS).await?;
+            parts.wait_for_capacity(1).await?;
             parts.write(&std::mem::take(&mut self.held));
             Ok(())
         };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use convex_archiver::{
-    Encoding, Error, MemoryBudget, Result,
+    Encoding, Error, MemoryBudget, Result, Selection,
     convex::{AccessOptions, ClientOptions, RetryPolicy},
     sync::{Stop, SyncOptions},
 };
@@ -55,17 +55,17 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         target_file_bytes: args.target_file_size,
         commit_every: args.commit_every,
         compression_level: args.compression_level,
+        selection: Selection::new(&args.include, &args.exclude)?,
+        accept_selection: args.accept_selection,
+        accept_deployment: args.accept_deployment,
+        on_gap: args.on_gap.into(),
         stop: args.max_duration.map_or(stop.clone(), |time| stop.within(time)),
     })
 }
 
 /// How the deployment is asked.
 pub(crate) fn client_options(options: &SyncOptions) -> ClientOptions {
-    ClientOptions {
-        encoding: Encoding::ConvexEncodedJson,
-        max_page_bytes: options.budget.page(),
-        retry: RetryPolicy::default(),
-    }
+    ClientOptions { encoding: Encoding::ConvexEncodedJson, budget: options.budget, retry: RetryPolicy::default() }
 }
 
 /// Where temporary files go from now on.
@@ -73,6 +73,11 @@ pub(crate) fn use_temp_dir(folder: &Path) -> Result<()> {
     if !folder.is_dir() {
         return Err(Error::usage(format!("--temp-dir {}: there is no such folder", folder.display())));
     }
+    // Now, and not in the middle of a long run.
+    tempfile::tempfile_in(folder).map_err(|e| {
+        let folder = folder.display();
+        Error::usage(format!("--temp-dir {folder}: no file can be made there; choose another folder")).with_source(e)
+    })?;
     // It can be said once; this is the only place that does.
     let _ = tempfile::env::override_temp_dir(folder);
     Ok(())

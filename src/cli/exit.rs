@@ -98,7 +98,12 @@ mod tests {
             (ErrorKind::Unavailable, 5),
             (ErrorKind::NotFound, 1),
             (ErrorKind::Access, 1),
+            (ErrorKind::Protocol, 1),
+            (ErrorKind::Window, 1),
             (ErrorKind::Corrupt, 1),
+            (ErrorKind::Resource, 1),
+            (ErrorKind::Unsupported, 1),
+            (ErrorKind::Internal, 1),
         ] {
             assert_eq!(code(kind), expected, "{kind:?}");
         }

@@ -126,11 +126,9 @@ impl Monitor for Progress {
                 }
                 tracing::info!("snapshot: table {number}{of}, {table}");
             }
-            Event::ComponentBase { ts } => {
-                let at = time(ts);
-                tracing::info!(
-                    "rows of components arrive among the changes: their tables are walked once more, at {at}"
-                );
+            Event::NewBase { ts, components } => {
+                let what = if components { "the tables of components" } else { "the tables that no base covers" };
+                tracing::info!("a new base: {what} are walked as they were at {}", time(ts));
             }
             Event::File { table, path, rows, bytes } => {
                 tracing::debug!(%table, rows, bytes, "wrote {path}");

@@ -155,6 +155,7 @@ impl From<&SimulateArgs> for SimulateOptions {
                 latency: args.latency,
                 schemas: args.schemas.into(),
                 summaries_unavailable_once: args.schemas_unavailable_once,
+                ..RouterOptions::default()
             },
         }
     }

@@ -34,7 +34,7 @@ pub(crate) struct StatusArgs {
     /// Print one JSON object, also when it fails
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exit with 3 if the lag is longer, or nothing was ever archived
+    /// Exit with 3 if the lag is longer, or nothing is covered yet: the first snapshot is not complete
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     max_lag: Option<Duration>,
 }
@@ -63,8 +63,9 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
     }
     match (exceeded, args.max_lag) {
         (Some(true), Some(most)) => {
-            let lag =
-                status.lag.map_or_else(|| "nothing was archived yet".to_owned(), |l| format!("the lag is {}", long(l)));
+            let lag = status
+                .lag
+                .map_or_else(|| "the first snapshot is not complete".to_owned(), |l| format!("the lag is {}", long(l)));
             tracing::warn!("{lag}: more than --max-lag allows ({})", long(most));
             Ok(Outcome::Findings)
         }
@@ -79,6 +80,9 @@ pub(super) fn text(status: &Status, archive: &str) -> String {
         ("Deployment", status.deployment.to_string()),
         ("Phase", phase(status)),
     ];
+    if !status.selection.is_everything() {
+        facts.push(("Selection", status.selection.to_string()));
+    }
     if let Some(cursor) = &status.cursor {
         facts.push(("Cursor", cursor.clone()));
     }
@@ -128,6 +132,9 @@ fn phase(status: &Status) -> String {
             )
         }
         (None, Phase::Snapshot) => "nothing archived yet".to_owned(),
+        (None, Phase::Delta) if status.through.is_none() => {
+            "deltas; the snapshot grew too old before any table was complete, and is begun anew after them".to_owned()
+        }
         (None, Phase::Delta) => "deltas: the snapshot is complete, changes follow".to_owned(),
     }
 }
@@ -158,6 +165,14 @@ fn coverage(status: &Status) -> String {
     for gap in &status.gaps {
         let _ = writeln!(text, "Missing: {}", missing(gap));
     }
+    for untyped in &status.untyped {
+        let what = match &untyped.base {
+            Some(_) => format!("the snapshot of {}", time(untyped.to)),
+            None => format!("changes after {} to {}", time(untyped.after), time(untyped.to)),
+        };
+        let _ =
+            writeln!(text, "Types lost: {what}: the deployment knew no encoding that tells int64 and bytes from text");
+    }
     if status.tables.iter().any(|t| t.component_doubt && !t.covered.is_empty()) {
         text.push_str(
             "Of components only the snapshot is sure: some deployments send no changes of them, and none has\n\
@@ -180,7 +195,7 @@ pub(super) fn covered<'a>(tables: impl Iterator<Item = (&'a TableRef, &'a [Span]
     for (spans, tables) in &groups {
         let spans: Vec<_> = spans.iter().map(span).collect();
         let spans =
-            if spans.is_empty() { "no moment before the snapshot is complete".to_owned() } else { spans.join(", ") };
+            if spans.is_empty() { "no moment before a snapshot is complete".to_owned() } else { spans.join(", ") };
         let _ = writeln!(text, "Covered: {}: {spans}", names(tables, groups.len() == 1));
     }
     text
@@ -198,7 +213,7 @@ fn names(tables: &[&TableRef], all: bool) -> String {
 }
 
 /// Names for people; thousands of tables must not become one line.
-fn list<'a>(tables: impl ExactSizeIterator<Item = &'a TableRef>) -> String {
+pub(super) fn list<'a>(tables: impl ExactSizeIterator<Item = &'a TableRef>) -> String {
     const SHOWN: usize = 10;
     let left = tables.len().saturating_sub(SHOWN) as u64;
     let mut names: Vec<_> = tables.take(SHOWN).map(ToString::to_string).collect();
@@ -208,16 +223,16 @@ fn list<'a>(tables: impl ExactSizeIterator<Item = &'a TableRef>) -> String {
     names.join(", ")
 }
 
+/// A gap, for people.
 pub(super) fn missing(gap: &Gap) -> String {
     let tables = match &gap.scope {
         Scope::All => "all tables".to_owned(),
         Scope::Tables(tables) => list(tables.iter()),
         Scope::Except(tables) => format!("all tables but {}", list(tables.iter())),
     };
-    let to = gap.to.map_or_else(|| "on".to_owned(), |to| format!("to {}", time(to)));
+    let to = format!("to {}", time(gap.to));
     let why = match gap.why.as_str() {
         "window" => "older than the deployment kept",
-        "selection" => "not selected",
         other => other,
     };
     format!("after {} {to}, {tables}: {why}", time(gap.from))

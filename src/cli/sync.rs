@@ -4,10 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    DeploymentIdentity, ErrorKind, Monitor, Result, ResultExt,
+    ErrorKind, Monitor, Result, ResultExt,
     archive::{Archive, Location},
     convex::{Client, Source, Traffic},
-    sync::{SyncOptions, SyncReport, sync},
+    sync::{OnGap, SyncOptions, SyncReport, sync},
 };
 use serde::Serialize;
 
@@ -38,7 +38,24 @@ pub(crate) struct SyncArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     deployment: DeploymentArgs,
-    /// Memory that the run may take, at least 64MiB; a page of the deployment may have a quarter of it
+    /// Archive these tables only: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated
+    #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
+    pub(crate) include: Vec<String>,
+    /// Archive all tables but these; may be repeated, and wins over --include
+    #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
+    pub(crate) exclude: Vec<String>,
+    /// Go on although the archive was made with other patterns: what leaves has a gap from here, what joins gets a new base
+    #[arg(long, help_heading = SELECTION)]
+    pub(crate) accept_selection: bool,
+    /// Go on although the deployment has another name or address than the archive's: it is the same database, moved
+    #[arg(long)]
+    pub(crate) accept_deployment: bool,
+    /// What to do if the last sync was so long ago that the deployment no longer keeps the changes after it (14 days):
+    /// record the gap, go on, take a new base and exit with 3, or fail and leave the archive as it is
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "heal")]
+    pub(crate) on_gap: GapChoice,
+    /// Memory that the run may take, at least 64MiB; a page of the deployment that is larger than a quarter of it goes to
+    /// --temp-dir
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
     pub(crate) memory_limit: u64,
     /// End the run at a commit after this time, whether it has caught up or not
@@ -53,12 +70,32 @@ pub(crate) struct SyncArgs {
     /// Level of zstd, 1 to 22: higher is smaller and slower
     #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = LIMITS)]
     pub(crate) compression_level: i32,
-    /// Where temporary files go. Today only the list of an archive's files is sorted there, once it is longer than 8 MiB;
-    /// they have no name and vanish with the process [default: TMPDIR, else /tmp]
+    /// Where temporary files go: pages that are too large for the memory, two at a time, and the sorted list of an
+    /// archive's files once it is longer than 4 MiB. Most deployments need nothing there; with documents of 1 MiB a page
+    /// has 1 to 2 GiB. They have no name and vanish with the process [default: TMPDIR, else /tmp]
     #[arg(long, value_name = "FOLDER", help_heading = LIMITS)]
     temp_dir: Option<PathBuf>,
 }
 
+/// What `--on-gap` takes.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum GapChoice {
+    /// Record it, go on, take a new base
+    Heal,
+    /// Fail
+    Fail,
+}
+
+impl From<GapChoice> for OnGap {
+    fn from(choice: GapChoice) -> Self {
+        match choice {
+            GapChoice::Heal => Self::Heal,
+            GapChoice::Fail => Self::Fail,
+        }
+    }
+}
+
+const SELECTION: &str = "Selection";
 const LIMITS: &str = "Limits";
 
 const EXAMPLES: &str = "\
@@ -74,7 +111,8 @@ Examples:
       for a timer that starts it every hour
 
 S3 is found through AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_PROFILE;
-AWS_ENDPOINT_URL for others than Amazon's.";
+AWS_ENDPOINT_URL for others than Amazon's. gs:// through GOOGLE_APPLICATION_CREDENTIALS, az:// through
+AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY.";
 
 /// What an archive does not hold, as the first report says.
 const NOT_HELD: [&str; 4] = [
@@ -93,7 +131,6 @@ fn file_size(text: &str) -> Result<u64, String> {
 #[derive(Serialize)]
 struct Report<'a> {
     archive: &'a str,
-    deployment: &'a DeploymentIdentity,
     #[serde(flatten)]
     sync: &'a SyncReport,
     more_waiting: bool,
@@ -118,12 +155,11 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     progress.finish();
     let Some(done) = done? else { return stopped_early(args) };
 
-    let Done { sync, traffic, deployment, archive } = done;
+    let Done { sync, traffic, archive } = done;
     let lag = sync.lag(units::now());
     if args.json {
         output::print_json(&Report {
             archive: &archive,
-            deployment: &deployment,
             sync: &sync,
             more_waiting: !sync.caught_up,
             requests: traffic.requests,
@@ -135,14 +171,13 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     } else {
         output::print(&text(&sync, traffic, lag, &archive, begin.elapsed()))?;
     }
-    Ok(Outcome::Done)
+    Ok(if sync.gaps.is_empty() { Outcome::Done } else { Outcome::Findings })
 }
 
 /// What came of it.
 struct Done {
     sync: SyncReport,
     traffic: Traffic,
-    deployment: DeploymentIdentity,
     archive: String,
 }
 
@@ -156,8 +191,7 @@ async fn archive_it(args: &SyncArgs, options: &SyncOptions, progress: &Arc<Progr
     };
     let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, options, monitor()).await;
     let sync = report.context(|| format!("sync to {}", archive.url()))?;
-    let (traffic, deployment) = (client.traffic(), archive.header().deployment.clone());
-    Ok(Some(Done { sync, traffic, deployment, archive: archive.url().to_owned() }))
+    Ok(Some(Done { sync, traffic: client.traffic(), archive: archive.url().to_owned() }))
 }
 
 /// The deployment and the archive.
@@ -239,6 +273,7 @@ pub(super) fn text(
     if report.rescued_rows > 0 {
         facts.push(("Rescued", format!("values of {} in _rescued", counted(report.rescued_rows, "row"))));
     }
+    facts.extend(report.gaps.iter().map(|gap| ("Lost", super::status::missing(gap))));
     if let Some(through) = report.through {
         facts.push(("Through", units::time(through)));
     }

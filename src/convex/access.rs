@@ -18,6 +18,7 @@ use url::{Host, Url};
 
 use super::{
     http::{Http, Reply},
+    keys::{Keys, read_key},
     protocol::{DeploymentUrl, URL_FOR_KEY, UrlForKey},
     retry::RetryPolicy,
 };
@@ -126,6 +127,8 @@ pub struct AccessOptions {
     pub allow_http: bool,
     /// Where to ask for the URL of a cloud key, instead of `https://api.convex.dev`.
     pub convex_api: Option<String>,
+    /// When to give up asking there.
+    pub retry: RetryPolicy,
 }
 
 impl AccessOptions {
@@ -145,11 +148,13 @@ impl AccessOptions {
     /// Usage, naming the flag or variable; Access or Unavailable where Convex does not tell the URL.
     pub async fn resolve(&self, monitor: Arc<dyn Monitor>) -> Result<Access> {
         let (url, key) = self.sources()?;
-        let url = match url {
-            Some((source, url)) => return Access::new(&url, key, self.allow_http).context(|| source),
-            None => self.ask_for_url(&key, monitor).await?,
+        let (source, url) = match url {
+            Some(told) => told,
+            None => ("the URL that Convex tells for this deploy key", self.ask_for_url(&key, monitor).await?),
         };
-        Access::new(&url, key, self.allow_http).context(|| "the URL that Convex tells for this deploy key")
+        let access = Access::new(&url, key, self.allow_http).context(|| source)?;
+        // A file, where one is named, is where the key came from.
+        Ok(Access { key_file: self.deploy_key_file.clone(), ..access })
     }
 
     /// The URL with the name of its source, if there is one, and the key.
@@ -162,7 +167,7 @@ impl AccessOptions {
         let cloud_key = text(&self.deploy_key).map(|key| ("CONVEX_DEPLOY_KEY", key));
         let key_of = |(source, key): (&'static str, String)| DeployKey::new(&key).context(|| source);
 
-        match (flag_url, self.key_file()?) {
+        match (flag_url, self.deploy_key_file.as_deref().map(read_key).transpose()?) {
             (Some(url), Some(key)) => return Ok((Some(url), key)),
             (Some(url), None) => {
                 let key = one_of(hosted_key, cloud_key, "--deploy-key-file")?.ok_or_else(|| {
@@ -199,16 +204,6 @@ impl AccessOptions {
         }
     }
 
-    fn key_file(&self) -> Result<Option<DeployKey>> {
-        let Some(path) = &self.deploy_key_file else { return Ok(None) };
-        let name = || format!("--deploy-key-file {}", path.display());
-        let bytes = std::fs::read(path)
-            .map_err(|e| Error::usage(format!("cannot read the file ({e})")).with_source(e))
-            .context(name)?;
-        let text = String::from_utf8(bytes).map_err(|_| Error::usage("the file is not text")).context(name)?;
-        DeployKey::new(&text).context(name).map(Some)
-    }
-
     async fn ask_for_url(&self, key: &DeployKey, monitor: Arc<dyn Monitor>) -> Result<String> {
         if !matches!(key.kind(), Kind::Cloud(_)) {
             return Err(Error::usage(
@@ -218,7 +213,9 @@ impl AccessOptions {
         }
         let base = self.convex_api.as_deref().unwrap_or(CONVEX_API);
         let base = check_url(base, false).context(|| "the address of Convex's own API")?;
-        let http = Http::new(key.clone(), RetryPolicy::default(), 64 << 10, is_loopback(&base), monitor)?;
+        let host = base.host_str().unwrap_or_default().to_owned();
+        let keys = Arc::new(Keys::new(key.clone(), None));
+        let http = Http::new(&host, keys, self.retry, 64 << 10, is_loopback(&base), monitor)?;
         let mut request = Request::new(Method::POST, join(&base, URL_FOR_KEY));
         let body = serde_json::to_vec(&UrlForKey { deploy_key: &key.text })
             .map_err(|e| Error::internal("cannot spell a request").with_source(e))?;
@@ -227,11 +224,16 @@ impl AccessOptions {
         let context = || format!("POST {base}{}", URL_FOR_KEY.trim_start_matches('/'));
         let body = match http.send(&request).await.context(context)? {
             Reply::Answer(body) => body,
-            Reply::Refused(refusal) if refusal.may_pass() => return Err(refusal.into_error()).context(context),
+            Reply::Refused(refusal) if refusal.may_pass() => {
+                return Err(Error::unavailable(format!(
+                    "{host}, which tells the URL of a deploy key, is not available: run again later, or give --deployment, and it is \
+                     not asked (it answered {refusal})"
+                )))
+                .context(context);
+            }
             Reply::Refused(refusal) => {
                 return Err(Error::access(format!(
-                    "Convex does not tell the URL of this deploy key: check the key, or give --deployment (it answered {} {}: {})",
-                    refusal.status, refusal.code, refusal.message
+                    "Convex does not tell the URL of this deploy key: check the key, or give --deployment ({host} answered {refusal})"
                 )))
                 .context(context);
             }
@@ -275,6 +277,8 @@ fn one_of(
 pub struct Access {
     base: Url,
     key: DeployKey,
+    /// Where the key came from, to be read again should it be refused.
+    key_file: Option<PathBuf>,
 }
 
 impl Access {
@@ -285,7 +289,12 @@ impl Access {
     /// the key.
     pub fn new(url: &str, key: DeployKey, allow_http: bool) -> Result<Self> {
         let base = check_url(url, allow_http)?;
-        if let (Some(host), Some(named)) = (cloud_name(&base), key.deployment())
+        Self { base, key: key.clone(), key_file: None }.with_key(key)
+    }
+
+    /// The same address, opened by another key.
+    pub(super) fn with_key(&self, key: DeployKey) -> Result<Self> {
+        if let (Some(host), Some(named)) = (cloud_name(&self.base), key.deployment())
             && !host.eq_ignore_ascii_case(named)
         {
             return Err(Error::usage(format!(
@@ -293,7 +302,7 @@ impl Access {
                  left in the environment?)"
             )));
         }
-        Ok(Self { base, key })
+        Ok(Self { key, ..self.clone() })
     }
 
     /// Who the deployment is, as far as address and key tell.
@@ -307,8 +316,9 @@ impl Access {
         join(&self.base, path)
     }
 
-    pub(super) fn key(&self) -> &DeployKey {
-        &self.key
+    /// The key, and where another one may come from.
+    pub(super) fn keys(&self) -> Keys {
+        Keys::new(self.key.clone(), self.key_file.clone())
     }
 
     pub(super) fn is_loopback(&self) -> bool {

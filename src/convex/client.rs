@@ -10,10 +10,12 @@
 //! without its snapshot, since the server would take another one in silence. `components` are those that are still to
 //! be walked, the current one first. Deltas: the cursor, `1795434104928097578`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use reqwest::{
     Method, Request,
     header::{AUTHORIZATION, HeaderValue},
@@ -23,21 +25,24 @@ use serde_json::value::RawValue;
 
 use super::{
     Page, Shapes, Source,
-    access::{Access, is_deployment_name},
+    access::{Access, DeployKey, is_deployment_name},
+    body::Body,
     http::{Http, Reply},
+    keys::{Keys, Renewal},
     protocol::{
         DOCUMENT_DELTAS, DocumentDeltas, INSTANCE_NAME, JSON_SCHEMAS, JsonSchemas, LIST_SNAPSHOT, ListSnapshot,
         TABLE_COLUMN_NAMES, TableColumnNames,
     },
+    refusal::Refusal,
     retry::RetryPolicy,
-    split::{End, Parts, split},
+    split::{End, Parts},
 };
 use crate::{
     budget::MemoryBudget,
     document::{Encoding, TableRef, Timestamp},
-    error::{Error, Result, ResultExt},
+    error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,
-    monitor::Monitor,
+    monitor::{Event, Monitor},
     position::{Phase, Position},
 };
 
@@ -46,19 +51,15 @@ use crate::{
 pub struct ClientOptions {
     /// How values are spelled. Every server has [`Encoding::ConvexEncodedJson`].
     pub encoding: Encoding,
-    /// The largest answer that is taken into memory, bytes: the budget's share for a page.
-    pub max_page_bytes: u64,
+    /// Memory of the run: a page that is larger than its share lies in a temporary file.
+    pub budget: MemoryBudget,
     /// When to give up.
     pub retry: RetryPolicy,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self {
-            encoding: Encoding::ConvexEncodedJson,
-            max_page_bytes: MemoryBudget::default().page(),
-            retry: RetryPolicy::default(),
-        }
+        Self { encoding: Encoding::ConvexEncodedJson, budget: MemoryBudget::default(), retry: RetryPolicy::default() }
     }
 }
 
@@ -74,8 +75,14 @@ pub struct Traffic {
 /// A deployment, over HTTP.
 pub struct Client {
     access: Access,
+    keys: Arc<Keys>,
+    /// Who the deployment said it is: another key must open the same one.
+    identity: Mutex<Option<DeploymentIdentity>>,
     http: Http,
     encoding: Encoding,
+    monitor: Arc<dyn Monitor>,
+    /// Largest answer to what is advice only, bytes.
+    shapes: u64,
 }
 
 /// What a snapshot position's token holds.
@@ -99,9 +106,12 @@ impl SnapshotToken {
 impl Client {
     /// A client; nothing is asked yet. `monitor` hears of retries and warnings.
     pub fn new(access: Access, options: ClientOptions, monitor: Arc<dyn Monitor>) -> Result<Self> {
-        let ClientOptions { encoding, max_page_bytes, retry } = options;
-        let http = Http::new(access.key().clone(), retry, max_page_bytes, access.is_loopback(), monitor)?;
-        Ok(Self { access, http, encoding })
+        let ClientOptions { encoding, budget, retry } = options;
+        let keys = Arc::new(access.keys());
+        let loopback = access.is_loopback();
+        let http =
+            Http::new("the deployment", Arc::clone(&keys), retry, budget.page(), loopback, Arc::clone(&monitor))?;
+        Ok(Self { access, keys, identity: Mutex::default(), http, encoding, monitor, shapes: budget.shapes() })
     }
 
     /// What has been asked and got so far.
@@ -109,27 +119,79 @@ impl Client {
         Traffic { requests: self.http.requests(), response_bytes: self.http.response_bytes() }
     }
 
-    async fn get(&self, path: &str, query: &(impl Serialize + Sync)) -> Result<Reply> {
+    fn request(&self, key: &DeployKey, path: &str, query: &impl Serialize) -> Result<Request> {
         let request = self
             .http
             .client()
             .request(Method::GET, self.access.url(path))
             .query(query)
-            .header(AUTHORIZATION, self.access.key().header())
+            .header(AUTHORIZATION, key.header())
             .header("Convex-Client", HeaderValue::from_static(concat!("convex-archiver-", env!("CARGO_PKG_VERSION"))));
-        let request: Request = request.build().map_err(|e| {
+        request.build().map_err(|e| {
             Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e.without_url())
-        })?;
-        self.http.send(&request).await
+        })
+    }
+
+    /// Asks for what one can do without.
+    async fn advice(&self, path: &str, query: &(impl Serialize + Sync)) -> Result<Reply> {
+        loop {
+            let key = self.keys.current();
+            match self.http.send_for_advice(&self.request(&key, path, query)?, self.shapes).await? {
+                Reply::Refused(refusal) => {
+                    if let Some(refusal) = self.refused(&key, refusal)? {
+                        return Ok(Reply::Refused(refusal));
+                    }
+                }
+                reply @ Reply::Answer(_) => return Ok(reply),
+            }
+        }
+    }
+
+    /// The refusal, unless another key has taken the place of the refused one.
+    fn refused(&self, key: &DeployKey, refusal: Refusal) -> Result<Option<Refusal>> {
+        if refusal.status != 401 {
+            return Ok(Some(refusal));
+        }
+        match self.keys.renew(key, |other| self.opens_the_same(other))? {
+            Renewal::Same(tried) => Ok(Some(refusal.tried(tried))),
+            Renewal::Renewed(told) => {
+                told.iter().for_each(|message| self.monitor.report(Event::Warning { message }));
+                Ok(None)
+            }
+        }
+    }
+
+    /// # Errors
+    /// Usage, if the key names another deployment.
+    fn opens_the_same(&self, key: &DeployKey) -> Result<()> {
+        let now = self.access.with_key(key.clone())?.identity();
+        let told = self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = told.unwrap_or_else(|| self.access.identity());
+        if told.is_same(&now) {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "it is a key of the deployment {now}, but this run archives {told}: give one of that"
+        )))
     }
 
     /// A page's body and what is in it.
-    async fn split_page(&self, path: &str, query: &(impl Serialize + Sync), phase: Phase) -> Result<(Bytes, Parts)> {
-        match self.get(path, query).await? {
-            Reply::Refused(refusal) => Err(refusal.into_error()),
-            Reply::Answer(body) => {
-                let parts = split(&body, phase).map_err(|e| if is_html(&body) { html().with_source(e) } else { e });
-                parts.map(|parts| (body, parts))
+    async fn split_page(&self, path: &str, query: &(impl Serialize + Sync), phase: Phase) -> Result<(Body, Parts)> {
+        loop {
+            let key = self.keys.current();
+            match self.http.send_for_page(&self.request(&key, path, query)?).await? {
+                Reply::Refused(refusal) => {
+                    if let Some(refusal) = self.refused(&key, refusal)? {
+                        return Err(refusal.into_error());
+                    }
+                }
+                Reply::Answer(body) => {
+                    return match body.split(phase).await {
+                        Ok(parts) => Ok((body, parts)),
+                        Err(e) if body.held().is_some_and(|text| is_html(text)) => Err(html().with_source(e)),
+                        Err(e) => Err(e),
+                    };
+                }
             }
         }
     }
@@ -203,7 +265,7 @@ impl Client {
         Ok(self.page_of(Phase::Delta, body, parts, Some(self.deltas_after(reached))))
     }
 
-    fn page_of(&self, phase: Phase, body: Bytes, parts: Parts, next: Option<Position>) -> Page {
+    fn page_of(&self, phase: Phase, body: Body, parts: Parts, next: Option<Position>) -> Page {
         let through = parts.through();
         let Parts { tables, documents, more, .. } = parts;
         Page { phase, encoding: self.encoding, body, tables, documents, next, more, through }
@@ -211,14 +273,18 @@ impl Client {
 
     /// The tables without their shapes, for deployments that cannot tell those.
     ///
-    /// `missing`: there is no route for the shapes. Where there is none for the names either, there is no deployment.
-    async fn table_names(&self, mut shapes: Shapes, missing: bool) -> Result<Shapes> {
-        let names: Option<TableColumnNames> = match self.get(TABLE_COLUMN_NAMES, &()).await? {
-            Reply::Answer(body) => serde_json::from_slice(&body).ok(),
-            Reply::Refused(refusal) if matches!(refusal.status, 401 | 403) => return Err(refusal.into_error()),
-            Reply::Refused(refusal) if missing && refusal.status == 404 => return Err(refusal.into_error()),
-            Reply::Refused(_) => None,
+    /// `doubt`: what made one doubt that this is a deployment; the error, unless it answers now.
+    async fn table_names(&self, mut shapes: Shapes, doubt: Option<Error>) -> Result<Shapes> {
+        let names: Option<TableColumnNames> = match self.advice(TABLE_COLUMN_NAMES, &()).await {
+            Ok(Reply::Answer(body)) => serde_json::from_slice(&body).ok(),
+            Ok(Reply::Refused(refusal)) if matches!(refusal.status, 401 | 403) => return Err(refusal.into_error()),
+            Ok(Reply::Refused(_)) => None,
+            Err(e) if e.kind() == ErrorKind::Resource => None,
+            Err(e) => return Err(e),
         };
+        if let (None, Some(doubt)) = (&names, doubt) {
+            return Err(doubt);
+        }
         shapes.complete = names.is_some();
         for (component, tables) in names.into_iter().flat_map(|names| names.by_component) {
             for table in tables {
@@ -279,38 +345,42 @@ impl Source for Client {
         let mut identity = self.access.identity();
         if identity.name.is_none()
             && let Reply::Answer(body) =
-                self.get(INSTANCE_NAME, &()).await.context(|| format!("GET {INSTANCE_NAME}"))?
+                self.advice(INSTANCE_NAME, &()).await.context(|| format!("GET {INSTANCE_NAME}"))?
         {
             // Where there is no such route, some servers answer 200 and a web page.
             let name = String::from_utf8_lossy(&body).trim().trim_matches('"').to_owned();
             identity.name = Some(name).filter(|name| is_deployment_name(name));
         }
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
         Ok(identity)
     }
 
     async fn shapes(&self) -> Result<Shapes> {
         let query = JsonSchemas { delta_schema: false, by_component: true, format: self.encoding.as_str() };
         let name = || format!("GET {JSON_SCHEMAS}");
-        let mut missing = false;
-        let why = match self.get(JSON_SCHEMAS, &query).await.context(name)? {
-            Reply::Answer(body) => match parse_schemas(&body) {
+        // What lasts after the retries, or makes no sense, is no reason to fail: this is advice.
+        let (why, doubt) = match self.advice(JSON_SCHEMAS, &query).await {
+            Ok(Reply::Answer(body)) => match parse_schemas(&body) {
                 Ok(shapes) => return Ok(shapes),
-                Err(e) if is_html(&body) => return Err(html().with_source(e)).context(name),
-                Err(_) => "its answer is not understood".to_owned(),
+                Err(e) => {
+                    let doubt = is_html(&body).then(|| html().with_source(e).context(name()));
+                    ("its answer is not understood".to_owned(), doubt)
+                }
             },
-            // A 500 has been repeated, and stays: this is advice, not worth a failure.
-            Reply::Refused(refusal) if matches!(refusal.status, 400 | 404 | 405 | 500) => {
-                missing = refusal.status == 404;
-                format!("{} {}", refusal.status, refusal.code).trim().to_owned()
+            Ok(Reply::Refused(refusal)) if refusal.may_pass() || matches!(refusal.status, 400 | 404 | 405) => {
+                let why = format!("{} {}", refusal.status, refusal.code).trim().to_owned();
+                (why, (refusal.status == 404).then(|| refusal.into_error().context(name())))
             }
-            Reply::Refused(refusal) => return Err(refusal.into_error()).context(name),
+            Ok(Reply::Refused(refusal)) => return Err(refusal.into_error()).context(name),
+            Err(e) if e.kind() == ErrorKind::Resource => ("its answer is too large".to_owned(), None),
+            Err(e) => return Err(e).context(name),
         };
         let warning = format!(
             "the deployment cannot tell the shapes of its tables ({why}; one odd table makes {JSON_SCHEMAS} fail for all): columns \
              come from the documents alone"
         );
         let shapes = Shapes { warnings: vec![warning], ..Shapes::default() };
-        self.table_names(shapes, missing).await.context(|| format!("GET {TABLE_COLUMN_NAMES}"))
+        self.table_names(shapes, doubt).await.context(|| format!("GET {TABLE_COLUMN_NAMES}"))
     }
 
     fn snapshot_start(&self) -> Position {

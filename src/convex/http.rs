@@ -1,4 +1,4 @@
-//! One request, made until it is answered: retries, a bounded body, and what the answers' headers say.
+//! One request, made until it is answered: retries, a body that is held or spooled, and what the answers' headers say.
 
 use std::{
     sync::{
@@ -17,7 +17,8 @@ use reqwest::{
 };
 
 use super::{
-    access::DeployKey,
+    body::{Arriving, Body},
+    keys::Keys,
     protocol::{DEPRECATION_MESSAGE, DEPRECATION_STATE},
     refusal::Refusal,
     retry::{Decision, Outcome, RetryPolicy, Tries},
@@ -32,11 +33,13 @@ const SILENCE: Duration = Duration::from_secs(330);
 const CONNECT: Duration = Duration::from_secs(20);
 /// How much of an error's body is read.
 const ERROR_BODY: usize = 16 << 10;
+/// How long advice is worth waiting for.
+const PATIENCE_FOR_ADVICE: Duration = Duration::from_secs(60);
 
 /// What came of a request.
-pub(super) enum Reply {
+pub(super) enum Reply<B = Bytes> {
     /// The whole body of a 200.
-    Answer(Bytes),
+    Answer(B),
     /// Any other status, after the retries that it deserves.
     Refused(Refusal),
 }
@@ -49,15 +52,26 @@ enum Failure {
     Broken(Error),
 }
 
+/// Where a body goes.
+#[derive(Debug, Clone, Copy)]
+enum Room {
+    /// Into memory, up to so many bytes; a larger one is refused.
+    Memory(u64),
+    /// Into memory up to so many bytes, else into a temporary file.
+    File(u64),
+}
+
 /// Makes requests.
 pub(super) struct Http {
     client: reqwest::Client,
     policy: RetryPolicy,
     monitor: Arc<dyn Monitor>,
-    /// Never shown, should a server repeat it.
-    key: DeployKey,
-    /// Largest body, bytes.
-    max_body: u64,
+    /// Never shown, should a server repeat them.
+    keys: Arc<Keys>,
+    /// Who is asked, for texts: `the deployment`, or a host.
+    who: String,
+    /// Largest body that is held, bytes.
+    memory: u64,
     requests: AtomicU64,
     response_bytes: AtomicU64,
     answered: AtomicBool,
@@ -65,11 +79,12 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// `loopback`: the server is on this machine, so no proxy of the environment stands between.
+    /// `who` is asked, in words. `loopback`: it is on this machine, so no proxy of the environment stands between.
     pub(super) fn new(
-        key: DeployKey,
+        who: &str,
+        keys: Arc<Keys>,
         policy: RetryPolicy,
-        max_body: u64,
+        memory: u64,
         loopback: bool,
         monitor: Arc<dyn Monitor>,
     ) -> Result<Self> {
@@ -88,8 +103,9 @@ impl Http {
             client,
             policy,
             monitor,
-            key,
-            max_body,
+            keys,
+            who: who.to_owned(),
+            memory,
             requests: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
             answered: AtomicBool::new(false),
@@ -111,17 +127,38 @@ impl Http {
         self.response_bytes.load(Relaxed)
     }
 
-    /// Makes `request` until it is answered or the policy gives up.
+    /// Makes `request` until it is answered or the policy gives up. The answer is held in memory.
     ///
     /// # Errors
-    /// Unavailable without any answer, Resource for a body that is too large.
+    /// Unavailable without any answer, Resource if it is too large.
     pub(super) async fn send(&self, request: &Request) -> Result<Reply> {
+        held(self.answer(request, self.policy, Room::Memory(self.memory)).await?)
+    }
+
+    /// The same for a page, which may have any size.
+    ///
+    /// # Errors
+    /// Unavailable without any answer, Resource if there is no room for a temporary file.
+    pub(super) async fn send_for_page(&self, request: &Request) -> Result<Reply<Body>> {
+        self.answer(request, self.policy, Room::File(self.memory)).await
+    }
+
+    /// The same for what one can do without: it is not waited for beyond a minute, and has at most `most` bytes.
+    ///
+    /// # Errors
+    /// Unavailable without any answer, Resource if it is too large.
+    pub(super) async fn send_for_advice(&self, request: &Request, most: u64) -> Result<Reply> {
+        let policy = RetryPolicy { budget: self.policy.budget.min(PATIENCE_FOR_ADVICE), ..self.policy };
+        held(self.answer(request, policy, Room::Memory(most)).await?)
+    }
+
+    async fn answer(&self, request: &Request, policy: RetryPolicy, room: Room) -> Result<Reply<Body>> {
         let started = Instant::now();
         let mut tries = Tries::default();
         loop {
             let again =
                 request.try_clone().ok_or_else(|| Error::internal("a request that cannot be repeated: report it"))?;
-            let failure = match self.attempt(again).await? {
+            let failure = match self.attempt(again, room).await? {
                 Ok(body) => return Ok(Reply::Answer(body)),
                 Err(failure) => failure,
             };
@@ -133,17 +170,17 @@ impl Http {
             tries.internal_errors += u32::from(matches!(outcome, Outcome::Status(500, _)));
             tries.elapsed = started.elapsed();
             tries.answered = self.answered.load(Relaxed);
-            let wait = match self.policy.decide(tries, outcome, rand::random()) {
+            let wait = match policy.decide(tries, outcome, rand::random()) {
                 Decision::Retry(wait) => wait,
                 Decision::GiveUp => {
                     return match failure {
                         Failure::Refused(refusal, _) => Ok(Reply::Refused(refusal)),
-                        Failure::Broken(error) => Err(error),
+                        Failure::Broken(error) => Err(with_advice(error)),
                     };
                 }
             };
             let error = match failure {
-                Failure::Refused(refusal, _) => refusal.into_error(),
+                Failure::Refused(refusal, _) => refusal.as_retried(&self.who),
                 Failure::Broken(error) => error,
             };
             let after_ms = wait.as_millis() as u64;
@@ -153,62 +190,47 @@ impl Http {
     }
 
     /// One attempt. The outer error ends the request, the inner one is for the policy to judge.
-    async fn attempt(&self, request: Request) -> Result<Result<Bytes, Failure>> {
+    async fn attempt(&self, request: Request, room: Room) -> Result<Result<Body, Failure>> {
         self.requests.fetch_add(1, Relaxed);
         let response = match self.client.execute(request).await {
             Ok(response) => response,
-            Err(e) => return Ok(Err(Failure::Broken(broken("the deployment does not answer", e)))),
+            Err(e) => return Ok(Err(Failure::Broken(broken(&format!("{} does not answer", self.who), e)))),
         };
         self.answered.store(true, Relaxed);
         self.note_deprecation(response.headers());
         let status = response.status().as_u16();
         if status == 200 {
-            let body = self.body(response).await?;
+            let body = self.body(response, room).await?;
             return Ok(body.map_err(|e| Failure::Broken(broken("the answer broke off", e))));
         }
         let retry_after = retry_after(response.headers(), Utc::now());
         let body = self.beginning(response).await;
-        Ok(Err(Failure::Refused(Refusal::new(status, &body, |text| self.key.redact(text)), retry_after)))
+        Ok(Err(Failure::Refused(Refusal::new(status, &body, |text| self.keys.redact(text)), retry_after)))
     }
 
-    /// The whole body, read piece by piece so that it never holds more than the limit. The inner error is the network's.
-    async fn body(&self, mut response: Response) -> Result<Result<Bytes, reqwest::Error>> {
-        let limit = usize::try_from(self.max_body).unwrap_or(usize::MAX);
+    /// The whole body, read piece by piece so that never more than its share is held. The inner error is the network's.
+    async fn body(&self, mut response: Response, room: Room) -> Result<Result<Body, reqwest::Error>> {
         let announced = response.content_length();
-        if let Some(length) = announced.filter(|length| *length > self.max_body) {
-            return Err(self.too_large(Some(length)));
+        let (memory, most) = match room {
+            Room::Memory(memory) => (memory, memory),
+            Room::File(memory) => (memory, u64::MAX),
+        };
+        if announced.is_some_and(|length| length > most) {
+            return Err(too_large(most));
         }
-        // The announcement spares the doubling; it is not trusted with more than it can be worth.
-        let mut body = Vec::with_capacity(announced.map_or(64 << 10, |length| length as usize).min(limit));
+        let mut body = Arriving::new(announced, memory);
         loop {
             let piece = match response.chunk().await {
                 Ok(Some(piece)) => piece,
-                Ok(None) => return Ok(Ok(Bytes::from(body))),
+                Ok(None) => return body.finish().await.map(Ok),
                 Err(e) => return Ok(Err(e)),
             };
             self.response_bytes.fetch_add(piece.len() as u64, Relaxed);
-            let length = body.len() + piece.len();
-            if length > limit {
-                return Err(self.too_large(None));
+            if body.length() + piece.len() as u64 > most {
+                return Err(too_large(most));
             }
-            if length > body.capacity() {
-                let capacity = (2 * body.capacity()).max(length).min(limit);
-                body.reserve_exact(capacity - body.len());
-            }
-            body.extend_from_slice(&piece);
+            body.push(&piece).await?;
         }
-    }
-
-    fn too_large(&self, length: Option<u64>) -> Error {
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        let (has, raise) = match length {
-            Some(length) => (format!("{} MiB", mib(length)), format!(" to at least {}MiB", mib(length) * 4)),
-            None => (format!("more than {} MiB", mib(self.max_body)), String::new()),
-        };
-        Error::resource(format!(
-            "the page has {has}, and one page may take {} MiB, a quarter of the memory limit: raise --memory-limit{raise}",
-            mib(self.max_body)
-        ))
     }
 
     /// The first bytes of an error's body; what breaks off is an error all the same.
@@ -229,9 +251,26 @@ impl Http {
             return;
         }
         let message =
-            format!("the deployment announces a change ({state}): {}", text(DEPRECATION_MESSAGE).unwrap_or("no text"));
-        self.monitor.report(Event::Warning { message: &self.key.redact(&message) });
+            format!("{} announces a change ({state}): {}", self.who, text(DEPRECATION_MESSAGE).unwrap_or("no text"));
+        self.monitor.report(Event::Warning { message: &self.keys.redact(&message) });
     }
+}
+
+fn held(reply: Reply<Body>) -> Result<Reply> {
+    match reply {
+        Reply::Answer(body) => match body.held() {
+            Some(text) => Ok(Reply::Answer(text.clone())),
+            None => Err(Error::internal("an answer that was to be held lies in a file: report it")),
+        },
+        Reply::Refused(refusal) => Ok(Reply::Refused(refusal)),
+    }
+}
+
+fn too_large(most: u64) -> Error {
+    Error::resource(format!(
+        "the answer has more than the {} KiB that it may take of the memory: is this the deployment's URL?",
+        most >> 10
+    ))
 }
 
 /// Unavailable, with the innermost cause in the sentence: the outer ones of this client only say that sending failed.
@@ -242,8 +281,12 @@ fn broken(what: &str, e: reqwest::Error) -> Error {
         cause = inner;
     }
     let timeout = if e.is_timeout() { " in time" } else { "" };
-    Error::unavailable(format!("{what}{timeout} ({cause}): check the URL and the network, or run again later"))
-        .with_source(e)
+    Error::unavailable(format!("{what}{timeout} ({cause})")).with_source(e)
+}
+
+/// What [`broken`] says, and what to do once repeating has not helped.
+fn with_advice(error: Error) -> Error {
+    Error::unavailable(format!("{error}: check the URL and the network, or run again later")).with_source(error)
 }
 
 /// `Retry-After`, in seconds or as a date.

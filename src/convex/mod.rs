@@ -3,7 +3,7 @@
 //! # The contract of [`Source::page`]
 //! - A returned [`Page`] is **complete**: the end of the answer was seen, it was checked to be a page of this protocol
 //!   (an object with the members of the endpoint, every document an object with `_table`, `_ts` and `_id`), and nothing of
-//!   it needs the network any more. The values inside the documents are *not* parsed: that is the codec's work.
+//!   it needs the network any more: a large one lies in a temporary file without a name. The values inside the documents are *not* parsed: that is the codec's work.
 //! - Asking again for the same position is always allowed and gives the same documents (in the delta phase: a prefix of
 //!   the same log, possibly longer). So a retry is always of a whole page.
 //! - In the delta phase a page never splits a transaction: everything with `_ts` at or below [`Page::through`] has been
@@ -11,8 +11,11 @@
 //! - Errors have the kind that says what to do; after `Unavailable` the retries have been made already.
 
 mod access;
+mod body;
 mod client;
+mod head;
 mod http;
+mod keys;
 mod protocol;
 #[cfg(test)]
 mod recording;
@@ -25,10 +28,10 @@ mod tokens;
 use std::{collections::BTreeMap, ops::Range};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 pub use self::{
     access::{Access, AccessOptions, DeployKey},
+    body::{Body, Texts},
     client::{Client, ClientOptions, Traffic},
     retry::RetryPolicy,
     split::{End, Parts, split},
@@ -89,7 +92,7 @@ pub struct Page {
     /// How values are spelled.
     pub encoding: Encoding,
     /// The whole answer.
-    pub body: Bytes,
+    pub body: Body,
     /// The tables that documents of this page belong to, each once.
     pub tables: Vec<TableRef>,
     /// The documents, in the order of the answer.
@@ -116,8 +119,11 @@ pub struct DocumentSpan {
 }
 
 impl Page {
-    /// The text of one document of this page.
-    pub fn text(&self, document: &DocumentSpan) -> &[u8] {
-        &self.body[document.range.clone()]
+    /// Reads the documents of this page.
+    ///
+    /// # Errors
+    /// Protocol, if the text is not UTF-8, which [`split()`] had refused.
+    pub fn texts(&self) -> Result<Texts<'_>> {
+        self.body.texts()
     }
 }

@@ -3,6 +3,8 @@
 //! Codes decide, never texts: the wording of messages has changed over time. They were seen on a running backend
 //! (commit 94a42c3d) or read in its `crates/errors`, `crates/authentication` and `crates/local_backend`.
 
+use std::fmt;
+
 use super::protocol::ErrorBody;
 use crate::error::{Error, ErrorKind};
 
@@ -14,6 +16,10 @@ pub(crate) struct Refusal {
     pub(crate) code: String,
     /// `message` of the body, or what the body is instead; one line, cut, without the deploy key.
     pub(crate) message: String,
+    /// The body is a page for people. The deployment itself never sends one for these routes.
+    html: bool,
+    /// What was tried in vain about it, for the person.
+    tried: Option<String>,
 }
 
 /// Longest piece of a message that is shown, characters.
@@ -23,15 +29,27 @@ impl Refusal {
     /// From the beginning of the body. `redact` removes the deploy key, should a server repeat it.
     pub(crate) fn new(status: u16, body: &[u8], redact: impl Fn(&str) -> String) -> Self {
         if let Ok(ErrorBody { code, message }) = serde_json::from_slice(body) {
-            return Self { status, code: line(&redact(&code)), message: line(&redact(&message)) };
+            return Self {
+                status,
+                code: line(&redact(&code)),
+                message: line(&redact(&message)),
+                html: false,
+                tried: None,
+            };
         }
         let text = String::from_utf8_lossy(body);
-        let message = match text.trim_start() {
+        let (text, html) = (text.trim_start(), text.trim_start().starts_with('<'));
+        let message = match text {
             "" => "no body".to_owned(),
-            html if html.starts_with('<') => "an HTML page, so probably from a proxy".to_owned(),
+            _ if html => "an HTML page, so from a proxy before it".to_owned(),
             other => line(&redact(other)),
         };
-        Self { status, code: String::new(), message }
+        Self { status, code: String::new(), message, html, tried: None }
+    }
+
+    /// With what was tried in vain about it.
+    pub(crate) fn tried(self, tried: Option<String>) -> Self {
+        Self { tried, ..self }
     }
 
     /// Whether it came after the retries of something that may pass.
@@ -42,9 +60,13 @@ impl Refusal {
     /// The error for the person: what it means, what to do, what the deployment said.
     pub(crate) fn into_error(self) -> Error {
         let (kind, advice) = self.meaning();
-        let Self { status, code, message } = self;
-        let code = if code.is_empty() { code } else { format!(" {code}") };
-        Error::new(kind, format!("{advice} (the deployment answered {status}{code}: {message})"))
+        let tried = self.tried.as_ref().map(|tried| format!("; {tried}")).unwrap_or_default();
+        Error::new(kind, format!("{advice} (the deployment answered {self}{tried})"))
+    }
+
+    /// The same for a request that is made again: what `who` said, without what to do once it does not help.
+    pub(crate) fn as_retried(&self, who: &str) -> Error {
+        Error::new(self.meaning().0, format!("{who} answered {self}"))
     }
 
     fn meaning(&self) -> (ErrorKind, &'static str) {
@@ -73,16 +95,11 @@ impl Refusal {
             "SnapshotTooOld" => {
                 return (
                     Window,
-                    "the snapshot being walked is older than the deployment serves (5 days): sync to a new archive; in this one \
-                     the program cannot begin another snapshot yet",
+                    "the snapshot being walked is older than the deployment serves (5 days): run again, a new one is begun",
                 );
             }
             "InvalidWindowToReadDocuments" => {
-                return (
-                    Window,
-                    "the changes asked for are older than the deployment keeps (14 days by default): keep this archive, and sync to a \
-                     new one; in this one the program cannot begin another snapshot yet",
-                );
+                return (Window, "the changes asked for are older than the deployment keeps (14 days by default)");
             }
             "SnapshotTooNew" => {
                 return (
@@ -91,10 +108,17 @@ impl Refusal {
                 );
             }
             "InvalidListSnapshotCursor" => {
-                return (Protocol, "the deployment does not know the place at which its snapshot walk stopped");
+                return (
+                    Protocol,
+                    "the deployment does not know the place at which its snapshot walk stopped: was it restored or moved since? \
+                     Report it if not",
+                );
             }
             "BadFormat" => {
-                return (Unsupported, "this deployment is too old for the encoding asked for: use convex_encoded_json");
+                return (
+                    Unsupported,
+                    "the deployment knows none of the encodings convex_encoded_json, export_json, json: upgrade it, or report it",
+                );
             }
             "InvalidClientVersion" | "ClientVersionUnsupported" => {
                 return (Unsupported, "the deployment refuses this version of the program: upgrade it");
@@ -102,16 +126,33 @@ impl Refusal {
             "DocumentDeltasCursorRequired" | "BadQueryArgs" | "BadJsonBody" => {
                 return (Internal, "the deployment does not understand a request of this program: report it");
             }
+            "TableSummariesUnavailable" => {
+                return (
+                    Unavailable,
+                    "the deployment has been started a moment ago and does not know its tables yet: run again in some minutes",
+                );
+            }
             "NoSchemaForExport" | "NoTableDefinitionForExport" | "UnsupportedSchemaForExport" => {
-                return (Protocol, "the deployment cannot tell the shapes of its tables");
+                return (
+                    Protocol,
+                    "the deployment cannot tell the shapes of its tables, which it is asked for only as advice: report it",
+                );
             }
             _ => {}
         }
         match self.status {
+            400..=403 | 405..=407 | 409..=420 if self.html => (
+                Access,
+                "a proxy or firewall before the deployment refuses the request: let it pass there, or check the URL",
+            ),
             401 | 403 => (Access, "the deployment refuses the deploy key: check the key and its permissions"),
             404 => (
                 Usage,
                 "there is no Convex deployment with streaming export at this URL: check it (NAME.convex.cloud, not NAME.convex.site)",
+            ),
+            409 => (
+                Unavailable,
+                "something that is going on in the deployment stands against the request: run again later",
             ),
             300..=399 => (Usage, "the URL leads elsewhere: give the deployment's own URL"),
             429 => (Unavailable, "the deployment asks for fewer requests: run again later"),
@@ -122,9 +163,21 @@ impl Refusal {
                 Unavailable,
                 "the deployment failed in a way that it does not explain: run again later, and report it if it stays",
             ),
+            502..=504 if self.html => {
+                (Unavailable, "a proxy does not reach the deployment: run again later, or check the URL if it stays")
+            }
+            521..=524 => (Unavailable, "the network of the deployment's host does not reach it: run again later"),
             421 | 425 | 501.. => (Unavailable, "the deployment is not available: run again later"),
             _ => (Protocol, "the deployment refuses the request in a way that this program does not know: report it"),
         }
+    }
+}
+
+/// `503 TableSummariesUnavailable: …`
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gap = if self.code.is_empty() { "" } else { " " };
+        write!(f, "{}{gap}{}: {}", self.status, self.code, self.message)
     }
 }
 
@@ -160,7 +213,10 @@ mod tests {
             (400, json("InvalidWindowToReadDocuments"), Window, "14 days"),
             (400, json("DocumentDeltasCursorRequired"), Internal, "report it"),
             (400, json("BadQueryArgs"), Internal, "report it"),
-            (400, json("BadFormat"), Unsupported, "convex_encoded_json"),
+            (400, json("BadFormat"), Unsupported, "knows none of the encodings"),
+            (403, "<html>".into(), Access, "a proxy or firewall"),
+            (404, "<html>".into(), Usage, "convex.site"),
+            (409, json("OptimisticConcurrencyControlFailure"), Unavailable, "run again later"),
             (400, json("InvalidClientVersion"), Unsupported, "upgrade"),
             (400, json("ClientVersionUnsupported"), Unsupported, "upgrade"),
             (400, json("NoSchemaForExport"), Protocol, "shapes"),
@@ -170,8 +226,10 @@ mod tests {
             (408, String::new(), Unavailable, "408: no body"),
             (429, json("TooManyRequests"), Unavailable, "fewer requests"),
             (500, json("InternalServerError"), Unavailable, "report it if it stays"),
-            (502, "<html><h1>Bad".into(), Unavailable, "502: an HTML page"),
-            (503, json("TableSummariesUnavailable"), Unavailable, "run again later"),
+            (502, "<html><h1>Bad".into(), Unavailable, "does not reach the deployment: run again later"),
+            (504, "<html>".into(), Unavailable, "504: an HTML page"),
+            (503, json("TableSummariesUnavailable"), Unavailable, "in some minutes"),
+            (503, json("Overloaded"), Unavailable, "run again later"),
             (522, "error code: 522".into(), Unavailable, "error code: 522"),
         ];
         for (status, body, kind, text) in table {

@@ -9,21 +9,21 @@
 //! 4. `_ts`, `snapshot` and the delta cursor are read as 64-bit integers: around 1.8e18 a double has steps of 256.
 //! 5. No `_ts` is beyond `snapshot` or the delta cursor; in deltas they ascend.
 //!
-//! # Why two ways through a document
-//! The server writes `_component`, `_table`, `_ts`, `_deleted` first, without white space, then the document's fields in
-//! byte order. That front is read by comparing bytes, mostly with the front of the document before; from `_id` on only the
-//! closing bracket is looked for. Anything else (old servers without `_component`, other writers) is read key by key.
+//! # Why in steps
+//! A large page lies in a file and is read in parts. Each step of [`Splitter`] takes one document or member and the bracket
+//! or comma behind it, which shows that it was whole; one that fails takes nothing, and is made again once more of the text
+//! is there. So one grammar serves both, and a page in memory is a page of one part.
 
-use std::collections::HashMap;
+use std::ops::Range;
 
 use super::{
     DocumentSpan,
-    scan::{end_of_container, end_of_scalar, end_of_string},
-    tokens::{Reader, after, digits},
+    head::{Fronts, Head, Tables},
+    tokens::Reader,
 };
 use crate::{
     document::{TableRef, Timestamp},
-    error::{Error, Result, ResultExt},
+    error::{Error, Result},
     position::Phase,
 };
 
@@ -57,49 +57,218 @@ pub enum End {
     },
 }
 
+/// Documents in one page at most. The server sends 1,024, or 128 and the rest of a transaction, which has 16,000 at most.
+const MAX_DOCUMENTS: usize = 1 << 17;
+/// One document has less text than this, bytes: of a document's 1 MiB each two bytes may become 14 (`{"$bytes":""},`), and
+/// nothing grows more.
+pub(super) const MAX_DOCUMENT: usize = 16 << 20;
+
 /// Finds the documents of a page of `phase` and where the next one begins; see the module's guarantees.
 ///
 /// # Errors
-/// Protocol, with the byte position, when the text is not such a page.
+/// Protocol, with the byte position, when the text is not such a page. Resource, when it has more documents than any
+/// deployment sends.
 pub fn split(body: &[u8], phase: Phase) -> Result<Parts> {
-    if simdutf8::basic::from_utf8(body).is_err() {
-        let at = simdutf8::compat::from_utf8(body).err().map_or(0, |e| e.valid_up_to());
-        return Err(Error::protocol(format!("the answer is not UTF-8 at byte {at}")));
+    let mut splitter = Splitter::new(phase);
+    match splitter.take(body, 0, true)?.stopped {
+        Some(error) => Err(error),
+        None => splitter.finish(),
     }
-    let mut reader = Reader { text: body, at: 0 };
-    let (mut values, mut snapshot, mut cursor, mut more) = (None, None, None, None);
-    reader.space();
-    reader.object(|r, key| match key {
-        b"values" => once(&mut values, key, r.at, r.documents(phase)?),
-        b"hasMore" => once(&mut more, key, r.at, r.boolean()?),
-        b"snapshot" if phase == Phase::Snapshot => once(&mut snapshot, key, r.at, r.integer()?),
-        b"cursor" => once(&mut cursor, key, r.at, r.cursor(phase)?),
-        _ => r.skip_checked(),
-    })?;
-    reader.space();
-    if reader.at < body.len() {
-        return Err(reader.expected("the end of the answer"));
-    }
-    let more = more.ok_or_else(|| lacks("hasMore"))?;
-    let (tables, documents) = values.ok_or_else(|| lacks("values"))?;
-    let end = match phase {
-        Phase::Snapshot => {
-            let snapshot = snapshot.ok_or_else(|| lacks("snapshot"))?;
-            let cursor = match cursor {
-                Some(Cursor::Text(text)) => Some(text),
-                _ if more => return Err(Error::protocol("the answer has `hasMore` but no `cursor` to go on from")),
-                _ => None,
-            };
-            End::Snapshot { snapshot: Timestamp(snapshot), cursor }
+}
+
+/// Splits a page that comes in parts.
+pub(super) struct Splitter {
+    phase: Phase,
+    place: Place,
+    tables: Tables,
+    documents: Vec<DocumentSpan>,
+    values: Option<()>,
+    more: Option<bool>,
+    snapshot: Option<i64>,
+    cursor: Option<Cursor>,
+}
+
+/// Between two steps of [`Splitter`]: what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    FirstMember,
+    Member,
+    FirstDocument,
+    Document,
+    EndOfMember,
+    End,
+}
+
+/// What became of a part of a page.
+pub(super) struct Taken {
+    /// How many bytes of it are done with.
+    pub(super) bytes: usize,
+    /// Why not all of them are. In a part that is not the last it may only mean that what stands there is not whole.
+    pub(super) stopped: Option<Error>,
+}
+
+impl Splitter {
+    pub(super) fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            place: Place::Start,
+            tables: Tables::default(),
+            documents: Vec::new(),
+            values: None,
+            more: None,
+            snapshot: None,
+            cursor: None,
         }
-        Phase::Delta => match cursor {
-            Some(Cursor::Ts(ts)) => End::Delta { cursor: ts },
-            _ => return Err(lacks("cursor")),
-        },
-    };
-    let parts = Parts { tables, documents, end, more };
-    parts.check_times()?;
-    Ok(parts)
+    }
+
+    /// Takes what is whole of a part, which begins at byte `offset`, where the bytes that are done with end. Positions in
+    /// its errors are those in the part.
+    ///
+    /// # Errors
+    /// Protocol, if it is not UTF-8.
+    pub(super) fn take(&mut self, part: &[u8], offset: usize, last: bool) -> Result<Taken> {
+        let text = whole_characters(part, last)?;
+        let mut reader = Reader { text, at: 0 };
+        let mut fronts = Fronts::default();
+        loop {
+            reader.space();
+            let begin = reader.at;
+            if begin == text.len() && (!last || self.place == Place::End) {
+                return Ok(Taken { bytes: begin, stopped: None });
+            }
+            match self.step(&mut reader, &mut fronts, offset) {
+                Ok(place) => self.place = place,
+                Err(error) => return Ok(Taken { bytes: begin, stopped: Some(error) }),
+            }
+        }
+    }
+
+    /// One step. If it fails nothing was taken.
+    fn step<'a>(&mut self, r: &mut Reader<'a>, fronts: &mut Fronts<'a>, offset: usize) -> Result<Place> {
+        match self.place {
+            Place::Start => r.expect(b'{').map(|()| Place::FirstMember),
+            Place::FirstMember | Place::EndOfMember if r.take(b'}') => Ok(Place::End),
+            Place::FirstMember | Place::Member => self.member(r),
+            Place::FirstDocument if r.take(b']') => Ok(Place::EndOfMember),
+            Place::FirstDocument | Place::Document => {
+                let start = r.at;
+                let head = match r.plain_document(&mut self.tables, fronts, self.phase)? {
+                    Some(head) => head,
+                    None => r.any_document(&mut self.tables, self.phase)?,
+                };
+                let range = start + offset..r.at + offset;
+                r.space();
+                let next = if r.take(b']') {
+                    Place::EndOfMember
+                } else {
+                    r.expect(b',')?;
+                    Place::Document
+                };
+                self.push(head, range)?;
+                Ok(next)
+            }
+            Place::EndOfMember => r.expect(b',').map(|()| Place::Member),
+            Place::End => Err(r.expected("the end of the answer")),
+        }
+    }
+
+    /// A member that is no list of documents, up to the end of its value; of that list the bracket.
+    fn member(&mut self, r: &mut Reader<'_>) -> Result<Place> {
+        let key = r.string()?;
+        r.space();
+        r.expect(b':')?;
+        r.space();
+        let at = r.at;
+        let ended = |r: &mut Reader<'_>| {
+            r.space();
+            if r.peek().is_some() { Ok(()) } else { Err(r.expected("`,`")) }
+        };
+        match key.as_ref() {
+            b"values" => {
+                r.expect(b'[')?;
+                return once(&mut self.values, &key, at, ()).map(|()| Place::FirstDocument);
+            }
+            b"hasMore" => {
+                let value = r.boolean()?;
+                ended(r)?;
+                once(&mut self.more, &key, at, value)?;
+            }
+            b"snapshot" if self.phase == Phase::Snapshot => {
+                let value = r.integer()?;
+                ended(r)?;
+                once(&mut self.snapshot, &key, at, value)?;
+            }
+            b"cursor" => {
+                let value = r.cursor(self.phase)?;
+                ended(r)?;
+                once(&mut self.cursor, &key, at, value)?;
+            }
+            _ => {
+                r.skip_checked()?;
+                ended(r)?;
+            }
+        }
+        Ok(Place::EndOfMember)
+    }
+
+    fn push(&mut self, head: Head, range: Range<usize>) -> Result<()> {
+        if self.documents.len() == MAX_DOCUMENTS {
+            return Err(Error::resource(format!(
+                "the page has more than {MAX_DOCUMENTS} documents: let the deployment send fewer (SNAPSHOT_LIST_LIMIT, \
+                 DOCUMENT_DELTAS_LIMIT)"
+            )));
+        }
+        if range.len() > MAX_DOCUMENT {
+            return Err(Error::protocol(format!(
+                "the document has {} bytes, more than any in Convex can have: report it",
+                range.len()
+            )));
+        }
+        let Head { table, ts, deleted } = head;
+        self.documents.push(DocumentSpan { table, ts: Timestamp(ts), deleted, range });
+        Ok(())
+    }
+
+    /// All parts were taken.
+    pub(super) fn finish(self) -> Result<Parts> {
+        let more = self.more.ok_or_else(|| lacks("hasMore"))?;
+        self.values.ok_or_else(|| lacks("values"))?;
+        let end = match self.phase {
+            Phase::Snapshot => {
+                let snapshot = self.snapshot.ok_or_else(|| lacks("snapshot"))?;
+                let cursor = match self.cursor {
+                    Some(Cursor::Text(text)) => Some(text),
+                    _ if more => {
+                        return Err(Error::protocol("the answer has `hasMore` but no `cursor` to go on from"));
+                    }
+                    _ => None,
+                };
+                End::Snapshot { snapshot: Timestamp(snapshot), cursor }
+            }
+            Phase::Delta => match self.cursor {
+                Some(Cursor::Ts(ts)) => End::Delta { cursor: ts },
+                _ => return Err(lacks("cursor")),
+            },
+        };
+        let parts = Parts { tables: self.tables.list, documents: self.documents, end, more };
+        parts.check_times()?;
+        Ok(parts)
+    }
+}
+
+/// The part without the character at its end that goes on in the next one.
+fn whole_characters(part: &[u8], last: bool) -> Result<&[u8]> {
+    if simdutf8::basic::from_utf8(part).is_ok() {
+        return Ok(part);
+    }
+    match simdutf8::compat::from_utf8(part) {
+        Err(e) if last || e.error_len().is_some() => {
+            Err(Error::protocol(format!("the answer is not UTF-8 at byte {}", e.valid_up_to())))
+        }
+        Err(e) => Ok(&part[..e.valid_up_to()]),
+        Ok(_) => Ok(part),
+    }
 }
 
 impl Parts {
@@ -153,49 +322,7 @@ enum Cursor {
     Null,
 }
 
-/// The metadata of one document.
-struct Head {
-    table: u32,
-    ts: i64,
-    deleted: bool,
-}
-
-/// Gives each table of the page its index. `fronts` knows it by the very bytes in which the server announces it.
-#[derive(Default)]
-struct Tables<'a> {
-    list: Vec<TableRef>,
-    index: HashMap<TableRef, u32>,
-    fronts: HashMap<&'a [u8], u32>,
-    /// Front and index of the document before.
-    last: (&'a [u8], u32),
-}
-
-impl<'a> Tables<'a> {
-    fn intern(&mut self, component: &[u8], name: &[u8]) -> Result<u32> {
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        let table = TableRef::new(text(component), text(name))?;
-        Ok(*self.index.entry(table).or_insert_with_key(|table| {
-            self.list.push(table.clone());
-            self.list.len() as u32 - 1
-        }))
-    }
-
-    /// The index of the table that `front`, `{"_component":"","_table":"messages","_ts":`, announces.
-    fn by_front(&mut self, front: &'a [u8], component: &[u8], name: &[u8]) -> Result<u32> {
-        let index = if let Some(index) = self.fronts.get(front) {
-            *index
-        } else {
-            let index = self.intern(component, name)?;
-            self.fronts.insert(front, index);
-            index
-        };
-        self.last = (front, index);
-        Ok(index)
-    }
-}
-
-/// The grammar of a page.
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn cursor(&mut self, phase: Phase) -> Result<Cursor> {
         match (self.peek(), phase) {
             (Some(b'n'), Phase::Snapshot) => self.skip_checked().map(|()| Cursor::Null),
@@ -206,153 +333,6 @@ impl<'a> Reader<'a> {
             (_, Phase::Delta) => Ok(Cursor::Ts(Timestamp(self.integer()?))),
         }
     }
-
-    /// The list of documents.
-    fn documents(&mut self, phase: Phase) -> Result<(Vec<TableRef>, Vec<DocumentSpan>)> {
-        let (mut tables, mut spans) = (Tables::default(), Vec::new());
-        self.expect(b'[')?;
-        self.space();
-        if self.take(b']') {
-            return Ok((tables.list, spans));
-        }
-        loop {
-            let start = self.at;
-            let head = if let Some(head) = self.plain_document(&mut tables, phase)? {
-                head
-            } else {
-                self.any_document(&mut tables, phase)?
-            };
-            spans.push(DocumentSpan {
-                table: head.table,
-                ts: Timestamp(head.ts),
-                deleted: head.deleted,
-                range: start..self.at,
-            });
-            self.space();
-            if self.take(b']') {
-                return Ok((tables.list, spans));
-            }
-            self.expect(b',')?;
-            self.space();
-        }
-    }
-
-    /// A document as the server writes it; `None`, and nothing taken, if it is spelled in any other way.
-    fn plain_document(&mut self, tables: &mut Tables<'a>, phase: Phase) -> Result<Option<Head>> {
-        let (text, start) = (self.text, self.at);
-        let (last, last_table) = tables.last;
-        let (table, from) = if !last.is_empty() && text[start..].starts_with(last) {
-            (last_table, start + last.len())
-        } else {
-            let Some(front) = front(text, start) else { return Ok(None) };
-            let named = tables.by_front(&text[start..front.end], front.component, front.name);
-            (named.context(|| format!("the document at byte {start}"))?, front.end)
-        };
-        let Some((ts, deleted, after)) = rest_of_head(text, from, phase) else { return Ok(None) };
-        let Some(end) = end_of_container(text, after) else {
-            self.at = text.len();
-            return Err(self.expected("the end of a document"));
-        };
-        if text[end - 1] != b'}' {
-            self.at = end - 1;
-            return Err(self.expected("`}`"));
-        }
-        self.at = end;
-        Ok(Some(Head { table, ts, deleted }))
-    }
-
-    /// A document in any spelling, key by key.
-    fn any_document(&mut self, tables: &mut Tables<'a>, phase: Phase) -> Result<Head> {
-        let start = self.at;
-        let (mut component, mut table, mut ts, mut deleted, mut id) = (None, None, None, None, false);
-        self.object(|r, key| {
-            match key {
-                b"_component" => component = Some(r.string()?),
-                b"_table" => table = Some(r.string()?),
-                b"_ts" => ts = Some(r.integer()?),
-                b"_deleted" if phase == Phase::Delta => deleted = Some(r.boolean()?),
-                b"_id" => {
-                    r.string()?;
-                    id = true;
-                }
-                _ => r.skip()?,
-            }
-            Ok(())
-        })?;
-        let lacks = |name: &str| Error::protocol(format!("the document at byte {start} has no `{name}`"));
-        let table = table.ok_or_else(|| lacks("_table"))?;
-        let ts = ts.ok_or_else(|| lacks("_ts"))?;
-        let deleted = match phase {
-            Phase::Snapshot => false,
-            Phase::Delta => deleted.ok_or_else(|| lacks("_deleted"))?,
-        };
-        if !id {
-            return Err(lacks("_id"));
-        }
-        let table = tables.intern(component.as_deref().unwrap_or_default(), &table);
-        let table = table.context(|| format!("the document at byte {start}"))?;
-        Ok(Head { table, ts, deleted })
-    }
-}
-
-/// How a document announces its table.
-struct Front<'a> {
-    component: &'a [u8],
-    name: &'a [u8],
-    /// The index of the first digit of `_ts`.
-    end: usize,
-}
-
-/// `{"_component":"…","_table":"…","_ts":`. Without the first of them the front says nothing: it may come later.
-fn front(text: &[u8], start: usize) -> Option<Front<'_>> {
-    let from = after(text, start, b"{\"_component\":\"")?;
-    let end = plain(text, from)?;
-    let component = &text[from..end];
-    let from = after(text, end, b"\",\"_table\":\"")?;
-    let end = plain(text, from)?;
-    Some(Front { component, name: &text[from..end], end: after(text, end, b"\",\"_ts\":")? })
-}
-
-/// `_ts`, whether `_deleted`, and the index after `_id`, from the first digit of `_ts` on.
-fn rest_of_head(text: &[u8], from: usize, phase: Phase) -> Option<(i64, bool, usize)> {
-    let (ts, mut at) = digits(text, from)?;
-    let mut deleted = false;
-    if phase == Phase::Delta {
-        at = after(text, at, b",\"_deleted\":")?;
-        deleted = text.get(at) == Some(&b't');
-        at = after(text, at, if deleted { b"true" } else { b"false" })?;
-    }
-    if let Some(number) = after(text, at, b",\"_creationTime\":") {
-        at = end_of_scalar(text, number);
-    }
-    match after(text, at, b",\"_id\":\"") {
-        Some(id) => Some((ts, deleted, end_of_string(text, id)? + 1)),
-        None => Some((ts, deleted, id_behind_fields(text, at)?)),
-    }
-}
-
-/// The index after `_id`, which fields in upper case precede, from the comma after another member on.
-fn id_behind_fields(text: &[u8], at: usize) -> Option<usize> {
-    let mut reader = Reader { text, at };
-    loop {
-        if !reader.take(b',') {
-            return None;
-        }
-        let is_id = *reader.string().ok()? == *b"_id";
-        if !reader.take(b':') {
-            return None;
-        }
-        if is_id {
-            return reader.string().ok().map(|_| reader.at);
-        }
-        reader.skip().ok()?;
-    }
-}
-
-/// The index of the quote that ends a string of the letters that names consist of.
-fn plain(text: &[u8], from: usize) -> Option<usize> {
-    let run = text[from..].iter().position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'/')))?;
-    (text[from + run] == b'"').then_some(from + run)
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! The oracle parses every page whole with serde_json and looks names up in maps.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write};
 
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::{convex::recording::Recording, error::ErrorKind};
+use crate::{
+    convex::{body::Spool, recording::Recording},
+    error::ErrorKind,
+    temporary,
+};
 
 #[derive(serde::Deserialize)]
 struct OraclePage<'a> {
@@ -165,8 +169,34 @@ fn page(phase: Phase) -> impl Strategy<Value = String> {
     })
 }
 
+/// The same page from a file, through a window of so many bytes.
+fn split_in_a_file(body: &[u8], phase: Phase, window: usize) -> Result<Parts> {
+    let mut file = temporary::file().unwrap();
+    file.write_all(body).unwrap();
+    Spool::new(file, body.len() as u64).split(phase, window)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn a_page_in_a_file_splits_as_one_in_memory_whatever_the_window(
+        body in prop_oneof![page(Phase::Snapshot), page(Phase::Delta)], phase in prop::bool::ANY,
+        window in 1usize..200, cut in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let phase = if phase { Phase::Snapshot } else { Phase::Delta };
+        let agree = |body: &[u8]| match (split(body, phase), split_in_a_file(body, phase, window)) {
+            (Ok(held), Ok(spooled)) => assert_eq!(held, spooled),
+            (Err(held), Err(spooled)) => assert_eq!(held.kind(), spooled.kind()),
+            (held, spooled) => panic!("{held:?}\n{spooled:?}"),
+        };
+        agree(body.as_bytes());
+        agree(&body.as_bytes()[..cut.index(body.len())]);
+        let mut broken = body.into_bytes();
+        let at = at.index(broken.len());
+        broken[at] = byte;
+        agree(&broken);
+    }
 
     #[test]
     fn finds_in_a_snapshot_page_what_a_whole_parse_finds(body in page(Phase::Snapshot)) {
@@ -260,6 +290,24 @@ fn says_where_a_page_is_wrong() {
     assert!(error.to_string().contains("has no `_deleted`"), "{error}");
     let error = split(delta(&format!("{},{}", change(9), change(8))).as_bytes(), Phase::Delta).unwrap_err();
     assert!(error.to_string().contains("before the one that precedes it"), "{error}");
+}
+
+#[test]
+fn a_document_longer_than_any_and_more_documents_than_anybody_sends_are_refused() {
+    let document = r#"{"_component":"","_table":"t","_ts":9,"_id":"x"}"#;
+    let page = |values: &str| format!(r#"{{"values":[{values}],"snapshot":10,"cursor":null,"hasMore":false}}"#);
+    let many = page(&vec![document; MAX_DOCUMENTS + 1].join(","));
+    let long = page(&format!(r#"{document},{{"_table":"t","_ts":9,"_id":"{}"}}"#, "x".repeat(MAX_DOCUMENT)));
+    for (body, kind, text) in [
+        (many, ErrorKind::Resource, "SNAPSHOT_LIST_LIMIT"),
+        (long, ErrorKind::Protocol, "from byte 60 on: the document has"),
+    ] {
+        let held = split(body.as_bytes(), Phase::Snapshot).unwrap_err();
+        let spooled = split_in_a_file(body.as_bytes(), Phase::Snapshot, 1 << 20).unwrap_err();
+        assert_eq!((held.kind(), spooled.kind()), (kind, kind), "{held} {spooled}");
+        assert!(held.to_string().contains(text.split(": ").last().unwrap()), "{held}");
+        assert!(spooled.to_string().contains(text.split(": ").next().unwrap()), "{spooled}");
+    }
 }
 
 /// Not a test of anything: prints the speed. `cargo test --release --lib split_speed -- --ignored --nocapture`

@@ -10,7 +10,7 @@ use object_store::memory::InMemory;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom, seq::SliceRandom};
 
 use crate::{
-    archive::{Archive, Base, CommitOutcome, Draft, Gap, Head, Run, Selection, TableEntry},
+    archive::{Archive, Base, CommitOutcome, Draft, Gap, Head, Run, TableEntry},
     budget::MemoryBudget,
     codec::{TableDecoder, observe, write_value},
     data::{DataFile, FileWriter, NewFile, Replaces, WriterOptions},
@@ -18,6 +18,7 @@ use crate::{
     identity::DeploymentIdentity,
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope},
     schema::{DocumentShape, Misfits, TableSchema, evolve},
+    selection::Selection,
 };
 
 /// The first S of every history.
@@ -190,7 +191,7 @@ impl World {
     }
 
     fn draft(&self, cursor: i64) -> Draft {
-        let selection = Selection { tables: Scope::All };
+        let selection = Selection::default();
         let position = Position::new(Phase::Delta, cursor.to_string());
         Draft {
             progress: Progress { delta: Some(DeltaCursor { position, ts: Timestamp(cursor) }), walk: None },
@@ -215,8 +216,7 @@ impl World {
         let first = self.head.version() == 0;
         let tables: Vec<_> = self.tables.iter().filter(|_| first || self.rng.random_bool(0.7)).cloned().collect();
         self.files += 1;
-        let base =
-            Base { id: BaseId(format!("b{}", self.files)), ts: Timestamp(s), scope: Scope::Tables(tables.clone()) };
+        let base = Base::new(BaseId(format!("b{}", self.files)), Timestamp(s), Scope::Tables(tables.clone()));
         for table in tables {
             let mut documents: Vec<_> = self.deployment_at(&table, s).into_values().collect();
             let (mut groups, order) = (vec![Vec::new(); self.rng.random_range(1..4)], self.rng.random_range(0..4));
@@ -270,7 +270,7 @@ impl World {
                 self.write(table, None, rows, None, &mut draft).await;
             }
         }
-        draft.gaps.push(Gap { scope, from: Timestamp(from), to: Some(Timestamp(to)), why: "window".into() });
+        draft.gaps.push(Gap { scope, from: Timestamp(from), to: Timestamp(to), why: "window".into() });
         self.commit(draft).await;
     }
 

@@ -10,6 +10,7 @@
 mod access;
 mod deltas;
 mod documents;
+mod fault;
 mod generate;
 mod id;
 mod json_schemas;
@@ -34,6 +35,7 @@ use async_trait::async_trait;
 
 pub use self::{
     documents::demo_documents,
+    fault::Fault,
     load::{Documents, read_directory},
     routes::router,
     serve::{Contents, SimulateOptions, Then, serve},
@@ -111,6 +113,9 @@ pub struct LogRow {
 pub struct RouterOptions {
     /// The deploy key that it takes.
     pub key: String,
+    /// Keys that take its place: the one of a pair counts from the request of that number on (0 is the first that is asked with
+    /// a key), and no other one does any more.
+    pub rotations: Vec<(u64, String)>,
     /// Documents a page of list_snapshot. Real deployments: 1,024 (knob `SNAPSHOT_LIST_LIMIT`).
     pub snapshot_page: usize,
     /// Log rows *read* a page of document_deltas. Real deployments: 128 (knob `DOCUMENT_DELTAS_LIMIT`).
@@ -126,6 +131,8 @@ pub struct RouterOptions {
     /// Whether the first request for schemas or column names is answered with 503 `TableSummariesUnavailable`, as
     /// deployments do for a while after a restart.
     pub summaries_unavailable_once: bool,
+    /// Answers that are given instead of the true ones.
+    pub faults: Vec<Fault>,
 }
 
 impl Default for RouterOptions {
@@ -133,6 +140,7 @@ impl Default for RouterOptions {
     fn default() -> Self {
         Self {
             key: "simulated|key".to_owned(),
+            rotations: Vec::new(),
             snapshot_page: 1024,
             delta_page: 128,
             snapshot_window: Duration::from_secs(5 * 24 * 3600),
@@ -140,6 +148,7 @@ impl Default for RouterOptions {
             latency: Duration::ZERO,
             schemas: Schemas::Inferred,
             summaries_unavailable_once: false,
+            faults: Vec::new(),
         }
     }
 }

@@ -2,20 +2,22 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, RawQuery, State},
+    extract::{DefaultBodyLimit, RawQuery, Request, State},
     http::{HeaderMap, header::CONTENT_TYPE},
+    middleware::{self, Next},
     response::Response,
     routing::get,
 };
 
 use super::{
-    Deployment, RouterOptions, access, deltas, json_schemas, page::json, params::Params, refusal::Refusal, snapshot,
+    Deployment, RouterOptions, access, deltas, fault::Faults, json_schemas, page::json, params::Params,
+    refusal::Refusal, snapshot,
 };
 
 /// What every route holds.
@@ -23,6 +25,9 @@ struct Served {
     deployment: Arc<dyn Deployment>,
     options: RouterOptions,
     summaries_unavailable: AtomicBool,
+    faults: Faults,
+    /// Requests that had to show a key.
+    admitted: AtomicU64,
 }
 
 type Answer = Result<Response, Refusal>;
@@ -30,7 +35,13 @@ type Answer = Result<Response, Refusal>;
 /// The HTTP API of `deployment`. Pages are built in memory: about `snapshot_page` documents, or `delta_page` log rows plus
 /// one transaction, for every request in flight.
 pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router {
-    let summaries_unavailable = AtomicBool::new(options.summaries_unavailable_once);
+    let served = Arc::new(Served {
+        deployment,
+        summaries_unavailable: AtomicBool::new(options.summaries_unavailable_once),
+        faults: Faults::new(options.faults.clone()),
+        admitted: AtomicU64::new(0),
+        options,
+    });
     Router::new()
         .route("/api/list_snapshot", get(list_snapshot).post(post_list_snapshot))
         .route("/api/document_deltas", get(document_deltas).post(post_document_deltas))
@@ -40,7 +51,16 @@ pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router
         .route("/version", get(|| async { "unknown" }))
         .route("/instance_name", get(|State(served): State<Arc<Served>>| async move { served.deployment.name() }))
         .layer(DefaultBodyLimit::max(1 << 20))
-        .with_state(Arc::new(Served { deployment, options, summaries_unavailable }))
+        .layer(middleware::from_fn_with_state(Arc::clone(&served), before_all))
+        .with_state(served)
+}
+
+/// What stands before every route: faults.
+async fn before_all(State(s): State<Arc<Served>>, request: Request, next: Next) -> Response {
+    match s.faults.answer(request.uri().path()) {
+        Some(instead) => instead,
+        None => next.run(request).await,
+    }
 }
 
 impl Served {
@@ -50,8 +70,15 @@ impl Served {
             tokio::time::sleep(self.options.latency).await;
         }
         let params = Params::from_query(query.unwrap_or_default());
-        access::check(headers, params.text("adminKey")?, &self.options.key)?;
+        let number = self.admitted.fetch_add(1, Ordering::Relaxed);
+        access::check(headers, params.text("adminKey")?, self.key_at(number))?;
         Ok(params)
+    }
+
+    /// The key that counts for the request of this number.
+    fn key_at(&self, number: u64) -> &str {
+        let begun = self.options.rotations.iter().filter(|(from, _)| *from <= number);
+        begun.max_by_key(|(from, _)| *from).map_or(&self.options.key, |(_, key)| key)
     }
 
     /// The same for a request whose arguments are its body.

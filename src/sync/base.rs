@@ -1,68 +1,128 @@
-//! Bases beside the first: which one an archive that has caught up still owes, and what becomes of one that grew too old.
+//! Bases beside the first: which one an archive that has caught up owes, and what becomes of a walk that grew too old.
 //!
-//! Servers before August 2026 leave the rows of components out of deltas without a word, so until the first such row the
-//! deltas of a component prove nothing (FORMAT.md, "Coverage"). Once it has come, the tables of components get a base of
-//! their own, and are covered from there on.
+//! A table is covered at the cursor if some base before it is, and no gap lies between (FORMAT.md, "Coverage"). It is not
+//! - after a gap, since the deployment kept its changes for less time than the archive stayed away;
+//! - if it was not selected before;
+//! - if the walk that should have brought its base grew too old before it came to the table;
+//! - in a component, until the first row of one came in deltas: servers before August 2026 leave them out without a word.
+//!   From then on a base proves something.
+//!
+//! # Why at the delta cursor
+//! A walk that grew too old could be followed at once by another at a newer moment, with the changes waiting behind it for
+//! days more. Here the changes come first: they are kept for 14 days only, and at the cursor the tables that need no walk
+//! are known by name, so the scope can say which ones it does *not* hold, and any table that shows up later was empty then.
 
 use std::collections::BTreeSet;
 
 use crate::{
-    archive::{CommitOutcome, Draft, Head, RemovedFile, Run},
+    archive::{Base, CommitOutcome, Covers, Draft, Head, RemovedFile, Run},
     convex::Source,
     document::TableRef,
     error::Result,
     layout,
+    monitor::Event,
     position::{Scope, Walk},
 };
 
 use super::{Given, Work, gather::now};
 
+/// What is not covered at the cursor and can be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Owed {
+    Nothing,
+    /// Tables of components only.
+    Components,
+    Tables,
+}
+
+/// What the archive owes of the selected tables.
+pub(super) fn owed(head: &Head) -> Owed {
+    let Some(cursor) = head.progress().delta.as_ref().map(|delta| delta.ts) else { return Owed::Nothing };
+    let (coverage, selected) = (head.coverage(), head.coverage().selected());
+    let lacks = |of_component| {
+        let uncovered = |table: &TableRef| {
+            table.component().is_empty() != of_component
+                && selected.contains(table)
+                && matches!(coverage.covers(table, cursor), Covers::NotCovered(_))
+        };
+        !coverage.covers_unseen(of_component, cursor) || head.tables().any(|state| uncovered(&state.table))
+    };
+    if lacks(false) {
+        Owed::Tables
+    } else if coverage.component_rows_since.is_some() && lacks(true) {
+        Owed::Components
+    } else {
+        Owed::Nothing
+    }
+}
+
 /// The walk to begin now, if one is owed. The deployment is asked for its components anew: the run may have begun hours
 /// ago, and a component that came since would be taken for one without rows.
-///
-/// It is at the delta cursor: every table with rows up to there is known, so the scope can name the tables that it does
-/// *not* hold, and any table that shows up later was empty then.
-pub(super) async fn owed(head: &Head, run: &Run, source: &dyn Source) -> Result<Option<Walk>> {
-    let Some(cursor) = head.progress().delta.as_ref().filter(|_| head.coverage().components_lack_base()) else {
-        return Ok(None);
+pub(super) async fn begin(head: &Head, run: &Run, given: &Given<'_>) -> Result<Option<Walk>> {
+    let (owed, Some(cursor)) = (owed(head), &head.progress().delta) else { return Ok(None) };
+    let components = match owed {
+        Owed::Nothing => return Ok(None),
+        Owed::Components => components(head, given.source.as_ref()).await?,
+        Owed::Tables => Vec::new(),
     };
-    let shapes = source.shapes().await?;
-    let known = || head.tables().map(|state| &state.table);
-    let mut components: BTreeSet<&str> = known().chain(shapes.tables.keys()).map(TableRef::component).collect();
-    components.remove("");
-    // If the deployment cannot list its tables, there may be components that nobody knows of: everything is walked then.
-    let components: Vec<String> = components.into_iter().filter(|_| shapes.complete).map(ToOwned::to_owned).collect();
+    let covered = |table: &&TableRef| matches!(head.coverage().covers(table, cursor.ts), Covers::Covered(_));
+    let covered: Vec<_> = head.tables().map(|state| &state.table).filter(covered).cloned().collect();
     let began = now();
+    given.monitor.report(Event::NewBase { ts: cursor.ts, components: owed == Owed::Components });
     Ok(Some(Walk {
         base: layout::base_id(began, &run.id),
         ts: cursor.ts,
         month: layout::month_of(began),
-        scope: Scope::Except(known().filter(|table| table.component().is_empty()).cloned().collect()),
-        position: source.snapshot_of(&components, cursor.ts),
+        scope: if covered.is_empty() { Scope::All } else { Scope::Except(covered) },
+        position: given.source.snapshot_of(&components, cursor.ts),
         done: Vec::new(),
     }))
 }
 
-/// Whether the walk that is open can be given up: the archive has a base without it.
-pub(super) fn is_spare(head: &Head) -> bool {
-    head.progress().walk.is_some() && !head.coverage().bases.is_empty()
+/// The deployment's components. If it cannot list its tables, there may be components that nobody knows of, and none is
+/// named: everything is walked then.
+async fn components(head: &Head, source: &dyn Source) -> Result<Vec<String>> {
+    let shapes = source.shapes().await?;
+    if !shapes.complete {
+        return Ok(Vec::new());
+    }
+    let known = head.tables().map(|state| &state.table);
+    let mut components: BTreeSet<&str> = known.chain(shapes.tables.keys()).map(TableRef::component).collect();
+    components.remove("");
+    Ok(components.into_iter().map(ToOwned::to_owned).collect())
 }
 
-/// Gives up the walk that is open: the deployment no longer keeps its snapshot, and the deltas must not wait for it. One
-/// commit ends it and removes its files; once the archive has caught up, it is owed again.
-pub(super) async fn abandon(work: &mut Work, given: &Given<'_>) -> Result<()> {
+/// Ends the walk that is open, because of `why`. What it has finished becomes a base; one commit says so, and removes the files
+/// of the table in which it stood.
+///
+/// Nothing is open if the walk was refused from its first page: a cursor may be old although nothing has happened since (a page
+/// that is just full ends at its last change). The next pass moves the cursor, and another walk begins there.
+pub(super) async fn close(work: &mut Work, given: &Given<'_>, why: &str) -> Result<()> {
     let (Some(walk), Some(latest)) = (work.head.progress().walk.clone(), work.head.latest()) else { return Ok(()) };
-    let mut live = given.archive.live_files(&work.head).await?;
-    let mut remove = Vec::new();
-    while let Some(file) = live.next().await? {
-        if file.base.as_ref() == Some(&walk.base) {
-            remove.push(RemovedFile::from(&file));
-        }
-    }
+    let message = format!(
+        "a snapshot ends before it is complete; the tables that it has finished count, the others are walked anew after the changes: \
+         {why}"
+    );
+    given.monitor.report(Event::Warning { message: &message });
+    let Walk { base, ts, mut done, .. } = walk;
     let mut draft = Draft::unchanged(&work.head, latest.encoding, latest.selection.clone(), now());
     draft.checked_at = latest.checked_at;
     draft.progress.walk = None;
-    draft.remove = remove;
+    let mut live = given.archive.live_files(&work.head).await?;
+    while let Some(file) = live.next().await? {
+        if file.base.as_ref() == Some(&base) && !done.contains(&file.table) {
+            draft.remove.push(RemovedFile::from(&file));
+        }
+    }
+    if !done.is_empty() {
+        done.sort();
+        draft.bases.push(Base::new(base, ts, Scope::Tables(done)));
+    }
+    commit(work, given, draft).await
+}
+
+/// A commit between two passes.
+pub(super) async fn commit(work: &mut Work, given: &Given<'_>, draft: Draft) -> Result<()> {
     match given.archive.commit(&work.head, &mut work.run, draft).await? {
         CommitOutcome::Committed(head) => work.head = *head,
         CommitOutcome::Conflict { version } => return Err(super::write::lost_race(given.archive, version)),

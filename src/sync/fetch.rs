@@ -8,7 +8,7 @@ use super::{Stop, gather::now};
 use crate::{
     convex::{Page, Source},
     document::Timestamp,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     position::{Phase, Position, Progress},
 };
 
@@ -24,12 +24,14 @@ pub(super) struct Fetched {
 }
 
 /// Why there are no more pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum End {
     /// The deployment has nothing more.
     CaughtUp,
     /// A stop was requested, or the next stage has ended.
     Stopped,
+    /// What was asked for in this phase is older than the deployment keeps.
+    TooOld(Phase, Error),
 }
 
 /// Sends the pages that follow `progress` until the deployment has nothing more: the rest of the snapshot, then deltas.
@@ -56,11 +58,14 @@ pub(super) async fn fetch(
             if memory.acquire().await.is_err() {
                 return Ok(End::Stopped);
             }
-            let page = source.page(&at).await?;
+            let page = match source.page(&at).await {
+                Err(error) if error.kind() == ErrorKind::Window => return Ok(End::TooOld(at.phase(), error)),
+                page => page?,
+            };
             let answered = now();
             let caught_up = page.phase == Phase::Delta && !page.more;
             at = next(source.as_ref(), &page, &mut deltas)?;
-            let size = (page.body.len() / PERMIT + 1).min(all) as u32;
+            let size = (held(&page, waiting) as usize / PERMIT + 1).min(all) as u32;
             let Ok(held) = Arc::clone(&memory).acquire_many_owned(size).await else { return Ok(End::Stopped) };
             if pages.send(Fetched { page, at: answered, _held: held }).await.is_err() {
                 return Ok(End::Stopped);
@@ -76,6 +81,15 @@ pub(super) async fn fetch(
         () = pages.closed() => Ok(End::Stopped),
         end = work => end,
     }
+}
+
+/// What a page takes of the bytes that may wait.
+///
+/// One in a temporary file takes half of them, for what is read of it at a time: so at most two lie there, one that is read
+/// and the next one.
+fn held(page: &Page, waiting: u64) -> u64 {
+    let spans = std::mem::size_of_val(page.documents.as_slice()) as u64;
+    spans + page.body.held().map_or(waiting / 2, |text| text.len() as u64)
 }
 
 /// Where to ask after `page`. A finished snapshot is followed by the deltas after the first S.

@@ -22,16 +22,18 @@ use super::{
     steps::{FileProgress, Halt, Step, Steps},
 };
 use crate::{
-    archive::{Base, Draft, Head, Run, Selection, TableEntry},
+    archive::{Base, Draft, Head, Run, TableEntry},
     codec::add_misfits,
     convex::{DocumentSpan, Page, Shapes, Source},
     data::NewFile,
     document::{Encoding, TableRef, Timestamp},
     error::{Error, Result},
+    identity::DeploymentIdentity,
     layout,
     monitor::{Event, Monitor},
     position::{BaseId, DeltaCursor, Phase, Progress, Scope, Walk},
     schema::{Misfits, TableSchema},
+    selection::Selection,
 };
 
 /// Bytes of a page of deltas after which the weight of what is gathered is looked at again.
@@ -59,6 +61,8 @@ pub(super) struct Gather {
     /// Delta files that ended before their commit.
     ended: Vec<(usize, Rows)>,
     pending: Pending,
+    selection: Selection,
+    moved: Option<DeploymentIdentity>,
     limits: Limits,
     source: Arc<dyn Source>,
     monitor: Arc<dyn Monitor>,
@@ -135,7 +139,14 @@ impl Tables {
 }
 
 impl Gather {
-    pub(super) fn new(head: &Head, progress: Progress, run: &Run, given: &Given<'_>) -> Self {
+    /// `moved`: who the deployment is now; the next commit says so.
+    pub(super) fn new(
+        head: &Head,
+        progress: Progress,
+        run: &Run,
+        moved: Option<DeploymentIdentity>,
+        given: &Given<'_>,
+    ) -> Self {
         let options = given.options;
         let mut shapes = given.shapes.clone();
         let mut tables = Tables::default();
@@ -164,6 +175,8 @@ impl Gather {
             deltas: BTreeMap::new(),
             ended: Vec::new(),
             pending: Pending::begin(),
+            selection: options.selection.clone(),
+            moved,
             limits: Limits {
                 gathered: options.budget.gathered() as usize,
                 target_file_bytes: options.target_file_bytes,
@@ -193,20 +206,22 @@ impl Gather {
     fn page(&mut self, fetched: &Fetched, steps: &mut Steps) -> Result<(), Halt> {
         let Fetched { page, at, .. } = fetched;
         let caught_up = page.phase == Phase::Delta && !page.more;
+        // A commit names one encoding.
+        if self.pending.answer.is_some_and(|answer| answer.encoding != page.encoding) {
+            self.commit(steps)?;
+        }
         self.pending.answer = Some(Answer { at: *at, encoding: page.encoding, caught_up });
         self.sum.pages += 1;
-        self.sum.page_bytes += page.body.len() as u64;
+        self.sum.page_bytes += page.body.len();
         self.monitor.report(Event::Page {
             phase: page.phase,
             documents: page.documents.len() as u64,
-            bytes: page.body.len() as u64,
+            bytes: page.body.len(),
             through: page.through,
         });
-        let body = simdutf8::basic::from_utf8(&page.body)
-            .map_err(|e| Error::protocol("a page is not UTF-8").with_source(e))?;
         match page.phase {
-            Phase::Snapshot => self.snapshot_page(page, body, steps)?,
-            Phase::Delta => self.delta_page(page, body, steps)?,
+            Phase::Snapshot => self.snapshot_page(page, steps)?,
+            Phase::Delta => self.delta_page(page, steps)?,
         }
         let walk_ended = page.phase == Phase::Snapshot && page.next.is_none();
         let late = self.pending.since.elapsed() >= self.limits.commit_every;
@@ -217,7 +232,7 @@ impl Gather {
     }
 
     /// Rows of the snapshot go to the file of their table; the position moves with them.
-    fn snapshot_page(&mut self, page: &Page, body: &str, steps: &mut Steps) -> Result<(), Halt> {
+    fn snapshot_page(&mut self, page: &Page, steps: &mut Steps) -> Result<(), Halt> {
         let s = page.through;
         let walk = self.progress.walk.get_or_insert_with(|| Walk {
             base: self.base.clone(),
@@ -235,19 +250,17 @@ impl Gather {
         if self.progress.delta.is_none() {
             self.progress.delta = Some(DeltaCursor { position: self.source.deltas_after(s), ts: s });
         }
-        let in_scope: Vec<bool> = page.tables.iter().map(|table| walk.scope.contains(table)).collect();
-        let numbers = self.numbers(page);
+        let scope = walk.scope.clone();
+        let numbers = self.numbers(page, |table| scope.contains(table));
+        let mut texts = page.texts()?;
         for document in &page.documents {
-            let table = numbers[document.table as usize];
-            if !in_scope[document.table as usize] {
-                continue;
-            }
+            let Some(table) = numbers[document.table as usize] else { continue };
             if self.snapshot.as_ref().is_none_or(|file| file.table != table) {
                 self.finish_table(steps)?;
                 self.begin_table(table, document.ts)?;
             }
             let Some(file) = &mut self.snapshot else { continue };
-            file.rows.push(incoming(page, body, document)?, &mut self.tables.list[table])?;
+            file.rows.push(incoming(page, document, texts.text(document)?), &mut self.tables.list[table])?;
             self.send_snapshot_batches(steps)?;
         }
         if self.snapshot.as_ref().is_some_and(|file| file.is_complete(&self.limits)) {
@@ -259,15 +272,18 @@ impl Gather {
                 self.finish_table(steps)?;
                 self.finish_stopped();
                 let walk = self.progress.walk.take();
-                self.pending.completed.extend(walk.map(|w| Base { id: w.base, ts: w.ts, scope: w.scope }));
+                self.pending.completed.extend(walk.map(|w| Base::new(w.base, w.ts, w.scope)));
             }
         }
         Ok(())
     }
 
-    /// The numbers of the page's tables.
-    fn numbers(&mut self, page: &Page) -> Vec<usize> {
-        page.tables.iter().map(|table| self.tables.number(table, &mut self.shapes)).collect()
+    /// The numbers of the page's tables; `None` for those that are not selected, or not wanted.
+    fn numbers(&mut self, page: &Page, wanted: impl Fn(&TableRef) -> bool) -> Vec<Option<usize>> {
+        let mut number = |table: &TableRef| {
+            (self.selection.contains(table) && wanted(table)).then(|| self.tables.number(table, &mut self.shapes))
+        };
+        page.tables.iter().map(&mut number).collect()
     }
 
     fn begin_table(&mut self, number: usize, first_ts: Timestamp) -> Result<()> {
@@ -354,9 +370,10 @@ impl Gather {
     }
 
     /// Rows of deltas are gathered; the cursor moves with them, also when there are none.
-    fn delta_page(&mut self, page: &Page, body: &str, steps: &mut Steps) -> Result<(), Halt> {
+    fn delta_page(&mut self, page: &Page, steps: &mut Steps) -> Result<(), Halt> {
         self.pending.component_rows |= page.tables.iter().any(|table| !table.component().is_empty());
-        let numbers = self.numbers(page);
+        let numbers = self.numbers(page, |_| true);
+        let mut texts = page.texts()?;
         let (mut looked_at, mut last) = (0, None);
         for document in &page.documents {
             // One page may be larger than all that is to be gathered: files may end inside it, commits may not.
@@ -367,7 +384,7 @@ impl Gather {
                 }
             }
             last = Some(document.ts);
-            let table = numbers[document.table as usize];
+            let Some(table) = numbers[document.table as usize] else { continue };
             // A delta file never spans two months, and ends early where the next one would have columns for what this
             // one rescues; both only between two `_ts`.
             let ends = |rows: &Rows| {
@@ -378,7 +395,7 @@ impl Gather {
             }
             let known = &mut self.tables.list[table];
             let rows = self.deltas.entry(table).or_insert_with(|| Rows::new(None, document.ts, known));
-            rows.push(incoming(page, body, document)?, known)?;
+            rows.push(incoming(page, document, texts.text(document)?), known)?;
         }
         let Some(position) = page.next.clone() else {
             return Err(Error::internal("a page of deltas names no next position").into());
@@ -416,14 +433,14 @@ impl Gather {
             checked_at: answer.at,
             caught_up: answer.caught_up,
             encoding: answer.encoding,
-            selection: Selection { tables: Scope::All },
+            selection: self.selection.clone(),
             progress: self.progress.clone(),
             tables: tables.collect(),
             add: Vec::new(),
             remove: Vec::new(),
             bases: completed,
             gaps: Vec::new(),
-            deployment: None,
+            deployment: self.moved.take(),
             component_rows,
         };
         steps.send(Step::Commit(Box::new(draft)))
@@ -484,9 +501,8 @@ impl FileNames {
 }
 
 /// A revision of a page, with its text.
-fn incoming<'a>(page: &Page, body: &'a str, document: &DocumentSpan) -> Result<Incoming<'a>> {
-    let text = body.get(document.range.clone()).ok_or_else(|| Error::internal("a document lies outside its page"))?;
-    Ok(Incoming { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted })
+fn incoming<'a>(page: &Page, document: &DocumentSpan, text: &'a str) -> Incoming<'a> {
+    Incoming { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted }
 }
 
 /// Wall time.

@@ -23,6 +23,7 @@
 
 mod base;
 mod fetch;
+mod gap;
 mod gather;
 mod rows;
 mod steps;
@@ -40,14 +41,19 @@ use tokio::{
 };
 
 use crate::{
-    archive::{Archive, Counts, Head, Run},
+    archive::{Archive, Counts, Gap, Head, Run},
     budget::MemoryBudget,
     convex::{Shapes, Source},
     document::{TableRef, Timestamp, time_text},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
+    identity::DeploymentIdentity,
     monitor::{Event, Monitor},
-    position::Progress,
+    position::{Phase, Progress},
+    selection::Selection,
 };
+
+/// Snapshots that may turn out too old in one run: one that was open, and one at a cursor that was old itself.
+const SNAPSHOTS_REFUSED: u32 = 2;
 
 /// How a sync is done.
 #[derive(Debug, Clone)]
@@ -60,8 +66,27 @@ pub struct SyncOptions {
     pub commit_every: Duration,
     /// Level of zstd, 1 to 22.
     pub compression_level: i32,
+    /// The tables that are archived. Rows of others are dropped, whoever sends them.
+    pub selection: Selection,
+    /// Whether an archive of another selection may go on with this one: what leaves has a gap from here, what joins gets a new
+    /// base.
+    pub accept_selection: bool,
+    /// Whether an archive of a deployment with another name or address may go on with this one: it is the same database, moved.
+    pub accept_deployment: bool,
+    /// What to do if the deployment no longer keeps the changes after the archive's cursor.
+    pub on_gap: OnGap,
     /// Ends the run at a commit.
     pub stop: Stop,
+}
+
+/// What to do about changes that the deployment no longer keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// Record the gap, go on with the changes after it, and take a new base: [`SyncReport::gaps`] tells.
+    #[default]
+    Heal,
+    /// Fail, and leave the archive as it is.
+    Fail,
 }
 
 impl Default for SyncOptions {
@@ -71,6 +96,10 @@ impl Default for SyncOptions {
             target_file_bytes: 128 << 20,
             commit_every: Duration::from_secs(180),
             compression_level: 1,
+            selection: Selection::default(),
+            accept_selection: false,
+            accept_deployment: false,
+            on_gap: OnGap::default(),
             stop: Stop::default(),
         }
     }
@@ -122,6 +151,8 @@ impl Stop {
 /// What a sync did.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SyncReport {
+    /// The deployment.
+    pub deployment: DeploymentIdentity,
     /// Whether this run began the archive's first snapshot.
     pub first_run: bool,
     /// Whether the deployment had nothing more. If not, more is waiting: run again.
@@ -144,11 +175,13 @@ pub struct SyncReport {
     pub file_bytes: u64,
     /// Commits made.
     pub commits: u64,
+    /// Gaps that this run found and recorded: a finding, whatever else went well.
+    pub gaps: Vec<Gap>,
     /// The archive's version now.
     pub version: u64,
     /// SHA-256 of the newest commit.
     pub digest: String,
-    /// The delta cursor: the archive covers up to here. RFC 3339 in JSON.
+    /// The delta cursor: the archive covers up to here. Absent until the first snapshot is complete. RFC 3339 in JSON.
     #[serde(serialize_with = "time_text::option")]
     pub through: Option<Timestamp>,
     /// When the deployment answered last. RFC 3339 in JSON.
@@ -158,31 +191,54 @@ pub struct SyncReport {
 
 impl SyncReport {
     /// How far the archive is behind at `now`: since the deployment answered last if it had nothing more (an idle one
-    /// writes nothing that could be behind), else since the `_ts` reached. Absent before the first commit.
+    /// writes nothing that could be behind), else since the `_ts` reached. Absent until the first snapshot is complete.
     pub fn lag(&self, now: Timestamp) -> Option<Duration> {
         let since = if self.caught_up { self.checked_at } else { self.through };
-        since.map(|ts| Duration::from_nanos(now.0.saturating_sub(ts.0).try_into().unwrap_or(0)))
+        since
+            .filter(|_| self.through.is_some())
+            .map(|ts| Duration::from_nanos(now.0.saturating_sub(ts.0).try_into().unwrap_or(0)))
     }
 }
 
-/// What the deployment says of itself, if it is the archive's own.
-async fn ask(source: &dyn Source, archive: &Archive, head: &Head) -> Result<Shapes> {
+/// What the deployment says of itself, if it is the archive's own; and who it is, if it has moved.
+async fn ask(
+    source: &dyn Source,
+    archive: &Archive,
+    head: &Head,
+    options: &SyncOptions,
+) -> Result<(Shapes, Option<DeploymentIdentity>)> {
     let identity = source.identity().await?;
-    if !head.deployment().is_same(&identity) {
+    let same = head.deployment().is_same(&identity);
+    if !same && !options.accept_deployment {
         return Err(Error::usage(format!(
-            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it",
+            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it. If it \
+             is the same database under another name or address, say so with --accept-deployment",
             archive.url(),
             head.deployment(),
         )));
     }
-    source.shapes().await
+    Ok((source.shapes().await?, (!same).then_some(identity)))
+}
+
+/// # Errors
+/// Usage, if the archive has another selection and that was not accepted.
+fn check_selection(archive: &Archive, head: &Head, options: &SyncOptions) -> Result<()> {
+    match head.latest().map(|latest| &latest.selection) {
+        Some(before) if *before != options.selection && !options.accept_selection => Err(Error::usage(format!(
+            "the archive {} holds the selection `{before}`, and `{}` is asked for; give it the same --include and --exclude, or \
+             say --accept-selection: what leaves has a gap from now on, what joins gets a new base",
+            archive.url(),
+            options.selection
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Brings `archive` up to date with `source`.
 ///
 /// # Errors
-/// Usage, if the archive belongs to another deployment: nothing is asked then. Conflict, if another writer moved the
-/// archive on. Otherwise whatever source or store answered; what had been committed before stays.
+/// Usage, if the archive belongs to another deployment or holds another selection: no page is asked for then. Conflict, if another writer moved the
+/// archive on. Window, if the deployment no longer keeps the changes after the cursor and [`OnGap::Fail`] is asked for. Otherwise whatever source or store answered; what had been committed before stays.
 pub async fn sync(
     source: Arc<dyn Source>,
     archive: &Archive,
@@ -190,54 +246,26 @@ pub async fn sync(
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
     let head = archive.head().await?;
-    let shapes = tokio::select! {
+    check_selection(archive, &head, options)?;
+    let (shapes, moved) = tokio::select! {
         biased;
         // Then the first stage asks for no page either, and nothing is committed.
-        () = options.stop.requested() => Shapes::default(),
-        shapes = ask(source.as_ref(), archive, &head) => shapes?,
+        () = options.stop.requested() => (Shapes::default(), None),
+        answered = ask(source.as_ref(), archive, &head, options) => answered?,
     };
     for message in &shapes.warnings {
         monitor.report(Event::Warning { message });
     }
     let first_run = head.progress().delta.is_none();
-    let mut progress = head.progress().clone();
     let given = Given { source, archive, shapes, options, monitor };
-    let mut work = Work { head, run: Run::begin(), sum: Sum::default() };
-    let mut gave_up = false;
-    loop {
-        match work.pass(&given, progress).await {
-            Ok(fetch::End::CaughtUp) => {}
-            Ok(fetch::End::Stopped) => return Ok(work.report(first_run, false)),
-            // Once a run: the next walk begins at the cursor, and a deployment that refuses that as well is to be heard.
-            Err(error) if error.kind() == ErrorKind::Window && !gave_up && base::is_spare(&work.head) => {
-                let message = format!("a base of the tables of components grew too old and is begun anew: {error}");
-                given.monitor.report(Event::Warning { message: &message });
-                work.run = Run::begin();
-                base::abandon(&mut work, &given).await?;
-                gave_up = true;
-                progress = work.head.progress().clone();
-                continue;
-            }
-            Err(error) => return Err(error),
-        }
-        // Ids of bases and names of files hold the run's, and both are given once.
+    let advisory = write::Advisory::of(head.version());
+    let mut work = Work { head, run: Run::begin(), advisory, moved, sum: Sum::default() };
+    if work.head.latest().is_some_and(|latest| latest.selection != options.selection) {
+        base::close(&mut work, &given, "the selection has changed").await?;
         work.run = Run::begin();
-        let owed = tokio::select! {
-            biased;
-            () = options.stop.requested() => {
-                let caught_up = !work.head.coverage().components_lack_base();
-                return Ok(work.report(first_run, caught_up));
-            }
-            owed = base::owed(&work.head, &work.run, given.source.as_ref()) => owed?,
-        };
-        match owed {
-            Some(walk) => {
-                given.monitor.report(Event::ComponentBase { ts: walk.ts });
-                progress = Progress { walk: Some(walk), ..work.head.progress().clone() };
-            }
-            None => return Ok(work.report(first_run, true)),
-        }
     }
+    let caught_up = work.catch_up(&given).await?;
+    Ok(work.report(first_run, caught_up))
 }
 
 /// What a run is given.
@@ -253,6 +281,9 @@ struct Given<'a> {
 struct Work {
     head: Head,
     run: Run,
+    advisory: write::Advisory,
+    /// Who the deployment is now, until a commit says so.
+    moved: Option<DeploymentIdentity>,
     sum: Sum,
 }
 
@@ -263,14 +294,55 @@ struct Sum {
     commits: u64,
     rows: Counts,
     tables: BTreeSet<TableRef>,
+    gaps: Vec<Gap>,
 }
 
 impl Work {
+    /// Passes until the deployment has nothing more and no base is owed: true; or until a stop: whether it had.
+    async fn catch_up(&mut self, given: &Given<'_>) -> Result<bool> {
+        let mut progress = self.head.progress().clone();
+        let mut refused = 0;
+        loop {
+            let end = self.pass(given, progress).await?;
+            // Ids of bases and names of files hold the run's, and both are given once.
+            self.run = Run::begin();
+            if let fetch::End::TooOld(phase, error) = end {
+                // A deployment that goes on refusing is to be heard.
+                match phase {
+                    Phase::Snapshot if refused < SNAPSHOTS_REFUSED => {
+                        refused += 1;
+                        base::close(self, given, &error.to_string()).await?;
+                    }
+                    Phase::Delta if self.sum.gaps.is_empty() => {
+                        let gap = gap::record(self, given, error).await?;
+                        self.sum.gaps.push(gap);
+                    }
+                    _ => return Err(error),
+                }
+                self.run = Run::begin();
+                progress = self.head.progress().clone();
+                continue;
+            }
+            if matches!(end, fetch::End::Stopped) {
+                return Ok(false);
+            }
+            let walk = tokio::select! {
+                biased;
+                () = given.options.stop.requested() => return Ok(base::owed(&self.head) == base::Owed::Nothing),
+                walk = base::begin(&self.head, &self.run, given) => walk?,
+            };
+            match walk {
+                Some(walk) => progress = Progress { walk: Some(walk), ..self.head.progress().clone() },
+                None => return Ok(true),
+            }
+        }
+    }
+
     /// One pass through the three stages: from `progress` until the deployment has nothing more.
     async fn pass(&mut self, given: &Given<'_>, progress: Progress) -> Result<fetch::End> {
         let (page_queue, pages) = mpsc::channel(1);
         let (step_queue, steps) = steps::Steps::channel(given.options.budget.queued(), Handle::current());
-        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, given);
+        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, self.moved.take(), given);
         let fetch = tokio::spawn(fetch::fetch(
             Arc::clone(&given.source),
             progress,
@@ -302,6 +374,7 @@ impl Work {
     fn report(self, first_run: bool, caught_up: bool) -> SyncReport {
         let Self { head, sum, .. } = self;
         SyncReport {
+            deployment: head.deployment().clone(),
             first_run,
             caught_up,
             pages: sum.pages,
@@ -313,9 +386,10 @@ impl Work {
             files: sum.rows.files,
             file_bytes: sum.rows.bytes,
             commits: sum.commits,
+            gaps: sum.gaps,
             version: head.version(),
             digest: head.digest().to_owned(),
-            through: head.progress().delta.as_ref().map(|d| d.ts),
+            through: head.covered_through(),
             checked_at: head.latest().map(|l| l.checked_at),
         }
     }

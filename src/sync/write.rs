@@ -13,7 +13,7 @@ use super::{
     steps::{FileProgress, Step},
 };
 use crate::{
-    archive::{Archive, CommitOutcome, Counts, Draft},
+    archive::{Archive, CommitOutcome, Counts, Draft, Head},
     data::{DataFile, FileWriter, WriterOptions},
     error::{Error, Result},
     monitor::{Event, Monitor},
@@ -39,8 +39,35 @@ struct Writer<'a> {
     open: Option<(FileWriter, Arc<FileProgress>)>,
     /// Complete, and not yet in a commit.
     files: Vec<DataFile>,
-    manifest_due: Instant,
-    manifest_version: u64,
+}
+
+/// When `manifest.json` is written again, and which version it shows. It is advisory: a failure is told, and the next run
+/// writes it again.
+pub(super) struct Advisory {
+    due: Instant,
+    version: u64,
+}
+
+impl Advisory {
+    pub(super) fn of(version: u64) -> Self {
+        Self { due: Instant::now() + MANIFEST_PAUSE, version }
+    }
+
+    /// Writes it, if it shows another version than `head`.
+    pub(super) async fn write(&mut self, archive: &Archive, head: &Head, monitor: &dyn Monitor) {
+        if self.version == head.version() {
+            return;
+        }
+        let begin = Instant::now();
+        match archive.write_manifest(head).await {
+            Ok(()) => self.version = head.version(),
+            Err(error) => {
+                let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
+                monitor.report(Event::Warning { message: &message });
+            }
+        }
+        self.due = Instant::now() + MANIFEST_PAUSE.max(begin.elapsed() * MANIFEST_SHARE);
+    }
 }
 
 /// Does all steps; `work` moves on with every commit. After an error nothing is open, and nothing counts since the last
@@ -48,8 +75,6 @@ struct Writer<'a> {
 pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::Receiver<Step>) -> Result<()> {
     let &Given { archive, options, ref monitor, .. } = given;
     let options = WriterOptions { compression_level: options.compression_level, ..options.budget.into() };
-    let manifest_version = work.head.version();
-    let manifest_due = Instant::now() + MANIFEST_PAUSE;
     let mut writer = Writer {
         archive,
         work,
@@ -58,8 +83,6 @@ pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::R
         closing: VecDeque::new(),
         open: None,
         files: Vec::new(),
-        manifest_due,
-        manifest_version,
     };
     while let Some(step) = steps.recv().await {
         if let Err(error) = writer.step(step).await {
@@ -71,9 +94,8 @@ pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::R
     }
     // The stage before may have failed between two steps.
     writer.abandon().await;
-    if writer.manifest_version != writer.work.head.version() {
-        writer.write_manifest().await;
-    }
+    // Also after a failure of the deployment: what was committed counts.
+    work.advisory.write(archive, &work.head, monitor.as_ref()).await;
     Ok(())
 }
 
@@ -156,23 +178,10 @@ impl Writer<'_> {
             rows: added.rows,
             through: head.progress().delta.as_ref().map(|d| d.ts),
         });
-        if Instant::now() >= self.manifest_due {
-            self.write_manifest().await;
+        if Instant::now() >= self.work.advisory.due {
+            self.work.advisory.write(self.archive, &self.work.head, self.monitor).await;
         }
         Ok(())
-    }
-
-    /// It is advisory: a failure is told, and the next run writes it again.
-    async fn write_manifest(&mut self) {
-        let begin = Instant::now();
-        match self.archive.write_manifest(&self.work.head).await {
-            Ok(()) => self.manifest_version = self.work.head.version(),
-            Err(error) => {
-                let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
-                self.monitor.report(Event::Warning { message: &message });
-            }
-        }
-        self.manifest_due = Instant::now() + MANIFEST_PAUSE.max(begin.elapsed() * MANIFEST_SHARE);
     }
 
     async fn abandon(&mut self) {

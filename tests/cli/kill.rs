@@ -115,6 +115,7 @@ async fn kill_and_complete(seed: u64, kills: usize) -> usize {
     assert_eq!(report["caught_up"], true, "{report}");
     let held = held(&archive).await.unwrap();
     held.assert_equal(&deployment);
+    held.assert_true(&deployment);
     assert_eq!(held.head.coverage().bases.len(), 1);
     assert_eq!(report["version"], held.head.version(), "{report}");
     server.abort();

@@ -8,6 +8,8 @@ mod demo;
 mod held;
 mod help;
 mod kill;
+#[cfg(target_os = "linux")]
+mod large_pages;
 mod past;
 mod simulate;
 mod status;

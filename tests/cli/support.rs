@@ -110,6 +110,20 @@ impl Running {
         }
     }
 
+    /// Waits for its end; the most memory that it had until shortly before, bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak(&mut self) -> u64 {
+        let (begin, mut peak) = (Instant::now(), 0);
+        while !self.has_ended() && begin.elapsed() < PATIENCE {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+            if let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+                peak = line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        peak
+    }
+
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()

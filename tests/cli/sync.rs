@@ -111,7 +111,7 @@ fn what_cannot_be_meant_is_refused_before_anybody_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a");
     let otter = "https://happy-otter-123.convex.cloud";
-    let table: [Case; 8] = [
+    let table: [Case; 9] = [
         (&["--deployment", otter], &[("CONVEX_DEPLOY_KEY", "prod:other-1|secret")], "the deploy key is for other-1"),
         (&[], &[("CONVEX_DEPLOY_KEY", "prod:other-1|secret"), ("CONVEX_URL", otter)], "the deploy key is for other-1"),
         (&[], &[], "which deployment?"),
@@ -120,6 +120,8 @@ fn what_cannot_be_meant_is_refused_before_anybody_is_asked() {
         (&["--memory-limit", "lots"], &[], "256MiB"),
         (&["--compression-level", "23"], &[], "1..=22"),
         (&["--temp-dir", "/no/such/folder"], &[], "no such folder"),
+        // Also root cannot make a file there.
+        (&["--temp-dir", "/proc"], &[], "--temp-dir /proc"),
     ];
     for (args, env, expected) in table {
         let mut command = archiver(["sync"]);
@@ -141,9 +143,32 @@ fn an_archive_of_another_deployment_is_left_alone() {
     assert!(ended.stderr.contains("belongs to the deployment otter-1"), "{ended:?}");
 }
 
+#[test]
+fn changes_that_are_no_longer_kept_are_a_finding_that_status_shows_and_the_next_run_is_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("a");
+    let simulation = Simulation::start(["--generate", "50", "--writes-per-second", "20", "--deltas-window", "3s"]);
+    run(&mut simulation.sync(&archive)).with(0);
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    let refused = run(simulation.sync(&archive).args(["--on-gap", "fail", "--json"])).with(1).json();
+    assert_eq!(refused["error"]["kind"], "window");
+    assert_eq!(status(&archive)["gaps"], serde_json::json!([]));
+
+    let healed = run(&mut simulation.sync(&archive)).with(3);
+    assert!(healed.stdout.contains("Lost") && healed.stdout.contains("older than the deployment kept"), "{healed:?}");
+    assert!(healed.stderr.contains("are lost"), "{healed:?}");
+    let status = status(&archive);
+    assert_eq!((status["gaps"].as_array().unwrap().len(), &status["gaps"][0]["why"]), (1, &"window".into()));
+    assert_eq!(status["tables"][0]["covered"].as_array().unwrap().len(), 2, "{status}");
+    let again = run(simulation.sync(&archive).arg("--json")).with(0).json();
+    assert_eq!(again["gaps"], serde_json::json!([]));
+}
+
 #[cfg(unix)]
 mod signals {
-    use super::{Running, Simulation, run, status};
+    use serde_json::Value::Null;
+
+    use super::{Running, Simulation, archiver, run, status};
 
     /// A simulation whose snapshot takes seconds: a page is a twentieth of it.
     fn slow() -> Simulation {
@@ -163,6 +188,10 @@ mod signals {
         let half = status(&archive);
         assert_eq!(half["phase"], "snapshot");
         assert_eq!(half["snapshot"]["written"]["rows"], first["documents"]);
+        assert_eq!((&half["through"], &half["lag_seconds"], &first["through"]), (&Null, &Null, &Null));
+        // Nothing is covered, however new the snapshot is.
+        let late = run(archiver(["status", "--max-lag", "1h", "--archive"]).arg(&archive)).with(3);
+        assert!(late.stderr.contains("first snapshot is not complete"), "{late:?}");
         let second = run(simulation.sync(&archive).arg("--json")).with(0).json();
         let documents = |report: &serde_json::Value| report["documents"].as_u64().unwrap();
         assert!(documents(&first) > 0);

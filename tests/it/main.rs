@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod advice;
 mod broken_pages;
 mod conformance;
 mod crash;
-mod model;
+mod histories;
+mod large;
 mod read;
 mod recordings;
+mod refusals;
+mod rotation;
+mod selection;
 mod support;
 mod sync;
+mod windows;

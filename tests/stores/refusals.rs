@@ -1,15 +1,28 @@
 //! Stores that cannot hold an archive, or do not let us: what is said, and how soon.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Once, OnceLock},
+    time::{Duration, Instant},
+};
 
 use convex_archiver::{Error, ErrorKind, sync::SyncOptions};
 
-use crate::tools::{
-    moto::{Moto, make_bucket},
-    process::{Settings, apart, test_name},
-    rclone::Rclone,
-    world::World,
+use crate::{
+    place::{azurite, gcs_fake, moto},
+    tools::{
+        azurite::make_container,
+        gcs_fake::{NO_DELETES, OWNER, READER},
+        moto::{Moto, make_bucket_at},
+        process::{Settings, apart, background, is_apart, test_name},
+        rclone::Rclone,
+        s3rver::S3rver,
+        trouble::{self, Trouble, What},
+        world::World,
+    },
 };
+
+/// A key in base64, as Azure has them.
+const SECRET: &str = "c2VjcmV0";
 
 const PLACE: &str = "s3://lake/convex/shop";
 
@@ -24,53 +37,106 @@ fn assert_says(error: &Error, kind: ErrorKind, words: &[&str]) {
     }
 }
 
+/// A place, how it is found, and what is said of it.
+type Case = (&'static str, fn() -> Settings, &'static [&'static str]);
+
+const CASE: &str = "CONVEX_ARCHIVER_TEST_CASE";
+
+/// Each is refused within a minute, with an error of the kind that says the words.
+fn each_is_refused(test: &str, kind: ErrorKind, cases: &[Case]) {
+    let tell = |n: usize| {
+        let (place, settings, words) = cases[n];
+        let settings = || but(settings(), &[(CASE, &n.to_string())]);
+        apart(test, settings, async {
+            let begun = Instant::now();
+            let error = refused(place).await;
+            println!("{place} after {:?}: {error}", begun.elapsed());
+            assert_says(&error, kind, words);
+            assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+            assert!(!format!("{error:?}").contains(SECRET), "a secret is never printed");
+        });
+    };
+    if is_apart(test) {
+        return tell(std::env::var(CASE).unwrap().parse().unwrap());
+    }
+    std::thread::scope(|threads| {
+        let threads: Vec<_> = (0..cases.len()).map(|n| threads.spawn(move || tell(n))).collect();
+        for thread in threads {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
+}
+
 #[test]
 fn a_bucket_that_does_not_exist_is_named() {
-    let mut moto = None;
-    let settings = || moto.insert(Moto::start()).settings();
-    apart(test_name!(a_bucket_that_does_not_exist_is_named), settings, async {
-        make_bucket("lake").await;
-        assert_says(&refused("s3://lack/convex").await, ErrorKind::NotFound, &["bucket does not exist"]);
-    });
+    each_is_refused(
+        test_name!(a_bucket_that_does_not_exist_is_named),
+        ErrorKind::NotFound,
+        &[
+            ("s3://lack/convex", || moto().settings(), &["the bucket does not exist"]),
+            ("az://lack/convex", || azurite().settings(), &["the container does not exist"]),
+            ("gs://lack/convex", || gcs_fake().settings(OWNER), &["the bucket does not exist"]),
+        ],
+    );
 }
 
-#[test]
-fn an_unknown_access_key_is_an_access_error_that_names_the_variable() {
-    let mut moto = None;
-    let settings = || {
-        let mut settings = moto.insert(Moto::strict("lake", None)).settings();
-        settings.insert("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".into());
-        settings
-    };
-    apart(test_name!(an_unknown_access_key_is_an_access_error_that_names_the_variable), settings, async {
-        assert_says(&refused(PLACE).await, ErrorKind::Access, &["AWS_ACCESS_KEY_ID"]);
-    });
-}
-
-#[test]
-fn a_wrong_secret_key_is_an_access_error_that_names_the_variable() {
-    let mut moto = None;
-    let settings = || {
-        let mut settings = moto.insert(Moto::strict("lake", None)).settings();
-        settings.insert("AWS_SECRET_ACCESS_KEY", "wrong".into());
-        settings
-    };
-    apart(test_name!(a_wrong_secret_key_is_an_access_error_that_names_the_variable), settings, async {
-        let error = refused(PLACE).await;
-        assert_says(&error, ErrorKind::Access, &["AWS_SECRET_ACCESS_KEY"]);
-        assert!(!format!("{error:?}").contains("wrong\""), "a secret is never printed");
-    });
+/// The settings, and others instead of some of them.
+fn but(mut settings: Settings, others: &[(&'static str, &str)]) -> Settings {
+    settings.extend(others.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    settings
 }
 
 #[test]
 fn no_credentials_at_all_are_said_at_once() {
-    let empty = tempfile::tempdir().unwrap();
-    let settings = || Settings::from([("HOME", empty.path().to_str().unwrap().to_owned())]);
-    apart(test_name!(no_credentials_at_all_are_said_at_once), settings, async {
-        let begun = Instant::now();
-        assert_says(&refused(PLACE).await, ErrorKind::Access, &["AWS_ACCESS_KEY_ID", "AWS_SECRET"]);
-        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
-    });
+    each_is_refused(
+        test_name!(no_credentials_at_all_are_said_at_once),
+        ErrorKind::Access,
+        &[
+            (PLACE, || but(Settings::new(), &[("HOME", "/nowhere")]), &["AWS_ACCESS_KEY_ID", "AWS_SECRET"]),
+            ("gs://lake/shop", || but(Settings::new(), &[("HOME", "/nowhere")]), &["GOOGLE_APPLICATION_CREDENTIALS"]),
+            ("az://lake/shop", || but(Settings::new(), &[("AZURE_STORAGE_ACCOUNT", "shop")]), &["AZURE_STORAGE_KEY"]),
+        ],
+    );
+}
+
+#[test]
+fn a_store_without_an_account_is_a_usage_error_that_names_the_variable() {
+    each_is_refused(
+        test_name!(a_store_without_an_account_is_a_usage_error_that_names_the_variable),
+        ErrorKind::Usage,
+        &[
+            ("az://lake/shop", Settings::new, &["AZURE_STORAGE_ACCOUNT"]),
+            (
+                "gs://lake/shop",
+                || but(Settings::new(), &[("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")]),
+                &["GOOGLE_APPLICATION_CREDENTIALS"],
+            ),
+        ],
+    );
+}
+
+/// S3 that checks signatures and permissions.
+fn strict() -> &'static Moto {
+    static SERVER: OnceLock<Moto> = OnceLock::new();
+    SERVER.get_or_init(|| Moto::strict("lake", None))
+}
+
+#[test]
+fn wrong_credentials_are_an_access_error_that_names_the_variable() {
+    each_is_refused(
+        test_name!(wrong_credentials_are_an_access_error_that_names_the_variable),
+        ErrorKind::Access,
+        &[
+            (
+                PLACE,
+                || but(strict().settings(), &[("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")]),
+                &["AWS_ACCESS_KEY_ID"],
+            ),
+            (PLACE, || but(strict().settings(), &[("AWS_SECRET_ACCESS_KEY", SECRET)]), &["AWS_SECRET_ACCESS_KEY"]),
+            ("az://lake/shop", || but(azurite().settings(), &[("AZURE_STORAGE_KEY", SECRET)]), &["AZURE_STORAGE_KEY"]),
+            ("gs://lake/shop", || gcs_fake().settings(SECRET), &["does not accept the credentials"]),
+        ],
+    );
 }
 
 /// What an archive needs of a bucket, and no more: no deletes.
@@ -79,53 +145,180 @@ const LEAST: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
      "Resource": "arn:aws:s3:::lake/convex/*"}]}"#;
 
+const READ_ONLY: &str = r#"{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": "arn:aws:s3:::lake"},
+    {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::lake/*"}]}"#;
+
+/// A container or bucket of the shared servers.
+fn made(url: &str) {
+    background().block_on(async {
+        match url {
+            "az" => make_container(&azurite().url, &azurite().all, "lake").await,
+            _ => {
+                let put =
+                    reqwest::Client::new().put(format!("{}/lake", gcs_fake().url)).bearer_auth(OWNER).send().await;
+                assert!(put.unwrap().status().is_success());
+            }
+        }
+    });
+}
+
+#[test]
+fn credentials_that_may_only_read_are_an_access_error() {
+    static S3: OnceLock<Moto> = OnceLock::new();
+    static MADE: Once = Once::new();
+    let test = test_name!(credentials_that_may_only_read_are_an_access_error);
+    if !is_apart(test) {
+        MADE.call_once(|| ["az", "gs"].into_iter().for_each(made));
+    }
+    each_is_refused(
+        test,
+        ErrorKind::Access,
+        &[
+            (PLACE, || S3.get_or_init(|| Moto::strict("lake", Some(READ_ONLY))).settings(), &["permission"]),
+            ("az://lake/shop", || azurite().signed(&azurite().read_only), &["permission"]),
+            ("gs://lake/shop", || gcs_fake().settings(READER), &["permission"]),
+        ],
+    );
+}
+
 #[test]
 fn reading_writing_and_listing_are_all_the_permissions_that_a_sync_needs() {
     let mut moto = None;
     let settings = || moto.insert(Moto::strict("lake", Some(LEAST))).settings();
     let name = test_name!(reading_writing_and_listing_are_all_the_permissions_that_a_sync_needs);
     apart(name, settings, async {
-        let world = World::start(3, 3).await;
-        let documents = convex_archiver::server::demo_documents(0).unwrap();
-        world.deployment.insert_all(documents.into_iter().take(1).collect()).unwrap();
-        world.catch_up(PLACE).await;
-        world.compare("pyarrow_reads.py", PLACE);
+        least_is_enough(PLACE).await.compare("pyarrow_reads.py", PLACE);
         // Elsewhere in the bucket it is not allowed anything.
         assert_says(&refused("s3://lake/other").await, ErrorKind::Access, &["permission"]);
     });
 }
 
 #[test]
-fn a_dead_endpoint_is_unavailable_within_a_minute() {
+fn azure_needs_a_signature_for_reading_writing_and_listing_only() {
     let settings = || {
-        // A port that nobody listens on.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        Settings::from([
-            ("AWS_ENDPOINT", format!("http://{}", listener.local_addr().unwrap())),
-            ("AWS_ACCESS_KEY_ID", "any".into()),
-            ("AWS_SECRET_ACCESS_KEY", "thing".into()),
-            ("AWS_REGION", "us-east-1".into()),
-        ])
+        background().block_on(make_container(&azurite().url, &azurite().all, "least"));
+        azurite().signed(&azurite().least)
     };
-    apart(test_name!(a_dead_endpoint_is_unavailable_within_a_minute), settings, async {
-        let begun = Instant::now();
-        assert_says(&refused(PLACE).await, ErrorKind::Unavailable, &["cannot read archive.json", "does not answer"]);
-        println!("took {:?}", begun.elapsed());
-        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    apart(test_name!(azure_needs_a_signature_for_reading_writing_and_listing_only), settings, async {
+        least_is_enough("az://least/shop").await;
     });
 }
 
-/// rclone's S3 server takes `If-None-Match` and overwrites nevertheless.
+#[test]
+fn the_fake_of_gcs_needs_no_right_to_delete() {
+    let settings = || {
+        made("gs");
+        gcs_fake().settings(NO_DELETES)
+    };
+    apart(test_name!(the_fake_of_gcs_needs_no_right_to_delete), settings, async {
+        least_is_enough("gs://lake/least").await;
+    });
+}
+
+async fn least_is_enough(place: &str) -> World {
+    let world = World::start(3, 3).await;
+    let documents = convex_archiver::server::demo_documents(0).unwrap();
+    world.deployment.insert_all(documents.into_iter().take(1).collect()).unwrap();
+    assert!(world.catch_up(place).await.first_run);
+    assert!(!world.catch_up(place).await.first_run);
+    world
+}
+
+/// An address that nobody listens at.
+fn dead() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// The variables of each store, with its server at `url`.
+fn at(url: &str) -> Settings {
+    Settings::from([
+        ("AWS_ENDPOINT", url.to_owned()),
+        ("AWS_ALLOW_HTTP", "true".into()),
+        ("AWS_ACCESS_KEY_ID", "any".into()),
+        ("AWS_SECRET_ACCESS_KEY", "thing".into()),
+        ("AWS_REGION", "us-east-1".into()),
+        ("AZURE_STORAGE_ENDPOINT", url.to_owned()),
+        ("AZURE_ALLOW_HTTP", "true".into()),
+        ("AZURE_STORAGE_ACCOUNT", "shop".into()),
+        ("AZURE_STORAGE_KEY", SECRET.into()),
+        ("STORAGE_EMULATOR_HOST", url.to_owned()),
+    ])
+}
+
+const AWAY: &[&str] = &["cannot read archive.json", "does not answer", "nothing is lost"];
+
+#[test]
+fn a_dead_endpoint_is_unavailable_within_a_minute() {
+    each_is_refused(
+        test_name!(a_dead_endpoint_is_unavailable_within_a_minute),
+        ErrorKind::Unavailable,
+        &[
+            (PLACE, || at(&dead()), AWAY),
+            ("az://lake/shop", || at(&dead()), AWAY),
+            ("gs://lake/shop", || at(&dead()), AWAY),
+        ],
+    );
+}
+
+const NAMELESS: &[&str] = &["cannot read archive.json", "the name of the store's host is not known"];
+
+#[test]
+fn a_host_that_no_name_server_knows_is_unavailable_within_a_minute() {
+    each_is_refused(
+        test_name!(a_host_that_no_name_server_knows_is_unavailable_within_a_minute),
+        ErrorKind::Unavailable,
+        &[
+            (PLACE, || at("http://store.invalid"), NAMELESS),
+            ("az://lake/shop", || at("http://store.invalid"), NAMELESS),
+            ("gs://lake/shop", || at("http://store.invalid"), NAMELESS),
+        ],
+    );
+}
+
+const OVERWRITES: &[&str] = &["If-None-Match", "two writers"];
+
+/// rclone's S3 server and s3rver take `If-None-Match` and overwrite nevertheless.
 #[test]
 fn a_store_that_overwrites_what_it_should_only_create_is_refused_and_left_empty() {
-    let mut rclone = None;
-    let settings = || rclone.insert(Rclone::start("lake")).settings();
-    let name = test_name!(a_store_that_overwrites_what_it_should_only_create_is_refused_and_left_empty);
-    apart(name, settings, async {
-        assert_says(&refused(PLACE).await, ErrorKind::Usage, &["If-None-Match", "two writers"]);
-    });
-    // Not in the process that is apart: the server is here.
-    if let Some(rclone) = rclone {
-        assert!(rclone.files().is_empty(), "{:?}", rclone.files());
+    static RCLONE: OnceLock<Rclone> = OnceLock::new();
+    static S3RVER: OnceLock<S3rver> = OnceLock::new();
+    let test = test_name!(a_store_that_overwrites_what_it_should_only_create_is_refused_and_left_empty);
+    each_is_refused(
+        test,
+        ErrorKind::Usage,
+        &[
+            (PLACE, || RCLONE.get_or_init(|| Rclone::start("lake")).settings(), OVERWRITES),
+            (PLACE, || S3RVER.get_or_init(|| S3rver::start("lake")).settings(), OVERWRITES),
+        ],
+    );
+    // Not in the process that is apart: the servers are here.
+    if !is_apart(test) {
+        let left = [RCLONE.get().unwrap().files(), S3RVER.get().unwrap().files()];
+        assert!(left.iter().all(Vec::is_empty), "{left:?}");
     }
+}
+
+/// Others say that they do not know it. That is no reason to try again later.
+#[test]
+fn a_store_that_does_not_know_how_to_create_only_if_absent_is_refused() {
+    each_is_refused(
+        test_name!(a_store_that_does_not_know_how_to_create_only_if_absent_is_refused),
+        ErrorKind::Usage,
+        &[(
+            PLACE,
+            || {
+                background().block_on(async {
+                    let proxy = trouble::between(&moto().url);
+                    make_bucket_at(&moto().url, "lake").await;
+                    let body = "<Error><Code>NotImplemented</Code></Error>".to_owned();
+                    let what = What::Refuse(501, body);
+                    trouble::tell(&proxy, &Trouble { method: "PUT".into(), what, ..Trouble::default() }).await;
+                    at(&proxy)
+                })
+            },
+            &["If-None-Match", "choose another store"],
+        )],
+    );
 }

@@ -1,5 +1,6 @@
-"""install.py DIRECTORY: makes DIRECTORY/python, a virtual environment with the packages of requirements.txt, unless it is
-there already. Test programs run side by side: one installs, the others wait."""
+"""install.py DIRECTORY: makes DIRECTORY/python, a virtual environment with the packages of requirements.txt, and
+DIRECTORY/node/node_modules with those of package.json, unless they are there already. Test programs run side by side: one
+installs, the others wait."""
 
 import fcntl
 import hashlib
@@ -9,24 +10,48 @@ import subprocess
 import sys
 
 root = pathlib.Path(sys.argv[1])
-requirements = pathlib.Path(__file__).with_name("requirements.txt").read_text()
-wanted = hashlib.sha256(f"{sys.version}\n{requirements}".encode()).hexdigest()
-venv, marker = root / "python", root / "installed"
+here = pathlib.Path(__file__).parent
+requirements = (here / "requirements.txt").read_text()
+package = (here / "package.json").read_text()
+
+
+def python():
+    venv = root / "python"
+    shutil.rmtree(venv, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    for block in requirements.split("\n\n"):
+        if packages := [line for line in block.splitlines() if line and not line.startswith("#")]:
+            pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, *packages], check=True)
+
+
+def node():
+    folder = root / "node"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "package.json").write_text(package)
+    # Nothing of a package runs while it is installed.
+    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+    subprocess.run(["npm", "install", *quiet], cwd=folder, check=True)
+
+
+def once(name, wanted, install, needs):
+    """Installs unless what is there was made of the same text."""
+    wanted, marker = hashlib.sha256(wanted.encode()).hexdigest(), root / name
+    if marker.exists() and marker.read_text() == wanted:
+        return
+    marker.unlink(missing_ok=True)
+    try:
+        install()
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"{error}\nthe tests need {needs}")
+    marker.write_text(wanted)
+
 
 root.mkdir(parents=True, exist_ok=True)
 with open(root / "lock", "w") as lock:
     # Given back when this process ends, however it ends.
     fcntl.flock(lock, fcntl.LOCK_EX)
-    if marker.exists() and marker.read_text() == wanted:
-        sys.exit()
-    marker.unlink(missing_ok=True)
-    shutil.rmtree(venv, ignore_errors=True)
-    try:
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        for block in requirements.split("\n\n"):
-            if packages := [line for line in block.splitlines() if line and not line.startswith("#")]:
-                pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-                subprocess.run([*pip, *packages], check=True)
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"{error}\nthe tests need Python 3.11 with venv and pip (Debian: apt install python3-venv) and a package index")
-    marker.write_text(wanted)
+    needs = "Python 3.11 with venv and pip (Debian: apt install python3-venv) and a package index"
+    once("installed", f"{sys.version}\n{requirements}", python, needs)
+    once("installed-node", package, node, "Node.js 20 with npm, and a package registry")

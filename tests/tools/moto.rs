@@ -57,19 +57,28 @@ impl Moto {
 
     /// The environment variables that lead to it.
     pub(crate) fn settings(&self) -> Settings {
-        Settings::from([
-            ("AWS_ENDPOINT", self.url.clone()),
-            ("AWS_ALLOW_HTTP", "true".into()),
-            ("AWS_ACCESS_KEY_ID", self.key.clone()),
-            ("AWS_SECRET_ACCESS_KEY", self.secret.clone()),
-            ("AWS_REGION", "us-east-1".into()),
-        ])
+        settings_at(&self.url, &self.key, &self.secret)
     }
+}
+
+/// The environment variables that lead to an S3 server.
+pub(crate) fn settings_at(url: &str, key: &str, secret: &str) -> Settings {
+    Settings::from([
+        ("AWS_ENDPOINT", url.to_owned()),
+        ("AWS_ALLOW_HTTP", "true".into()),
+        ("AWS_ACCESS_KEY_ID", key.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", secret.to_owned()),
+        ("AWS_REGION", "us-east-1".into()),
+    ])
 }
 
 /// Makes a bucket in the server that `AWS_ENDPOINT` names.
 pub(crate) async fn make_bucket(name: &str) {
-    let url = format!("{}/{name}", std::env::var("AWS_ENDPOINT").unwrap());
-    let answer = reqwest::Client::new().put(url).send().await.unwrap();
+    make_bucket_at(&std::env::var("AWS_ENDPOINT").unwrap(), name).await;
+}
+
+/// Makes a bucket in a server.
+pub(crate) async fn make_bucket_at(server: &str, name: &str) {
+    let answer = reqwest::Client::new().put(format!("{server}/{name}")).send().await.unwrap();
     assert!(answer.status().is_success(), "{answer:?}");
 }

@@ -1,4 +1,4 @@
-//! A Python with the packages that the tests need, made once under `target/test-tools`.
+//! A Python and a folder for Node with the packages that the tests need, made once under `target/test-tools`.
 
 use std::{
     ffi::OsStr,
@@ -10,13 +10,24 @@ use std::{
 /// The interpreter. Installs the packages first where that has not happened: a minute or two, and 1 GB on the disk.
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
+    PYTHON.get_or_init(|| tools().join("python/bin/python"))
+}
+
+/// The folder `node_modules` with the servers that run on Node.
+pub(crate) fn node_modules() -> &'static Path {
+    static MODULES: OnceLock<PathBuf> = OnceLock::new();
+    MODULES.get_or_init(|| tools().join("node/node_modules"))
+}
+
+fn tools() -> &'static Path {
+    static TOOLS: OnceLock<PathBuf> = OnceLock::new();
+    TOOLS.get_or_init(|| {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("test-tools");
         let mut install = Command::new("python3");
         install.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/install.py")).arg(&root);
         let output = install.output().unwrap_or_else(|e| panic!("these tests need python3 (3.11 or later): {e}"));
         assert!(output.status.success(), "the packages of the tests cannot be installed:\n{}", text(&output));
-        root.join("python/bin/python")
+        root
     })
 }
 

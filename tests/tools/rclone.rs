@@ -47,13 +47,18 @@ impl Rclone {
 
     /// The names of the files in its folder.
     pub(crate) fn files(&self) -> Vec<String> {
-        let (mut found, mut folders) = (Vec::new(), vec![self.folder.path().to_owned()]);
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() { folders.push(path) } else { found.push(path.display().to_string()) }
-            }
-        }
-        found
+        files_below(self.folder.path())
     }
+}
+
+/// The files below a folder, at any depth.
+pub(crate) fn files_below(folder: &std::path::Path) -> Vec<String> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push(path.display().to_string()) }
+        }
+    }
+    found
 }

@@ -1,6 +1,11 @@
 //! A deployment behind real HTTP, and an archive of it wherever an URL leads.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use convex_archiver::{
@@ -10,9 +15,30 @@ use convex_archiver::{
     server::{Deployment, RouterOptions, SimulatedDeployment, router},
     sync::{SyncOptions, SyncReport, sync},
 };
+use object_store::ObjectStore;
 use tokio::task::JoinHandle;
 
 use super::{expected, python};
+
+/// How the program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    /// Report and log.
+    pub(crate) said: String,
+}
+
+impl Ended {
+    /// Itself, if it ended with `code` and said each of the words.
+    #[track_caller]
+    pub(crate) fn with(self, code: i32, words: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.said);
+        for word in words {
+            assert!(self.said.contains(word), "`{word}` in {}", self.said);
+        }
+        self
+    }
+}
 
 const KEY: &str = "otter-1|secret";
 
@@ -74,10 +100,21 @@ impl World {
         Archive::open_or_create(Arc::clone(location.store()), location.url(), identity, Timestamp(1)).await
     }
 
+    /// Creates the archive in a store that no URL leads to.
+    pub(crate) async fn archive_in(&self, store: Arc<dyn ObjectStore>) -> Archive {
+        let identity = self.client().identity().await.unwrap();
+        Archive::create(store, "memory:///", identity, Timestamp(1)).await.unwrap()
+    }
+
     /// One sync into the archive at `place`.
     pub(crate) async fn sync(&self, place: &str, options: &SyncOptions) -> Result<SyncReport> {
         let archive = self.archive(place).await?;
-        sync(Arc::new(self.client()), &archive, options, Arc::new(NoMonitor)).await
+        self.sync_to(&archive, options).await
+    }
+
+    /// One sync into an open archive.
+    pub(crate) async fn sync_to(&self, archive: &Archive, options: &SyncOptions) -> Result<SyncReport> {
+        sync(Arc::new(self.client()), archive, options, Arc::new(NoMonitor)).await
     }
 
     /// One sync that must succeed and catch up.
@@ -85,6 +122,15 @@ impl World {
         let report = self.sync(place, &SyncOptions::default()).await.unwrap();
         assert!(report.caught_up);
         report
+    }
+
+    /// One sync by the program itself, to its end.
+    pub(crate) async fn program(&self, place: &str, arguments: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+        command.args(["sync", "--json", "--deployment", &self.url, "--archive", place]).args(arguments);
+        command.env("CONVEX_DEPLOY_KEY", KEY).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        Ended { code: output.status.code(), said: python::text(&output) }
     }
 
     /// Lets a script of `tests/readers` compare the archive at `place` with what the deployment holds. Answers what it

@@ -9,7 +9,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{
-    FutureExt, StreamExt, future,
+    FutureExt, StreamExt,
+    future::{self, BoxFuture},
     stream::{self, BoxStream},
 };
 use object_store::{
@@ -55,10 +56,17 @@ pub(crate) struct FaultyStore {
     script: Arc<Script>,
 }
 
-#[derive(Debug)]
 struct Script {
     fault: Option<Fault>,
     calls: Mutex<Vec<String>>,
+    /// What somebody else does before the call of this number.
+    meanwhile: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").field("fault", &self.fault).finish_non_exhaustive()
+    }
 }
 
 fn broken() -> Error {
@@ -78,7 +86,17 @@ impl Script {
         (fault.gone && fault.call < number).then_some(How::Fails)
     }
 
+    /// Does what is to be done before the call of this number.
+    async fn meanwhile(&self, call: usize) {
+        let due = self.meanwhile.lock().unwrap().take_if(|(at, _)| *at <= call);
+        if let Some((_, work)) = due {
+            work.await;
+        }
+    }
+
     async fn call<T, F: Future<Output = Result<T>>>(&self, name: String, work: impl Fn() -> F) -> Result<T> {
+        let number = self.calls.lock().unwrap().len();
+        self.meanwhile(number).await;
         match self.fate(name) {
             None => work().await,
             Some(How::Fails) => Err(broken()),
@@ -96,7 +114,18 @@ impl Script {
 
 impl FaultyStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, fault: Option<Fault>) -> Self {
-        Self { inner, script: Arc::new(Script { fault, calls: Mutex::default() }) }
+        Self { inner, script: Arc::new(Script { fault, calls: Mutex::default(), meanwhile: Mutex::default() }) }
+    }
+
+    /// A store that works, while somebody else does something before the call of this number.
+    pub(crate) fn with_meanwhile(inner: Arc<dyn ObjectStore>, call: usize, work: BoxFuture<'static, ()>) -> Self {
+        let meanwhile = Mutex::new(Some((call, work)));
+        Self { inner, script: Arc::new(Script { fault: None, calls: Mutex::default(), meanwhile }) }
+    }
+
+    /// Does now what was to be done before a later call.
+    pub(crate) async fn meanwhile(&self, call: usize) {
+        self.script.meanwhile(call).await;
     }
 
     /// The calls so far: what, and of which object.

@@ -1,14 +1,20 @@
 //! What an archive holds, read back file by file into maps: the plain oracle of the tests.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use convex_archiver::{
     Phase, Revision, TableRef, Timestamp,
-    archive::{Archive, Base, Head},
+    archive::{Archive, Base, Covers, Head},
     codec::RowReader,
     data::{FileReader, Wanted},
     server::SimulatedDeployment,
 };
+
+/// Moments at which a state is looked at, beside those of bases and the cursor.
+const MOMENTS: usize = 16;
 
 /// Per table the live documents by id.
 pub(crate) type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
@@ -85,6 +91,53 @@ impl Held {
         assert_eq!(self.bases.len(), expected, "every document of every base at its S once");
         let revisions = deployment.revisions().into_iter().filter(|(_, r)| r.ts > first && r.ts <= through);
         self.assert_revisions(revisions.map(|(table, r)| ((*table).clone(), (*r).clone())).collect());
+    }
+
+    /// Whatever happened between: every revision that the archive does not say it lacks is there once, and each table is,
+    /// at every moment for which the archive claims it, what it was in the deployment.
+    pub(crate) fn assert_true(&self, deployment: &SimulatedDeployment) {
+        let (coverage, through) = (self.head.coverage(), self.through());
+        let lost = |table: &TableRef, ts: Timestamp| {
+            let in_force = coverage.selections.iter().rfind(|s| s.after < ts);
+            in_force.is_some_and(|s| !s.tables.contains(table))
+                || coverage.gaps.iter().any(|gap| gap.from < ts && ts <= gap.to)
+        };
+        let revisions: Vec<_> =
+            deployment.revisions().into_iter().map(|(table, r)| ((*table).clone(), (*r).clone())).collect();
+        let origin = self.head.origin().expect("a walk has begun");
+        let kept = revisions.iter().filter(|(t, r)| r.ts > origin && r.ts <= through && !lost(t, r.ts));
+        self.assert_revisions(kept.cloned().collect());
+
+        let written: BTreeSet<Timestamp> = revisions.iter().map(|(_, r)| r.ts).filter(|ts| *ts <= through).collect();
+        let mut moments: BTreeSet<Timestamp> = coverage.bases.iter().map(|base| base.ts).chain([through]).collect();
+        moments.extend(written.iter().step_by(written.len().div_ceil(MOMENTS).max(1)));
+        let tables: BTreeSet<&TableRef> = revisions.iter().map(|(table, _)| table).collect();
+        for at in moments {
+            let expected = deployment_state(deployment, at);
+            for table in &tables {
+                let Covers::Covered(base) = coverage.covers(table, at) else { continue };
+                let mut found = BTreeMap::new();
+                for (_, _, r) in self.bases.iter().filter(|(t, ts, _)| t == *table && *ts == base.ts) {
+                    assert!(
+                        found.insert(r.id.clone(), r).is_none(),
+                        "{table} {} twice in the base of {}",
+                        r.id,
+                        base.ts
+                    );
+                }
+                let mut deltas: Vec<_> =
+                    self.deltas.iter().filter(|(t, r)| t == *table && r.ts > base.ts && r.ts <= at).collect();
+                deltas.sort_by_key(|(_, r)| r.ts);
+                found.extend(deltas.into_iter().map(|(_, r)| (r.id.clone(), r)));
+                found.retain(|_, r| r.document.is_some());
+                let none = BTreeMap::new();
+                let expected = expected.get(*table).unwrap_or(&none);
+                assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{table} at {at}");
+                for (id, revision) in expected {
+                    assert_eq!(found[id], revision, "{table} {id} at {at}");
+                }
+            }
+        }
     }
 
     /// The deltas are these revisions, each once.

@@ -1,0 +1,256 @@
+//! The text of an answer: small ones are held, large ones lie in a temporary file.
+//!
+//! # Why a file
+//! list_snapshot counts rows and not bytes: 1,024 documents of 1 MiB are one answer of 1 GiB and more, and nothing of an
+//! answer counts before its end was seen. So what grows beyond its share of memory is written out while it arrives, and
+//! read back one document after another.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+
+use super::{
+    DocumentSpan,
+    split::{MAX_DOCUMENT, Parts, Splitter, split},
+};
+use crate::{
+    error::{Error, Result, ResultExt},
+    position::Phase,
+    temporary,
+};
+
+/// Bytes that are written or read at a time.
+const BLOCK: usize = 1 << 20;
+
+/// The text of a whole answer. Clones are the same text.
+#[derive(Debug, Clone)]
+pub struct Body(Kept);
+
+#[derive(Debug, Clone)]
+enum Kept {
+    Memory(Bytes),
+    Spooled(Arc<Spool>),
+}
+
+impl From<Bytes> for Body {
+    fn from(text: Bytes) -> Self {
+        Self(Kept::Memory(text))
+    }
+}
+
+impl Body {
+    /// Its length, bytes.
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Kept::Memory(text) => text.len() as u64,
+            Kept::Spooled(spool) => spool.length,
+        }
+    }
+
+    /// Whether there is no text at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text, if it is held in memory; `None` if it lies in a temporary file.
+    pub fn held(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Kept::Memory(text) => Some(text),
+            Kept::Spooled(_) => None,
+        }
+    }
+
+    /// Finds the documents in it, as [`split()`] does.
+    pub(super) async fn split(&self, phase: Phase) -> Result<Parts> {
+        match &self.0 {
+            Kept::Memory(text) => split(text, phase),
+            Kept::Spooled(spool) => {
+                let spool = Arc::clone(spool);
+                blocking(move || spool.split(phase, BLOCK)).await
+            }
+        }
+    }
+
+    pub(super) fn texts(&self) -> Result<Texts<'_>> {
+        Ok(Texts(match &self.0 {
+            Kept::Memory(text) => Reading::Memory(utf8(text)?),
+            Kept::Spooled(spool) => Reading::Spooled(Window::new(spool)),
+        }))
+    }
+}
+
+/// Reads the documents of a page; cheapest in their order. Of a page that lies in a file it holds a block or one document,
+/// whichever is longer.
+#[derive(Debug)]
+pub struct Texts<'a>(Reading<'a>);
+
+#[derive(Debug)]
+enum Reading<'a> {
+    Memory(&'a str),
+    Spooled(Window<'a>),
+}
+
+impl Texts<'_> {
+    /// The text of one document, braces included.
+    ///
+    /// # Errors
+    /// Resource, if the temporary file cannot be read.
+    pub fn text(&mut self, document: &DocumentSpan) -> Result<&str> {
+        let range = document.range.clone();
+        let text = match &mut self.0 {
+            Reading::Memory(text) => text.get(range),
+            Reading::Spooled(window) => Some(utf8(window.bytes(range.start as u64, range.len())?)?),
+        };
+        text.filter(|text| text.len() == document.range.len())
+            .ok_or_else(|| Error::internal("a document lies outside its page"))
+    }
+}
+
+fn utf8(text: &[u8]) -> Result<&str> {
+    simdutf8::basic::from_utf8(text).map_err(|e| Error::protocol("a page is not UTF-8").with_source(e))
+}
+
+/// A text in a temporary file.
+#[derive(Debug)]
+pub(super) struct Spool {
+    /// With the place at which it is read.
+    file: Mutex<File>,
+    length: u64,
+}
+
+impl Spool {
+    pub(super) fn new(file: File, length: u64) -> Self {
+        Self { file: Mutex::new(file), length }
+    }
+
+    /// Fills `block` with the text from `from` on.
+    fn read(&self, from: u64, block: &mut [u8]) -> Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(from)).and_then(|_| file.read_exact(block)).map_err(temporary::failed)
+    }
+
+    /// Takes the text through a window of `size` bytes that grows to one document.
+    pub(super) fn split(&self, phase: Phase, mut size: usize) -> Result<Parts> {
+        let (mut splitter, mut window) = (Splitter::new(phase), Window::new(self));
+        let mut done = 0;
+        loop {
+            let text = window.bytes(done, size)?;
+            let last = done + text.len() as u64 == self.length;
+            let part = || format!("in the part of the answer from byte {done} on");
+            let taken = splitter.take(text, done as usize, last).context(part)?;
+            match taken.stopped {
+                None if last => return splitter.finish(),
+                Some(error) if last || (taken.bytes == 0 && size >= MAX_DOCUMENT) => return Err(error).context(part),
+                // Not even one document is whole.
+                _ if taken.bytes == 0 => size *= 2,
+                _ => {}
+            }
+            done += taken.bytes as u64;
+        }
+    }
+}
+
+/// The part of a spooled text that was read last.
+#[derive(Debug)]
+struct Window<'a> {
+    spool: &'a Spool,
+    text: Vec<u8>,
+    /// Where it begins.
+    at: u64,
+}
+
+impl<'a> Window<'a> {
+    fn new(spool: &'a Spool) -> Self {
+        Self { spool, text: Vec::new(), at: 0 }
+    }
+
+    /// `length` bytes from `from` on, fewer where the text ends before.
+    fn bytes(&mut self, from: u64, length: usize) -> Result<&[u8]> {
+        let left = self.spool.length.saturating_sub(from);
+        let upto = |most: usize| usize::try_from(left).unwrap_or(usize::MAX).min(most);
+        let length = upto(length);
+        if from < self.at || from + length as u64 > self.at + self.text.len() as u64 {
+            self.text.resize(upto(length.max(BLOCK)), 0);
+            self.spool.read(from, &mut self.text)?;
+            self.at = from;
+        }
+        let begin = (from - self.at) as usize;
+        Ok(&self.text[begin..begin + length])
+    }
+}
+
+/// A body on its way, piece by piece.
+pub(super) struct Arriving {
+    held: Vec<u8>,
+    /// What is held at most: the share of memory; of a body that is spooled, a block.
+    most: usize,
+    file: Option<File>,
+    length: u64,
+}
+
+impl Arriving {
+    /// One of which `memory` bytes may be held. What it announces spares the doubling, and is not trusted with more than it
+    /// can be worth.
+    pub(super) fn new(announced: Option<u64>, memory: u64) -> Self {
+        let most = usize::try_from(memory).unwrap_or(usize::MAX);
+        let most = if announced.is_some_and(|length| length > memory) { most.min(BLOCK) } else { most };
+        let capacity = announced.map_or(64 << 10, |length| length as usize).min(most);
+        Self { held: Vec::with_capacity(capacity), most, file: None, length: 0 }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// # Errors
+    /// Resource, if there is no room for a temporary file.
+    pub(super) async fn push(&mut self, piece: &[u8]) -> Result<()> {
+        self.length += piece.len() as u64;
+        if self.held.len() + piece.len() > self.most {
+            self.spool().await?;
+        }
+        let length = self.held.len() + piece.len();
+        if length > self.held.capacity() {
+            let capacity = (2 * self.held.capacity()).min(self.most).max(length);
+            self.held.reserve_exact(capacity - self.held.len());
+        }
+        self.held.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Writes out what is held.
+    async fn spool(&mut self) -> Result<()> {
+        let (held, file) = (std::mem::take(&mut self.held), self.file.take());
+        let write = move || {
+            let mut file = file.map_or_else(temporary::file, Ok)?;
+            file.write_all(&held).map_err(temporary::failed)?;
+            Ok(file)
+        };
+        let size = self.length >> 20;
+        let file = blocking(write).await.context(|| format!("an answer of more than {size} MiB"))?;
+        self.file = Some(file);
+        self.most = self.most.min(BLOCK);
+        Ok(())
+    }
+
+    /// All of it has come.
+    pub(super) async fn finish(mut self) -> Result<Body> {
+        if self.file.is_some() {
+            self.spool().await?;
+        }
+        Ok(Body(match self.file {
+            None => Kept::Memory(Bytes::from(self.held)),
+            Some(file) => Kept::Spooled(Arc::new(Spool::new(file, self.length))),
+        }))
+    }
+}
+
+/// Files block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Error::internal("work on a temporary file panicked").with_source(e))?
+}

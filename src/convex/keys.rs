@@ -1,0 +1,92 @@
+//! The deploy key in force, and the one that takes its place when a key is rotated while a run goes on.
+//!
+//! A key that came from a file is read again when the deployment does not know it any more (401). Only another content is
+//! another key: the same one is never tried twice, so a wrong key fails as fast as ever.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+};
+
+use super::access::DeployKey;
+use crate::error::{Error, Result, ResultExt};
+
+/// Every key that was in force, the newest last.
+pub(super) struct Keys {
+    known: RwLock<Vec<DeployKey>>,
+    file: Option<PathBuf>,
+}
+
+/// What came of looking for another key.
+#[derive(Debug)]
+pub(super) enum Renewal {
+    /// There is another one than the one that was refused, and it is in force now. The first time it is told by this text.
+    Renewed(Option<String>),
+    /// There is none. Where a file was looked at, this is what it says instead.
+    Same(Option<String>),
+}
+
+impl Keys {
+    /// `file`: where `key` came from, if from a file.
+    pub(super) fn new(key: DeployKey, file: Option<PathBuf>) -> Self {
+        Self { known: RwLock::new(vec![key]), file }
+    }
+
+    /// The key to ask with.
+    pub(super) fn current(&self) -> DeployKey {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        // There is always one.
+        known[known.len() - 1].clone()
+    }
+
+    /// `text` without any of the keys.
+    pub(super) fn redact(&self, text: &str) -> String {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().fold(text.to_owned(), |text, key| key.redact(&text))
+    }
+
+    /// Looks for another key than `refused`. `check` says whether one may take its place.
+    ///
+    /// # Errors
+    /// Whatever `check` says: a key of another deployment must not go unnoticed.
+    pub(super) fn renew(&self, refused: &DeployKey, check: impl FnOnce(&DeployKey) -> Result<()>) -> Result<Renewal> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.last() != Some(refused) {
+            // Another request was refused as well, and has looked already.
+            return Ok(Renewal::Renewed(None));
+        }
+        let Some(file) = &self.file else { return Ok(Renewal::Same(None)) };
+        let name = name_of(file);
+        match read_key(file) {
+            // A file that is just being written is none; its old key has been refused all the same.
+            Err(error) => Ok(Renewal::Same(Some(format!("read again, but {error}")))),
+            Ok(key) if key == *refused => {
+                Ok(Renewal::Same(Some(format!("{name} was read again and holds the same key"))))
+            }
+            Ok(key) => {
+                check(&key).context(|| format!("{name}, read again because its key was refused"))?;
+                known.push(key);
+                Ok(Renewal::Renewed(Some(format!(
+                    "the deployment does not know the deploy key any more; {name} holds another one now, and the run goes on with it"
+                ))))
+            }
+        }
+    }
+}
+
+fn name_of(file: &Path) -> String {
+    format!("--deploy-key-file {}", file.display())
+}
+
+/// The key in a file.
+///
+/// # Errors
+/// Usage, naming the flag.
+pub(super) fn read_key(file: &Path) -> Result<DeployKey> {
+    let name = || name_of(file);
+    let bytes = std::fs::read(file)
+        .map_err(|e| Error::usage(format!("cannot read the file ({e})")).with_source(e))
+        .context(name)?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::usage("the file is not text")).context(name)?;
+    DeployKey::new(&text).context(name)
+}

@@ -1,0 +1,82 @@
+//! A delta cursor that is older than the deployment keeps its changes: what is lost is measured and recorded, and what is
+//! left is read on.
+//!
+//! Convex keeps its log for 14 days (`DOCUMENT_RETENTION_DELAY`; the deletion lags, so in truth a little longer) and does not
+//! tell where it begins: a cursor before that is answered with 400 `InvalidWindowToReadDocuments`. So the oldest cursor that
+//! it still reads is found by halving. The span up to there becomes a gap in the archive; after the deltas behind it the
+//! tables get a new base ([`super::base`]).
+
+use crate::{
+    archive::{Draft, Gap},
+    convex::Source,
+    document::Timestamp,
+    error::{Error, ErrorKind, Result},
+    monitor::Event,
+    position::{DeltaCursor, Scope},
+};
+
+use super::{Given, OnGap, Work, base, gather::now};
+
+/// Questions to the deployment: of an absence of a month, the last 160 seconds of what is lost may have been readable.
+const PROBES: u32 = 14;
+
+/// Moments closer than this are as good as one, nanoseconds.
+const CLOSE: i64 = 1_000_000;
+
+/// The edge of what is kept moves on while the archive commits the gap and asks for the changes behind it: at most so many
+/// nanoseconds of what is still readable are left behind, so that it stays readable.
+const MARGIN: i64 = 60_000_000_000;
+
+/// Commits the gap between the cursor, which was refused with `why`, and what the deployment still reads, and moves the cursor
+/// behind it.
+///
+/// # Errors
+/// Window, if that was not allowed.
+pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Result<Gap> {
+    if given.options.on_gap == OnGap::Fail {
+        let message =
+            "changes after the archive's cursor are lost, and the gap was not to be healed; nothing was committed";
+        return Err(Error::new(ErrorKind::Window, message).with_source(why));
+    }
+    let (Some(cursor), Some(latest)) = (work.head.progress().delta.clone(), work.head.latest()) else {
+        return Err(Error::internal("a gap in an archive that has no cursor yet"));
+    };
+    let to = oldest_kept(given.source.as_ref(), cursor.ts).await?;
+    let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
+    let message = format!(
+        "the changes after {} up to {to} are lost: the deployment no longer keeps them, and no sync ran in time. The archive \
+         records the gap, goes on with the changes after it, and takes a new base of all tables",
+        cursor.ts
+    );
+    given.monitor.report(Event::Warning { message: &message });
+    let mut draft = Draft::unchanged(&work.head, latest.encoding, latest.selection.clone(), now());
+    draft.gaps.push(gap.clone());
+    draft.progress.delta = Some(DeltaCursor { position: given.source.deltas_after(to), ts: to });
+    base::commit(work, given, draft).await?;
+    Ok(gap)
+}
+
+/// The oldest moment after `lost` from which the deployment still reads on, as near as some probes come.
+async fn oldest_kept(source: &dyn Source, lost: Timestamp) -> Result<Timestamp> {
+    // The deployment's own clock: the newest snapshot is of now.
+    let newest = source.page(&source.snapshot_start()).await?.through;
+    if newest <= lost {
+        return Err(Error::protocol(format!(
+            "the deployment says that its changes after {lost} are no longer kept, and that it has reached {newest} only. Was it \
+             restored from a backup, or is it another deployment? Nothing was committed"
+        )));
+    }
+    let (mut lost, mut kept) = (lost.0, newest.0);
+    for _ in 0..PROBES {
+        if kept - lost <= CLOSE {
+            break;
+        }
+        let middle = lost + (kept - lost) / 2;
+        match source.page(&source.deltas_after(Timestamp(middle))).await {
+            Ok(_) => kept = middle,
+            Err(error) if error.kind() == ErrorKind::Window => lost = middle,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Timestamp(kept + ((newest.0 - kept) / 8).min(MARGIN)))
+}

@@ -1,0 +1,368 @@
+//! A history as it happens, and what must hold after each of its steps.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::AddAssign,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use convex_archiver::{
+    DeploymentIdentity, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Position, Result, Selection,
+    TableRef, Timestamp, Value,
+    archive::{Archive, Covers, Span},
+    convex::{Access, Client, ClientOptions, DeployKey, Page, RetryPolicy, Shapes, Source},
+    server::{Deployment, RouterOptions, SeededWriter, SimulatedDeployment},
+    sync::{Stop, SyncOptions, SyncReport, sync},
+};
+use object_store::{ObjectStore, memory::InMemory};
+
+use super::steps::{Pace, Step, Wrong};
+use crate::{
+    conformance::Server,
+    support::{Held, KEY, faults::FaultyStore, source::same_place},
+};
+
+const START: i64 = 1_790_000_000_000_000_000;
+/// Looks at the clock; each takes a millisecond.
+const LOOK: i64 = 1_000_000;
+
+/// What histories came upon: a net that catches nothing is none.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    syncs: u64,
+    failed: u64,
+    conflicts: u64,
+    gaps: u64,
+    /// Walks that grew too old and left finished tables behind.
+    partial_bases: u64,
+    component_bases: u64,
+    selections: u64,
+}
+
+impl Told {
+    pub(crate) fn has_seen_everything(&self) -> bool {
+        let Self { syncs, failed, conflicts, gaps, partial_bases, component_bases, selections } = *self;
+        [syncs, failed, conflicts, gaps, partial_bases, component_bases, selections].iter().all(|times| *times > 0)
+    }
+}
+
+impl AddAssign for Told {
+    fn add_assign(&mut self, other: Self) {
+        self.syncs += other.syncs;
+        self.failed += other.failed;
+        self.conflicts += other.conflicts;
+        self.gaps += other.gaps;
+        self.partial_bases += other.partial_bases;
+        self.component_bases += other.component_bases;
+        self.selections += other.selections;
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { syncs, failed, conflicts, gaps, partial_bases, component_bases, selections } = self;
+        write!(
+            f,
+            "{syncs} syncs, {failed} of them failed, {conflicts} conflicts, {gaps} gaps, {partial_bases} snapshots that grew too old, \
+             {component_bases} later bases, {selections} selections"
+        )
+    }
+}
+
+/// The deployment as a sync sees it: over HTTP, with what goes wrong.
+struct Seen {
+    client: Client,
+    wrong: Option<Wrong>,
+    clock: Arc<AtomicI64>,
+    deployment: Arc<SimulatedDeployment>,
+    writer: Arc<Mutex<SeededWriter>>,
+    writes: AtomicUsize,
+    pages: AtomicUsize,
+}
+
+fn write(writer: &Mutex<SeededWriter>, deployment: &SimulatedDeployment) {
+    writer.lock().unwrap_or_else(PoisonError::into_inner).write(deployment).unwrap();
+}
+
+#[async_trait]
+impl Source for Seen {
+    /// Its identity is the same, whatever the port it is asked on.
+    async fn identity(&self) -> Result<DeploymentIdentity> {
+        Ok(same_place())
+    }
+
+    async fn shapes(&self) -> Result<Shapes> {
+        self.client.shapes().await
+    }
+
+    fn snapshot_start(&self) -> Position {
+        self.client.snapshot_start()
+    }
+
+    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
+        self.client.snapshot_of(components, ts)
+    }
+
+    fn deltas_after(&self, ts: Timestamp) -> Position {
+        self.client.deltas_after(ts)
+    }
+
+    async fn page(&self, at: &Position) -> Result<Page> {
+        if self.writes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            write(&self.writer, &self.deployment);
+        }
+        let number = self.pages.fetch_add(1, Ordering::SeqCst);
+        match self.wrong {
+            Some(Wrong::Gone(after)) if number >= after => return Err(Error::unavailable("gone")),
+            Some(Wrong::Twice(which)) if number == which => drop(self.client.page(at).await?),
+            Some(Wrong::Waits(which, time)) if number == which => {
+                self.clock.fetch_add(time, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        self.client.page(at).await
+    }
+}
+
+/// Asks for a stop when so many pages have come.
+struct StopAt(Stop, AtomicUsize);
+
+impl Monitor for StopAt {
+    fn report(&self, event: Event<'_>) {
+        if matches!(event, Event::Page { .. }) && self.1.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.request();
+        }
+    }
+}
+
+pub(crate) struct History {
+    clock: Arc<AtomicI64>,
+    deployment: Arc<SimulatedDeployment>,
+    writer: Arc<Mutex<SeededWriter>>,
+    store: Arc<dyn ObjectStore>,
+    /// Version and cursor so far.
+    reached: (u64, Timestamp),
+    /// What was covered: it stays so.
+    covered: BTreeMap<TableRef, Vec<Span>>,
+    /// What is asked for from now on.
+    selection: Selection,
+    pub(crate) told: Told,
+}
+
+impl History {
+    pub(crate) fn new(seed: u64) -> Self {
+        let clock = Arc::new(AtomicI64::new(START));
+        let looks = Arc::clone(&clock);
+        let look = move || Timestamp(looks.fetch_add(LOOK, Ordering::SeqCst));
+        Self {
+            clock,
+            deployment: Arc::new(SimulatedDeployment::with_clock("otter-1", seed, look)),
+            writer: Arc::new(Mutex::new(SeededWriter::new(seed))),
+            store: Arc::new(InMemory::new()),
+            reached: (0, Timestamp(0)),
+            covered: BTreeMap::new(),
+            selection: Selection::default(),
+            told: Told::default(),
+        }
+    }
+
+    /// One sync into `store`, with its own server.
+    fn sync(
+        &self,
+        pace: Pace,
+        store: Arc<dyn ObjectStore>,
+        wrong: Option<Wrong>,
+        stop_at: Option<u64>,
+    ) -> impl Future<Output = Result<SyncReport>> + Send + use<> {
+        let deployment = Arc::clone(&self.deployment);
+        let (clock, writer, selection) = (Arc::clone(&self.clock), Arc::clone(&self.writer), self.selection.clone());
+        async move {
+            let faults = match &wrong {
+                Some(Wrong::Answers(fault)) => vec![fault.clone()],
+                _ => Vec::new(),
+            };
+            let pages = RouterOptions {
+                key: KEY.to_owned(),
+                snapshot_page: pace.snapshot_page,
+                delta_page: pace.delta_page,
+                faults,
+                ..RouterOptions::default()
+            };
+            let server = Server::start(Arc::clone(&deployment) as Arc<dyn Deployment>, pages).await;
+            let source = Seen {
+                client: hasty_client(&server.url),
+                wrong,
+                clock,
+                deployment,
+                writer,
+                writes: pace.writes_meanwhile.into(),
+                pages: AtomicUsize::new(0),
+            };
+            let archive = Archive::open_or_create(store, "memory:///archive", same_place(), Timestamp(1)).await?;
+            let stop = Stop::default();
+            let monitor = StopAt(stop.clone(), AtomicUsize::new(stop_at.map_or(usize::MAX, |page| page as usize)));
+            let options = SyncOptions {
+                budget: MemoryBudget::new(pace.memory_mib << 20).unwrap(),
+                target_file_bytes: pace.target_file_bytes,
+                commit_every: pace.commit_every,
+                selection,
+                accept_selection: true,
+                stop,
+                ..SyncOptions::default()
+            };
+            sync(Arc::new(source), &archive, &options, Arc::new(monitor)).await
+        }
+    }
+
+    fn note(&mut self, outcome: &Result<SyncReport>) {
+        self.told.syncs += 1;
+        match outcome {
+            Ok(report) => self.told.gaps += report.gaps.len() as u64,
+            Err(error) if error.kind() == ErrorKind::Conflict => self.told.conflicts += 1,
+            Err(_) => self.told.failed += 1,
+        }
+    }
+
+    pub(crate) async fn take(&mut self, step: Step) {
+        let store = Arc::clone(&self.store);
+        match step {
+            Step::Write(transactions) => (0..transactions).for_each(|_| write(&self.writer, &self.deployment)),
+            Step::Appear(table) => {
+                let fields = BTreeMap::from([("n".to_owned(), Value::Int64(self.clock.load(Ordering::SeqCst)))]);
+                self.deployment.transaction(|tx| tx.insert(&table, fields)).unwrap();
+            }
+            Step::Select(text) => self.selection = text.parse().unwrap(),
+            Step::Pass(time) => drop(self.clock.fetch_add(time, Ordering::SeqCst)),
+            Step::Sync(pace) => {
+                let outcome = self.sync(pace, store, None, None).await;
+                self.note(&outcome);
+                let report = outcome.unwrap();
+                assert!(report.caught_up && report.commits > 0);
+            }
+            Step::Faulty(pace, fault) => {
+                let faulty = Arc::new(FaultyStore::new(store, Some(fault)));
+                let outcome = self.sync(pace, faulty, None, None).await;
+                self.note(&outcome);
+                if let Err(error) = outcome {
+                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+                }
+            }
+            Step::Wrong(pace, wrong) => {
+                let outcome = self.sync(pace, store, Some(wrong), None).await;
+                self.note(&outcome);
+                if let Err(error) = outcome {
+                    use ErrorKind::{Access, Protocol, Unavailable, Window};
+                    assert!(matches!(error.kind(), Access | Protocol | Unavailable | Window), "{error:?}");
+                }
+            }
+            Step::Stopped(pace, page) => {
+                let outcome = self.sync(pace, store, None, Some(page)).await;
+                self.note(&outcome);
+                outcome.unwrap();
+            }
+            Step::Two(one, other, call) => {
+                let second = self.sync(other, Arc::clone(&store), None, None);
+                let (first, second) = self.one_within_another(one, second, call).await;
+                self.note(&first);
+                self.note(&second);
+                let failed: Vec<_> = [first, second].into_iter().filter_map(Result::err).collect();
+                assert!(failed.len() < 2, "one of two goes on: {failed:?}");
+                assert!(failed.iter().all(|e| e.kind() == ErrorKind::Conflict), "{failed:?}");
+            }
+        }
+    }
+
+    /// All of `second` before this call of the first one's store; after the first, if it makes fewer.
+    async fn one_within_another(
+        &self,
+        pace: Pace,
+        second: impl Future<Output = Result<SyncReport>> + Send + 'static,
+        call: usize,
+    ) -> (Result<SyncReport>, Result<SyncReport>) {
+        let outcome = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&outcome);
+        let meanwhile = Box::pin(async move {
+            let report = second.await;
+            *told.lock().unwrap() = Some(report);
+        });
+        let store = FaultyStore::with_meanwhile(Arc::clone(&self.store), call, meanwhile);
+        let first = self.sync(pace, Arc::new(store.clone()), None, None).await;
+        store.meanwhile(usize::MAX).await;
+        let second = outcome.lock().unwrap().take();
+        (first, second.unwrap())
+    }
+
+    /// What the archive says is true, and it has not gone back.
+    pub(crate) async fn check(&mut self) {
+        let archive = match Archive::open(Arc::clone(&self.store), "memory:///archive").await {
+            Ok(archive) => archive,
+            Err(error) => {
+                assert!(error.kind() == ErrorKind::NotFound && self.reached.0 == 0, "{error:?}");
+                return;
+            }
+        };
+        let held = Held::read(&archive).await;
+        let through = held.head.progress().delta.as_ref().map_or(Timestamp(0), |delta| delta.ts);
+        let version = held.head.version();
+        assert!(version >= self.reached.0 && through >= self.reached.1);
+        let unmoved = version == self.reached.0;
+        self.reached = (version, through);
+        if version == 0 || unmoved {
+            return;
+        }
+        held.assert_true(&self.deployment);
+        for table in held.head.tables().map(|state| &state.table) {
+            let spans = held.head.coverage().spans(table);
+            let before = self.covered.insert(table.clone(), spans.clone()).unwrap_or_default();
+            for span in before {
+                assert!(
+                    spans.iter().any(|now| now.from <= span.from && span.to <= now.to),
+                    "{table} was covered in {span:?} and is now in {spans:?}"
+                );
+            }
+        }
+    }
+
+    /// After syncs that nothing disturbed: every table is covered up to the cursor, as far as the deployment lets it be.
+    pub(crate) async fn check_whole(&mut self) {
+        let archive = Archive::open(Arc::clone(&self.store), "memory:///archive").await.unwrap();
+        let head = archive.head().await.unwrap();
+        let (coverage, through) = (head.coverage(), head.progress().delta.as_ref().unwrap().ts);
+        assert_eq!(coverage.selected(), self.selection);
+        for table in head.tables().map(|state| &state.table).filter(|table| self.selection.contains(table)) {
+            let covered = matches!(coverage.covers(table, through), Covers::Covered(_));
+            let in_doubt = !table.component().is_empty() && coverage.component_rows_since.is_none();
+            assert!(covered || in_doubt, "{table} is not covered at {through}: {coverage:?}");
+        }
+        assert!(head.progress().walk.is_none());
+        // Gaps are what the deployment truly no longer kept: never less than two weeks old when they were found.
+        for gap in &coverage.gaps {
+            let newest = self.clock.load(Ordering::SeqCst);
+            assert!(gap.from < gap.to && gap.to.0 < newest - 13 * 24 * 3_600_000_000_000, "{gap:?}");
+        }
+        self.told.selections += coverage.selections.len() as u64;
+        let bases = &coverage.bases;
+        self.told.partial_bases += bases.iter().filter(|b| !b.scope.holds_unseen()).count() as u64;
+        let later = bases.iter().skip(1).filter(|b| b.scope.holds_unseen()).count() as u64;
+        self.told.component_bases += later;
+    }
+}
+
+/// A client that does not wait long.
+fn hasty_client(url: &str) -> Client {
+    let retry = RetryPolicy {
+        base: Duration::from_millis(1),
+        longest: Duration::from_millis(2),
+        budget: Duration::from_millis(40),
+        first_contact: Duration::from_millis(40),
+        internal_errors: 1,
+    };
+    let access = Access::new(url, DeployKey::new(KEY).unwrap(), false).unwrap();
+    Client::new(access, ClientOptions { retry, ..ClientOptions::default() }, Arc::new(NoMonitor)).unwrap()
+}

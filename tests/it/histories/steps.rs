@@ -1,0 +1,140 @@
+//! What happens in a history: plain data, made from a seed.
+
+use std::time::Duration;
+
+use convex_archiver::{TableRef, server::Fault as Refused};
+use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+
+use crate::support::faults::{Fault, How};
+
+const HOUR: i64 = 3_600_000_000_000;
+
+/// How a sync is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) snapshot_page: usize,
+    pub(crate) delta_page: usize,
+    pub(crate) memory_mib: u64,
+    /// A commit after every page, or only where one is needed.
+    pub(crate) commit_every: Duration,
+    /// A file after every batch, or one.
+    pub(crate) target_file_bytes: u64,
+    /// Transactions while it runs, one before each page.
+    pub(crate) writes_meanwhile: usize,
+}
+
+/// What the deployment does wrong.
+#[derive(Debug, Clone)]
+pub(crate) enum Wrong {
+    /// It answers this, over HTTP.
+    Answers(Refused),
+    /// It is gone after so many pages.
+    Gone(usize),
+    /// The page of this number is asked for twice, and the second answer counts: a lost answer.
+    Twice(usize),
+    /// So many nanoseconds pass before the page of this number.
+    Waits(usize, i64),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// So many transactions.
+    Write(usize),
+    /// A document in this table, new or not.
+    Appear(TableRef),
+    /// The tables that are archived from now on.
+    Select(&'static str),
+    /// Time, nanoseconds.
+    Pass(i64),
+    Sync(Pace),
+    /// A sync whose store does one thing wrong.
+    Faulty(Pace, Fault),
+    /// A sync from a deployment that does one thing wrong.
+    Wrong(Pace, Wrong),
+    /// A sync that is asked to stop at this page.
+    Stopped(Pace, u64),
+    /// A second sync, all of it, before a store call of the first.
+    Two(Pace, Pace, usize),
+}
+
+pub(crate) fn pace(rng: &mut StdRng) -> Pace {
+    Pace {
+        snapshot_page: rng.random_range(1..40),
+        delta_page: rng.random_range(1..40),
+        memory_mib: *[64, 100, 256].choose(rng).unwrap(),
+        commit_every: *[Duration::ZERO, Duration::from_secs(1_000_000)].choose(rng).unwrap(),
+        target_file_bytes: *[1, 128 << 20].choose(rng).unwrap(),
+        writes_meanwhile: *[0, 0, 6].choose(rng).unwrap(),
+    }
+}
+
+/// From minutes to weeks: now and then more than the deployment keeps.
+fn time(rng: &mut StdRng) -> i64 {
+    let hours = *[0, 1, 24, 24, 6 * 24, 6 * 24, 20 * 24].choose(rng).unwrap();
+    hours * HOUR + rng.random_range(0..HOUR)
+}
+
+fn table(rng: &mut StdRng) -> TableRef {
+    let component = *["", "", "waitlist", "waitlist/inner", "Waitlist"].choose(rng).unwrap();
+    TableRef::new(component, *["users", "Users", "con", "rare"].choose(rng).unwrap()).unwrap()
+}
+
+fn wrong(rng: &mut StdRng) -> Wrong {
+    match rng.random_range(0..6) {
+        0 => Wrong::Gone(rng.random_range(0..12)),
+        1 => Wrong::Twice(rng.random_range(0..12)),
+        2 => Wrong::Waits(rng.random_range(0..12), time(rng)),
+        _ => Wrong::Answers(refused(rng)),
+    }
+}
+
+/// An answer that is none, on any route, for a while or for good.
+fn refused(rng: &mut StdRng) -> Refused {
+    let cut_off = |body: &str| Refused { body: body.to_owned(), ..Refused::status(200) };
+    let answer = match rng.random_range(0..12) {
+        0 => Refused::status(500),
+        1 => Refused::status(408),
+        2 => Refused::status(429).with_header("retry-after", "0"),
+        3 => Refused::html(502),
+        4 => Refused::html(200),
+        5 => Refused::refusal(503, "TableSummariesUnavailable"),
+        6 => Refused::refusal(400, "NoSchemaForExport"),
+        7 => Refused::refusal(401, "BadAdminKey"),
+        8 => Refused::refusal(403, "OperationNotPermitted"),
+        9 => Refused::status(522),
+        10 => cut_off(r#"{"values":[{"_component":"","_table":"users","_ts":17"#),
+        _ => cut_off(r#"{"values":[],"cursor":1,"snapshot":1,"hasMore":true}"#),
+    };
+    let on = match *["", "/api/json_schemas", "/api/list_snapshot", "/api/document_deltas"].choose(rng).unwrap() {
+        "" => answer,
+        path => answer.on(path),
+    };
+    on.after(rng.random_range(0..12)).times(*[1, 2, u64::MAX].choose(rng).unwrap())
+}
+
+pub(crate) fn step(rng: &mut StdRng) -> Step {
+    match rng.random_range(0..20) {
+        0..4 => Step::Write(rng.random_range(1..25)),
+        4 | 5 => Step::Appear(table(rng)),
+        6 | 7 => Step::Pass(time(rng)),
+        8 => Step::Select(["**", "** !users", "users messages", "waitlist/** messages"].choose(rng).unwrap()),
+        9..11 => Step::Sync(pace(rng)),
+        11..14 => {
+            let how = *[How::Fails, How::LosesItsAnswer, How::IsRepeated].choose(rng).unwrap();
+            Step::Faulty(pace(rng), Fault { call: rng.random_range(0..40), how, gone: rng.random() })
+        }
+        14..17 => Step::Wrong(pace(rng), wrong(rng)),
+        17 | 18 => Step::Stopped(pace(rng), rng.random_range(0..12)),
+        _ => Step::Two(pace(rng), pace(rng), rng.random_range(0..40)),
+    }
+}
+
+/// How a history begins: with nothing, or with documents in several tables.
+pub(crate) fn opening(rng: &mut StdRng) -> Vec<Step> {
+    let tables = *[0, 3, 6].choose(rng).unwrap();
+    let mut steps: Vec<_> = (0..tables).map(|_| Step::Appear(table(rng))).collect();
+    if tables > 0 {
+        steps.push(Step::Write(rng.random_range(10..40)));
+    }
+    steps
+}

@@ -1,0 +1,139 @@
+//! A deploy key that is rotated while a run goes on: the file is read again, and only what it says anew is tried.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use convex_archiver::{
+    ErrorKind, Event, Monitor, NoMonitor, Timestamp,
+    archive::Archive,
+    convex::{Access, AccessOptions, Client, ClientOptions, DeployKey, Source},
+    server::{RouterOptions, SeededWriter},
+    sync::{SyncOptions, sync},
+};
+
+use crate::support::{World, pages};
+
+const OLD: &str = "otter-1|first-secret-of-all";
+const NEW: &str = "otter-1|second-secret-of-all";
+
+/// Writes the next text into the key file whenever a page has come, and keeps all that it hears.
+struct Rotator {
+    file: PathBuf,
+    at_page: u64,
+    text: &'static str,
+    pages: Mutex<u64>,
+    heard: Mutex<Vec<String>>,
+}
+
+impl Monitor for Rotator {
+    fn report(&self, event: Event<'_>) {
+        match event {
+            Event::Page { .. } => {
+                let mut pages = self.pages.lock().unwrap();
+                *pages += 1;
+                if *pages == self.at_page {
+                    std::fs::write(&self.file, self.text).unwrap();
+                }
+            }
+            Event::Warning { message } => self.heard.lock().unwrap().push(message.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+/// A deployment that knows the old key for `requests` requests, and a file that holds it.
+struct Rotated {
+    world: World,
+    folder: tempfile::TempDir,
+}
+
+impl Rotated {
+    async fn new(requests: u64) -> Self {
+        let rotations = vec![(requests, NEW.to_owned())];
+        let world = World::new(RouterOptions { key: OLD.to_owned(), rotations, ..pages(5, 5) }).await;
+        let mut writer = SeededWriter::new(3);
+        for _ in 0..60 {
+            writer.write(&world.deployment).unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), OLD).unwrap();
+        Self { world, folder }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("key")
+    }
+
+    async fn access(&self) -> Access {
+        let options = AccessOptions {
+            deployment: Some(self.world.server.url.clone()),
+            deploy_key_file: Some(self.file()),
+            ..AccessOptions::default()
+        };
+        options.resolve(Arc::new(NoMonitor)).await.unwrap()
+    }
+
+    /// A client that hears everything; the file changes to `text` at a page.
+    async fn client(&self, at_page: u64, text: &'static str) -> (Client, Arc<Rotator>) {
+        let rotator =
+            Arc::new(Rotator { file: self.file(), at_page, text, pages: Mutex::default(), heard: Mutex::default() });
+        let monitor = Arc::clone(&rotator) as Arc<dyn Monitor>;
+        (Client::new(self.access().await, ClientOptions::default(), monitor).unwrap(), rotator)
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_rotated_in_the_middle_of_a_run_is_read_again_and_the_run_goes_on() {
+    let rotated = Rotated::new(8).await;
+    let (client, rotator) = rotated.client(2, NEW).await;
+    let client = Arc::new(client);
+    let archive = rotated_archive(&rotated, &client).await;
+    let monitor = Arc::clone(&rotator) as Arc<dyn Monitor>;
+    let report =
+        sync(Arc::clone(&client) as Arc<dyn Source>, &archive, &SyncOptions::default(), monitor).await.unwrap();
+    assert!(report.caught_up && report.pages > 8);
+    let heard = rotator.heard.lock().unwrap();
+    let [told] = &heard[..] else { panic!("{heard:?}") };
+    assert!(told.contains("holds another one now") && !told.contains("secret"), "{told}");
+    // One request more than there were answers.
+    let asked = report.pages + 1 + 1;
+    assert_eq!(client.traffic().requests, asked, "schemas, pages, and the one that was refused");
+}
+
+async fn rotated_archive(rotated: &Rotated, client: &Client) -> Archive {
+    let identity = client.identity().await.unwrap();
+    let store = Arc::clone(&rotated.world.store);
+    Archive::open_or_create(store, "memory:///a", identity, Timestamp(1)).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_same_key_is_not_tried_again_and_no_other_deployments_key_is_taken() {
+    // What the file holds when the key is refused, the kind of the error, a piece of it, requests made.
+    let table = [
+        (OLD, ErrorKind::Access, "key was read again and holds the same key", 1),
+        ("", ErrorKind::Access, "the deploy key is empty", 1),
+        ("otter-1|third-secret", ErrorKind::Access, "key was read again and holds the same key", 2),
+        ("otter-2|second-secret-of-all", ErrorKind::Usage, "it is a key of the deployment otter-2", 1),
+    ];
+    for (text, kind, expected, requests) in table {
+        let rotated = Rotated::new(0).await;
+        let (client, _) = rotated.client(u64::MAX, NEW).await;
+        client.identity().await.unwrap();
+        std::fs::write(rotated.file(), text).unwrap();
+        let error = client.page(&client.snapshot_start()).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(expected) && !format!("{error:?}").contains("secret"), "{error:?}");
+        assert_eq!(client.traffic().requests, requests, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_came_from_no_file_is_refused_at_once() {
+    let rotated = Rotated::new(0).await;
+    let access = Access::new(&rotated.world.server.url, DeployKey::new(OLD).unwrap(), false);
+    let client = Client::new(access.unwrap(), ClientOptions::default(), Arc::new(NoMonitor)).unwrap();
+    let error = client.page(&client.snapshot_start()).await.unwrap_err();
+    assert_eq!((error.kind(), client.traffic().requests), (ErrorKind::Access, 1));
+}
