@@ -189,6 +189,12 @@ impl Coverage {
         joined
     }
 
+    /// The spans (from, to] in which changes of `table` are missing, for whatever reason, in no order; one that is open ends
+    /// at the end of time.
+    pub fn missing(&self, table: &TableRef) -> Vec<(Timestamp, Timestamp)> {
+        self.gaps_of(Of::Table(table)).filter(|(from, to)| from < to).collect()
+    }
+
     /// The base of the newest S at or below `at` that holds the table; among bases of one S the one completed last.
     fn newest_base(&self, of: Of<'_>, at: Timestamp) -> Option<&Base> {
         let bases = self.bases.iter().filter(|b| b.ts <= at && of.is_held_by(b));

@@ -67,7 +67,7 @@ pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
     let budget = args.limits.budget()?;
     let past = Past::open(&args.archive).await?;
     let mut history = History::open(&past.archive, &past.head, &args.table, &args.id, budget).await?;
-    past::warn_of_gaps(history.gaps(), "revisions");
+    past::warn_of(history.missing(), "revisions");
     let mut before: Option<Revision> = None;
     while let Some(revision) = history.next().await? {
         let change = change(before.as_ref(), &revision);

@@ -74,7 +74,7 @@ pub(super) async fn run(args: &LogArgs) -> Result<Outcome> {
         budget,
     };
     let mut log = Transactions::open(&past.archive, &past.head, &options).await?;
-    past::warn_of_gaps(log.gaps(), "transactions");
+    past::warn_of(log.missing(), "transactions");
     if !args.json {
         output::print(&format!("From {} to {}\n", moment(*log.span().start()), moment(*log.span().end())))?;
     }

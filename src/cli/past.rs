@@ -6,9 +6,9 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use convex_archiver::{
     Encoding, Error, MemoryBudget, Result, Revision, TableRef, Timestamp, Value,
-    archive::{Archive, Gap, Head, Location},
+    archive::{Archive, Head, Location},
     codec::write_value,
-    read::{Moment, in_full},
+    read::{Missing, Moment, in_full},
 };
 use serde_json::value::RawValue;
 
@@ -90,8 +90,9 @@ pub(crate) fn document(revision: &Revision) -> Result<Option<Box<RawValue>>> {
 }
 
 /// Warns of what is missing.
-pub(crate) fn warn_of_gaps(gaps: &[Gap], what: &str) {
-    for gap in gaps {
-        tracing::warn!("{what} may be missing {}", status::missing(gap));
+pub(crate) fn warn_of(missing: &[Missing], what: &str) {
+    for Missing { tables, from, to } in missing {
+        let tables = status::list(tables.iter());
+        tracing::warn!("{what} of {tables} may be missing after {} to {}", moment(*from), moment(*to));
     }
 }

@@ -200,7 +200,7 @@ pub(super) fn covered<'a>(tables: impl Iterator<Item = (&'a TableRef, &'a [Span]
     for (spans, tables) in &groups {
         let spans: Vec<_> = spans.iter().map(span).collect();
         let spans =
-            if spans.is_empty() { "no moment before the snapshot is complete".to_owned() } else { spans.join(", ") };
+            if spans.is_empty() { "no moment before a snapshot is complete".to_owned() } else { spans.join(", ") };
         let _ = writeln!(text, "Covered: {}: {spans}", names(tables, groups.len() == 1));
     }
     text
@@ -218,7 +218,7 @@ fn names(tables: &[&TableRef], all: bool) -> String {
 }
 
 /// Names for people; thousands of tables must not become one line.
-fn list<'a>(tables: impl ExactSizeIterator<Item = &'a TableRef>) -> String {
+pub(super) fn list<'a>(tables: impl ExactSizeIterator<Item = &'a TableRef>) -> String {
     const SHOWN: usize = 10;
     let left = tables.len().saturating_sub(SHOWN) as u64;
     let mut names: Vec<_> = tables.take(SHOWN).map(ToString::to_string).collect();

@@ -77,7 +77,7 @@ impl Part {
 
 /// The base of this id, if it is complete and holds the table.
 pub(super) fn complete_base<'a>(head: &'a Head, id: &BaseId, table: &TableRef) -> Option<&'a Base> {
-    head.coverage().bases.iter().find(|base| base.id == *id && base.scope.contains(table))
+    head.coverage().bases.iter().find(|base| base.id == *id && base.holds(table))
 }
 
 /// The live files of one table.

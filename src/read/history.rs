@@ -6,12 +6,12 @@ use super::{
     feed::Feed,
     files::{Part, TableFiles, complete_base},
     keyed::Picked,
-    moment::{gaps_of, table_state},
+    moment::{Missing, missing, table_state, whole_span},
     sort::{Keep, Limits},
     sorted::{Plan, columns, sorted},
 };
 use crate::{
-    archive::{Archive, Gap, Head},
+    archive::{Archive, Head},
     budget::MemoryBudget,
     codec::RowReader,
     data::Wanted,
@@ -28,7 +28,7 @@ const ROWS: usize = 64;
 pub struct History {
     table: TableRef,
     schema: TableSchema,
-    gaps: Vec<Gap>,
+    missing: Vec<Missing>,
     rows: Feed<Picked>,
     ready: VecDeque<Revision>,
 }
@@ -37,7 +37,7 @@ impl History {
     /// The history of the document `id` of `table`.
     ///
     /// # Errors
-    /// NotFound, if there is no such table. A document that the archive does not know has an empty history.
+    /// NotFound, if there is no such table, or no snapshot was ever complete. A document that the archive does not know has an empty history.
     pub async fn open(
         archive: &Archive,
         head: &Head,
@@ -64,15 +64,15 @@ impl History {
         Ok(Self {
             table: table.clone(),
             schema: state.schema.clone(),
-            gaps: gaps_of(head, table),
+            missing: missing(head, std::iter::once(table), &whole_span(head)?),
             rows: sorted(archive.store(), plan)?,
             ready: VecDeque::new(),
         })
     }
 
     /// The spans in which revisions may be missing.
-    pub fn gaps(&self) -> &[Gap] {
-        &self.gaps
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// The next revision; None after the newest.

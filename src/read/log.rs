@@ -19,12 +19,12 @@ use super::{
     feed::{Feed, Outlet},
     files::{FilesByTable, Part, TableFiles, complete_base},
     keyed::Keyed,
-    moment::{gaps_of, table_state},
+    moment::{Missing, missing, table_state, whole_span},
     sort::{Keep, Limits, Sorter},
     sorted::{Plan, columns, hand_on, key_columns, sorted},
 };
 use crate::{
-    archive::{Archive, Coverage, Covers, Gap, Head},
+    archive::{Archive, Coverage, Covers, Head},
     budget::MemoryBudget,
     data::Wanted,
     document::{TableRef, Timestamp},
@@ -99,7 +99,7 @@ impl Change {
 /// Transactions of a span, oldest first. Deltas only tell of transactions: what lies in a base was written before.
 pub struct Transactions {
     span: RangeInclusive<Timestamp>,
-    gaps: Vec<Gap>,
+    missing: Vec<Missing>,
     feed: Feed<Transaction>,
 }
 
@@ -109,11 +109,7 @@ impl Transactions {
     /// # Errors
     /// NotFound, if there is no such table, or nothing was ever archived; Usage, if the span is empty.
     pub async fn open(archive: &Archive, head: &Head, options: &LogOptions) -> Result<Self> {
-        let coverage = head.coverage();
-        let first = coverage.bases.iter().map(|base| base.ts).min();
-        let (Some(first), Some(through)) = (first, coverage.through) else {
-            return Err(Error::not_found("the archive holds no complete snapshot yet; run sync, and see status"));
-        };
+        let (first, through) = whole_span(head)?.into_inner();
         let since = options.since.map_or(first, |since| since.max(first));
         let until = options.until.map_or(through, |until| until.min(through));
         if options.since.zip(options.until).is_some_and(|(since, until)| since > until) {
@@ -124,16 +120,8 @@ impl Transactions {
         for table in &options.tables {
             table_state(head, table)?;
         }
-        let mut gaps: Vec<Gap> = Vec::new();
-        for state in head.tables().filter(|state| wanted(&state.table)) {
-            let of_table = gaps_of(head, &state.table).into_iter();
-            let within = of_table.filter(|gap| gap.from < until && gap.to >= since);
-            within.for_each(|gap| {
-                if !gaps.contains(&gap) {
-                    gaps.push(gap);
-                }
-            });
-        }
+        let asked = head.tables().map(|state| &state.table).filter(|table| wanted(table));
+        let missing = missing(head, asked, &span);
         // Before the thread begins: streaming the list needs the log.
         let mut files = FilesByTable::open(archive, head).await?;
         let mut tables = Vec::new();
@@ -146,12 +134,12 @@ impl Transactions {
         }
         let work = Work {
             store: Arc::clone(archive.store()),
-            coverage: coverage.clone(),
+            coverage: head.coverage().clone(),
             span: span.clone(),
             limits: options.budget.half().into(),
         };
         let feed = Feed::start(move |_, outlet| work.run(tables, outlet))?;
-        Ok(Self { span, gaps, feed })
+        Ok(Self { span, missing, feed })
     }
 
     /// The moments of which it tells, both inclusive: what was asked for, as far as the archive reaches.
@@ -160,8 +148,8 @@ impl Transactions {
     }
 
     /// Spans of it in which transactions are missing.
-    pub fn gaps(&self) -> &[Gap] {
-        &self.gaps
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// The next transaction; None after the last.
@@ -191,7 +179,7 @@ impl WindowTable {
         if window.is_empty() {
             return None;
         }
-        let of_table = head.coverage().bases.iter().filter(|base| base.scope.contains(&files.table));
+        let of_table = head.coverage().bases.iter().filter(|base| base.holds(&files.table));
         let before = of_table.map(|base| base.ts).filter(|s| s < span.start()).max();
         let known_since = before.unwrap_or(Timestamp(i64::MIN));
         let later = known_since..=*span.end();

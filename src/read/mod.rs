@@ -33,7 +33,7 @@ pub use self::{
     get::{Found, get},
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
-    moment::{Moment, base_at, in_full},
+    moment::{Missing, Moment, base_at, in_full},
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},
     tables::{TableSummary, count, tables},
 };

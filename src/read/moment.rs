@@ -1,14 +1,13 @@
 //! [`Moment`]: what a person says of time (`--as-of`), and whether the archive covers it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use chrono::{DateTime, NaiveDate, NaiveTime};
 
 use crate::{
-    archive::{Base, Covers, Gap, Head, Span, TableState},
+    archive::{Base, Covers, Head, Span, TableState},
     document::{TableRef, Timestamp},
     error::{Error, Result},
-    position::Scope,
 };
 
 /// A moment as a person says it.
@@ -139,19 +138,47 @@ pub(super) fn table_state<'a>(head: &'a Head, table: &TableRef) -> Result<&'a Ta
     head.table(table).ok_or_else(|| no_table(head, table))
 }
 
-/// The gaps of `table`, as commits said them, and the time in which it was not selected.
-pub(super) fn gaps_of(head: &Head, table: &TableRef) -> Vec<Gap> {
+/// A span in which changes may be missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Of these tables.
+    pub tables: Vec<TableRef>,
+    /// What comes after this, nanoseconds …
+    pub from: Timestamp,
+    /// … up to this.
+    pub to: Timestamp,
+}
+
+/// What may be missing of these tables within a span.
+pub(super) fn missing<'a>(
+    head: &Head,
+    tables: impl Iterator<Item = &'a TableRef>,
+    span: &RangeInclusive<Timestamp>,
+) -> Vec<Missing> {
+    let mut all: Vec<Missing> = Vec::new();
+    for table in tables {
+        for (from, to) in head.coverage().missing(table) {
+            let (from, to) = (from.max(*span.start()), to.min(*span.end()));
+            if from >= to {
+                continue;
+            }
+            match all.iter_mut().find(|known| (known.from, known.to) == (from, to)) {
+                Some(known) => known.tables.push(table.clone()),
+                None => all.push(Missing { tables: vec![table.clone()], from, to }),
+            }
+        }
+    }
+    all.sort_by_key(|missing| (missing.from, missing.to));
+    all
+}
+
+/// From the first base on, as far as the deltas reach.
+pub(super) fn whole_span(head: &Head) -> Result<RangeInclusive<Timestamp>> {
     let coverage = head.coverage();
-    let said = coverage.gaps.iter().filter(|gap| gap.scope.contains(table)).cloned();
-    let unselected = coverage.selections.iter().enumerate().filter(|(_, s)| !s.tables.contains(table));
-    let unselected = unselected.filter_map(|(n, selected)| {
-        let to = coverage.selections.get(n + 1).map(|next| next.after).or(coverage.through)?;
-        let scope = Scope::Tables(vec![table.clone()]);
-        (selected.after < to).then(|| Gap { scope, from: selected.after, to, why: "selection".to_owned() })
-    });
-    let mut gaps: Vec<_> = said.chain(unselected).collect();
-    gaps.sort_by_key(|gap| (gap.from, gap.to));
-    gaps
+    match (coverage.bases.iter().map(|base| base.ts).min(), coverage.through) {
+        (Some(first), Some(through)) => Ok(first..=through),
+        _ => Err(Error::not_found("the archive holds no complete snapshot yet; run sync, and see status")),
+    }
 }
 
 /// Which moments are covered, as a sentence.

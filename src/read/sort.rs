@@ -28,6 +28,7 @@ use crate::{
     budget::MemoryBudget,
     codec::weigh,
     error::{Error, Result},
+    temporary,
 };
 
 /// Runs of one length that are merged into one.
@@ -233,7 +234,7 @@ struct RunWriter(StreamWriter<BufWriter<File>>);
 
 impl RunWriter {
     fn create(schema: &SchemaRef) -> Result<Self> {
-        let file = tempfile::tempfile().map_err(temp_failed)?;
+        let file = temporary::file()?;
         StreamWriter::try_new(BufWriter::with_capacity(256 << 10, file), schema).map(Self).map_err(run_failed)
     }
 
@@ -261,8 +262,8 @@ impl RunWriter {
 
     fn finish(self) -> Result<File> {
         let mut file =
-            self.0.into_inner().map_err(run_failed)?.into_inner().map_err(|e| temp_failed(e.into_error()))?;
-        file.rewind().map_err(temp_failed)?;
+            self.0.into_inner().map_err(run_failed)?.into_inner().map_err(|e| temporary::failed(e.into_error()))?;
+        file.rewind().map_err(temporary::failed)?;
         Ok(file)
     }
 }
@@ -274,18 +275,9 @@ fn open(run: File) -> Result<Input> {
 /// What an error of a run means.
 pub(super) fn run_failed(e: ArrowError) -> Error {
     match e {
-        ArrowError::IoError(_, e) => temp_failed(e),
+        ArrowError::IoError(_, e) => temporary::failed(e),
         e => Error::internal("sorted rows could not be kept in a temporary file").with_source(e),
     }
-}
-
-fn temp_failed(e: std::io::Error) -> Error {
-    let folder = tempfile::env::temp_dir();
-    Error::resource(format!(
-        "cannot use a temporary file in {}; free space there or choose another folder (--temp-dir, TMPDIR)",
-        folder.display()
-    ))
-    .with_source(e)
 }
 
 /// A run, as it is read.

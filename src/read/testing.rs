@@ -191,10 +191,11 @@ impl World {
     }
 
     fn draft(&self, cursor: i64) -> Draft {
+        let selection = Selection::default();
         let position = Position::new(Phase::Delta, cursor.to_string());
         Draft {
             progress: Progress { delta: Some(DeltaCursor { position, ts: Timestamp(cursor) }), walk: None },
-            ..Draft::unchanged(&self.head, Encoding::ConvexEncodedJson, Selection::default(), Timestamp(5_000))
+            ..Draft::unchanged(&self.head, Encoding::ConvexEncodedJson, selection, Timestamp(5_000))
         }
     }
 

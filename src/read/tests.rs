@@ -162,7 +162,7 @@ fn what_it_did(world: &World, row: &Row, since: Timestamp, deleted: bool) -> Cha
         return if was_there { Change::Updated } else { Change::Inserted };
     }
     // What the archive remembers since the last base before the span.
-    let bases = world.head.coverage().bases.iter().filter(|base| base.scope.contains(table));
+    let bases = world.head.coverage().bases.iter().filter(|base| base.holds(table));
     let from = bases.map(|base| base.ts).filter(|s| *s < since).max().unwrap_or(Timestamp(i64::MIN));
     let known = world.rows.iter().filter(|r| r.table == *table && r.revision.id == *id && r.revision.ts < ts);
     let known = known.filter(|r| r.base.unwrap_or(r.revision.ts) >= from);
