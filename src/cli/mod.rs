@@ -8,11 +8,13 @@ mod diff;
 pub(crate) mod exit;
 mod get;
 mod history;
+mod listen;
 mod log;
 mod output;
 mod past;
 mod progress;
 mod schema;
+mod serve;
 mod signals;
 mod simulate;
 mod status;
@@ -62,6 +64,7 @@ Exit codes:
 Environment:
   CONVEX_ARCHIVE                                what --archive says
   CONVEX_DEPLOY_KEY, CONVEX_URL                 the deployment; the URL may be left out
+  CONVEX_ARCHIVER_SERVE_KEY                     the key that serve takes
   CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY       the same, both, for your own server
   AWS_*, GOOGLE_*, AZURE_*                      the store, as its own tools take them
   RUST_LOG, NO_COLOR                            logs
@@ -78,6 +81,7 @@ pub(crate) enum Command {
     History(history::HistoryArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
+    Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -95,7 +99,7 @@ impl Cli {
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
-            Command::Demo(_) | Command::Simulate(_) | Command::Completions(_) => false,
+            Command::Demo(_) | Command::Serve(_) | Command::Simulate(_) | Command::Completions(_) => false,
         }
     }
 }
@@ -111,6 +115,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::History(args) => history::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => demo::run(args, screen).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions(args) => completions::run(args),

@@ -18,7 +18,7 @@ pub(super) struct Part {
     pub(super) path: String,
     bytes: u64,
     base: Option<BaseId>,
-    min_ts: Timestamp,
+    pub(super) min_ts: Timestamp,
     pub(super) max_ts: Timestamp,
     pub(super) min_id: String,
     pub(super) max_id: String,
@@ -133,6 +133,15 @@ impl TableFiles {
             }
         }
         Ok(Self { table: table.clone(), parts: parts.into() })
+    }
+
+    /// The first moment of which they tell: S of the first complete base with a document, or the first change.
+    pub fn first(&self, head: &Head) -> Option<Timestamp> {
+        let moments = self.parts.iter().filter_map(|part| match &part.base {
+            None => Some(part.min_ts),
+            Some(id) => complete_base(head, id, &self.table).map(|base| base.ts),
+        });
+        moments.min()
     }
 
     /// None at all: of a table that has no rows.

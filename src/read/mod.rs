@@ -16,6 +16,7 @@ mod keyed;
 mod log;
 mod merge;
 mod moment;
+mod replay;
 mod sort;
 mod sorted;
 mod state;
@@ -34,6 +35,7 @@ pub use self::{
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
     moment::{Missing, Moment, base_at, in_full},
+    replay::{Replay, Written},
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},
     tables::{TableSummary, count, tables},
 };

@@ -15,6 +15,7 @@ mod refusals;
 mod rotation;
 mod selecting;
 mod selection;
+mod served;
 mod support;
 mod sync;
 mod windows;
