@@ -147,7 +147,7 @@ fn welcome(deployment: &ArchivedDeployment, archive: &str, address: SocketAddr, 
          URL: {url}\n\
          Key: {shown}\n\n\
          {}\
-         Changes: after the cursor {} or a later one\n\n\
+         Changes of all tables: after the cursor {} or a later one\n\n\
          In another terminal:\n  \
          CONVEX_DEPLOY_KEY={given} convex-archiver sync --deployment {url}{flags} --archive ./copy\n\n\
          Ctrl-C ends it.\n",
