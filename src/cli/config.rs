@@ -37,14 +37,17 @@ pub(crate) struct DeploymentArgs {
 
 impl DeploymentArgs {
     /// With what the environment says.
-    pub(crate) fn access(&self) -> AccessOptions {
+    ///
+    /// # Errors
+    /// Usage, naming a variable that is no text.
+    pub(crate) fn access(&self) -> Result<AccessOptions> {
         let flags = AccessOptions {
             deployment: self.deployment.clone(),
             deploy_key_file: self.deploy_key_file.clone(),
             allow_http: self.allow_http,
             ..AccessOptions::default()
         };
-        flags.with_environment(|name| std::env::var(name).ok())
+        flags.with_environment(|name| std::env::var_os(name))
     }
 }
 

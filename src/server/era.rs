@@ -75,7 +75,7 @@ impl RouterOptions {
     /// behind by as long as nobody upgrades it). What has no known date stays as it is: whether there are components at
     /// all, `byComponent`, `/instance_name`, `/instance_version`.
     #[must_use]
-    pub fn as_of(self, day: NaiveDate) -> Self {
+    pub fn server_of(self, day: NaiveDate) -> Self {
         let since =
             |year, month, of_month| NaiveDate::from_ymd_opt(year, month, of_month).is_some_and(|then| day >= then);
         let mut formats = vec![Encoding::ConvexEncodedJson, Encoding::Json];

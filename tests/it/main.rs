@@ -18,3 +18,4 @@ mod selection;
 mod support;
 mod sync;
 mod windows;
+mod years;

@@ -195,7 +195,7 @@ async fn a_table_that_begins_later_is_archived_if_a_pattern_fits_it() {
 #[tokio::test]
 async fn a_server_from_before_selections_and_components_gives_what_is_selected_of_its_root() {
     let day = chrono::NaiveDate::from_ymd_opt(2025, 8, 1).unwrap();
-    let options = RouterOptions { components: Components::Unknown, ..pages(7, 5) }.as_of(day);
+    let options = RouterOptions { components: Components::Unknown, ..pages(7, 5) }.server_of(day);
     let options = RouterOptions { deltas_window: Duration::MAX, ..options };
     let world = world(options).await;
     let selection = Selection::new(["**/*s"], []).unwrap();
