@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    document::{TableRef, Timestamp, time_text},
+    document::{Encoding, TableRef, Timestamp, time_text},
     identity::DeploymentIdentity,
     position::Phase,
     selection::Selection,
@@ -50,6 +50,8 @@ pub struct Status {
     pub checked_at: Option<Timestamp>,
     /// Whether it had nothing more then.
     pub caught_up: bool,
+    /// How the deployment spelled its values then. `json` loses types: what was read that way is archived as it came.
+    pub encoding: Option<Encoding>,
     /// How far the archive is behind: since the last check if it had caught up (an idle deployment writes nothing that
     /// could be behind), else since the `_ts` reached. Absent until the first snapshot is complete.
     #[serde(rename = "lag_seconds", serialize_with = "seconds")]
@@ -132,6 +134,7 @@ impl Status {
             committed_at: latest.map(|l| l.at),
             checked_at: latest.map(|l| l.checked_at),
             caught_up,
+            encoding: latest.map(|l| l.encoding),
             lag: known_at.map(|at| since(at, now)),
             deltas_left: cursor.map(|at| DELTAS_KEPT.saturating_sub(since(at, now))),
             tables: head.tables().map(|t| table_status(head, t)).collect(),

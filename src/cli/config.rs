@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use convex_archiver::{
-    Encoding, Error, MemoryBudget, Result, Selection,
-    convex::{AccessOptions, ClientOptions, RetryPolicy},
+    Error, MemoryBudget, Result, Selection,
+    convex::{AccessOptions, ClientOptions},
     sync::{Stop, SyncOptions},
 };
 
@@ -37,14 +37,17 @@ pub(crate) struct DeploymentArgs {
 
 impl DeploymentArgs {
     /// With what the environment says.
-    pub(crate) fn access(&self) -> AccessOptions {
+    ///
+    /// # Errors
+    /// Usage, naming a variable that is no text.
+    pub(crate) fn access(&self) -> Result<AccessOptions> {
         let flags = AccessOptions {
             deployment: self.deployment.clone(),
             deploy_key_file: self.deploy_key_file.clone(),
             allow_http: self.allow_http,
             ..AccessOptions::default()
         };
-        flags.with_environment(|name| std::env::var(name).ok())
+        flags.with_environment(|name| std::env::var_os(name))
     }
 }
 
@@ -65,7 +68,7 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
 
 /// How the deployment is asked.
 pub(crate) fn client_options(options: &SyncOptions) -> ClientOptions {
-    ClientOptions { encoding: Encoding::ConvexEncodedJson, budget: options.budget, retry: RetryPolicy::default() }
+    ClientOptions { selection: options.selection.clone(), budget: options.budget, ..ClientOptions::default() }
 }
 
 /// Where temporary files go from now on.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use convex_archiver::{
     Error, Result, Timestamp,
@@ -38,7 +39,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3217", value_parser = address)]
     listen: SocketAddr,
     /// The deploy key to take. It is no secret: it opens the simulation only
-    #[arg(long, default_value = "simulated|key")]
+    #[arg(long, default_value = "simulated|key", value_parser = key)]
     key: String,
     /// The deployment's name
     #[arg(long, default_value = "simulated")]
@@ -82,6 +83,9 @@ pub(crate) struct SimulateArgs {
     /// How old a cursor of the change log may become before it is refused
     #[arg(long, value_name = "TIME", default_value = "14d", value_parser = units::duration, help_heading = ANSWERS)]
     deltas_window: Duration,
+    /// Answer as a server of that day did: encodings, selections, changes of components, windows
+    #[arg(long, value_name = "DAY", value_parser = day, conflicts_with_all = ["snapshot_window", "deltas_window"], help_heading = ANSWERS)]
+    server_of: Option<NaiveDate>,
     /// What /api/json_schemas is like
     #[arg(long, value_name = "FORM", default_value = "inferred", help_heading = ANSWERS)]
     schemas: SchemasForm,
@@ -128,6 +132,19 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
+/// What a deploy key can be: a client refuses any other before it asks.
+fn key(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("say a key without white space or odd characters: simulated|key".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn day(text: &str) -> Result<NaiveDate, String> {
+    text.parse().map_err(|_| "say a day: 2025-08-01".to_owned())
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok().filter(|r| r.is_finite() && *r >= 0.0);
     rate.ok_or_else(|| "say a number, 0 or more".to_owned())
@@ -140,22 +157,26 @@ fn page(text: &str) -> Result<usize, String> {
 impl From<&SimulateArgs> for SimulateOptions {
     fn from(args: &SimulateArgs) -> Self {
         let then = args.then.clone().zip(args.by.clone());
+        let router = RouterOptions {
+            key: args.key.clone(),
+            snapshot_page: args.snapshot_page,
+            delta_page: args.delta_page,
+            snapshot_window: args.snapshot_window,
+            deltas_window: args.deltas_window,
+            latency: args.latency,
+            schemas: args.schemas.into(),
+            summaries_unavailable_once: args.schemas_unavailable_once,
+            ..RouterOptions::default()
+        };
         Self {
             name: args.name.clone(),
             seed: args.seed,
             contents: args.documents.clone().map_or(Contents::Generated(args.generate), Contents::Directory),
             then: then.map(|(directory, by)| Then { directory, by, after: args.after }),
             writes_per_second: args.writes_per_second,
-            router: RouterOptions {
-                key: args.key.clone(),
-                snapshot_page: args.snapshot_page,
-                delta_page: args.delta_page,
-                snapshot_window: args.snapshot_window,
-                deltas_window: args.deltas_window,
-                latency: args.latency,
-                schemas: args.schemas.into(),
-                summaries_unavailable_once: args.schemas_unavailable_once,
-                ..RouterOptions::default()
+            router: match args.server_of {
+                Some(day) => router.server_of(day),
+                None => router,
             },
         }
     }

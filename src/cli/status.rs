@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    Phase, Result, Scope, TableRef,
+    Encoding, Phase, Result, Scope, TableRef,
     archive::{Archive, Counts, Gap, Location, Span, Status},
 };
 use serde::Serialize;
@@ -92,6 +92,11 @@ pub(super) fn text(status: &Status, archive: &str) -> String {
     if let Some(at) = status.checked_at {
         let state = if status.caught_up { "the deployment had nothing more" } else { "more was waiting" };
         facts.push(("Checked", format!("{}, {state}", time(at))));
+    }
+    if status.encoding == Some(Encoding::Json) {
+        let text =
+            "json, which loses types: int64 and bytes are archived as the text that the deployment sends; upgrade it";
+        facts.push(("Encoding", text.to_owned()));
     }
     if let Some(lag) = status.lag {
         facts.push(("Lag", long(lag)));
@@ -233,6 +238,7 @@ pub(super) fn missing(gap: &Gap) -> String {
     let to = format!("to {}", time(gap.to));
     let why = match gap.why.as_str() {
         "window" => "older than the deployment kept",
+        "selection" => "not selected",
         other => other,
     };
     format!("after {} {to}, {tables}: {why}", time(gap.from))

@@ -200,7 +200,7 @@ async fn connect(
     options: &SyncOptions,
     monitor: impl Fn() -> Arc<dyn Monitor>,
 ) -> Result<(Arc<Client>, Archive)> {
-    let access = args.deployment.access().resolve(monitor()).await?;
+    let access = args.deployment.access()?.resolve(monitor()).await?;
     let client = Arc::new(Client::new(access, config::client_options(options), monitor())?);
     let archive = open(&args.archive.url, &client).await?;
     Ok((client, archive))

@@ -11,7 +11,7 @@
 //! The library reads no environment and no `.env` file: the values are fields. A key is never a flag, and no text that
 //! leaves this module contains one.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc};
 
 use reqwest::{Method, Request, header::HeaderValue};
 use url::{Host, Url};
@@ -132,13 +132,20 @@ pub struct AccessOptions {
 }
 
 impl AccessOptions {
-    /// Fills the fields that come from the environment, by `get` (`|name| std::env::var(name).ok()`).
-    pub fn with_environment(mut self, get: impl Fn(&str) -> Option<String>) -> Self {
-        self.self_hosted_url = get("CONVEX_SELF_HOSTED_URL");
-        self.self_hosted_admin_key = get("CONVEX_SELF_HOSTED_ADMIN_KEY");
-        self.url = get("CONVEX_URL");
-        self.deploy_key = get("CONVEX_DEPLOY_KEY");
-        self
+    /// Fills the fields that come from the environment, by `get` (`|name| std::env::var_os(name)`).
+    ///
+    /// # Errors
+    /// Usage, naming a variable that is not UTF-8: it is set, so it must not count as absent.
+    pub fn with_environment(mut self, get: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let text = |name: &str| {
+            let value = get(name).map(OsString::into_string).transpose();
+            value.map_err(|_| Error::usage(format!("{name} is not UTF-8 text: set it again")))
+        };
+        self.self_hosted_url = text("CONVEX_SELF_HOSTED_URL")?;
+        self.self_hosted_admin_key = text("CONVEX_SELF_HOSTED_ADMIN_KEY")?;
+        self.url = text("CONVEX_URL")?;
+        self.deploy_key = text("CONVEX_DEPLOY_KEY")?;
+        Ok(self)
     }
 
     /// Finds the deployment and the key, in the order of the module's header. Asks nobody, except Convex for the URL of a
@@ -367,7 +374,11 @@ fn check_url(text: &str, allow_http: bool) -> Result<Url> {
         let scheme = if local { "http" } else { "https" };
         return Err(Error::usage(format!("`{text}` lacks its scheme: did you mean {scheme}://{text}?")));
     }
-    let url = Url::parse(text).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;
+    let mut url = Url::parse(text).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;
+    // The same host: DNS takes both spellings, and names are compared without the dot.
+    if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned) {
+        url.set_host(Some(&host)).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;
+    }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Error::usage("the URL has a part after `?` or `#`: give only the deployment's address"));
     }

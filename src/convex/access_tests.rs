@@ -55,13 +55,17 @@ async fn takes_flags_before_the_self_hosted_pair_before_the_cloud_pair() {
         deploy_key_file: Some(file),
         ..AccessOptions::default()
     }
-    .with_environment(|name| match name {
-        "CONVEX_SELF_HOSTED_URL" => text("http://127.0.0.1:3210/"),
-        "CONVEX_SELF_HOSTED_ADMIN_KEY" => text(key("hosted-1")),
-        "CONVEX_URL" => text("https://cloud-1.eu-west-1.convex.cloud"),
-        "CONVEX_DEPLOY_KEY" => text(key("dev:cloud-1")),
-        other => panic!("{other}"),
-    });
+    .with_environment(|name| {
+        let value = match name {
+            "CONVEX_SELF_HOSTED_URL" => "http://127.0.0.1:3210/".to_owned(),
+            "CONVEX_SELF_HOSTED_ADMIN_KEY" => key("hosted-1"),
+            "CONVEX_URL" => "https://cloud-1.eu-west-1.convex.cloud".to_owned(),
+            "CONVEX_DEPLOY_KEY" => key("dev:cloud-1"),
+            other => panic!("{other}"),
+        };
+        Some(value.into())
+    })
+    .unwrap();
     assert_eq!(resolve(&options).await.unwrap().identity().to_string(), "flag-1 (https://flag-1.convex.cloud)");
     (options.deployment, options.deploy_key_file) = (text(""), None);
     assert_eq!(resolve(&options).await.unwrap().identity().to_string(), "hosted-1 (http://127.0.0.1:3210)");
@@ -126,6 +130,8 @@ async fn says_which_half_is_missing_and_never_shows_a_key() {
         (file(&broken), "the file is not text"),
         (at("https://badger-2.convex.cloud"), "deployment badger-2, but the deploy key is for otter-1"),
         (at("https://badger-2.eu-west-1.convex.cloud"), "deployment badger-2, but"),
+        (at("https://badger-2.convex.cloud."), "deployment badger-2, but"),
+        (at("https://otter-1.convex.site./"), "ends with .convex.cloud"),
         (
             at("otter-1.convex.cloud"),
             "CONVEX_URL: `otter-1.convex.cloud` lacks its scheme: did you mean https://otter-1",
@@ -147,6 +153,25 @@ async fn says_which_half_is_missing_and_never_shows_a_key() {
         assert!(!whole(&error).contains(SECRET), "{error}");
         assert!(!format!("{options:?}").contains(SECRET));
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_named_and_does_not_count_as_absent() {
+    use std::os::unix::ffi::OsStringExt;
+    for broken in ["CONVEX_SELF_HOSTED_URL", "CONVEX_SELF_HOSTED_ADMIN_KEY", "CONVEX_URL", "CONVEX_DEPLOY_KEY"] {
+        let get = |name: &str| (name == broken).then(|| OsString::from_vec(vec![b'k', 0xff]));
+        let error = AccessOptions::default().with_environment(get).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains(broken), "{error}");
+    }
+}
+
+#[test]
+fn a_dot_behind_the_host_is_the_same_deployment() {
+    let identity = |url| Access::new(url, DeployKey::new(&key("otter-1")).unwrap(), false).unwrap().identity();
+    assert_eq!(identity("https://otter-1.convex.cloud.:443/"), identity("https://otter-1.convex.cloud"));
+    assert_eq!(identity("http://localhost.:3210"), identity("http://localhost:3210"));
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use futures::{StreamExt, stream};
 use super::*;
 use crate::{
     convex::{DeployKey, recording::Recording},
+    document::TableRef,
     error::ErrorKind,
     monitor::{Event, NoMonitor},
 };
@@ -77,12 +78,14 @@ impl Answer {
 struct Seen {
     uri: String,
     headers: HeaderMap,
+    body: String,
 }
 
 #[derive(Default)]
 struct Script {
     answers: Mutex<Vec<Answer>>,
     seen: Mutex<Vec<Seen>>,
+    address: Mutex<String>,
 }
 
 impl Script {
@@ -92,9 +95,9 @@ impl Script {
     }
 
     async fn client_with(answers: Vec<Answer>, monitor: Arc<dyn Monitor>) -> (Client, Arc<Self>) {
-        let script = Arc::new(Self { answers: Mutex::new(answers), seen: Mutex::default() });
-        let handler = |State(script): State<Arc<Self>>, uri: Uri, headers: HeaderMap| async move {
-            script.seen.lock().unwrap().push(Seen { uri: uri.to_string(), headers });
+        let script = Arc::new(Self { answers: Mutex::new(answers), ..Self::default() });
+        let handler = |State(script): State<Arc<Self>>, uri: Uri, headers: HeaderMap, body: String| async move {
+            script.seen.lock().unwrap().push(Seen { uri: uri.to_string(), headers, body });
             let mut answers = script.answers.lock().unwrap();
             if answers.is_empty() {
                 answer(410, "the script has ended").into_response()
@@ -103,6 +106,7 @@ impl Script {
             }
         };
         let address = serve(Router::new().fallback(handler).with_state(script.clone())).await;
+        script.address.lock().unwrap().clone_from(&address);
         (client(&address, monitor), script)
     }
 
@@ -118,15 +122,18 @@ async fn serve(app: Router) -> String {
     address
 }
 
+fn access(address: &str) -> Access {
+    Access::new(address, DeployKey::new(&format!("local-1|{SECRET}")).unwrap(), false).unwrap()
+}
+
 fn client(address: &str, monitor: Arc<dyn Monitor>) -> Client {
-    let access = Access::new(address, DeployKey::new(&format!("local-1|{SECRET}")).unwrap(), false).unwrap();
     let retry = RetryPolicy {
         base: Duration::from_millis(2),
         longest: Duration::from_millis(10),
         budget: Duration::from_secs(4),
         ..RetryPolicy::default()
     };
-    Client::new(access, ClientOptions { budget: small(), retry, ..ClientOptions::default() }, monitor).unwrap()
+    Client::new(access(address), ClientOptions { budget: small(), retry, ..ClientOptions::default() }, monitor).unwrap()
 }
 
 /// The least memory: a page of 16 MiB is held, one of more is spooled.
@@ -241,6 +248,47 @@ async fn what_may_pass_is_asked_again_with_identical_parameters_until_the_page_i
     assert_eq!(heard.len(), expected.len(), "{heard:#?}");
     for (line, text) in heard.iter().zip(expected) {
         assert!(line.contains(text), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_selection_is_posted_and_repeated_in_the_same_words_through_a_walk() {
+    let (_, script) = Script::client(vec![
+        answer(200, r#"{"":{"t":{"type":"object"},"u":{"type":"object"}}}"#),
+        answer(408, ""),
+        answer(200, snapshot_page("\"c\"", true)),
+        // Another table shows up meanwhile.
+        answer(200, r#"{"":{"t":{"type":"object"},"later":{"type":"object"}}}"#),
+        answer(200, snapshot_page("null", false)),
+        answer(200, delta_page(NOW, false)),
+    ])
+    .await;
+    let address = script.address.lock().unwrap().clone();
+    let retry = RetryPolicy { base: Duration::from_millis(2), ..RetryPolicy::default() };
+    let selection = Selection::new([], ["u", "waitlist/**"]).unwrap();
+    let options = ClientOptions { selection, retry, ..ClientOptions::default() };
+    let client = Client::new(access(&address), options, Arc::new(NoMonitor)).unwrap();
+    client.shapes().await.unwrap();
+    let first = client.page(&client.snapshot_start()).await.unwrap();
+    client.shapes().await.unwrap();
+    client.page(&first.next.unwrap()).await.unwrap();
+    client.page(&client.deltas_after(Timestamp(NOW))).await.unwrap();
+    let tree = r#""selection":{"":{"u":"excluded","_other":"included"},"waitlist":"excluded","_other":"included"}"#;
+    let format = r#""format":"convex_encoded_json""#;
+    let seen = script.seen.lock().unwrap();
+    let bodies: Vec<_> = seen.iter().filter(|seen| !seen.body.is_empty()).map(|seen| seen.body.as_str()).collect();
+    assert_eq!(
+        bodies,
+        [
+            format!("{{{format},{tree}}}"),
+            format!("{{{format},{tree}}}"),
+            format!(r#"{{"snapshot":{NOW},"cursor":"c",{format},{tree}}}"#),
+            format!(r#"{{"cursor":{NOW},{format},{tree}}}"#),
+        ]
+    );
+    for posted in seen.iter().filter(|seen| !seen.body.is_empty()) {
+        assert_eq!(posted.headers["content-type"], "application/json");
+        assert!(!posted.uri.contains('?'));
     }
 }
 
@@ -464,15 +512,10 @@ async fn advised(shapes: Answers, names: Answers) -> Client {
     let routes = Router::new()
         .route(JSON_SCHEMAS, axum::routing::get(async move || shapes().into_response()))
         .route(TABLE_COLUMN_NAMES, axum::routing::get(async move || names().into_response()));
-    let client = client(&serve(routes).await, Arc::new(NoMonitor));
     let retry =
         RetryPolicy { budget: Duration::from_millis(50), base: Duration::from_millis(5), ..RetryPolicy::default() };
-    Client::new(
-        client.access,
-        ClientOptions { budget: small(), retry, ..ClientOptions::default() },
-        Arc::new(NoMonitor),
-    )
-    .unwrap()
+    let options = ClientOptions { budget: small(), retry, ..ClientOptions::default() };
+    Client::new(access(&serve(routes).await), options, Arc::new(NoMonitor)).unwrap()
 }
 
 #[tokio::test]
@@ -528,10 +571,10 @@ async fn what_is_no_deployment_is_noticed_by_its_shapes() {
 #[tokio::test]
 async fn a_nameless_key_asks_the_deployment_for_its_name_and_does_without() {
     for (status, body, name) in [(200, "local-7", Some("local-7")), (404, "", None), (200, "<html>", None)] {
-        let (client, script) = Script::client(vec![answer(status, body)]).await;
-        let address = client.access.url("/").to_string();
+        let (_, script) = Script::client(vec![answer(status, body)]).await;
+        let address = script.address.lock().unwrap().clone();
         let access = Access::new(&address, DeployKey::new("preview:t:p|secret-of-it").unwrap(), false).unwrap();
-        let client = Client { keys: Arc::new(access.keys()), access, ..client };
+        let client = Client::new(access, ClientOptions::default(), Arc::new(NoMonitor)).unwrap();
         assert_eq!(client.identity().await.unwrap().name.as_deref(), name);
         assert_eq!(script.uris(), ["/instance_name"]);
     }

@@ -8,11 +8,16 @@
 //!   the same log, possibly longer). So a retry is always of a whole page.
 //! - In the delta phase a page never splits a transaction: everything with `_ts` at or below [`Page::through`] has been
 //!   delivered once `through` is reached. An empty page with more to come is normal, and moves the position.
+//! - Rows of tables that are not selected are not in it, whatever the deployment sent.
+//! - Whether a server sends the changes of components cannot be asked: `/instance_version` is the number of a release, or
+//!   `0.0.0` where the server was built from source, and neither tells a date. Only a row of one that has come tells.
 //! - Errors have the kind that says what to do; after `Unavailable` the retries have been made already.
 
 mod access;
+mod asker;
 mod body;
 mod client;
+mod dialect;
 mod head;
 mod http;
 mod keys;
@@ -22,7 +27,9 @@ mod recording;
 mod refusal;
 mod retry;
 mod scan;
+mod selecting;
 mod split;
+mod tables;
 mod tokens;
 
 use std::{collections::BTreeMap, ops::Range};

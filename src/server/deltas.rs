@@ -12,7 +12,7 @@ pub(crate) async fn answer(
     options: &RouterOptions,
     params: &Params,
 ) -> Result<Response, Refusal> {
-    let selection = params.selection()?;
+    let selection = params.selection(options)?;
     let Some(after) = params.moment("cursor")?.map(Timestamp) else {
         let message = "/api/document_deltas requires a cursor";
         return Err(Refusal::bad_request("DocumentDeltasCursorRequired", message));
@@ -33,8 +33,9 @@ pub(crate) async fn answer(
         // The log was read to its end, so everything up to now is told.
         _ => now,
     };
-    let mut page = PageWriter::new(params.encoding()?, true);
-    for (table, revision) in log.rows.iter().filter_map(|row| row.change.as_ref()) {
+    let mut page = PageWriter::new(params.encoding(&options.formats)?, true, options.components);
+    let changes = log.rows.iter().filter_map(|row| row.change.as_ref());
+    for (table, revision) in changes.filter(|(table, _)| options.components.show(table, true)) {
         page.push(table, revision, selection.of(table));
     }
     Ok(page.finish(&format!("\"cursor\":{},\"hasMore\":{}", cursor.0, log.more)))

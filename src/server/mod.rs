@@ -10,6 +10,7 @@
 mod access;
 mod deltas;
 mod documents;
+mod era;
 mod fault;
 mod generate;
 mod id;
@@ -35,6 +36,7 @@ use async_trait::async_trait;
 
 pub use self::{
     documents::demo_documents,
+    era::{Components, Posts, Schemas, TableParameter},
     fault::Fault,
     load::{Documents, read_directory},
     routes::router,
@@ -45,7 +47,7 @@ pub use self::{
     writer::{SeededWriter, Write},
 };
 use crate::{
-    document::{Revision, TableRef, Timestamp},
+    document::{Encoding, Revision, TableRef, Timestamp},
     error::Result,
 };
 
@@ -131,6 +133,20 @@ pub struct RouterOptions {
     /// Whether the first request for schemas or column names is answered with 503 `TableSummariesUnavailable`, as
     /// deployments do for a while after a restart.
     pub summaries_unavailable_once: bool,
+    /// What is known of components.
+    pub components: Components,
+    /// The spellings of `format` that are understood; others are refused with `BadFormat`.
+    pub formats: Vec<Encoding>,
+    /// How the parameter that names a table is spelled.
+    pub table_parameter: TableParameter,
+    /// What becomes of a request for a page by POST.
+    pub posts: Posts,
+    /// Whether there is `/instance_name`.
+    pub instance_name: bool,
+    /// What `/instance_version` tells, if there is one: the number of a release, `0.0.0` where it was built from source.
+    pub instance_version: Option<String>,
+    /// Whether a bad cursor of list_snapshot has a code of its own. Otherwise it is a 500.
+    pub bad_cursor_code: bool,
     /// Answers that are given instead of the true ones.
     pub faults: Vec<Fault>,
 }
@@ -148,21 +164,14 @@ impl Default for RouterOptions {
             latency: Duration::ZERO,
             schemas: Schemas::Inferred,
             summaries_unavailable_once: false,
+            components: Components::Everywhere,
+            formats: vec![Encoding::ConvexEncodedJson, Encoding::ExportJson, Encoding::Json],
+            table_parameter: TableParameter::Both,
+            posts: Posts::Select,
+            instance_name: true,
+            instance_version: Some("0.0.0".to_owned()),
+            bad_cursor_code: true,
             faults: Vec::new(),
         }
     }
-}
-
-/// The forms in which `/api/json_schemas` was seen to answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Schemas {
-    /// From the documents that live now. One table whose documents are no plain objects makes it fail for all.
-    #[default]
-    Inferred,
-    /// As an older server: `byComponent` is ignored, a component's table overwrites the root's of the same name.
-    Flat,
-    /// As with a declared `any` schema: `_id` and `_creationTime`, and yet `additionalProperties: false`.
-    Blank,
-    /// 400 `NoSchemaForExport`, always.
-    Failing,
 }

@@ -6,7 +6,10 @@ use axum::{
     response::Response,
 };
 
-use super::selection::{Columns, Selected};
+use super::{
+    Components,
+    selection::{Columns, Selected},
+};
 use crate::{
     codec::{write_string, write_value},
     document::{Encoding, Revision, TableRef, Value},
@@ -19,12 +22,15 @@ pub(crate) struct PageWriter {
     encoding: Encoding,
     /// Whether rows carry `_deleted`: in the deltas all of them, in a snapshot none.
     deltas: bool,
+    /// Whether rows carry `_component`.
+    components: bool,
     empty: bool,
 }
 
 impl PageWriter {
-    pub(crate) fn new(encoding: Encoding, deltas: bool) -> Self {
-        Self { text: "{\"values\":[".to_owned(), encoding, deltas, empty: true }
+    pub(crate) fn new(encoding: Encoding, deltas: bool, components: Components) -> Self {
+        let components = components != Components::Unknown;
+        Self { text: "{\"values\":[".to_owned(), encoding, deltas, components, empty: true }
     }
 
     /// Appends one revision; a tombstone has nothing but its `_id`.
@@ -38,9 +44,13 @@ impl PageWriter {
         if !std::mem::take(&mut self.empty) {
             out.push(',');
         }
-        out.push_str("{\"_component\":");
-        write_string(out, table.component());
-        out.push_str(",\"_table\":");
+        out.push('{');
+        if self.components {
+            out.push_str("\"_component\":");
+            write_string(out, table.component());
+            out.push(',');
+        }
+        out.push_str("\"_table\":");
         write_string(out, table.name());
         out.push_str(",\"_ts\":");
         out.push_str(&revision.ts.0.to_string());

@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json};
 use url::form_urlencoded;
 
 use super::{
+    Components, Posts, RouterOptions, TableParameter,
     refusal::Refusal,
     selection::{Selection, select},
 };
@@ -82,16 +83,29 @@ impl Params {
         }
     }
 
-    /// `format`; `json` where it is absent. Convex looks at it after the page was read, so callers do the same.
-    pub(crate) fn encoding(&self) -> Result<Encoding, Refusal> {
+    /// `format`, one of `known`; `json` where it is absent. Convex looks at it after the page was read, so callers do the same.
+    pub(crate) fn encoding(&self, known: &[Encoding]) -> Result<Encoding, Refusal> {
         let Some(format) = self.text("format")? else { return Ok(Encoding::Json) };
-        format.parse().map_err(|_| {
+        let encoding = format.parse().ok().filter(|encoding| known.contains(encoding));
+        encoding.ok_or_else(|| {
             Refusal::bad_request("BadFormat", format!("format param must be one of [`json`]. Got {format}"))
         })
     }
 
-    /// Which tables and columns are asked for.
-    pub(crate) fn selection(&self) -> Result<Selection, Refusal> {
-        select(&self.values, &self.duplicates)
+    /// Which tables and columns are asked for, as a server with these options understands it.
+    pub(crate) fn selection(&self, options: &RouterOptions) -> Result<Selection, Refusal> {
+        let mut values = self.values.clone();
+        match options.table_parameter {
+            TableParameter::Both => {}
+            TableParameter::Snake => drop(values.remove("tableName")),
+            TableParameter::Camel => drop(values.remove("table_name")),
+        }
+        if options.posts != Posts::Select {
+            values.remove("selection");
+        }
+        if options.components == Components::Unknown {
+            values.remove("component");
+        }
+        select(&values, &self.duplicates)
     }
 }

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
 
 use super::{
-    Schemas, Shape,
+    Components, Schemas, Shape,
     id::table_number,
     json_schemas::{column_names, schemas},
     page::PageWriter,
@@ -92,7 +92,7 @@ fn writes_every_recorded_page_byte_for_byte_in_each_encoding() {
         let page: Json = serde_json::from_str(x["body"].as_str().unwrap()).unwrap();
         for encoding in ENCODINGS {
             let Some(expected) = lossless(x, encoding) else { continue };
-            let mut writer = PageWriter::new(encoding, deltas);
+            let mut writer = PageWriter::new(encoding, deltas, Components::Everywhere);
             for (table, revision) in page["values"].as_array().unwrap().iter().map(revision) {
                 writer.push(&table, &revision, Selected::AllColumns);
             }

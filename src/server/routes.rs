@@ -16,9 +16,10 @@ use axum::{
 };
 
 use super::{
-    Deployment, RouterOptions, access, deltas, fault::Faults, json_schemas, page::json, params::Params,
+    Deployment, Posts, RouterOptions, Shape, access, deltas, fault::Faults, json_schemas, page::json, params::Params,
     refusal::Refusal, snapshot,
 };
+use crate::document::TableRef;
 
 /// What every route holds.
 struct Served {
@@ -42,14 +43,24 @@ pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router
         admitted: AtomicU64::new(0),
         options,
     });
-    Router::new()
-        .route("/api/list_snapshot", get(list_snapshot).post(post_list_snapshot))
-        .route("/api/document_deltas", get(document_deltas).post(post_document_deltas))
+    let (mut snapshot, mut deltas) = (get(list_snapshot), get(document_deltas));
+    if served.options.posts != Posts::Refuse {
+        (snapshot, deltas) = (snapshot.post(post_list_snapshot), deltas.post(post_document_deltas));
+    }
+    let mut routes = Router::new()
+        .route("/api/list_snapshot", snapshot)
+        .route("/api/document_deltas", deltas)
         .route("/api/json_schemas", get(schemas))
         .route("/api/get_table_column_names", get(column_names))
         .route("/api/test_streaming_export_connection", get(test_connection))
-        .route("/version", get(|| async { "unknown" }))
-        .route("/instance_name", get(|State(served): State<Arc<Served>>| async move { served.deployment.name() }))
+        .route("/version", get(|| async { "unknown" }));
+    if served.options.instance_name {
+        routes = routes.route("/instance_name", get(instance_name));
+    }
+    if let Some(version) = served.options.instance_version.clone() {
+        routes = routes.route("/instance_version", get(|| async { version }));
+    }
+    routes
         .layer(DefaultBodyLimit::max(1 << 20))
         .layer(middleware::from_fn_with_state(Arc::clone(&served), before_all))
         .with_state(served)
@@ -91,6 +102,13 @@ impl Served {
             return Err(Refusal::bad_request("BadJsonBody", message));
         }
         Params::from_body(body)
+    }
+
+    /// The shapes of the tables that a server of these options has.
+    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, Shape)>, Refusal> {
+        let mut shapes = self.deployment.shapes().await?;
+        shapes.retain(|(table, _)| self.options.components.show(table, false));
+        Ok(shapes)
     }
 
     fn check_summaries(&self) -> Result<(), Refusal> {
@@ -135,16 +153,20 @@ async fn post_document_deltas(
 async fn schemas(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
     let params = s.admit(&headers, query.as_deref()).await?;
     let (delta_schema, by_component) = (params.flag("deltaSchema")?, params.flag("byComponent")?);
-    let encoding = params.encoding()?;
+    let encoding = params.encoding(&s.options.formats)?;
     s.check_summaries()?;
-    let shapes = s.deployment.shapes().await?;
+    let shapes = s.shapes().await?;
     json_schemas::schemas(&shapes, s.options.schemas, encoding, delta_schema, by_component).map(json)
 }
 
 async fn column_names(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
     s.admit(&headers, query.as_deref()).await?;
     s.check_summaries()?;
-    Ok(json(json_schemas::column_names(&s.deployment.shapes().await?)))
+    Ok(json(json_schemas::column_names(&s.shapes().await?)))
+}
+
+async fn instance_name(State(s): State<Arc<Served>>) -> String {
+    s.deployment.name()
 }
 
 async fn test_connection(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {

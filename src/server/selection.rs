@@ -84,7 +84,12 @@ pub(crate) fn select(values: &Map<String, Json>, duplicates: &[String]) -> Resul
         Some(_) => None,
     };
     if let Some(tree) = values.get("selection").filter(|_| once("selection")).and_then(tree) {
-        return Ok(Selection::Tree(tree));
+        // A name that no table can have is not a bad selection for Convex, but an error without a code.
+        let tables = |(component, tables): (&String, &Option<Level<Columns>>)| {
+            let names = tables.iter().flat_map(|tables| tables.named.keys().map(String::as_str));
+            names.chain(["x"]).all(|name| TableRef::new(component.as_str(), name).is_ok())
+        };
+        return if tree.named.iter().all(tables) { Ok(Selection::Tree(tree)) } else { Err(Refusal::internal()) };
     }
     let name = match (values.get("table_name"), values.get("tableName")) {
         (Some(Json::String(name)), None) if once("table_name") => Some(name),
@@ -174,6 +179,8 @@ mod tests {
             json!({"tableName": ""}),
             json!({"component": "a-b"}),
             json!({"tableName": "__"}),
+            json!({"selection": {"a-b": "excluded", "_other": "included"}}),
+            json!({"selection": {"": {"a-b": "excluded", "_other": "included"}, "_other": "included"}}),
         ] {
             assert!(select(values.as_object().unwrap(), &[]).is_err(), "{values}");
         }

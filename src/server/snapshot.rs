@@ -48,7 +48,7 @@ pub(crate) async fn answer(
     options: &RouterOptions,
     params: &Params,
 ) -> Result<Response, Refusal> {
-    let selection = params.selection()?;
+    let selection = params.selection(options)?;
     let snapshot = params.moment("snapshot")?.map(Timestamp);
     let cursor = params.text("cursor")?;
     let now = deployment.now().await?;
@@ -60,9 +60,11 @@ pub(crate) async fn answer(
         let message = format!("Snapshot value {} is too far in the past.", snapshot.0);
         return Err(Refusal::bad_request("SnapshotTooOld", message));
     }
-    let cursor = cursor.map(Cursor::parse).transpose()?;
+    let cursor = cursor.map(Cursor::parse).transpose();
+    let cursor = cursor.map_err(|refusal| if options.bad_cursor_code { refusal } else { Refusal::internal() })?;
 
     let mut tablets = deployment.tables(snapshot).await?;
+    tablets.retain(|t| options.components.show(&t.table, false));
     tablets.retain(|t| !matches!(selection.of(&t.table), Selected::Nothing));
     tablets.sort_by_key(|t| t.id);
     let (at, after) = match cursor {
@@ -80,7 +82,7 @@ pub(crate) async fn answer(
         };
     }
 
-    let mut page = PageWriter::new(params.encoding()?, false);
+    let mut page = PageWriter::new(params.encoding(&options.formats)?, false, options.components);
     for (document, tablet) in documents.iter().zip(tablet.into_iter().cycle()) {
         page.push(&tablet.table, document, selection.of(&tablet.table));
     }

@@ -11,6 +11,7 @@ mod kill;
 #[cfg(target_os = "linux")]
 mod large_pages;
 mod past;
+mod refusals;
 mod simulate;
 mod status;
 mod support;

@@ -12,7 +12,16 @@ fn the_ports_of_a_real_deployment_are_refused_with_the_reason() {
 
 #[test]
 fn what_belongs_together_must_be_given_together() {
-    for args in [["--then", "x"], ["--by", "x"], ["--documents", "/no/such/folder"], ["--snapshot-page", "0"]] {
+    for args in [
+        ["--then", "x"],
+        ["--by", "x"],
+        ["--documents", "/no/such/folder"],
+        ["--snapshot-page", "0"],
+        ["--key", ""],
+        ["--key", " "],
+        ["--key", "a b"],
+        ["--server-of", "2025-8"],
+    ] {
         run(archiver(["simulate", "--listen", "127.0.0.1:0"]).args(args)).with(2);
     }
 }

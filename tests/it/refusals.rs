@@ -100,6 +100,8 @@ async fn each_answer_that_is_no_page_has_its_kind_and_says_what_to_do() {
         let asked = match fault.status {
             500 => 4,
             408 | 421 | 425 | 429 | 501.. => 10,
+            // Each encoding is tried.
+            _ if fault.body.contains("BadFormat") => 3,
             _ => 1,
         };
         let (client, _server) = self::client(vec![fault.clone().times(9), end], PATIENT, Arc::new(NoMonitor)).await;

@@ -190,14 +190,20 @@ pub(crate) struct Replay {
 struct Shared {
     recording: Arc<Recording>,
     stage: AtomicU64,
+    /// The formats that are understood; all of them, if there is none.
+    formats: Mutex<Vec<Encoding>>,
     unknown: Mutex<BTreeSet<String>>,
 }
 
 impl Replay {
     /// Serves `recording` as it was in stage 1.
     pub(crate) async fn start(recording: &Arc<Recording>) -> Self {
-        let shared =
-            Arc::new(Shared { recording: Arc::clone(recording), stage: AtomicU64::new(1), unknown: Mutex::default() });
+        let shared = Arc::new(Shared {
+            recording: Arc::clone(recording),
+            stage: AtomicU64::new(1),
+            formats: Mutex::default(),
+            unknown: Mutex::default(),
+        });
         let routes = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         Self { server: Server::serve(routes).await, shared }
     }
@@ -205,6 +211,11 @@ impl Replay {
     /// Goes to another stage.
     pub(crate) fn set_stage(&self, stage: u64) {
         self.shared.stage.store(stage, Ordering::SeqCst);
+    }
+
+    /// Understands these formats only.
+    pub(crate) fn set_formats(&self, formats: &[Encoding]) {
+        *self.shared.formats.lock().unwrap() = formats.to_vec();
     }
 
     /// Requests that were not recorded.
@@ -219,6 +230,12 @@ async fn answer(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
     let stage = shared.stage.load(Ordering::SeqCst);
+    let formats = shared.formats.lock().unwrap().clone();
+    let known = |format: &String| formats.is_empty() || formats.iter().any(|known| known.as_str() == format);
+    if !query.get("format").is_none_or(known) {
+        let body = r#"{"code":"BadFormat","message":"format param must be one of [`json`]."}"#;
+        return (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, "application/json")], body).into_response();
+    }
     if uri.path() == "/api/list_snapshot"
         && let Some(body) = shared.recording.compose_walk(stage, &query)
     {

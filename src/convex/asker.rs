@@ -1,0 +1,167 @@
+//! Requests to one deployment, with the key in force.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reqwest::{
+    Method, Request,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+};
+use serde::Serialize;
+
+use super::{
+    access::{Access, DeployKey, is_deployment_name},
+    body::Body,
+    client::Traffic,
+    http::{Http, Reply},
+    keys::{Keys, Renewal},
+    protocol::INSTANCE_NAME,
+    refusal::Refusal,
+    retry::RetryPolicy,
+    selecting::Tree,
+};
+use crate::{
+    budget::MemoryBudget,
+    error::{Error, Result, ResultExt},
+    identity::DeploymentIdentity,
+    monitor::{Event, Monitor},
+};
+
+/// Asks a deployment.
+pub(super) struct Asker {
+    access: Access,
+    keys: Arc<Keys>,
+    /// Who the deployment said it is: another key must open the same one.
+    identity: Mutex<Option<DeploymentIdentity>>,
+    http: Http,
+    monitor: Arc<dyn Monitor>,
+    /// Largest answer to what is advice only, bytes.
+    advice: u64,
+}
+
+/// The body of a request for a page with a selection.
+#[derive(Serialize)]
+struct Posted<'a, T> {
+    #[serde(flatten)]
+    arguments: &'a T,
+    selection: &'a Tree,
+}
+
+impl Asker {
+    pub(super) fn new(
+        access: Access,
+        budget: MemoryBudget,
+        retry: RetryPolicy,
+        monitor: Arc<dyn Monitor>,
+    ) -> Result<Self> {
+        let (keys, loopback) = (Arc::new(access.keys()), access.is_loopback());
+        let http =
+            Http::new("the deployment", Arc::clone(&keys), retry, budget.page(), loopback, Arc::clone(&monitor))?;
+        Ok(Self { access, keys, identity: Mutex::default(), http, monitor, advice: budget.shapes() })
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        Traffic { requests: self.http.requests(), response_bytes: self.http.response_bytes() }
+    }
+
+    pub(super) fn warn(&self, message: &str) {
+        self.monitor.report(Event::Warning { message });
+    }
+
+    /// Who the deployment is; it is asked itself where neither address nor key tells its name.
+    pub(super) async fn identity(&self) -> Result<DeploymentIdentity> {
+        let mut identity = self.access.identity();
+        if identity.name.is_none()
+            && let Reply::Answer(body) =
+                self.advice(INSTANCE_NAME, &()).await.context(|| format!("GET {INSTANCE_NAME}"))?
+        {
+            // Where there is no such route, some servers answer 200 and a web page.
+            let name = String::from_utf8_lossy(&body).trim().trim_matches('"').to_owned();
+            identity.name = Some(name).filter(|name| is_deployment_name(name));
+        }
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
+        Ok(identity)
+    }
+
+    /// Asks for what one can do without.
+    pub(super) async fn advice(&self, path: &str, query: &(impl Serialize + Sync)) -> Result<Reply> {
+        loop {
+            let key = self.keys.current();
+            let request = self.request(&key, path, query, None)?;
+            match self.http.send_for_advice(&request, self.advice).await? {
+                Reply::Refused(refusal) => {
+                    if let Some(refusal) = self.refused(&key, refusal)? {
+                        return Ok(Reply::Refused(refusal));
+                    }
+                }
+                answer @ Reply::Answer(_) => return Ok(answer),
+            }
+        }
+    }
+
+    /// Asks for a page: by GET, or by POST where a selection has to be told.
+    pub(super) async fn page(
+        &self,
+        path: &str,
+        arguments: &(impl Serialize + Sync),
+        tree: Option<&Tree>,
+    ) -> Result<Reply<Body>> {
+        loop {
+            let key = self.keys.current();
+            let request = self.request(&key, path, arguments, tree)?;
+            match self.http.send_for_page(&request).await? {
+                Reply::Refused(refusal) => {
+                    if let Some(refusal) = self.refused(&key, refusal)? {
+                        return Ok(Reply::Refused(refusal));
+                    }
+                }
+                answer @ Reply::Answer(_) => return Ok(answer),
+            }
+        }
+    }
+
+    fn request(&self, key: &DeployKey, path: &str, arguments: &impl Serialize, tree: Option<&Tree>) -> Result<Request> {
+        let unspeakable = |e: Box<dyn std::error::Error + Send + Sync>| {
+            Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e)
+        };
+        let (client, url) = (self.http.client(), self.access.url(path));
+        let request = match tree {
+            None => client.request(Method::GET, url).query(arguments),
+            Some(selection) => {
+                let body = serde_json::to_vec(&Posted { arguments, selection }).map_err(|e| unspeakable(e.into()))?;
+                client.request(Method::POST, url).header(CONTENT_TYPE, "application/json").body(body)
+            }
+        };
+        let request = request
+            .header(AUTHORIZATION, key.header())
+            .header("Convex-Client", HeaderValue::from_static(concat!("convex-archiver-", env!("CARGO_PKG_VERSION"))));
+        request.build().map_err(|e| unspeakable(e.without_url().into()))
+    }
+
+    /// The refusal, unless another key has taken the place of the refused one.
+    fn refused(&self, key: &DeployKey, refusal: Refusal) -> Result<Option<Refusal>> {
+        if refusal.status != 401 {
+            return Ok(Some(refusal));
+        }
+        match self.keys.renew(key, |other| self.opens_the_same(other))? {
+            Renewal::Same(tried) => Ok(Some(refusal.tried(tried))),
+            Renewal::Renewed(told) => {
+                told.iter().for_each(|message| self.warn(message));
+                Ok(None)
+            }
+        }
+    }
+
+    /// # Errors
+    /// Usage, if the key names another deployment.
+    fn opens_the_same(&self, key: &DeployKey) -> Result<()> {
+        let now = self.access.with_key(key.clone())?.identity();
+        let told = self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = told.unwrap_or_else(|| self.access.identity());
+        if told.is_same(&now) {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "it is a key of the deployment {now}, but this run archives {told}: give one of that"
+        )))
+    }
+}

@@ -1,0 +1,206 @@
+//! What is not selected never leaves a deployment that understands selections, and is archived from none.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use convex_archiver::{
+    Event, Monitor, Selection, TableRef, Timestamp,
+    archive::Archive,
+    convex::{Access, Client, ClientOptions, DeployKey, Page, Source},
+    server::{Components, Contents, Fault, Posts, RouterOptions, SeededWriter, SimulatedDeployment},
+    sync::{SyncOptions, sync},
+};
+
+use crate::support::{KEY, World, pages};
+
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl Monitor for Warnings {
+    fn report(&self, event: Event<'_>) {
+        if let Event::Warning { message } = event {
+            self.0.lock().unwrap().push(message.to_owned());
+        }
+    }
+}
+
+/// `messages`, `users`, `orders`, `analytics/events` and `analytics/daily/counters`, and a log of changes to them.
+async fn world(options: RouterOptions) -> World {
+    let deployment = SimulatedDeployment::new("otter-1", 7);
+    deployment.insert_all(Contents::Generated(200).documents(7).unwrap()).unwrap();
+    let world = World::of(deployment, options).await;
+    let mut writer = SeededWriter::new(7);
+    for _ in 0..60 {
+        writer.write(&world.deployment).unwrap();
+    }
+    world
+}
+
+fn client(world: &World, selection: &Selection) -> (Client, Arc<Warnings>) {
+    let access = Access::new(&world.server.url, DeployKey::new(KEY).unwrap(), false).unwrap();
+    let warnings = Arc::new(Warnings::default());
+    let options = ClientOptions { selection: selection.clone(), ..ClientOptions::default() };
+    (Client::new(access, options, Arc::clone(&warnings) as Arc<dyn Monitor>).unwrap(), warnings)
+}
+
+/// Rows by table: of a whole walk, then of all deltas from the beginning of time.
+type Rows = [BTreeMap<TableRef, usize>; 2];
+
+fn count(page: &Page, rows: &mut BTreeMap<TableRef, usize>) {
+    let before: usize = rows.values().sum();
+    for document in &page.documents {
+        *rows.entry(page.tables[document.table as usize].clone()).or_default() += 1;
+    }
+    let used: BTreeSet<_> = page.documents.iter().map(|document| document.table).collect();
+    assert_eq!(used.len(), page.tables.len(), "tables without rows");
+    assert_eq!(rows.values().sum::<usize>() - before, page.documents.len());
+}
+
+/// Everything that the client sees, and whether each body held what is selected and nothing else.
+async fn read(client: &Client, selection: &Selection) -> (Rows, bool) {
+    let (mut rows, mut clean) = (Rows::default(), true);
+    let mut look = |page: &Page, rows: &mut BTreeMap<TableRef, usize>| {
+        count(page, rows);
+        let body: serde_json::Value = serde_json::from_slice(page.body.held().unwrap()).unwrap();
+        for row in body["values"].as_array().unwrap() {
+            let component = row["_component"].as_str().unwrap_or_default();
+            let table = TableRef::new(component, row["_table"].as_str().unwrap()).unwrap();
+            clean &= selection.contains(&table);
+        }
+    };
+    let [walked, changed] = &mut rows;
+    let mut at = Some(client.snapshot_start());
+    while let Some(position) = at {
+        let page = client.page(&position).await.unwrap();
+        look(&page, walked);
+        at = page.next;
+    }
+    let mut at = client.deltas_after(Timestamp(0));
+    loop {
+        let page = client.page(&at).await.unwrap();
+        look(&page, changed);
+        if !page.more {
+            break;
+        }
+        at = page.next.unwrap();
+    }
+    (rows, clean)
+}
+
+fn expected(world: &World, selection: &Selection) -> Rows {
+    let mut rows = Rows::default();
+    for (table, documents) in world.deployment.state_at(Timestamp(i64::MAX)) {
+        if selection.contains(&table) && !documents.is_empty() {
+            rows[0].insert(table, documents.len());
+        }
+    }
+    for (table, _) in world.deployment.revisions().iter().filter(|(table, _)| selection.contains(table)) {
+        *rows[1].entry(TableRef::clone(table)).or_default() += 1;
+    }
+    rows
+}
+
+fn selections() -> Vec<Selection> {
+    let table: [(&[&str], &[&str]); 9] = [
+        (&["users"], &[]),
+        (&[], &["users"]),
+        (&["*"], &[]),
+        (&["*/**"], &[]),
+        (&["analytics/**"], &["analytics/events"]),
+        (&["**/*s"], &["orders", "analytics/daily/*"]),
+        (&["**/*e*"], &["**/event?"]),
+        (&["no_such_table", "no/such/component"], &[]),
+        (&["Users"], &[]),
+    ];
+    table.map(|(include, exclude)| Selection::new(include, exclude).unwrap()).into()
+}
+
+#[tokio::test]
+async fn what_is_not_selected_never_leaves_a_deployment_that_understands_selections() {
+    let world = world(pages(7, 5)).await;
+    for selection in selections() {
+        let (client, warnings) = client(&world, &selection);
+        let shapes = client.shapes().await.unwrap();
+        assert!(shapes.tables.keys().all(|table| selection.contains(table)), "{selection}");
+        let (rows, clean) = read(&client, &selection).await;
+        assert_eq!((rows, clean), (expected(&world, &selection), true), "{selection}");
+        assert!(warnings.0.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_that_takes_no_selection_sends_everything_and_is_filtered_here_with_one_warning() {
+    let refuses = |fault: Fault| RouterOptions { faults: vec![fault], ..pages(7, 5) };
+    // POSTs are refused in one way or another, or taken without heeding the selection.
+    let table = [
+        (RouterOptions { posts: Posts::Refuse, ..pages(7, 5) }, "takes no selection (405)"),
+        (refuses(Fault::refusal(400, "BadJsonBody").times(1)), "takes no selection (400 BadJsonBody)"),
+        (refuses(Fault::html(404).times(1).on("/api/list_snapshot")), "takes no selection (404)"),
+        (RouterOptions { posts: Posts::Ignore, ..pages(7, 5) }, "does not heed a selection"),
+    ];
+    let selection = Selection::new(["users", "analytics/**"], []).unwrap();
+    for (options, told) in table {
+        let world = world(options).await;
+        let (client, warnings) = client(&world, &selection);
+        let (rows, clean) = read(&client, &selection).await;
+        assert_eq!((rows, clean), (expected(&world, &selection), false), "{told}");
+        let warnings = warnings.0.lock().unwrap();
+        assert!(warnings.len() == 1 && warnings[0].contains(told) && warnings[0].contains("billed"), "{warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_walk_of_one_component_asks_for_what_is_selected_of_it() {
+    for posts in [Posts::Select, Posts::Ignore] {
+        let world = world(RouterOptions { posts, ..pages(7, 5) }).await;
+        let selection = Selection::new(["**/*s"], ["analytics/events"]).unwrap();
+        let (client, _) = client(&world, &selection);
+        let ts = world.deployment.revisions().last().unwrap().1.ts;
+        let mut at = Some(client.snapshot_of(&["analytics".into(), "analytics/daily".into()], ts));
+        let mut rows = BTreeMap::new();
+        while let Some(position) = at {
+            let page = client.page(&position).await.unwrap();
+            count(&page, &mut rows);
+            at = page.next;
+        }
+        let counters = TableRef::new("analytics/daily", "counters").unwrap();
+        let expected = expected(&world, &selection)[0][&counters];
+        assert_eq!(rows, [(counters, expected)].into(), "{posts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_begins_later_is_archived_if_a_pattern_fits_it() {
+    let world = world(pages(100, 100)).await;
+    let selection = Selection::new(["late_*", "users"], ["late_secret"]).unwrap();
+    let archive = world.archive().await;
+    let options = SyncOptions { selection: selection.clone(), ..SyncOptions::default() };
+    let tables = async || {
+        let (client, _) = client(&world, &selection);
+        sync(Arc::new(client), &archive, &options, Arc::new(Warnings::default())).await.unwrap();
+        let reopened: Archive = world.archive().await;
+        reopened.head().await.unwrap().tables().map(|t| t.table.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(tables().await, ["users"]);
+    for name in ["late_fruit", "late_secret", "later"] {
+        let table = TableRef::new("", name).unwrap();
+        world.deployment.transaction(|tx| tx.insert(&table, BTreeMap::new()).map(|_| ())).unwrap();
+    }
+    assert_eq!(tables().await, ["late_fruit", "users"]);
+}
+
+#[tokio::test]
+async fn a_server_from_before_selections_and_components_gives_what_is_selected_of_its_root() {
+    let day = chrono::NaiveDate::from_ymd_opt(2025, 8, 1).unwrap();
+    let options = RouterOptions { components: Components::Unknown, ..pages(7, 5) }.server_of(day);
+    let options = RouterOptions { deltas_window: Duration::MAX, ..options };
+    let world = world(options).await;
+    let selection = Selection::new(["**/*s"], []).unwrap();
+    let (client, _) = client(&world, &selection);
+    let mut root = expected(&world, &selection);
+    root.iter_mut().for_each(|rows| rows.retain(|table, _| table.component().is_empty()));
+    assert_eq!(read(&client, &selection).await.0, root);
+}
