@@ -120,6 +120,9 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
             status::list(uncovered.into_iter())
         );
     }
+    if !deployment.head().coverage().untyped.is_empty() {
+        tracing::warn!("some documents came to the archive without types: their int64 and bytes are text; see status");
+    }
     let interrupted = signals::interrupted()?;
     output::print(&welcome(&deployment, &url, address, &key))?;
     tokio::select! {
