@@ -12,7 +12,9 @@ mod log;
 mod output;
 mod past;
 mod progress;
+mod query;
 mod schema;
+mod secret;
 mod signals;
 mod simulate;
 mod status;
@@ -20,6 +22,7 @@ mod sync;
 mod tables;
 pub(crate) mod telemetry;
 mod units;
+mod views;
 
 use clap::{Parser, Subcommand};
 use convex_archiver::Result;
@@ -78,6 +81,8 @@ pub(crate) enum Command {
     History(history::HistoryArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
+    Query(query::QueryArgs),
+    Views(views::ViewsArgs),
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -95,7 +100,11 @@ impl Cli {
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
-            Command::Demo(_) | Command::Simulate(_) | Command::Completions(_) => false,
+            Command::Query(_)
+            | Command::Views(_)
+            | Command::Demo(_)
+            | Command::Simulate(_)
+            | Command::Completions(_) => false,
         }
     }
 }
@@ -111,6 +120,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::History(args) => history::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
+        Command::Query(args) => query::run(args).await,
+        Command::Views(args) => views::run(args).await,
         Command::Demo(args) => demo::run(args, screen).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions(args) => completions::run(args),

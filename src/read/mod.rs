@@ -24,6 +24,7 @@ mod tables;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod views;
 
 pub use self::{
     columns::{ColumnInfo, TableColumns, columns_of},
@@ -33,7 +34,7 @@ pub use self::{
     get::{Found, get},
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
-    moment::{Missing, Moment, base_at, in_full},
+    moment::{Missing, Moment, base_at, in_full, known_table},
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},
     tables::{TableSummary, count, tables},
 };
