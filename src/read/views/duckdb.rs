@@ -5,6 +5,9 @@
 //! sorted already lie in variables, one for each table, and a moment takes the beginning of one. Tables without files, and
 //! moments that are not covered, have no files that could be read: `query(text)` chooses at run time. Columns that no file
 //! of a moment has come from a relation without rows, in the newest schema.
+//!
+//! The window of the history orders by `_ts` too, which is the same in all its rows: with one key only, DuckDB makes an aggregate
+//! of it (1.5.5, 2.0.0) that turns -0.0 into 0.0 and NaN into another NaN.
 
 use std::fmt::Write;
 
@@ -137,7 +140,7 @@ QUALIFY row_number() OVER (PARTITION BY _id ORDER BY _ts DESC, _rank DESC) = 1 A
 CREATE OR REPLACE VIEW {plain} AS FROM {as_of}(getvariable('_archive as_of'));
 CREATE OR REPLACE VIEW {history} AS
 SELECT * EXCLUDE (_rank) FROM {rows}(_archive.rows_ever({name}, getvariable('_archive as_of')))
-QUALIFY row_number() OVER (PARTITION BY _id, _ts ORDER BY _rank DESC) = 1;
+QUALIFY row_number() OVER (PARTITION BY _id, _ts ORDER BY _ts, _rank DESC) = 1;
 ",
         shown = state.table,
     )
