@@ -56,6 +56,9 @@ Examples:
   convex-archiver diff '1 day ago' now --archive s3://bucket/happy-otter
       what changed since yesterday; log, history and get go deeper
 
+  convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' --archive s3://bucket/happy-otter
+      SQL at any moment, by DuckDB; views prints the script, for Spark too
+
 Exit codes:
   0    done, also when stopped at a commit      3    done, but with findings
   1    failed                                   4    another writer was faster: run again

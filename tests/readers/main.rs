@@ -8,6 +8,7 @@
 
 mod drift;
 mod full_size;
+mod scripts;
 #[allow(dead_code, reason = "every test program uses its own part of the tools")]
 #[path = "../tools/mod.rs"]
 mod tools;
@@ -97,17 +98,5 @@ fn the_comparison_finds_a_value_a_row_and_a_table_that_differ() {
             let error = python::try_run("readers/pyarrow_reads.py", &[Path::new(&place), &file]).unwrap_err();
             assert!(error.contains(says), "{says}: {error}");
         }
-    });
-}
-
-#[test]
-#[ignore = "temporary"]
-fn leave_drift() {
-    block_on(async {
-        let folder = Path::new("/tmp/w/vscratch/drift");
-        let _ = std::fs::remove_dir_all(folder);
-        std::fs::create_dir(folder).unwrap();
-        let world = drift::archived(folder.join("archive").to_str().unwrap()).await;
-        expected::write(&world.deployment, &folder.join("expected.ndjson"));
     });
 }
