@@ -249,8 +249,10 @@ impl Head {
                 self.coverage.record_untyped(Some(&id), s, s);
             }
         }
+        // A commit that records a gap moves the cursor, and brings nothing.
         if let (Some(after), Some(to)) = (self.cursor(), draft.progress.delta.as_ref().map(|delta| delta.ts))
             && after < to
+            && draft.gaps.is_empty()
         {
             self.coverage.record_untyped(None, after, to);
         }

@@ -222,7 +222,7 @@ impl AccessOptions {
         let base = check_url(base, false).context(|| "the address of Convex's own API")?;
         let host = base.host_str().unwrap_or_default().to_owned();
         let keys = Arc::new(Keys::new(key.clone(), None));
-        let http = Http::new(&host, keys, self.retry, 64 << 10, is_loopback(&base), monitor)?;
+        let http = Http::new(&host, keys, self.retry, 64 << 10, &base, monitor)?;
         let mut request = Request::new(Method::POST, join(&base, URL_FOR_KEY));
         let body = serde_json::to_vec(&UrlForKey { deploy_key: &key.text })
             .map_err(|e| Error::internal("cannot spell a request").with_source(e))?;
@@ -328,8 +328,8 @@ impl Access {
         Keys::new(self.key.clone(), self.key_file.clone())
     }
 
-    pub(super) fn is_loopback(&self) -> bool {
-        is_loopback(&self.base)
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 }
 
@@ -340,7 +340,8 @@ fn join(base: &Url, path: &str) -> Url {
     url
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether it is on this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(ip)) => ip.is_loopback(),

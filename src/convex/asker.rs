@@ -53,9 +53,9 @@ impl Asker {
         retry: RetryPolicy,
         monitor: Arc<dyn Monitor>,
     ) -> Result<Self> {
-        let (keys, loopback) = (Arc::new(access.keys()), access.is_loopback());
-        let http =
-            Http::new("the deployment", Arc::clone(&keys), retry, budget.page(), loopback, Arc::clone(&monitor))?;
+        let keys = Arc::new(access.keys());
+        let (who, memory) = ("the deployment", budget.page());
+        let http = Http::new(who, Arc::clone(&keys), retry, memory, access.base(), Arc::clone(&monitor))?;
         Ok(Self { access, keys, identity: Mutex::default(), http, monitor, advice: budget.shapes() })
     }
 

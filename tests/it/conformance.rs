@@ -20,7 +20,8 @@ const FOREVER: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 /// A router on a port of its own; it ends when this is dropped.
 pub(crate) struct Server {
     pub(crate) url: String,
-    http: reqwest::Client,
+    /// Most tests bring a client of their own.
+    http: std::sync::OnceLock<reqwest::Client>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -51,7 +52,11 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, http: reqwest::Client::new(), task }
+        Self { url, http: std::sync::OnceLock::new(), task }
+    }
+
+    fn http(&self) -> &reqwest::Client {
+        self.http.get_or_init(reqwest::Client::new)
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> (u16, String) {
@@ -60,12 +65,12 @@ impl Server {
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> (u16, String) {
-        let request = self.http.get(format!("{}{path}", self.url)).query(query);
+        let request = self.http().get(format!("{}{path}", self.url)).query(query);
         self.send(request.header("Authorization", format!("Convex {KEY}"))).await
     }
 
     async fn post(&self, path: &str, body: &Json) -> (u16, String) {
-        let request = self.http.post(format!("{}{path}", self.url)).body(body.to_string());
+        let request = self.http().post(format!("{}{path}", self.url)).body(body.to_string());
         let request = request.header("Content-Type", "application/json");
         self.send(request.header("Authorization", format!("Convex {KEY}"))).await
     }
@@ -341,7 +346,7 @@ async fn posts_answer_as_gets(deployment: &Arc<dyn Deployment>) {
     assert_eq!(server.post("/api/document_deltas", &body).await.0, 200);
     let malformed = server.post("/api/document_deltas", &json!([])).await;
     assert!(malformed.0 == 400 && malformed.1.contains("BadJsonBody"), "{malformed:?}");
-    let without_type = server.http.post(format!("{}/api/list_snapshot", server.url)).body("{}");
+    let without_type = server.http().post(format!("{}/api/list_snapshot", server.url)).body("{}");
     let answer = server.send(without_type.header("Authorization", format!("Convex {KEY}"))).await;
     assert!(answer.0 == 400 && answer.1.contains("BadJsonBody"), "{answer:?}");
 }
@@ -428,14 +433,15 @@ async fn nothing_is_told_without_the_key(deployment: &Arc<dyn Deployment>) {
         "/api/get_table_column_names",
         "/api/test_streaming_export_connection",
     ] {
-        let request = server.http.get(format!("{}{path}", server.url));
+        let request = server.http().get(format!("{}{path}", server.url));
         assert_eq!(server.send(request).await.0, 403, "{path}");
-        let request = server.http.get(format!("{}{path}", server.url)).header("Authorization", "Convex otter-1|wrong");
+        let request =
+            server.http().get(format!("{}{path}", server.url)).header("Authorization", "Convex otter-1|wrong");
         assert_eq!(server.send(request).await.0, 401, "{path}");
     }
     assert_eq!(server.get("/api/test_streaming_export_connection", &[]).await, (200, "null".to_owned()));
     for (path, expected) in [("/instance_name", deployment.name()), ("/version", "unknown".to_owned())] {
-        let request = server.http.get(format!("{}{path}", server.url));
+        let request = server.http().get(format!("{}{path}", server.url));
         assert_eq!(server.send(request).await, (200, expected));
     }
     assert_eq!(server.get("/api/nope", &[]).await.0, 404);
@@ -490,7 +496,8 @@ async fn recorded_refusals_are_answered_in_the_same_words() {
         if x["stage"] != 3 || x["status"] == 200 || x["auth"] == "Bearer x" {
             continue;
         }
-        let mut request = server.http.get(format!("{}{}", server.url, x["path"].as_str().unwrap())).query(&x["query"]);
+        let mut request =
+            server.http().get(format!("{}{}", server.url, x["path"].as_str().unwrap())).query(&x["query"]);
         if x.get("auth").is_none_or(|auth| auth.as_str().is_some_and(|a| a.contains("<key>"))) {
             request = request.header("Authorization", format!("Convex {KEY}"));
         } else if let Some(auth) = x["auth"].as_str().filter(|auth| !auth.is_empty()) {

@@ -25,7 +25,7 @@ use object_store::{ObjectStore, memory::InMemory};
 use super::steps::{Pace, Step, Wrong};
 use crate::{
     conformance::Server,
-    support::{Held, KEY, faults::FaultyStore, source::same_place},
+    support::{FileRows, Held, KEY, faults::FaultyStore, source::same_place},
 };
 
 const START: i64 = 1_790_000_000_000_000_000;
@@ -150,6 +150,7 @@ pub(crate) struct History {
     reached: (u64, Timestamp),
     /// What was covered: it stays so.
     covered: BTreeMap<TableRef, Vec<Span>>,
+    seen: FileRows,
     /// What is asked for from now on.
     selection: Selection,
     pub(crate) told: Told,
@@ -167,6 +168,7 @@ impl History {
             store: Arc::new(InMemory::new()),
             reached: (0, Timestamp(0)),
             covered: BTreeMap::new(),
+            seen: FileRows::new(),
             selection: Selection::default(),
             told: Told::default(),
         }
@@ -307,7 +309,7 @@ impl History {
                 return;
             }
         };
-        let held = Held::read(&archive).await;
+        let held = Held::read_on(&archive, &mut self.seen).await;
         let through = held.head.progress().delta.as_ref().map_or(Timestamp(0), |delta| delta.ts);
         let version = held.head.version();
         assert!(version >= self.reached.0 && through >= self.reached.1);
@@ -332,7 +334,10 @@ impl History {
     /// After syncs that nothing disturbed: every table is covered up to the cursor, as far as the deployment lets it be.
     pub(crate) async fn check_whole(&mut self) {
         let archive = Archive::open(Arc::clone(&self.store), "memory:///archive").await.unwrap();
-        let head = archive.head().await.unwrap();
+        // Every file once more, with the schemas that have grown.
+        let held = Held::read(&archive).await;
+        held.assert_true(&self.deployment);
+        let head = held.head;
         let (coverage, through) = (head.coverage(), head.progress().delta.as_ref().unwrap().ts);
         assert_eq!(coverage.selected(), self.selection);
         for table in head.tables().map(|state| &state.table).filter(|table| self.selection.contains(table)) {
