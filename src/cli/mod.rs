@@ -13,8 +13,10 @@ mod log;
 mod output;
 mod past;
 mod progress;
+mod query;
 mod schema;
 mod serve;
+mod secret;
 mod signals;
 mod simulate;
 mod status;
@@ -22,6 +24,7 @@ mod sync;
 mod tables;
 pub(crate) mod telemetry;
 mod units;
+mod views;
 
 use clap::{Parser, Subcommand};
 use convex_archiver::Result;
@@ -55,6 +58,9 @@ Examples:
   convex-archiver diff '1 day ago' now --archive s3://bucket/happy-otter
       what changed since yesterday; log, history and get go deeper
 
+  convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' --archive s3://bucket/happy-otter
+      SQL at any moment, by DuckDB; views prints the script, for Spark too
+
 Exit codes:
   0    done, also when stopped at a commit      3    done, but with findings
   1    failed                                   4    another writer was faster: run again
@@ -82,6 +88,8 @@ pub(crate) enum Command {
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
     Serve(serve::ServeArgs),
+    Query(query::QueryArgs),
+    Views(views::ViewsArgs),
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -99,7 +107,12 @@ impl Cli {
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
-            Command::Demo(_) | Command::Serve(_) | Command::Simulate(_) | Command::Completions(_) => false,
+            Command::Query(_)
+            | Command::Views(_)
+            | Command::Demo(_)
+            | Command::Serve(_)
+            | Command::Simulate(_)
+            | Command::Completions(_) => false,
         }
     }
 }
@@ -116,6 +129,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Serve(args) => serve::run(args).await,
+        Command::Query(args) => query::run(args).await,
+        Command::Views(args) => views::run(args).await,
         Command::Demo(args) => demo::run(args, screen).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions(args) => completions::run(args),

@@ -25,6 +25,7 @@ mod tables;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod views;
 
 pub use self::{
     columns::{ColumnInfo, TableColumns, columns_of},
@@ -34,7 +35,7 @@ pub use self::{
     get::{Found, get},
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
-    moment::{Missing, Moment, base_at, in_full},
+    moment::{Missing, Moment, base_at, in_full, known_table},
     replay::{Replay, Written},
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},
     tables::{TableSummary, count, tables},

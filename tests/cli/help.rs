@@ -18,6 +18,8 @@ fn help_is_what_the_files_say() {
         "log",
         "diff",
         "serve",
+        "query",
+        "views",
         "demo",
         "simulate",
         "completions",

@@ -11,6 +11,8 @@ mod kill;
 #[cfg(target_os = "linux")]
 mod large_pages;
 mod past;
+#[cfg(target_os = "linux")]
+mod query;
 mod refusals;
 mod serve;
 mod simulate;
