@@ -6,12 +6,14 @@ mod config;
 mod demo;
 mod diff;
 pub(crate) mod exit;
+mod export;
 mod get;
 mod history;
 mod log;
 mod output;
 mod past;
 mod progress;
+mod restore;
 mod schema;
 mod signals;
 mod simulate;
@@ -53,6 +55,9 @@ Examples:
   convex-archiver diff '1 day ago' now --archive s3://bucket/happy-otter
       what changed since yesterday; log, history and get go deeper
 
+  convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
+      yesterday, as a ZIP for `npx convex import`
+
 Exit codes:
   0    done, also when stopped at a commit      3    done, but with findings
   1    failed                                   4    another writer was faster: run again
@@ -78,6 +83,8 @@ pub(crate) enum Command {
     History(history::HistoryArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
+    Restore(restore::RestoreArgs),
+    Export(export::ExportArgs),
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -95,6 +102,8 @@ impl Cli {
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
+            Command::Restore(args) => args.json,
+            Command::Export(args) => args.json,
             Command::Demo(_) | Command::Simulate(_) | Command::Completions(_) => false,
         }
     }
@@ -111,6 +120,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::History(args) => history::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
+        Command::Restore(args) => restore::run(args, screen).await,
+        Command::Export(args) => export::run(args, screen).await,
         Command::Demo(args) => demo::run(args, screen).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions(args) => completions::run(args),

@@ -27,6 +27,7 @@ mod serve;
 mod shape;
 mod simulate;
 mod snapshot;
+mod snapshot_zip;
 mod transaction;
 mod writer;
 
@@ -43,6 +44,7 @@ pub use self::{
     serve::{Contents, SimulateOptions, Then, serve},
     shape::{FieldShape, ObjectShape, Shape},
     simulate::SimulatedDeployment,
+    snapshot_zip::read_snapshot_zip,
     transaction::Transaction,
     writer::{SeededWriter, Write},
 };

@@ -12,6 +12,7 @@ mod kill;
 mod large_pages;
 mod past;
 mod refusals;
+mod restore;
 mod simulate;
 mod status;
 mod support;
