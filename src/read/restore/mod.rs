@@ -12,7 +12,7 @@
 //! would number tables by their first document.
 //!
 //! # Why a table without documents may have no number
-//! Ids tell it, and the archive may never have seen one. Such a table has its (empty) folder, but no line in `_tables`, and
+//! Ids tell it, and the archive may never have seen one: of a table that never had a document it usually knows nothing at all. Such a table has its (empty) folder, but no line in `_tables`, and
 //! gets the number that it has in the target, or a new one.
 
 mod report;
@@ -70,12 +70,27 @@ pub async fn restore(
     monitor: &dyn Monitor,
 ) -> Result<(RestoreReport, u64)> {
     let mut zip = SnapshotZip::create(output, overwrite)?;
+    match write(archive, head, options, &mut zip, monitor).await {
+        Ok(report) => Ok((report, zip.finish().await?)),
+        Err(error) => {
+            zip.abandon().await;
+            Err(error)
+        }
+    }
+}
+
+async fn write(
+    archive: &Archive,
+    head: &Head,
+    options: &RestoreOptions,
+    zip: &mut SnapshotZip,
+    monitor: &dyn Monitor,
+) -> Result<RestoreReport> {
     let survey = survey(archive, head, options).await?;
     survey.check(head, options.at)?;
-    let report = walk(archive, head, options, survey, Some(&mut zip), monitor).await?;
-    write_numbers(&report, &mut zip).await?;
-    let bytes = zip.finish().await?;
-    Ok((report, bytes))
+    let report = walk(archive, head, options, survey, Some(zip), monitor).await?;
+    write_numbers(&report, zip).await?;
+    Ok(report)
 }
 
 /// Tells what a restore would hold, reading all of it. What a restore would be refused for is in the report.

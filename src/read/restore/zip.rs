@@ -29,7 +29,7 @@ const QUEUED: usize = 4;
 /// Level of deflate. Text of documents shrinks little further above it, and takes twice the time.
 const LEVEL: i64 = 4;
 
-/// A ZIP file on its way. Dropped before [`finish`](Self::finish), it leaves nothing.
+/// A ZIP file on its way. Dropped before [`finish`](Self::finish), it leaves nothing, as soon as its thread has noticed.
 pub(super) struct SnapshotZip {
     steps: mpsc::Sender<Step>,
     held: Vec<u8>,
@@ -103,6 +103,15 @@ impl SnapshotZip {
         self.flush().await?;
         self.step(Step::Finish).await?;
         self.outcome().await
+    }
+
+    /// Gives it up; nothing is left when this returns.
+    pub(super) async fn abandon(mut self) {
+        drop(self.steps);
+        if let Some(outcome) = self.outcome.take() {
+            // It fails by design.
+            drop(outcome.await);
+        }
     }
 
     async fn flush(&mut self) -> Result<()> {
