@@ -89,6 +89,8 @@ pub use self::{
     tables::{Counts, TableState},
 };
 
+pub(crate) use self::upload::Upload;
+
 /// This program, as commits name it.
 pub(crate) const PROGRAM: &str = concat!("convex-archiver/", env!("CARGO_PKG_VERSION"));
 

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod diff;
 pub(crate) mod exit;
+mod export;
 mod get;
 mod history;
 mod listen;
@@ -14,9 +15,10 @@ mod output;
 mod past;
 mod progress;
 mod query;
+mod restore;
 mod schema;
-mod serve;
 mod secret;
+mod serve;
 mod signals;
 mod simulate;
 mod status;
@@ -61,6 +63,9 @@ Examples:
   convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' --archive s3://bucket/happy-otter
       SQL at any moment, by DuckDB; views prints the script, for Spark too
 
+  convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
+      yesterday, as a ZIP for `npx convex import`
+
 Exit codes:
   0    done, also when stopped at a commit      3    done, but with findings
   1    failed                                   4    another writer was faster: run again
@@ -90,6 +95,8 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     Query(query::QueryArgs),
     Views(views::ViewsArgs),
+    Restore(restore::RestoreArgs),
+    Export(export::ExportArgs),
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -107,6 +114,8 @@ impl Cli {
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
+            Command::Restore(args) => args.json,
+            Command::Export(args) => args.json,
             Command::Query(_)
             | Command::Views(_)
             | Command::Demo(_)
@@ -131,6 +140,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Serve(args) => serve::run(args).await,
         Command::Query(args) => query::run(args).await,
         Command::Views(args) => views::run(args).await,
+        Command::Restore(args) => restore::run(args, screen).await,
+        Command::Export(args) => export::run(args, screen).await,
         Command::Demo(args) => demo::run(args, screen).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions(args) => completions::run(args),

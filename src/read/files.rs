@@ -116,6 +116,16 @@ impl FilesByTable {
         }
         Ok(Some(TableFiles { table, parts: parts.into() }))
     }
+
+    /// The files of `table`, perhaps none. Tables are asked for in their order; those between are passed over.
+    pub async fn of(&mut self, table: &TableRef) -> Result<TableFiles> {
+        while self.next.as_ref().is_some_and(|file| file.table < *table) {
+            self.next = self.live.next().await?;
+        }
+        let is_next = self.next.as_ref().is_some_and(|file| file.table == *table);
+        let files = if is_next { self.next().await? } else { None };
+        Ok(files.unwrap_or_else(|| TableFiles::none(table.clone())))
+    }
 }
 
 impl TableFiles {

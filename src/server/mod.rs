@@ -30,6 +30,7 @@ mod serve;
 mod shape;
 mod simulate;
 mod snapshot;
+mod snapshot_zip;
 mod transaction;
 mod writer;
 
@@ -48,6 +49,7 @@ pub use self::{
     serve::{Contents, SimulateOptions, Then, answer, serve},
     shape::{FieldShape, ObjectShape, Shape},
     simulate::SimulatedDeployment,
+    snapshot_zip::read_snapshot_zip,
     transaction::Transaction,
     writer::{SeededWriter, Write},
 };

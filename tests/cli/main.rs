@@ -14,6 +14,7 @@ mod past;
 #[cfg(target_os = "linux")]
 mod query;
 mod refusals;
+mod restore;
 mod serve;
 mod simulate;
 mod status;

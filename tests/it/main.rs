@@ -12,6 +12,7 @@ mod large;
 mod read;
 mod recordings;
 mod refusals;
+mod restore;
 mod rotation;
 mod selecting;
 mod selection;
