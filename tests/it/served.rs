@@ -45,7 +45,7 @@ async fn copy(deployment: Arc<dyn Deployment>, store: &Arc<dyn ObjectStore>) -> 
     let server = Server::start(deployment, pages(7, 5)).await;
     let archive =
         Archive::open_or_create(Arc::clone(store), "memory:///copy", same_place(), Timestamp(1)).await.unwrap();
-    let options = SyncOptions { accept_deployment: true, ..SyncOptions::default() };
+    let options = SyncOptions { accept_deployment: Some(server.url.clone()), ..SyncOptions::default() };
     sync(Arc::new(client(&server.url)), &archive, &options, Arc::new(NoMonitor)).await.unwrap()
 }
 
