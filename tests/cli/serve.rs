@@ -56,7 +56,7 @@ fn a_copy_made_of_a_served_archive_tells_the_same() {
     let sync = |server: &Server| {
         let key = dir.path().join("key");
         std::fs::write(&key, KEY).unwrap();
-        let mut command = archiver(["sync", "--json", "--accept-deployment", "--deployment", &server.url]);
+        let mut command = archiver(["sync", "--json", "--accept-deployment", &server.url, "--deployment", &server.url]);
         command.arg("--archive").arg(&copy).arg("--deploy-key-file").arg(key);
         run(&mut command).with(0).json()
     };
