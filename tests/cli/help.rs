@@ -8,7 +8,7 @@ use crate::support::{archiver, run};
 fn help_is_what_the_files_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
     for verb in
-        ["", "sync", "status", "tables", "schema", "get", "history", "log", "diff", "demo", "simulate", "completions"]
+        ["", "sync", "status", "tables", "schema", "get", "history", "log", "diff", "restore", "export", "demo", "simulate", "completions"]
     {
         let mut command = archiver([]);
         let help = run(command.args((!verb.is_empty()).then_some(verb)).arg("--help")).with(0).stdout;
