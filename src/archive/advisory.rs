@@ -1,7 +1,7 @@
 //! `manifest.json`: what people, scripts and SQL read. It shows exactly one committed version, perhaps not the newest,
 //! and what it says of that version is right. Nothing of ours trusts it beyond the hint where the log's end may be.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use object_store::{GetOptions, GetRange, ObjectStore, path::Path};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::{
     identity::DeploymentIdentity,
     layout,
     position::{DeltaCursor, Walk},
-    schema::Field,
+    schema::{Field, Misfits},
     store::store_error,
 };
 
@@ -74,8 +74,13 @@ struct TableLine<'a> {
     bytes: u64,
     /// The moments at which its state is in the archive.
     covered: Vec<Span>,
+    /// S of the bases that hold it, ascending: also of those that have no file of it.
+    bases: BTreeSet<Timestamp>,
     schema: u32,
     columns: &'a [Field],
+    /// What was found to have no place in a column, ever: why there may be something in `_rescued`.
+    #[serde(skip_serializing_if = "Misfits::is_empty")]
+    misfits: &'a Misfits,
 }
 
 /// A visible file: what a query planner wants to know.
@@ -96,6 +101,9 @@ struct FileLine<'a> {
     min_id: &'a str,
     max_id: &'a str,
     ids_ascend: bool,
+    /// The commit that brought its rows: of two with one `_id` and `_ts` the larger counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brought_by: Option<u64>,
     schema: u32,
 }
 
@@ -209,8 +217,10 @@ fn table_line<'a>(head: &Head, table: &'a TableState) -> TableLine<'a> {
         rescued_rows: visible.rescued_rows,
         bytes: visible.bytes,
         covered: head.coverage().spans(&table.table),
+        bases: head.coverage().bases.iter().filter(|base| base.holds(&table.table)).map(|base| base.ts).collect(),
         schema: table.schema.id,
         columns: &table.schema.fields,
+        misfits: &table.misfits,
     }
 }
 
@@ -229,6 +239,7 @@ fn file_line<'a>(head: &'a Head, f: &'a DataFile) -> FileLine<'a> {
         min_id: &f.min_id,
         max_id: &f.max_id,
         ids_ascend: f.ids_ascend,
+        brought_by: f.brought_by,
         schema: f.schema,
     }
 }

@@ -9,12 +9,16 @@ pub(crate) mod exit;
 mod export;
 mod get;
 mod history;
+mod listen;
 mod log;
 mod output;
 mod past;
 mod progress;
+mod query;
 mod restore;
 mod schema;
+mod secret;
+mod serve;
 mod signals;
 mod simulate;
 mod status;
@@ -22,6 +26,7 @@ mod sync;
 mod tables;
 pub(crate) mod telemetry;
 mod units;
+mod views;
 
 use clap::{Parser, Subcommand};
 use convex_archiver::Result;
@@ -58,6 +63,9 @@ Examples:
   convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
       yesterday, as a ZIP for `npx convex import`
 
+  convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' --archive s3://bucket/happy-otter
+      SQL at any moment, by DuckDB; views prints the script, for Spark too
+
 Exit codes:
   0    done, also when stopped at a commit      3    done, but with findings
   1    failed                                   4    another writer was faster: run again
@@ -67,6 +75,7 @@ Exit codes:
 Environment:
   CONVEX_ARCHIVE                                what --archive says
   CONVEX_DEPLOY_KEY, CONVEX_URL                 the deployment; the URL may be left out
+  CONVEX_ARCHIVER_SERVE_KEY                     the key that serve takes
   CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY       the same, both, for your own server
   AWS_*, GOOGLE_*, AZURE_*                      the store, as its own tools take them
   RUST_LOG, NO_COLOR                            logs
@@ -85,6 +94,9 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     Restore(restore::RestoreArgs),
     Export(export::ExportArgs),
+    Serve(serve::ServeArgs),
+    Query(query::QueryArgs),
+    Views(views::ViewsArgs),
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -104,7 +116,12 @@ impl Cli {
             Command::Diff(args) => args.json,
             Command::Restore(args) => args.json,
             Command::Export(args) => args.json,
-            Command::Demo(_) | Command::Simulate(_) | Command::Completions(_) => false,
+            Command::Query(_)
+            | Command::Views(_)
+            | Command::Demo(_)
+            | Command::Serve(_)
+            | Command::Simulate(_)
+            | Command::Completions(_) => false,
         }
     }
 }
@@ -122,6 +139,9 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Diff(args) => diff::run(args).await,
         Command::Restore(args) => restore::run(args, screen).await,
         Command::Export(args) => export::run(args, screen).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Query(args) => query::run(args).await,
+        Command::Views(args) => views::run(args).await,
         Command::Demo(args) => demo::run(args, screen).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions(args) => completions::run(args),

@@ -92,6 +92,11 @@ impl Past {
     pub(crate) fn at(&self, moment: Option<Moment>) -> Result<Timestamp> {
         moment.unwrap_or(Moment::Through).resolve(&self.head, units::now())
     }
+
+    /// The `_ts` that a moment means; None, if it is as far as the archive reaches whenever one looks.
+    pub(crate) fn fixed(&self, moment: Option<Moment>) -> Result<Option<Timestamp>> {
+        moment.filter(|moment| *moment != Moment::Through).map(|moment| self.at(Some(moment))).transpose()
+    }
 }
 
 /// `messages`, or `component/messages`.

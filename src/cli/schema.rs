@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use convex_archiver::{
     Result, TableRef, Timestamp,
-    read::{ColumnInfo, Moment, TableColumns, columns_of},
+    read::{
+        ColumnInfo, Moment, TableColumns, columns_of, known_table,
+        views::{SchemaFormat, schema_text},
+    },
 };
 use serde::Serialize;
 
@@ -26,6 +29,7 @@ use super::{
 Examples:
   convex-archiver schema messages --archive s3://bucket/happy-otter
   convex-archiver schema waitlist/users --archive ./archive --as-of 2026-11-01
+  convex-archiver schema messages --archive ./archive --format pyarrow
   convex-archiver schema messages --archive ./archive --json | jq -r '.columns[] | [.path, .type] | @tsv'")]
 pub(crate) struct SchemaArgs {
     /// TABLE, or COMPONENT/TABLE
@@ -36,9 +40,38 @@ pub(crate) struct SchemaArgs {
     /// Only the columns that there were then: as in --as-of of get
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<Moment>,
+    /// Print the newest schema of the files instead, for a reader that otherwise takes the first file's
+    #[arg(long, value_name = "READER", conflicts_with_all = ["as_of", "json"])]
+    format: Option<Format>,
     /// Print one JSON object, also when it fails
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// Python: a pyarrow.Schema
+    Pyarrow,
+    /// Python: a schema for polars.scan_parquet
+    Polars,
+    /// Python: DDL for spark.read.schema
+    Spark,
+    /// CREATE TABLE, in DuckDB's types
+    Sql,
+    /// The schema as manifest.json and FORMAT.md have it
+    Json,
+}
+
+impl From<Format> for SchemaFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Pyarrow => Self::Pyarrow,
+            Format::Polars => Self::Polars,
+            Format::Spark => Self::Spark,
+            Format::Sql => Self::Sql,
+            Format::Json => Self::Json,
+        }
+    }
 }
 
 /// The columns, as JSON.
@@ -53,6 +86,11 @@ struct Report<'a> {
 
 pub(super) async fn run(args: &SchemaArgs) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
+    if let Some(format) = args.format {
+        let state = known_table(&past.head, &args.table)?;
+        output::print(&schema_text(state, format.into())?)?;
+        return Ok(Outcome::Done);
+    }
     let at = past.at(args.as_of)?;
     let columns = columns_of(&past.archive, &past.head, &args.table, args.as_of.map(|_| at)).await?;
     if args.json {

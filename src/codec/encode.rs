@@ -102,7 +102,7 @@ impl<'a> RowReader<'a> {
     }
 
     /// Appends the document in `row` as JSON text in `encoding`, keys sorted by bytes: what
-    /// [`write_value`](super::write_value) writes of the revision's document. Makes a tree of it only where values were
+    /// [`write_value`] writes of the revision's document. Makes a tree of it only where values were
     /// rescued, or nulls stand inside of objects.
     ///
     /// # Errors

@@ -222,7 +222,7 @@ impl AccessOptions {
         let base = check_url(base, false).context(|| "the address of Convex's own API")?;
         let host = base.host_str().unwrap_or_default().to_owned();
         let keys = Arc::new(Keys::new(key.clone(), None));
-        let http = Http::new(&host, keys, self.retry, 64 << 10, is_loopback(&base), monitor)?;
+        let http = Http::new(&host, keys, self.retry, 64 << 10, &base, monitor)?;
         let mut request = Request::new(Method::POST, join(&base, URL_FOR_KEY));
         let body = serde_json::to_vec(&UrlForKey { deploy_key: &key.text })
             .map_err(|e| Error::internal("cannot spell a request").with_source(e))?;
@@ -328,8 +328,8 @@ impl Access {
         Keys::new(self.key.clone(), self.key_file.clone())
     }
 
-    pub(super) fn is_loopback(&self) -> bool {
-        is_loopback(&self.base)
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 }
 
@@ -340,7 +340,8 @@ fn join(base: &Url, path: &str) -> Url {
     url
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether it is on this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -372,6 +373,10 @@ fn check_url(text: &str, allow_http: bool) -> Result<Url> {
     if !text.contains("://") {
         let local = text.starts_with("localhost") || text.starts_with("127.");
         let scheme = if local { "http" } else { "https" };
+        // What has no dot may be a piece of a key.
+        if !local && !text.contains('.') {
+            return Err(Error::usage("the deployment is no URL: give all of it, https://happy-otter-123.convex.cloud"));
+        }
         return Err(Error::usage(format!("`{text}` lacks its scheme: did you mean {scheme}://{text}?")));
     }
     let mut url = Url::parse(text).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;

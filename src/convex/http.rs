@@ -15,8 +15,10 @@ use reqwest::{
     header::{HeaderMap, RETRY_AFTER},
     redirect,
 };
+use url::Url;
 
 use super::{
+    access::is_loopback,
     body::{Arriving, Body},
     keys::Keys,
     protocol::{DEPRECATION_MESSAGE, DEPRECATION_STATE},
@@ -79,13 +81,14 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// `who` is asked, in words. `loopback`: it is on this machine, so no proxy of the environment stands between.
+    /// `who` is asked, in words, below `base`: on this machine no proxy of the environment stands between, and without TLS no
+    /// certificates are loaded, which takes longer than many a sync of a simulation.
     pub(super) fn new(
         who: &str,
         keys: Arc<Keys>,
         policy: RetryPolicy,
         memory: u64,
-        loopback: bool,
+        base: &Url,
         monitor: Arc<dyn Monitor>,
     ) -> Result<Self> {
         let mut builder = reqwest::Client::builder()
@@ -95,8 +98,11 @@ impl Http {
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
             .tcp_keepalive(Duration::from_secs(30));
-        if loopback {
+        if is_loopback(base) {
             builder = builder.no_proxy();
+        }
+        if base.scheme() == "http" {
+            builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|e| Error::internal("cannot set up an HTTP client").with_source(e))?;
         Ok(Self {

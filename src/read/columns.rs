@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field as ArrowField};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use super::{files::complete_base, moment::table_state};
+use super::{files::complete_base, moment::known_table};
 use crate::{
     archive::{Archive, Head},
     codec::{add_misfits, field_id},
@@ -71,7 +71,7 @@ pub async fn columns_of(
     table: &TableRef,
     at: Option<Timestamp>,
 ) -> Result<TableColumns> {
-    let state = table_state(head, table)?;
+    let state = known_table(head, table)?;
     let mut found = TableColumns {
         table: table.clone(),
         rows: 0,

@@ -145,6 +145,15 @@ impl TableFiles {
         Ok(Self { table: table.clone(), parts: parts.into() })
     }
 
+    /// The first moment of which they tell: S of the first complete base with a document, or the first change.
+    pub fn first(&self, head: &Head) -> Option<Timestamp> {
+        let moments = self.parts.iter().filter_map(|part| match &part.base {
+            None => Some(part.min_ts),
+            Some(id) => complete_base(head, id, &self.table).map(|base| base.ts),
+        });
+        moments.min()
+    }
+
     /// None at all: of a table that has no rows.
     pub fn none(table: TableRef) -> Self {
         Self { table, parts: [].into() }

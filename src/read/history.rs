@@ -6,7 +6,7 @@ use super::{
     feed::Feed,
     files::{Part, TableFiles, complete_base},
     keyed::Picked,
-    moment::{Missing, missing, table_state, whole_span},
+    moment::{Missing, known_table, missing, whole_span},
     sort::{Keep, Limits},
     sorted::{Plan, columns, sorted},
 };
@@ -45,7 +45,7 @@ impl History {
         id: &str,
         budget: MemoryBudget,
     ) -> Result<Self> {
-        let state = table_state(head, table)?;
+        let state = known_table(head, table)?;
         let files = TableFiles::of(archive, head, table).await?;
         let limits = Limits { rows: ROWS, ..Limits::from(budget) };
         let wanted = Wanted { ids: Some([id.to_owned()].into()), batch_bytes: limits.file_batch, ..Wanted::default() };

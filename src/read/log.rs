@@ -19,7 +19,7 @@ use super::{
     feed::{Feed, Outlet},
     files::{FilesByTable, Part, TableFiles, complete_base},
     keyed::Keyed,
-    moment::{Missing, missing, table_state, whole_span},
+    moment::{Missing, known_table, missing, whole_span},
     sort::{Keep, Limits, Sorter},
     sorted::{Plan, columns, hand_on, key_columns, sorted},
 };
@@ -118,7 +118,7 @@ impl Transactions {
         let span = since..=until;
         let wanted = |table: &TableRef| options.tables.is_empty() || options.tables.contains(table);
         for table in &options.tables {
-            table_state(head, table)?;
+            known_table(head, table)?;
         }
         let asked = head.tables().map(|state| &state.table).filter(|table| wanted(table));
         let missing = missing(head, asked, &span);

@@ -17,6 +17,7 @@ mod keyed;
 mod log;
 mod merge;
 mod moment;
+mod replay;
 mod restore;
 mod sort;
 mod sorted;
@@ -26,6 +27,7 @@ mod tables;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod views;
 
 pub use self::{
     columns::{ColumnInfo, TableColumns, columns_of},
@@ -36,7 +38,8 @@ pub use self::{
     get::{Found, get},
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
-    moment::{Missing, Moment, base_at, in_full},
+    moment::{Missing, Moment, base_at, in_full, known_table},
+    replay::{Replay, Written},
     restore::{
         Generation, NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoredTable, plan_restore, restore,
     },

@@ -121,7 +121,7 @@ pub fn in_full(ts: Timestamp) -> impl fmt::Display {
 /// # Errors
 /// NotFound, if there is no such table, or the moment is not covered: the message names the spans that are.
 pub fn base_at<'a>(head: &'a Head, table: &TableRef, at: Timestamp) -> Result<(&'a TableState, &'a Base)> {
-    let state = table_state(head, table)?;
+    let state = known_table(head, table)?;
     match head.coverage().covers(table, at) {
         Covers::Covered(base) => Ok((state, base)),
         Covers::NotCovered(spans) => {
@@ -134,7 +134,7 @@ pub fn base_at<'a>(head: &'a Head, table: &TableRef, at: Timestamp) -> Result<(&
 ///
 /// # Errors
 /// NotFound, if there is no such table.
-pub(super) fn table_state<'a>(head: &'a Head, table: &TableRef) -> Result<&'a TableState> {
+pub fn known_table<'a>(head: &'a Head, table: &TableRef) -> Result<&'a TableState> {
     head.table(table).ok_or_else(|| no_table(head, table))
 }
 

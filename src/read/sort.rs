@@ -156,7 +156,8 @@ impl Sorter {
             return Ok(());
         }
         let inputs = self.levels[level].drain(..).map(open).collect::<Result<_>>()?;
-        let mut merge = Merge::new(None, inputs, self.keep, self.limits.rows, self.limits.run_batch)?;
+        // Nothing else is held now. Few large steps: each looks at all batches that it has rows of.
+        let mut merge = Merge::new(None, inputs, self.keep, usize::MAX, self.limits.sorting)?;
         let mut writer = RunWriter::create(&self.schema)?;
         while let Some(picked) = merge.next()? {
             writer.write(&picked, &self.schema, self.limits.run_batch, &mut self.heaviest)?;

@@ -7,9 +7,25 @@ use crate::support::{archiver, run};
 #[test]
 fn help_is_what_the_files_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
-    for verb in
-        ["", "sync", "status", "tables", "schema", "get", "history", "log", "diff", "restore", "export", "demo", "simulate", "completions"]
-    {
+    for verb in [
+        "",
+        "sync",
+        "status",
+        "tables",
+        "schema",
+        "get",
+        "history",
+        "log",
+        "diff",
+        "restore",
+        "export",
+        "serve",
+        "query",
+        "views",
+        "demo",
+        "simulate",
+        "completions",
+    ] {
         let mut command = archiver([]);
         let help = run(command.args((!verb.is_empty()).then_some(verb)).arg("--help")).with(0).stdout;
         let name = if verb.is_empty() { "convex-archiver" } else { verb };

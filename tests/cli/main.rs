@@ -11,8 +11,11 @@ mod kill;
 #[cfg(target_os = "linux")]
 mod large_pages;
 mod past;
+#[cfg(target_os = "linux")]
+mod query;
 mod refusals;
 mod restore;
+mod serve;
 mod simulate;
 mod status;
 mod support;

@@ -20,7 +20,8 @@ const FOREVER: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 /// A router on a port of its own; it ends when this is dropped.
 pub(crate) struct Server {
     pub(crate) url: String,
-    http: reqwest::Client,
+    /// Most tests bring a client of their own.
+    http: std::sync::OnceLock<reqwest::Client>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -51,7 +52,11 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, http: reqwest::Client::new(), task }
+        Self { url, http: std::sync::OnceLock::new(), task }
+    }
+
+    fn http(&self) -> &reqwest::Client {
+        self.http.get_or_init(reqwest::Client::new)
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> (u16, String) {
@@ -59,13 +64,13 @@ impl Server {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    async fn get(&self, path: &str, query: &[(&str, &str)]) -> (u16, String) {
-        let request = self.http.get(format!("{}{path}", self.url)).query(query);
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> (u16, String) {
+        let request = self.http().get(format!("{}{path}", self.url)).query(query);
         self.send(request.header("Authorization", format!("Convex {KEY}"))).await
     }
 
     async fn post(&self, path: &str, body: &Json) -> (u16, String) {
-        let request = self.http.post(format!("{}{path}", self.url)).body(body.to_string());
+        let request = self.http().post(format!("{}{path}", self.url)).body(body.to_string());
         let request = request.header("Content-Type", "application/json");
         self.send(request.header("Authorization", format!("Convex {KEY}"))).await
     }
@@ -159,14 +164,19 @@ async fn tablets(deployment: &dyn Deployment, at: Timestamp) -> Vec<Tablet> {
 
 /// The whole suite, on any deployment that nobody writes to meanwhile.
 async fn conforms(deployment: Arc<dyn Deployment>) {
+    conforms_after(deployment, Timestamp(0)).await;
+}
+
+/// The same, of one whose change log begins after that cursor.
+pub(crate) async fn conforms_after(deployment: Arc<dyn Deployment>, begin: Timestamp) {
     for snapshot_page in [1, 7, 1024] {
         a_snapshot_shows_every_document_once_in_order(&deployment, snapshot_page).await;
     }
     for delta_page in [1, 5, 128] {
-        deltas_show_the_log_in_whole_transactions(&deployment, delta_page).await;
+        deltas_show_the_log_in_whole_transactions(&deployment, begin, delta_page).await;
     }
     the_encodings_agree(&deployment).await;
-    selections_choose_tables_and_columns(&deployment).await;
+    selections_choose_tables_and_columns(&deployment, begin).await;
     posts_answer_as_gets(&deployment).await;
     schemas_and_column_names_list_every_table_with_its_fields(&deployment).await;
     refuses_with_the_codes_of_a_real_deployment(&deployment).await;
@@ -201,12 +211,16 @@ async fn a_snapshot_shows_every_document_once_in_order(deployment: &Arc<dyn Depl
     }
 }
 
-async fn deltas_show_the_log_in_whole_transactions(deployment: &Arc<dyn Deployment>, page_size: usize) {
+async fn deltas_show_the_log_in_whole_transactions(
+    deployment: &Arc<dyn Deployment>,
+    begin: Timestamp,
+    page_size: usize,
+) {
     let server = Server::start(Arc::clone(deployment), options(1024, page_size)).await;
     let now = deployment.now().await.unwrap();
-    let log = deployment.log(Timestamp(0), now, usize::MAX).await.unwrap();
+    let log = deployment.log(begin, now, usize::MAX).await.unwrap();
     assert!(!log.more);
-    let pages = server.deltas("convex_encoded_json", 0, &[]).await;
+    let pages = server.deltas("convex_encoded_json", begin.0, &[]).await;
     let shown = log.rows.iter().filter_map(|row| row.change.as_ref());
     let shown: Vec<_> = shown.map(|(table, revision)| (TableRef::clone(table), Revision::clone(revision))).collect();
     assert_eq!(values(&pages).iter().map(row).collect::<Vec<_>>(), shown);
@@ -279,7 +293,7 @@ fn agree(encoded: &Json, export: &Json, clean: &Json) -> bool {
     }
 }
 
-async fn selections_choose_tables_and_columns(deployment: &Arc<dyn Deployment>) {
+async fn selections_choose_tables_and_columns(deployment: &Arc<dyn Deployment>, begin: Timestamp) {
     let server = Server::start(Arc::clone(deployment), options(1024, 128)).await;
     let at = deployment.now().await.unwrap();
     let snapshot = at.0.to_string();
@@ -298,7 +312,7 @@ async fn selections_choose_tables_and_columns(deployment: &Arc<dyn Deployment>) 
         }
         let query = [("snapshot", &*snapshot), ("component", component)];
         assert_eq!(values(&server.walk("json", &query).await), of(component, None));
-        let deltas = values(&server.deltas("json", 0, &[("tableName", name), ("component", component)]).await);
+        let deltas = values(&server.deltas("json", begin.0, &[("tableName", name), ("component", component)]).await);
         assert!(deltas.iter().all(|v| v["_component"] == component && v["_table"] == name));
 
         let selection = json!({
@@ -327,7 +341,7 @@ async fn selections_choose_tables_and_columns(deployment: &Arc<dyn Deployment>) 
     {
         let page = server.page("/api/list_snapshot", &nothing).await;
         assert_eq!((&page["values"], &page["cursor"], &page["hasMore"]), (&json!([]), &Json::Null, &json!(false)));
-        assert!(values(&server.deltas("json", 0, &nothing).await).is_empty());
+        assert!(values(&server.deltas("json", begin.0, &nothing).await).is_empty());
     }
 }
 
@@ -341,7 +355,7 @@ async fn posts_answer_as_gets(deployment: &Arc<dyn Deployment>) {
     assert_eq!(server.post("/api/document_deltas", &body).await.0, 200);
     let malformed = server.post("/api/document_deltas", &json!([])).await;
     assert!(malformed.0 == 400 && malformed.1.contains("BadJsonBody"), "{malformed:?}");
-    let without_type = server.http.post(format!("{}/api/list_snapshot", server.url)).body("{}");
+    let without_type = server.http().post(format!("{}/api/list_snapshot", server.url)).body("{}");
     let answer = server.send(without_type.header("Authorization", format!("Convex {KEY}"))).await;
     assert!(answer.0 == 400 && answer.1.contains("BadJsonBody"), "{answer:?}");
 }
@@ -428,14 +442,15 @@ async fn nothing_is_told_without_the_key(deployment: &Arc<dyn Deployment>) {
         "/api/get_table_column_names",
         "/api/test_streaming_export_connection",
     ] {
-        let request = server.http.get(format!("{}{path}", server.url));
+        let request = server.http().get(format!("{}{path}", server.url));
         assert_eq!(server.send(request).await.0, 403, "{path}");
-        let request = server.http.get(format!("{}{path}", server.url)).header("Authorization", "Convex otter-1|wrong");
+        let request =
+            server.http().get(format!("{}{path}", server.url)).header("Authorization", "Convex otter-1|wrong");
         assert_eq!(server.send(request).await.0, 401, "{path}");
     }
     assert_eq!(server.get("/api/test_streaming_export_connection", &[]).await, (200, "null".to_owned()));
     for (path, expected) in [("/instance_name", deployment.name()), ("/version", "unknown".to_owned())] {
-        let request = server.http.get(format!("{}{path}", server.url));
+        let request = server.http().get(format!("{}{path}", server.url));
         assert_eq!(server.send(request).await, (200, expected));
     }
     assert_eq!(server.get("/api/nope", &[]).await.0, 404);
@@ -490,7 +505,8 @@ async fn recorded_refusals_are_answered_in_the_same_words() {
         if x["stage"] != 3 || x["status"] == 200 || x["auth"] == "Bearer x" {
             continue;
         }
-        let mut request = server.http.get(format!("{}{}", server.url, x["path"].as_str().unwrap())).query(&x["query"]);
+        let mut request =
+            server.http().get(format!("{}{}", server.url, x["path"].as_str().unwrap())).query(&x["query"]);
         if x.get("auth").is_none_or(|auth| auth.as_str().is_some_and(|a| a.contains("<key>"))) {
             request = request.header("Authorization", format!("Convex {KEY}"));
         } else if let Some(auth) = x["auth"].as_str().filter(|auth| !auth.is_empty()) {

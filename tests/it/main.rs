@@ -16,6 +16,7 @@ mod restore;
 mod rotation;
 mod selecting;
 mod selection;
+mod served;
 mod support;
 mod sync;
 mod windows;

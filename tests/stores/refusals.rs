@@ -1,7 +1,7 @@
 //! Stores that cannot hold an archive, or do not let us: what is said, and how soon.
 
 use std::{
-    sync::{Once, OnceLock},
+    sync::{Mutex, Once, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -279,23 +279,35 @@ fn a_host_that_no_name_server_knows_is_unavailable_within_a_minute() {
 
 const OVERWRITES: &[&str] = &["If-None-Match", "two writers"];
 
+static RCLONE: Mutex<Option<Rclone>> = Mutex::new(None);
+static S3RVER: Mutex<Option<S3rver>> = Mutex::new(None);
+
+/// Ends both servers, however the test ends: nothing else would.
+struct Both;
+
+impl Drop for Both {
+    fn drop(&mut self) {
+        RCLONE.lock().unwrap_or_else(PoisonError::into_inner).take();
+        S3RVER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
 /// rclone's S3 server and s3rver take `If-None-Match` and overwrite nevertheless.
 #[test]
 fn a_store_that_overwrites_what_it_should_only_create_is_refused_and_left_empty() {
-    static RCLONE: OnceLock<Rclone> = OnceLock::new();
-    static S3RVER: OnceLock<S3rver> = OnceLock::new();
+    let _both = Both;
     let test = test_name!(a_store_that_overwrites_what_it_should_only_create_is_refused_and_left_empty);
     each_is_refused(
         test,
         ErrorKind::Usage,
         &[
-            (PLACE, || RCLONE.get_or_init(|| Rclone::start("lake")).settings(), OVERWRITES),
-            (PLACE, || S3RVER.get_or_init(|| S3rver::start("lake")).settings(), OVERWRITES),
+            (PLACE, || RCLONE.lock().unwrap().insert(Rclone::start("lake")).settings(), OVERWRITES),
+            (PLACE, || S3RVER.lock().unwrap().insert(S3rver::start("lake")).settings(), OVERWRITES),
         ],
     );
     // Not in the process that is apart: the servers are here.
     if !is_apart(test) {
-        let left = [RCLONE.get().unwrap().files(), S3RVER.get().unwrap().files()];
+        let left = [RCLONE.lock().unwrap().as_ref().unwrap().files(), S3RVER.lock().unwrap().as_ref().unwrap().files()];
         assert!(left.iter().all(Vec::is_empty), "{left:?}");
     }
 }

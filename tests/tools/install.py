@@ -1,6 +1,6 @@
 """install.py DIRECTORY: makes DIRECTORY/python, a virtual environment with the packages of requirements.txt, and
-DIRECTORY/node/node_modules with those of package.json, unless they are there already. Test programs run side by side: one
-installs, the others wait."""
+DIRECTORY/node/node_modules with those of package.json, and DIRECTORY/next with those of requirements-next.txt for the same
+Python, unless they are there already. Test programs run side by side: one installs, the others wait."""
 
 import fcntl
 import hashlib
@@ -12,6 +12,7 @@ import sys
 root = pathlib.Path(sys.argv[1])
 here = pathlib.Path(__file__).parent
 requirements = (here / "requirements.txt").read_text()
+upcoming = (here / "requirements-next.txt").read_text()
 package = (here / "package.json").read_text()
 
 
@@ -23,6 +24,14 @@ def python():
         if packages := [line for line in block.splitlines() if line and not line.startswith("#")]:
             pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             subprocess.run([*pip, *packages], check=True)
+
+
+def following():
+    folder = root / "next"
+    shutil.rmtree(folder, ignore_errors=True)
+    packages = [line for line in upcoming.splitlines() if line and not line.startswith("#")]
+    pip = [root / "python" / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-deps", "--target", folder, *packages], check=True)
 
 
 def node():
@@ -54,4 +63,5 @@ with open(root / "lock", "w") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     needs = "Python 3.11 with venv and pip (Debian: apt install python3-venv) and a package index"
     once("installed", f"{sys.version}\n{requirements}", python, needs)
+    once("installed-next", f"{sys.version}\n{upcoming}", following, needs)
     once("installed-node", package, node, "Node.js 20 with npm, and a package registry")

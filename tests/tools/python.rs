@@ -13,6 +13,12 @@ pub(crate) fn python() -> &'static Path {
     PYTHON.get_or_init(|| tools().join("python/bin/python"))
 }
 
+/// The folder with the next versions of some packages: for `PYTHONPATH`.
+pub(crate) fn next() -> &'static Path {
+    static NEXT: OnceLock<PathBuf> = OnceLock::new();
+    NEXT.get_or_init(|| tools().join("next"))
+}
+
 /// The folder `node_modules` with the servers that run on Node.
 pub(crate) fn node_modules() -> &'static Path {
     static MODULES: OnceLock<PathBuf> = OnceLock::new();
@@ -41,8 +47,17 @@ pub(crate) fn run(script: &str, arguments: &[impl AsRef<OsStr>]) -> String {
 
 /// As [`run`], for scripts that may say no: `Err` is everything that was said then.
 pub(crate) fn try_run(script: &str, arguments: &[impl AsRef<OsStr>]) -> Result<String, String> {
+    try_run_in(&mut Command::new(python()), script, arguments)
+}
+
+/// As [`try_run`], under this interpreter.
+pub(crate) fn try_run_in(
+    python: &mut Command,
+    script: &str,
+    arguments: &[impl AsRef<OsStr>],
+) -> Result<String, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
-    let output = Command::new(python()).arg("-B").arg(path).args(arguments).output().unwrap();
+    let output = python.arg("-B").arg(path).args(arguments).output().unwrap();
     if output.status.success() { Ok(String::from_utf8(output.stdout).unwrap()) } else { Err(text(&output)) }
 }
 

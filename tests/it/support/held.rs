@@ -9,7 +9,7 @@ use convex_archiver::{
     Phase, Revision, TableRef, Timestamp,
     archive::{Archive, Base, Covers, Head},
     codec::RowReader,
-    data::{FileReader, Wanted},
+    data::{DataFile, FileReader, Wanted},
     server::SimulatedDeployment,
 };
 
@@ -27,31 +27,30 @@ pub(crate) struct Held {
     pub(crate) deltas: Vec<(TableRef, Revision)>,
 }
 
+/// Rows of files by their path, since files never change.
+pub(crate) type FileRows = BTreeMap<String, Vec<Revision>>;
+
 impl Held {
     pub(crate) async fn read(archive: &Archive) -> Self {
+        Self::read_on(archive, &mut FileRows::new()).await
+    }
+
+    /// Reads what was not seen before.
+    pub(crate) async fn read_on(archive: &Archive, seen: &mut FileRows) -> Self {
         let head = archive.head().await.unwrap();
         let complete: BTreeMap<_, _> = head.coverage().bases.iter().map(|b| (b.id.clone(), b.ts)).collect();
         let mut live = archive.live_files(&head).await.unwrap();
         let (mut bases, mut deltas) = (Vec::new(), Vec::new());
         while let Some(file) = live.next().await.unwrap() {
-            let schema = &head.table(&file.table).unwrap().schema;
-            let mut reader = FileReader::open(Arc::clone(archive.store()), &file, &Wanted::default()).await.unwrap();
-            let mut rows = 0;
-            while let Some(batch) = reader.next().await.unwrap() {
-                let read = RowReader::new(schema, &batch).unwrap();
-                for row in 0..batch.num_rows() {
-                    rows += 1;
-                    let revision = read.revision(row).unwrap();
-                    assert!((file.min_ts..=file.max_ts).contains(&revision.ts));
-                    assert!((&file.min_id..=&file.max_id).contains(&&revision.id));
-                    match (&file.phase, file.base.as_ref().map(|b| complete.get(b))) {
-                        (Phase::Snapshot, Some(Some(s))) => bases.push((file.table.clone(), *s, revision)),
-                        (Phase::Snapshot, _) => {}
-                        (Phase::Delta, _) => deltas.push((file.table.clone(), revision)),
-                    }
-                }
+            if !seen.contains_key(&file.path) {
+                seen.insert(file.path.clone(), rows(archive, &head, &file).await);
             }
-            assert_eq!(rows, file.rows, "{}", file.path);
+            let rows = seen[&file.path].iter().map(|revision| (file.table.clone(), revision.clone()));
+            match (&file.phase, file.base.as_ref().map(|b| complete.get(b))) {
+                (Phase::Snapshot, Some(Some(s))) => bases.extend(rows.map(|(table, revision)| (table, *s, revision))),
+                (Phase::Snapshot, _) => {}
+                (Phase::Delta, _) => deltas.extend(rows),
+            }
         }
         Self { head, bases, deltas }
     }
@@ -151,6 +150,23 @@ impl Held {
             assert_eq!(held, expected);
         }
     }
+}
+
+/// The rows of a file, which are as many and lie where its commit says.
+async fn rows(archive: &Archive, head: &Head, file: &DataFile) -> Vec<Revision> {
+    let schema = &head.table(&file.table).unwrap().schema;
+    let mut reader = FileReader::open(Arc::clone(archive.store()), file, &Wanted::default()).await.unwrap();
+    let mut rows = Vec::new();
+    while let Some(batch) = reader.next().await.unwrap() {
+        let read = RowReader::new(schema, &batch).unwrap();
+        rows.extend((0..batch.num_rows()).map(|row| read.revision(row).unwrap()));
+    }
+    assert_eq!(rows.len() as u64, file.rows, "{}", file.path);
+    for revision in &rows {
+        assert!((file.min_ts..=file.max_ts).contains(&revision.ts));
+        assert!((&file.min_id..=&file.max_id).contains(&&revision.id));
+    }
+    rows
 }
 
 pub(crate) fn deployment_state(deployment: &SimulatedDeployment, at: Timestamp) -> States {

@@ -1,0 +1,54 @@
+//! The verb `views`.
+
+use clap::{Args, ValueEnum};
+use convex_archiver::{
+    Result,
+    read::{
+        Moment,
+        views::{duckdb_views, spark_views},
+    },
+};
+
+use super::{config::ArchiveArgs, exit::Outcome, output, past::Past};
+
+/// Prints a script that gives another engine views of the archive: the documents of each table, its history, and its documents at any moment
+///
+/// For a table `messages`: `messages`, `messages_history` with every revision, and `messages_as_of(moment)`; tables of components are in
+/// schemas of their own. Which files count the script reads from manifest.json when it is run: a script that was saved stays right after
+/// later syncs. Tables that come later need a new one.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver views --engine duckdb --archive ./archive > views.sql && duckdb -init views.sql
+  convex-archiver views --engine duckdb --archive s3://bucket/happy-otter --as-of 2026-11-24 > yesterday.sql
+  convex-archiver views --engine spark --archive s3://bucket/happy-otter > convex_views.py && spark-submit convex_views.py 'SELECT …'")]
+pub(crate) struct ViewsArgs {
+    /// For which engine
+    #[arg(long)]
+    engine: Engine,
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// What the plain names mean: as in --as-of of get. Without it: as far as the archive reaches when the script is run
+    #[arg(long, value_name = "MOMENT")]
+    as_of: Option<Moment>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Engine {
+    /// SQL for DuckDB 1.5 and later
+    Duckdb,
+    /// A PySpark script for Spark 3.5 and 4: for archives that are too large for one machine
+    Spark,
+}
+
+pub(super) async fn run(args: &ViewsArgs) -> Result<Outcome> {
+    let past = Past::open(&args.archive).await?;
+    let as_of = past.fixed(args.as_of)?;
+    let url = past.archive.url();
+    let script = match args.engine {
+        Engine::Duckdb => duckdb_views(&past.head, url, as_of),
+        Engine::Spark => spark_views(url, as_of),
+    };
+    output::print(&script)?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,233 @@
+//! [`duckdb_views`].
+//!
+//! # Why it is made like this
+//! What names the files of a table function must be constant, and may hold neither subqueries nor lambdas. So lists that are
+//! sorted already lie in variables, one for each table, and a moment takes the beginning of one. Tables without files, and
+//! moments that are not covered, have no files that could be read: `query(text)` chooses at run time. Columns that no file
+//! of a moment has come from a relation without rows, in the newest schema.
+//!
+//! The window of the history orders by `_ts` too, which is the same in all its rows: with one key only, DuckDB makes an aggregate
+//! of it (1.5.5, 2.0.0) that turns -0.0 into 0.0 and NaN into another NaN.
+
+use std::fmt::Write;
+
+use super::names::{Taken, Views, renamed, views};
+use crate::{
+    archive::{FORMAT, Head, TableState},
+    document::Timestamp,
+    schema::{ColumnType, Field, push_pointer},
+};
+
+/// What is the same for every archive.
+const COMMON: &str = include_str!("duckdb.sql");
+
+/// Schemas that are DuckDB's own, or ours.
+const RESERVED: &[&str] = &["_archive", "temp", "system", "memory", "information_schema", "pg_catalog"];
+
+/// Columns of every file, and their types.
+const OWN: &[(&str, &str)] = &[
+    ("_id", "VARCHAR"),
+    ("_creationTime", "DOUBLE"),
+    ("_ts", "BIGINT"),
+    ("_tombstone", "BOOLEAN"),
+    ("_base", "BIGINT"),
+    ("_nulls", "VARCHAR"),
+    ("_rescued", "VARCHAR"),
+    ("_rank", "BIGINT"),
+];
+
+/// A script for DuckDB (1.5 and later) with views of all tables of the archive at `url`: `messages`, `messages_history` and
+/// the macro `messages_as_of(moment)`; tables of components are in schemas.
+///
+/// With `as_of` the plain names mean that moment; without, as far as the archive reaches when the script is run.
+pub fn duckdb_views(head: &Head, url: &str, as_of: Option<Timestamp>) -> String {
+    let mut script = header(url, as_of);
+    script += &COMMON.replace("$URL", &string(url)).replace("$FORMAT", &FORMAT.to_string());
+    script += &moment(as_of);
+    let names = views(head.tables().map(|state| &state.table), "main", RESERVED);
+    let mut schemas: Vec<_> =
+        names.iter().map(|view| view.schema.as_str()).filter(|schema| *schema != "main").collect();
+    schemas.dedup();
+    for schema in schemas {
+        let _ = writeln!(script, "CREATE SCHEMA IF NOT EXISTS {};", quoted(schema));
+    }
+    for (state, names) in head.tables().zip(&names) {
+        script += &table(state, names);
+    }
+    script + "\nDROP TABLE _archive_tables;\nSET VARIABLE \"_archive ready\" = true;\n"
+}
+
+fn header(url: &str, as_of: Option<Timestamp>) -> String {
+    let mut text = String::from(
+        "-- Views of an archive of convex-archiver, for DuckDB 1.5 and later. For each table, here `messages`:\n\
+         --   messages               its documents\n\
+         --   messages_history       every revision; those that deleted a document have _tombstone\n\
+         --   messages_as_of(moment) its documents at a moment: a _ts, a TIMESTAMP, or text of one (UTC)\n\
+         -- Run it anew in each session: it reads the list of files from manifest.json. Make it anew for tables that come later.\n",
+    );
+    if let Some(ts) = as_of {
+        let _ = writeln!(text, "-- messages and messages_history are as of {ts}.");
+    }
+    text.push_str(match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("s3") => {
+            "-- Credentials, before this: what the AWS tools know (extension aws), or a key.\n\
+             -- CREATE SECRET (TYPE s3, PROVIDER credential_chain);\n\
+             -- CREATE SECRET (TYPE s3, KEY_ID '…', SECRET '…', REGION 'eu-central-1');\n"
+        }
+        Some("gs") => {
+            "-- Credentials, before this: an HMAC key of the bucket's project.\n\
+             -- CREATE SECRET (TYPE gcs, KEY_ID '…', SECRET '…');\n"
+        }
+        Some("az") => {
+            "-- Credentials, before this (extension azure): what the Azure tools know, or a connection string.\n\
+             -- CREATE SECRET (TYPE azure, PROVIDER credential_chain, ACCOUNT_NAME '…');\n\
+             -- CREATE SECRET (TYPE azure, CONNECTION_STRING '…');\n"
+        }
+        _ => "",
+    });
+    text + "\n"
+}
+
+/// Sets the moment that the plain names mean; one that no table covers ends the script.
+fn moment(as_of: Option<Timestamp>) -> String {
+    let Some(Timestamp(ts)) = as_of else {
+        return "-- The plain names mean: as far as the archive reaches.\n\
+                SET VARIABLE \"_archive as_of\" = (SELECT max(through) FROM _archive_tables);\n\n"
+            .to_owned();
+    };
+    format!(
+        "-- The plain names mean this moment.\n\
+         SET VARIABLE \"_archive as_of\" = (\n  \
+         SELECT CASE WHEN count(*) FILTER (len(list_filter(covered, lambda span: span.\"from\" <= {ts} AND {ts} <= span.\"to\")) > 0) > 0\n    \
+         THEN {ts} ELSE error('the archive covers no table at ' || make_timestamp_ns({ts}) || ' UTC (_ts {ts}): '\n      \
+         || coalesce(string_agg(DISTINCT state.spans, '; '), 'it has no tables')) END\n  \
+         FROM _archive_tables\n);\n\n"
+    )
+}
+
+fn table(state: &TableState, names: &Views<'_>) -> String {
+    let fields = &state.schema.fields;
+    // Variables and macros too have names in which case does not count.
+    let unique = format!("{}.{}", names.schema, names.plain);
+    let variable = quoted(&format!("_archive table {unique}"));
+    let rows = format!("_archive.{}", quoted(&format!("rows of {unique}")));
+    let (name, table) = (string(&unique), string(&state.table.to_string()));
+    let within = |name: &str| format!("{}.{}", quoted(&names.schema), quoted(name));
+    let (plain, history, as_of) = (within(&names.plain), within(&names.history), within(&names.as_of));
+    let columns = columns(state);
+    let empty: Vec<_> = OWN
+        .iter()
+        .map(|(column, kind)| format!("NULL::{kind} AS {column}"))
+        .chain(fields.iter().map(|field| format!("NULL::{} AS {}", type_of(&field.column_type), quoted(&field.column))))
+        .collect();
+    let empty = empty.join(", ");
+    format!(
+        "
+-- {shown}
+SET VARIABLE {variable} = (SELECT state FROM _archive_tables WHERE name = {table});
+CREATE OR REPLACE MACRO {rows}(source) AS TABLE
+SELECT _id, _creationTime, try(make_timestamp(CAST(_creationTime * 1000 AS BIGINT))) AS _creationTime_utc,
+  _ts, make_timestamp_ns(_ts) AS _ts_utc, _tombstone, _rank,
+  {columns},
+  CAST(_nulls AS JSON) AS _nulls, CAST(_rescued AS JSON) AS _rescued
+FROM (
+  SELECT {empty} WHERE false
+  UNION ALL BY NAME FROM query(source)
+);
+CREATE OR REPLACE MACRO {as_of}(moment) AS TABLE
+SELECT * EXCLUDE (_tombstone, _rank) FROM {rows}(_archive.rows_at({name}, _archive.ts(moment)))
+QUALIFY row_number() OVER (PARTITION BY _id ORDER BY _ts DESC, _rank DESC) = 1 AND NOT _tombstone;
+CREATE OR REPLACE VIEW {plain} AS FROM {as_of}(getvariable('_archive as_of'));
+CREATE OR REPLACE VIEW {history} AS
+SELECT * EXCLUDE (_rank) FROM {rows}(_archive.rows_ever({name}, getvariable('_archive as_of')))
+QUALIFY row_number() OVER (PARTITION BY _id, _ts ORDER BY _ts, _rank DESC) = 1;
+",
+        shown = state.table,
+    )
+}
+
+/// The fields of documents: all that the files have, also columns that come later; JSON text as JSON, columns under the
+/// names of documents, and beside a column the values that had no place in it.
+fn columns(state: &TableState) -> String {
+    let fields = &state.schema.fields;
+    let own: Vec<_> = OWN.iter().map(|(column, _)| *column).collect();
+    let renamed = renamed(fields);
+    let json = |field: &&Field| json_type(&field.column_type).is_some();
+    let mut text = format!("* EXCLUDE ({})", own.join(", "));
+    let is_renamed = |field: &Field| renamed.iter().any(|(column, _)| *column == field.column);
+    let cast = |field: &Field| {
+        let kind = json_type(&field.column_type).unwrap_or_default();
+        format!("CAST({} AS {kind})", quoted(&field.column))
+    };
+    let replaced: Vec<_> = fields
+        .iter()
+        .filter(json)
+        .filter(|field| !is_renamed(field))
+        .map(|field| format!("{} AS {}", cast(field), quoted(&field.column)))
+        .collect();
+    if !replaced.is_empty() {
+        let _ = write!(text, " REPLACE ({})", replaced.join(", "));
+    }
+    let mut taken = Taken::of(fields.iter().map(|field| field.column.as_str()));
+    let names: Vec<_> = renamed.iter().map(|(column, name)| (*column, taken.take(name))).collect();
+    if !names.is_empty() {
+        let names: Vec<_> =
+            names.iter().map(|(column, name)| format!("{} AS {}", quoted(column), quoted(name))).collect();
+        let _ = write!(text, " RENAME ({})", names.join(", "));
+    }
+    for field in fields {
+        // The oldest of its family, of which values were rescued whole.
+        let first = fields.iter().find(|first| first.name == field.name).is_some_and(|first| first.id == field.id);
+        let mut path = String::new();
+        push_pointer(&mut path, &field.name);
+        if first && state.misfits.contains_key(&path) {
+            let shown =
+                renamed.iter().find(|(column, _)| *column == field.column).map_or(&field.column, |(_, name)| name);
+            let mut pointer = String::new();
+            push_pointer(&mut pointer, &path);
+            let _ = write!(
+                text,
+                ",\n  json_extract(_rescued, {}) AS {}",
+                string(&pointer),
+                quoted(&taken.take(&format!("{shown}__rescued")))
+            );
+        }
+    }
+    text
+}
+
+/// The type of a column in the files.
+pub(super) fn type_of(column_type: &ColumnType) -> String {
+    match column_type {
+        ColumnType::Boolean => "BOOLEAN".to_owned(),
+        ColumnType::Int64 => "BIGINT".to_owned(),
+        ColumnType::Float64 => "DOUBLE".to_owned(),
+        ColumnType::String | ColumnType::Json => "VARCHAR".to_owned(),
+        ColumnType::Bytes => "BLOB".to_owned(),
+        ColumnType::List(element) => format!("{}[]", type_of(&element.column_type)),
+        ColumnType::Struct(fields) => {
+            let fields = fields.iter().map(|f| format!("{} {}", quoted(&f.column), type_of(&f.column_type)));
+            format!("STRUCT({})", fields.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// The type to which JSON text and lists of it are cast. Inside structs it stays text: a cast would lose struct fields that
+/// come later.
+fn json_type(column_type: &ColumnType) -> Option<String> {
+    match column_type {
+        ColumnType::Json => Some("JSON".to_owned()),
+        ColumnType::List(element) => json_type(&element.column_type).map(|inner| format!("{inner}[]")),
+        _ => None,
+    }
+}
+
+/// An identifier.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string.
+pub(super) fn string(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

@@ -1,0 +1,16 @@
+//! Texts that let other engines read the archive: a script of views for [DuckDB](duckdb_views) and for
+//! [Spark](spark_views), and the [schema](schema_text) of a table for readers that otherwise take the first file's.
+//!
+//! Pure: text from what the head says of tables. Which files count is not in the text: scripts read that from
+//! `manifest.json` when they are run, so a script that was saved stays right after syncs and compactions.
+
+mod duckdb;
+mod formats;
+mod names;
+mod spark;
+
+pub use self::{
+    duckdb::duckdb_views,
+    formats::{SchemaFormat, schema_text},
+    spark::spark_views,
+};

@@ -1,0 +1,233 @@
+"""Views of an archive of convex-archiver, for Spark 3.5 and 4. For each table, here `messages`:
+
+    messages          its documents
+    messages_history  every revision; those that deleted a document have _tombstone
+
+    spark-submit THIS_FILE "SELECT count(*) FROM messages"
+
+or, where there is a session (a notebook, `pyspark`), after importing this file as a module:
+
+    archive = Archive(spark)                              # reads manifest.json: which files count
+    archive.register()                                    # makes the views; register(at=MOMENT) those of a moment
+    archive.state("messages", at="2026-11-24T07:45:39Z")  # documents at a moment, as a DataFrame
+    archive.history("messages")
+
+A moment is a _ts in nanoseconds, a datetime, or text of one; without an offset it is UTC. Tables of components are
+"waitlist/users" here, and waitlist__users as views. What stands in a JSON column is text.
+"""
+
+import datetime
+import json
+import re
+import sys
+import warnings
+
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+URL = $URL
+FORMAT = $FORMAT
+# The moment that is meant where none is said: a _ts, or None for as far as the archive reaches.
+AS_OF = $AS_OF
+
+SIMPLE = {
+    "boolean": T.BooleanType(),
+    "int64": T.LongType(),
+    "float64": T.DoubleType(),
+    "string": T.StringType(),
+    "bytes": T.BinaryType(),
+    "json": T.StringType(),
+}
+OWN = [
+    ("_id", "string"),
+    ("_creationTime", "float64"),
+    ("_ts", "int64"),
+    ("_tombstone", "boolean"),
+    ("_base", "int64"),
+    ("_nulls", "string"),
+    ("_rescued", "string"),
+]
+
+
+class Archive:
+    """An archive as manifest.json shows it now."""
+
+    def __init__(self, spark: SparkSession, url: str = URL):
+        self.spark = spark
+        self.url = re.sub("^s3://", "s3a://", url.rstrip("/"))
+        text = spark.read.text(f"{self.url}/manifest.json", wholetext=True).first()[0]
+        manifest = json.loads(text)
+        if manifest["format"] > FORMAT:
+            raise ValueError("this archive has a newer format: make the script with a newer convex-archiver")
+        self.through = manifest.get("cursor", {}).get("ts")
+        self.tables = {"/".join(filter(None, [t["table"].get("component"), t["table"]["name"]])): t for t in manifest["tables"]}
+
+    def state(self, table: str, at=None) -> DataFrame:
+        """The documents of a table at a moment."""
+        entry, ts = self._entry(table), self._ts(at)
+        if not any(span["from"] <= ts <= span["to"] for span in entry["covered"]):
+            spans = ", ".join(f"{in_full(span['from'])} to {in_full(span['to'])}" for span in entry["covered"])
+            raise ValueError(f"table {table} is not covered at {in_full(ts)}: choose a moment in {spans or '(none, yet)'}")
+        base = max(base for base in entry["bases"] if base <= ts)
+        files = [f for f in entry["files"] if f.get("base_ts") == base or is_delta(f) and f["max_ts"] > base and f["min_ts"] <= ts]
+        rows = self._rows(entry, files).where(F.expr(f"_base IS NOT NULL OR _ts > {base} AND _ts <= {ts}"))
+        newest = Window.partitionBy("_id").orderBy(F.desc("_ts"), F.desc("_rank"))
+        rows = rows.withColumn("_age", F.row_number().over(newest)).where("_age = 1 AND NOT _tombstone")
+        return shown(entry, rows).drop("_tombstone")
+
+    def history(self, table: str, at=None) -> DataFrame:
+        """Every revision of a table up to a moment, once: also where a later base repeats it."""
+        entry = self._entry(table)
+        rows = self._rows(entry, entry["files"]).where(F.col("_ts") <= self._ts(at))
+        same = Window.partitionBy("_id", "_ts").orderBy(F.desc("_rank"))
+        return shown(entry, rows.withColumn("_age", F.row_number().over(same)).where("_age = 1"))
+
+    def register(self, at=None) -> dict:
+        """Makes the temporary views of all tables, and returns their names by table. Tables that are not covered at the moment
+        get none of their state: a warning names them."""
+        ts = self._ts(at)
+        names, refused = {}, []
+        for table, (plain, history) in view_names(self.tables).items():
+            try:
+                self.state(table, ts).createOrReplaceTempView(f"`{plain}`")
+            except ValueError as error:
+                refused.append(str(error))
+                self.spark.catalog.dropTempView(plain)
+            self.history(table, ts).createOrReplaceTempView(f"`{history}`")
+            names[table] = (plain, history)
+        if refused and len(refused) == len(names):
+            raise ValueError("\n".join(refused))
+        for error in refused:
+            warnings.warn(error)
+        return names
+
+    def _entry(self, table):
+        if table not in self.tables:
+            raise ValueError(f"the archive has no table {table}: it has {', '.join(sorted(self.tables))}")
+        return self.tables[table]
+
+    def _ts(self, moment):
+        moment = AS_OF if moment is None else moment
+        found = nanoseconds(self.through if moment is None else moment)
+        if found is None:
+            raise ValueError("the archive holds nothing yet")
+        return found
+
+    def _rows(self, entry, files):
+        fields = [T.StructField(name, SIMPLE[kind]) for name, kind in OWN]
+        schema = T.StructType(fields + [T.StructField(c["column"], spark_type(c["type"])) for c in entry["columns"]])
+        if not files:
+            return self.spark.createDataFrame([], schema).withColumn("_rank", F.lit(0))
+        # Of two rows with one _id and _ts the one that the larger commit brought counts.
+        order = sorted(files, key=lambda f: (f.get("brought_by", 0), f["path"]))
+        ranks = [(f["path"].rsplit("/", 1)[1], rank) for rank, f in enumerate(order)]
+        ranks = F.broadcast(self.spark.createDataFrame(ranks, "_name STRING, _rank INT"))
+        rows = self.spark.read.schema(schema).parquet(*[f"{self.url}/{f['path']}" for f in order])
+        return rows.withColumn("_name", F.col("_metadata.file_name")).join(ranks, "_name").drop("_name")
+
+
+def is_delta(file):
+    return file.get("base_ts") is None
+
+
+def spark_type(column_type):
+    if isinstance(column_type, str):
+        return SIMPLE[column_type]
+    if "list" in column_type:
+        return T.ArrayType(spark_type(column_type["list"]["type"]))
+    return T.StructType([T.StructField(c["column"], spark_type(c["type"])) for c in column_type["struct"]])
+
+
+def shown(entry, rows):
+    """Times as timestamps, columns under the names of documents, and beside them the values that had no place there."""
+    names = document_names(entry["columns"])
+    columns = [F.col(quoted(column["column"])).alias(names[column["column"]]) for column in entry["columns"]]
+    first = {column["name"]: column["column"] for column in reversed(entry["columns"])}
+    taken = {name.lower() for name in names.values()}
+    for name, column in first.items():
+        path = "/" + name.replace("~", "~0").replace("/", "~1")
+        beside = f"{names[column]}__rescued"
+        if path in entry.get("misfits", {}) and beside.lower() not in taken:
+            values = F.from_json("_rescued", "MAP<STRING, STRING>")
+            columns.append(F.element_at(values, F.lit(path)).alias(beside))
+    stamp = "TIMESTAMP_NTZ '1970-01-01' + make_dt_interval(0, 0, 0, CAST({} AS DECIMAL(18, 6)))"
+    return rows.select(
+        "_id",
+        "_creationTime",
+        F.expr(f"CASE WHEN abs(_creationTime) < 1e14 THEN {stamp.format('_creationTime / 1000')} END").alias("_creationTime_utc"),
+        "_ts",
+        F.expr(stamp.format("_ts / 1000000000BD")).alias("_ts_utc"),
+        "_tombstone",
+        *columns,
+        "_nulls",
+        "_rescued",
+    )
+
+
+def document_names(columns):
+    """What each column is called: as in documents, where that is free when case is ignored."""
+    taken = {column["column"].lower() for column in columns}
+    names = {}
+    for column in columns:
+        held, name = column["column"], column["name"]
+        first = next(c["column"] for c in columns if c["name"] == name)
+        names[held] = held
+        if name and first != name and held.startswith(first):
+            wanted = name + held[len(first) :]
+            if not wanted.startswith("_") and wanted.lower() not in taken:
+                taken.add(wanted.lower())
+                names[held] = wanted
+    return names
+
+
+def view_names(tables):
+    """Names of views that are free when case is ignored; one that is taken gets _2, _3, …"""
+    taken = set()
+
+    def take(name):
+        free, number = name, 2
+        while free.lower() in taken:
+            free, number = f"{name}_{number}", number + 1
+        taken.add(free.lower())
+        return free
+
+    plain = {table: take(table.replace("/", "__")) for table in tables}
+    return {table: (name, take(f"{name}_history")) for table, name in plain.items()}
+
+
+def nanoseconds(moment):
+    if moment is None or isinstance(moment, int):
+        return moment
+    if isinstance(moment, str):
+        if re.fullmatch(r"-?\d+", moment):
+            return int(moment)
+        found = re.fullmatch(r"([^.]+?)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:?\d\d)?", moment.strip())
+        if found and ":" in moment:
+            whole, fraction, zone = found.groups()
+            zone = "+00:00" if zone in (None, "Z") else zone
+            zone = zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
+            return nanoseconds(datetime.datetime.fromisoformat(whole + zone)) + int((fraction or "0").ljust(9, "0"))
+        return nanoseconds(datetime.datetime.fromisoformat(moment))
+    if not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime(moment.year, moment.month, moment.day)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.timezone.utc)
+    return (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)) // datetime.timedelta(microseconds=1) * 1000
+
+
+def in_full(ts):
+    return f"{datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=ts // 1000)} UTC (_ts {ts})"
+
+
+def quoted(name):
+    return "`" + name.replace("`", "``") + "`"
+
+
+if __name__ == "__main__":
+    session = SparkSession.builder.getOrCreate()
+    views = Archive(session).register()
+    if len(sys.argv) > 1:
+        session.sql(sys.argv[1]).show(1000, truncate=False)
+    else:
+        print("\n".join(name for pair in views.values() for name in pair))

@@ -1,0 +1,43 @@
+//! [`spark_views`].
+//!
+//! # Why it is made like this
+//! Spark's SQL has no macros with a table as their result before 4, and a list of files is not to be had in SQL. So the script is
+//! Python, and general: tables and columns are what `manifest.json` says when it is run, and nothing of it goes stale. The
+//! full schema is given to the reader, which otherwise takes the first file's and drops later columns in silence.
+
+use crate::{archive::FORMAT, document::Timestamp};
+
+const SCRIPT: &str = include_str!("spark.py");
+
+/// A PySpark script (Spark 3.5 and 4) with views of all tables of the archive at `url`: `messages`, `messages_history`, and
+/// in Python the state at any moment.
+///
+/// With `as_of` the views mean that moment; without, as far as the archive reaches when the script is run.
+pub fn spark_views(url: &str, as_of: Option<Timestamp>) -> String {
+    let as_of = as_of.map_or("None".to_owned(), |ts| ts.0.to_string());
+    let script = SCRIPT.replace("$FORMAT", &FORMAT.to_string()).replace("$AS_OF", &as_of);
+    script.replace("$URL", &string(url))
+}
+
+/// A string literal of Python.
+fn string(text: &str) -> String {
+    let mut literal = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => literal.extend(['\\', c]),
+            c if c.is_control() => literal.extend(c.escape_unicode().filter(|c| !matches!(c, '{' | '}'))),
+            c => literal.push(c),
+        }
+    }
+    literal + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_with_quotes_and_backslashes_stays_one_string() {
+        assert_eq!(string(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
+    }
+}

@@ -1,0 +1,164 @@
+"""duckdb_views.py ARCHIVE EXPECTED SCRIPT AS_OF_SCRIPT AS_OF: DuckDB runs the script that `views --engine duckdb` wrote, and what its
+views hold agrees with the deployment: the documents of every table at many moments, and every revision once. AS_OF_SCRIPT is the
+one of `--as-of AS_OF`. The archive is a path.
+"""
+
+import sys
+
+import duckdb
+
+from archive import Archive, Comparison, Difference, document, same
+
+ADDED = {"_ts_utc", "_creationTime_utc"}
+
+
+def views(entries):
+    """The schema, and the names of the views, of each table, where case does not count."""
+    schemas, taken = {}, {}
+
+    def take(space, name):
+        used, free, number = taken.setdefault(space, set()), name, 2
+        while free.lower() in used:
+            free, number = f"{name}-{number}", number + 1
+        used.add(free.lower())
+        return free
+
+    names = {}
+    for name, entry in entries:
+        component = entry["table"].get("component", "")
+        schema = schemas.setdefault(component, take("schemas", component) if component else "main")
+        names[name] = [schema, take(schema, entry["table"]["name"])]
+    for found in names.values():
+        found += [take(found[0], f"{found[1]}_history"), take(found[0], f"{found[1]}_as_of")]
+    return names
+
+
+def quoted(*names):
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def rows(connection, query, entry):
+    """Rows by the names of columns in the files; without what the views add."""
+    result = connection.execute(query)
+    shown = [column[0] for column in result.description]
+    families = {}
+    for column in entry["columns"]:
+        families.setdefault(column["name"], []).append(column["column"])
+    held = {column["column"] for column in entry["columns"]}
+    of = {}
+    for name, columns in families.items():
+        for column in columns:
+            # Under the document's name, if that is free.
+            plain = name + column.removeprefix(columns[0])
+            of[column if column in shown else plain] = column
+    known = set(of) | ADDED | {"_id", "_creationTime", "_ts", "_tombstone", "_nulls", "_rescued"}
+    extra = [name for name in shown if name not in known and not name.endswith("__rescued")]
+    if extra or len(held) != len(of) or not set(of) <= set(shown):
+        raise Difference(f"{query}: columns {extra} are unknown, {set(of) - set(shown)} are missing")
+    while found := result.fetchmany(1000):
+        for row in found:
+            row = dict(zip(shown, row))
+            check_added(row)
+            yield {of.get(name, name): value for name, value in row.items() if name in known - ADDED}
+
+
+def check_added(row):
+    """Times as timestamps (Python's have no nanoseconds)."""
+    stamp = row["_ts_utc"].timestamp() if row["_ts_utc"].tzinfo else (row["_ts_utc"] - EPOCH).total_seconds()
+    if abs(stamp - row["_ts"] / 1e9) > 1e-5:
+        raise Difference(f"_ts {row['_ts']} is shown as {row['_ts_utc']}")
+    if (row["_creationTime"] is None) != (row["_creationTime_utc"] is None):
+        raise Difference(f"_creationTime {row['_creationTime']} is shown as {row['_creationTime_utc']}")
+
+
+EPOCH = __import__("datetime").datetime(1970, 1, 1)
+
+
+def check_state(connection, comparison, name, entry, query, at):
+    found = [(row["_id"], document(entry["columns"], row | {"_tombstone": False})) for row in rows(connection, query, entry)]
+    if len(dict(found)) != len(found):
+        raise Difference(f"table {name} at {at}: {len(found)} rows, {len(dict(found))} documents")
+    wanted = comparison.state(name, at)
+    same(f"table {name} at {at}", dict(found), {key: revision["document"] for key, revision in wanted.items()})
+
+
+def check_history(connection, comparison, name, entry, view, at):
+    found = [((row["_id"], row["_ts"]), document(entry["columns"], row)) for row in rows(connection, f"FROM {view}", entry)]
+    if len(dict(found)) != len(found):
+        raise Difference(f"table {name}: {len(found)} rows of history, {len(dict(found))} revisions")
+    first = min(entry["bases"])
+    wanted = {(r["id"], r["ts"]): r["document"] for r in comparison.state(name, first).values() if first <= at}
+    wanted |= {(r["id"], r["ts"]): r["document"] for r in comparison.revisions[name] if first < r["ts"] <= at}
+    same(f"table {name}, history", dict(found), wanted)
+
+
+def covered(entry, at):
+    return any(span["from"] <= at <= span["to"] for span in entry["covered"])
+
+
+def refuses(connection, query, word):
+    try:
+        connection.execute(query).fetchall()
+    except duckdb.Error as error:
+        if word in str(error):
+            return
+        raise
+    raise Difference(f"{query} is not refused")
+
+
+def moments(comparison, entries):
+    """Both ends of every span and base, and some revisions between them, with their neighbours."""
+    found = {moment for _, entry in entries for span in entry["covered"] for moment in (span["from"], span["to"])}
+    stamps = sorted({r["ts"] for revisions in comparison.revisions.values() for r in revisions})
+    some = set(stamps[:: max(1, len(stamps) // 4)])
+    return sorted(found | some | {moment - 1 for moment in some | found} | {comparison.archive.through + 1})
+
+
+def read(archive, comparison, script, as_of_script, as_of):
+    entries = list(archive.tables())
+    names = views(entries)
+    connection = duckdb.connect()
+    connection.execute(script)
+    refused = 0
+    for name, entry in entries:
+        schema, plain, history, at_moment = names[name]
+        if covered(entry, archive.through):
+            check_state(connection, comparison, name, entry, f"FROM {quoted(schema, plain)}", archive.through)
+        else:
+            refuses(connection, f"FROM {quoted(schema, plain)}", "not covered")
+        check_history(connection, comparison, name, entry, quoted(schema, history), archive.through)
+        for at in moments(comparison, entries):
+            query = f"FROM {quoted(schema, at_moment)}({at})"
+            if covered(entry, at):
+                check_state(connection, comparison, name, entry, query, at)
+            else:
+                refuses(connection, f"SELECT 1 {query} WHERE _id = 'x'", "not covered")
+                refused += 1
+    if not refused:
+        raise Difference("no moment was refused")
+    # Again in the same session, and all tables at another moment at once.
+    connection.execute(script)
+    connection.execute(as_of_script)
+    for name, entry in entries:
+        schema, plain, history, _ = names[name]
+        if covered(entry, as_of):
+            check_state(connection, comparison, name, entry, f"FROM {quoted(schema, plain)}", as_of)
+        else:
+            refuses(connection, f"FROM {quoted(schema, plain)}", "not covered")
+        check_history(connection, comparison, name, entry, quoted(schema, history), as_of)
+    refuses(duckdb.connect(), as_of_script.replace(str(as_of), "1"), "covers no table")
+    print(f"DuckDB {duckdb.__version__}: {len(entries)} tables, {len(moments(comparison, entries))} moments, {refused} refused")
+
+
+def main(place, expected, script, as_of_script, as_of):
+    archive = Archive(place)
+    comparison = Comparison(archive, expected)
+    script, as_of_script = (open(path, encoding="utf-8").read() for path in (script, as_of_script))
+    try:
+        read(archive, comparison, script, as_of_script, int(as_of))
+    except Difference as difference:
+        sys.exit(str(difference))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

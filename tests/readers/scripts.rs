@@ -1,0 +1,138 @@
+//! What `views`, `schema --format` and `query` give to other engines, run by these engines on one archive that is hard for readers.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use convex_archiver::read::views::{SchemaFormat, duckdb_views, schema_text, spark_views};
+
+use crate::{
+    drift,
+    tools::{expected, process::block_on, python},
+};
+
+struct Drifted {
+    folder: tempfile::TempDir,
+    head: convex_archiver::archive::Head,
+    place: String,
+}
+
+impl Drifted {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Apostrophes are to be quoted, and that twice where a text is in a text.
+        let place = folder.path().join("it's an archive").to_str().unwrap().to_owned();
+        let world = drift::archived(&place).await;
+        expected::write(&world.deployment, &folder.path().join("expected.ndjson"));
+        let head = world.archive(&place).await.unwrap().head().await.unwrap();
+        Self { folder, head, place }
+    }
+
+    fn expected(&self) -> PathBuf {
+        self.folder.path().join("expected.ndjson")
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+#[test]
+fn the_views_of_duckdb_hold_every_state_and_revision_in_both_versions() {
+    block_on(async {
+        let drifted = Drifted::new().await;
+        let bases = &drifted.head.coverage().bases;
+        let (first, last) = (bases.first().unwrap().ts.0, drifted.head.coverage().through.unwrap().0);
+        let as_of = convex_archiver::Timestamp(first + (last - first) / 2);
+        let script = drifted.file("views.sql", &duckdb_views(&drifted.head, &drifted.place, None));
+        let fixed = drifted.file("as_of.sql", &duckdb_views(&drifted.head, &drifted.place, Some(as_of)));
+        let arguments =
+            [Path::new(&drifted.place).to_owned(), drifted.expected(), script, fixed, as_of.0.to_string().into()];
+        for (version, path) in [("1.5.5", Path::new("")), ("2.0.0", python::next())] {
+            let mut python = Command::new(python::python());
+            let said =
+                python::try_run_in(python.env("PYTHONPATH", path), "readers/duckdb_views.py", &arguments).unwrap();
+            assert!(said.starts_with(&format!("DuckDB {version}: ")), "{said}");
+        }
+    });
+}
+
+#[test]
+fn the_views_of_spark_hold_the_same() {
+    spark("3.5.9", &mut Command::new(python::python()));
+}
+
+#[test]
+#[ignore = "needs another Spark: SPARK_PYTHON is an interpreter that has it, such as pyspark 4.0.1"]
+fn the_views_of_another_spark_hold_the_same() {
+    spark("", &mut Command::new(std::env::var_os("SPARK_PYTHON").expect("SPARK_PYTHON")));
+}
+
+fn spark(version: &str, python: &mut Command) {
+    block_on(async {
+        let drifted = Drifted::new().await;
+        let script = drifted.file("convex_views.py", &spark_views(&drifted.place, None));
+        let arguments = [Path::new(&drifted.place).to_owned(), drifted.expected(), script];
+        let said = python::try_run_in(python, "readers/spark_views.py", &arguments).unwrap();
+        assert!(said.contains(&format!("Spark {version}")), "{said}");
+    });
+}
+
+#[test]
+fn with_the_schema_of_a_table_no_reader_misses_a_column() {
+    block_on(async {
+        let drifted = Drifted::new().await;
+        for state in drifted.head.tables() {
+            let name = state.table.to_string().replace('/', ".");
+            for (format, ending) in
+                [(SchemaFormat::Pyarrow, "pyarrow"), (SchemaFormat::Polars, "polars"), (SchemaFormat::Sql, "sql")]
+            {
+                drifted.file(&format!("{name}.{ending}"), &schema_text(state, format).unwrap());
+            }
+        }
+        let arguments = [Path::new(&drifted.place).to_owned(), drifted.expected(), drifted.folder.path().to_owned()];
+        python::run("readers/schema_reads.py", &arguments);
+    });
+}
+
+#[test]
+fn query_hands_the_views_to_duckdb() {
+    block_on(async {
+        let drifted = Drifted::new().await;
+        let duckdb = python::python().with_file_name("duckdb");
+        let query = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+            command.args(["query", "--archive", &drifted.place, "--duckdb"]).arg(&duckdb).args(arguments);
+            let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+            (output.status.code(), python::text(&output))
+        };
+        let ends = |arguments: &[&str], code: i32, words: &[&str]| {
+            let (ended, said) = query(arguments);
+            assert_eq!(ended, Some(code), "{arguments:?}: {said}");
+            words.iter().for_each(|word| assert!(said.contains(word), "{arguments:?}: {said}"));
+        };
+        let orders = r#"SELECT "count" AS n, typeof(mixed) AS kind, "waitlist/inner".names.id AS id FROM orders, "waitlist/inner".names
+            WHERE "has space" = 0.5 AND "count" = 9223372036854775807 LIMIT 1 -- the end"#;
+        ends(&[orders], 0, &["n,kind,id\n9223372036854775807,JSON,plain\n"]);
+        ends(&[orders, "--json"], 0, &[r#"[{"n":9223372036854775807,"kind":"JSON","id":"plain"}]"#]);
+        ends(&[orders, "--markdown"], 0, &["| kind |  id   |\n|", "| 9223372036854775807 | JSON | plain |"]);
+        // Beside a column that drifted: what had no place in it before it got a sibling.
+        let drifted_prices = "SELECT count(*) > 0 AS some FROM orders WHERE price__rescued->>'$' LIKE '% EUR' OR price__string LIKE '% EUR'";
+        ends(&[drifted_prices], 0, &["some\ntrue\n"]);
+        let out = drifted.folder.path().join("out.csv");
+        let to = out.to_str().unwrap();
+        ends(&["SELECT nonsense FROM orders", "--output", to], 2, &["nonsense", "DuckDB ended with"]);
+        assert!(!out.exists());
+        ends(&["FROM \"names-2\"", "--output", to], 0, &[]);
+        assert!(std::fs::read_to_string(&out).unwrap().starts_with("_id,_creationTime,_creationTime_utc,_ts,_ts_utc,"));
+        ends(&["SELECT 1", "--as-of", "2001-01-01"], 1, &["is not covered at 2001-01-01T00:00:00"]);
+        let first = drifted.head.coverage().bases[0].ts.0;
+        let component = ["SELECT count(*) FROM waitlist.orders", "--as-of", &(first + 1).to_string()];
+        ends(&component, 2, &["table waitlist/orders is not covered at", "choose a moment in"]);
+        // The shell, at the end of its input.
+        ends(&[], 0, &[]);
+    });
+}

@@ -1,0 +1,125 @@
+"""spark_views.py ARCHIVE EXPECTED SCRIPT: the script that `views --engine spark` wrote, in a local Spark: what it gives agrees with the
+deployment: the documents of every table now, of some at another moment, and every revision once. The archive is a path.
+"""
+
+import datetime
+import importlib.util
+import os
+import sys
+import warnings
+
+# Workers run under the interpreter that runs this.
+os.environ["PYSPARK_PYTHON"] = sys.executable
+
+import pyspark  # noqa: E402
+from pyspark.sql import SparkSession  # noqa: E402
+
+from archive import Archive, Comparison, Difference, document, same  # noqa: E402
+
+SETTINGS = {
+    "spark.driver.memory": "1g",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.session.timeZone": "America/New_York",
+}
+
+
+def session():
+    builder = SparkSession.builder.master("local[2]").appName("views")
+    for key, setting in SETTINGS.items():
+        builder = builder.config(key, setting)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location("convex_views", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows(script, entry, frame):
+    names = script.document_names(entry["columns"])
+    for row in frame.collect():
+        row = row.asDict(recursive=True)
+        stamp = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=row["_ts"] // 1000)
+        if abs(row["_ts_utc"] - stamp) > datetime.timedelta(microseconds=1):
+            raise Difference(f"_ts {row['_ts']} is shown as {row['_ts_utc']}")
+        if (row["_creationTime"] is None) != (row["_creationTime_utc"] is None):
+            raise Difference(f"_creationTime {row['_creationTime']} is shown as {row['_creationTime_utc']}")
+        held = {column: row[name] for column, name in names.items()}
+        own = ("_id", "_creationTime", "_ts", "_nulls", "_rescued")
+        yield held | {name: row[name] for name in own} | {"_tombstone": row.get("_tombstone", False)}
+
+
+def check_state(script, comparison, name, entry, frame, at):
+    found = [(row["_id"], document(entry["columns"], row)) for row in rows(script, entry, frame)]
+    if len(dict(found)) != len(found):
+        raise Difference(f"table {name} at {at}: {len(found)} rows, {len(dict(found))} documents")
+    wanted = comparison.state(name, at)
+    same(f"table {name} at {at}", dict(found), {key: revision["document"] for key, revision in wanted.items()})
+
+
+def check_history(script, comparison, name, entry, frame):
+    found = [((row["_id"], row["_ts"]), document(entry["columns"], row)) for row in rows(script, entry, frame)]
+    if len(dict(found)) != len(found):
+        raise Difference(f"table {name}: {len(found)} rows of history, {len(dict(found))} revisions")
+    first = min(entry["bases"])
+    wanted = {(r["id"], r["ts"]): r["document"] for r in comparison.state(name, first).values()}
+    wanted |= {(r["id"], r["ts"]): r["document"] for r in comparison.revisions[name] if r["ts"] > first}
+    same(f"table {name}, history", dict(found), wanted)
+
+
+def read(archive, comparison, path):
+    spark = session()
+    script = load(path)
+    views = script.Archive(spark)
+    names = views.register()
+    refused = 0
+    first = min(entry["bases"][0] for _, entry in archive.tables())
+    for name, entry in archive.tables():
+        plain, history = names[name]
+        middle = [(first + archive.through) // 2] if name == "orders" else []
+        for at in (archive.through, *middle):
+            frame = spark.table(f"`{plain}`") if at == archive.through else views.state(name, at)
+            check_state(script, comparison, name, entry, frame, at)
+        # Of a component nothing is known until its tables were walked again.
+        if "component" in entry["table"]:
+            refused += 1
+            try:
+                views.state(name, first + 1)
+                raise Difference(f"table {name} is not refused at {first + 1}")
+            except ValueError as error:
+                if "is not covered" not in str(error):
+                    raise Difference(f"refused with other words: {error}") from error
+        check_history(script, comparison, name, entry, spark.sql(f"SELECT * FROM `{history}`"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        views.register(at=str(first))
+    counted = spark.sql("SELECT count(*) FROM orders").first()[0]
+    if counted != len(comparison.state("orders", first)):
+        raise Difference(f"at {first}: {counted} orders")
+    try:
+        views.register(at="2000-01-01T00:00:00.5+01:00")
+        raise Difference("a moment before everything is not refused")
+    except ValueError as error:
+        if "1999-12-31 23:00:00.500000" not in str(error):
+            raise Difference(f"refused with other words: {error}")
+    spark.stop()
+    print(f"Spark {pyspark.__version__}: {len(names)} tables, {refused} refused")
+
+
+def main(place, expected, script):
+    archive = Archive(place)
+    comparison = Comparison(archive, expected)
+    try:
+        read(archive, comparison, script)
+    except Difference as difference:
+        sys.exit(str(difference))
+
+
+main(*sys.argv[1:])
