@@ -60,11 +60,11 @@ Examples:
   convex-archiver diff '1 day ago' now --archive s3://bucket/happy-otter
       what changed since yesterday; log, history and get go deeper
 
-  convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' --archive s3://bucket/happy-otter
-      SQL at any moment, by DuckDB; views prints the script, for Spark too
-
   convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
       yesterday, as a ZIP for `npx convex import`
+
+  convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' --archive s3://bucket/happy-otter
+      SQL at any moment, by DuckDB; views prints the script, for Spark too
 
 Exit codes:
   0    done, also when stopped at a commit      3    done, but with findings
@@ -92,11 +92,11 @@ pub(crate) enum Command {
     History(history::HistoryArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
+    Restore(restore::RestoreArgs),
+    Export(export::ExportArgs),
     Serve(serve::ServeArgs),
     Query(query::QueryArgs),
     Views(views::ViewsArgs),
-    Restore(restore::RestoreArgs),
-    Export(export::ExportArgs),
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -137,11 +137,11 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::History(args) => history::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
+        Command::Restore(args) => restore::run(args, screen).await,
+        Command::Export(args) => export::run(args, screen).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Query(args) => query::run(args).await,
         Command::Views(args) => views::run(args).await,
-        Command::Restore(args) => restore::run(args, screen).await,
-        Command::Export(args) => export::run(args, screen).await,
         Command::Demo(args) => demo::run(args, screen).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions(args) => completions::run(args),

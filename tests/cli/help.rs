@@ -17,6 +17,8 @@ fn help_is_what_the_files_say() {
         "history",
         "log",
         "diff",
+        "restore",
+        "export",
         "serve",
         "query",
         "views",

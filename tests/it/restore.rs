@@ -175,7 +175,11 @@ async fn what_is_imported_elsewhere_and_archived_again_is_the_same_value_for_val
         world.sync().await;
     }
     let zips = [Restored::all(&world).await, Restored::all(&other).await];
-    assert_same(&zips[0].documents(), &zips[1].documents());
+    let [first, second] = zips.map(|zip| {
+        // Of a table that was empty from its first day the second archive does not know.
+        zip.documents().into_iter().filter(|(_, documents)| !documents.is_empty()).collect()
+    });
+    assert_same(&first, &second);
 }
 
 impl Restored {

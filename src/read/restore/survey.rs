@@ -11,7 +11,7 @@ use super::{
     super::{
         files::{FilesByTable, Part, TableFiles},
         get::{Found, get},
-        moment::{base_at, in_full, missing, known_table},
+        moment::{base_at, in_full, missing},
         state::{Columns, State, StateOptions},
     },
     RestoreOptions,
@@ -231,7 +231,6 @@ impl Documents {
 
     /// Those of this table, in the order of their ids.
     async fn of(&mut self, archive: &Archive, head: &Head, files: &TableFiles, at: Timestamp) -> Result<Vec<Revision>> {
-        known_table(head, &files.table)?;
         let holds = |id: &str| files.parts.iter().any(|part| part.min_id.as_str() <= id && id <= part.max_id.as_str());
         let mut found = Vec::new();
         for (id, known) in self.ids.iter_mut().filter(|(id, _)| holds(id)) {
