@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use convex_archiver::{
-    NoMonitor, Selection, Timestamp,
+    MemoryBudget, NoMonitor, Selection, Timestamp,
     archive::Location,
     read::{ExportFormat, ExportOptions, RestoreOptions, export, restore},
 };
@@ -51,7 +51,8 @@ fn pyarrow_json_and_csv_read_the_exported_files_as_the_state() {
         for format in [ExportFormat::Parquet, ExportFormat::Ndjson, ExportFormat::Csv] {
             let target = path(format.extension());
             let location = Location::create(target.to_str().unwrap()).unwrap();
-            let options = ExportOptions { at, selection: Selection::default(), format, budget: Default::default() };
+            let options =
+                ExportOptions { at, selection: Selection::default(), format, budget: MemoryBudget::default() };
             export(&archive, &head, &options, location.store(), &NoMonitor).await.unwrap();
             let arguments = [target.as_path(), &path("archive"), &path("expected.ndjson")];
             println!("{}", python::run("readers/exported_files.py", &arguments));

@@ -39,7 +39,7 @@ pub(super) struct Told<'a> {
     output_bytes: Option<u64>,
     documents: u64,
     bytes: u64,
-    tables: Vec<Table<'a>>,
+    tables: Vec<Held<'a>>,
     first_written_later: &'a [TableRef],
     not_covered: Vec<NotCovered<'a>>,
     number_conflicts: &'a [NumberConflict],
@@ -54,7 +54,7 @@ pub(super) struct Told<'a> {
 }
 
 #[derive(Serialize)]
-struct Table<'a> {
+struct Held<'a> {
     table: &'a TableRef,
     number: Option<u32>,
     documents: u64,
@@ -130,12 +130,12 @@ impl<'a> Told<'a> {
         let path = self.output.map_or("FILE".to_owned(), |path| path.display().to_string());
         facts.push(("Import", format!("{} {path}", self.import)));
         facts.push(("Afterwards", self.afterwards.to_owned()));
-        format!("{}\n{}{}{}", output::facts(facts), self.table_lines(), self.findings(), self.never())
+        format!("{}\n{}{}{}", output::facts(facts), self.table_lines(), self.findings(), Self::never())
     }
 
     fn table_lines(&self) -> String {
         let header = ["Table", "Documents", "Bytes", "Number"].map(str::to_owned).to_vec();
-        let row = |t: &Table<'_>| {
+        let row = |t: &Held<'_>| {
             let number = t.number.map_or("-".to_owned(), |number| number.to_string());
             vec![t.table.to_string(), count(t.documents), bytes(t.bytes), number]
         };
@@ -197,13 +197,13 @@ impl<'a> Told<'a> {
             + if lines.is_empty() { "" } else { "\n" }
     }
 
-    fn never(&self) -> String {
+    fn never() -> String {
         NEVER.iter().fold("\nNever in a restore:\n".to_owned(), |text, line| format!("{text}  {line}\n"))
     }
 }
 
-fn table(t: &RestoredTable) -> Table<'_> {
-    Table {
+fn table(t: &RestoredTable) -> Held<'_> {
+    Held {
         table: &t.table,
         number: t.number,
         documents: t.documents,
