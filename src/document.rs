@@ -208,24 +208,38 @@ pub struct Revision {
 /// Whether `s` has the form of a Convex document id: canonical base 32 of a table number, 16 random bytes and a
 /// Fletcher-16 footer (`crates/value/src/id_v6.rs` of Convex's backend).
 pub fn is_document_id(s: &str) -> bool {
-    if !(31..=37).contains(&s.len()) {
-        return false;
+    table_number(s).is_some()
+}
+
+/// The number of the table to whose documents this id belongs; `None` if it is no document id ([`is_document_id`]).
+///
+/// A number is unique within a component only. User tables are numbered from 10,001 on, in older deployments below 513;
+/// system tables, such as that of stored files, lie between.
+pub fn table_number(id: &str) -> Option<u32> {
+    if !(31..=37).contains(&id.len()) {
+        return None;
     }
-    let Some(bytes) = decode_base32(s) else { return false };
-    let Some((body, footer)) = bytes.split_last_chunk::<2>() else { return false };
+    let bytes = decode_base32(id)?;
+    let (body, footer) = bytes.split_last_chunk::<2>()?;
     let (mut low, mut high) = (0u8, 0u8);
     for b in body {
         low = low.wrapping_add(*b);
         high = high.wrapping_add(low);
     }
-    *footer == [low, high] && varint_length(body).is_some_and(|n| body.len() == n + 16)
+    let length = varint_length(body)?;
+    if *footer != [low, high] || body.len() != length + 16 {
+        return None;
+    }
+    let groups = body[..length].iter().enumerate();
+    let number = groups.fold(0u64, |number, (i, byte)| number | u64::from(byte & 0x7f) << (7 * i));
+    u32::try_from(number).ok()
 }
 
 /// Crockford's base 32 in lower case, most significant bit first, no padding; the left-over bits must be zero.
 fn decode_base32(s: &str) -> Option<Vec<u8>> {
     let (mut out, mut held, mut bits) = (Vec::with_capacity(24), 0u32, 0u32);
     for c in s.bytes() {
-        let digit = b"0123456789abcdefghjkmnpqrstvwxyz".iter().position(|d| *d == c)? as u32;
+        let digit = digit(c)?;
         held = (held << 5 | digit) & 0xfff;
         bits += 5;
         if bits >= 8 {
@@ -234,6 +248,10 @@ fn decode_base32(s: &str) -> Option<Vec<u8>> {
         }
     }
     (bits < 5 && held & ((1 << bits) - 1) == 0).then_some(out)
+}
+
+fn digit(c: u8) -> Option<u32> {
+    b"0123456789abcdefghjkmnpqrstvwxyz".iter().position(|d| *d == c).map(|digit| digit as u32)
 }
 
 /// Length of the table number at the front: little-endian groups of 7 bits, no more than 5, no empty last group.

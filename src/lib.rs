@@ -74,7 +74,7 @@ mod temporary;
 
 pub use crate::{
     budget::MemoryBudget,
-    document::{Encoding, Revision, TableRef, Timestamp, Value, is_document_id},
+    document::{Encoding, Revision, TableRef, Timestamp, Value, is_document_id, table_number},
     error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,
     monitor::{Event, Monitor, NoMonitor},

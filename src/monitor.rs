@@ -60,6 +60,22 @@ pub enum Event<'a> {
         /// The delta cursor after it.
         through: Option<Timestamp>,
     },
+    /// The past is being read: the documents of this table come next.
+    Reading {
+        /// The table.
+        table: &'a TableRef,
+        /// Which one this is, from 1.
+        number: u64,
+        /// How many there are.
+        tables: u64,
+    },
+    /// Documents of the past have been read and handed on.
+    Documents {
+        /// How many.
+        documents: u64,
+        /// Bytes of their text, or of their columns.
+        bytes: u64,
+    },
     /// A request to the deployment failed and will be made again.
     Retry {
         /// What failed.

@@ -88,6 +88,18 @@ impl Selection {
         includes_no_more && other.exclude.is_subset(&self.exclude)
     }
 
+    /// The tables that patterns name in full, as far as they are none of these.
+    pub fn fitting_none_of<'a>(&self, tables: impl Iterator<Item = &'a TableRef>) -> Vec<String> {
+        let exact = |p: &&Pattern| {
+            p.table.is_exact() && p.component.iter().all(|s| matches!(s, Segment::One(name) if name.is_exact()))
+        };
+        let mut named: BTreeSet<String> = self.patterns().filter(exact).map(ToString::to_string).collect();
+        for table in tables {
+            named.remove(&table.to_string());
+        }
+        named.into_iter().collect()
+    }
+
     /// The components that patterns name, be it only as the beginning of a path.
     pub(crate) fn component_names(&self) -> BTreeSet<String> {
         self.patterns().map(Pattern::component_name).collect()
@@ -419,6 +431,9 @@ pub(crate) mod tests {
         let some = Selection::new(["waitlist/**", "log_*"], ["waitlist/users"]).unwrap();
         assert_eq!(some.to_string(), "log_* waitlist/** !waitlist/users");
         assert!(!some.opens("other") && some.opens("waitlist/deep") && some.opens("") && some.opens_other_components());
+        let known = [table("log_a"), table("waitlist/users")];
+        assert!(some.fitting_none_of(known.iter()).is_empty());
+        assert_eq!(some.fitting_none_of(known[..1].iter()), ["waitlist/users"]);
         let root = Selection::new([], ["*/**"]).unwrap();
         assert!(root.opens("") && !root.opens("waitlist") && !root.opens_other_components());
     }

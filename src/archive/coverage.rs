@@ -135,7 +135,6 @@ impl Of<'_> {
     fn is_held_by(self, base: &Base) -> bool {
         match self {
             Self::Table(table) => base.holds(table),
-            // If it was not selected then, a gap says so.
             Self::Unseen { .. } => base.scope.holds_unseen(),
         }
     }
@@ -157,10 +156,12 @@ impl Coverage {
         }
     }
 
-    /// Whether a table that no commit has named so far is known to have been empty at `at`: one at the root, or one of a
-    /// component.
+    /// Whether a table that no commit has named so far and that is selected now is known to have been empty at `at`: one at
+    /// the root, or one of a component.
     pub fn covers_unseen(&self, component: bool, at: Timestamp) -> bool {
-        self.intact_base(Of::Unseen { component }, at).is_some()
+        let selected = self.selected();
+        // Also where the selection has widened at the very S of the base, and no time lies between.
+        self.intact_base(Of::Unseen { component }, at).is_some_and(|base| selected.narrows(&base.selected))
     }
 
     fn intact_base(&self, of: Of<'_>, at: Timestamp) -> Option<&Base> {
@@ -233,6 +234,11 @@ impl Coverage {
             Some(known) if of.is_some() || known.to == after => known.to = to,
             _ => self.untyped.push(Untyped { base: of.cloned(), after, to }),
         }
+    }
+
+    /// The walk of this base was given up.
+    pub(super) fn forget_untyped(&mut self, base: &BaseId) {
+        self.untyped.retain(|untyped| untyped.base.as_ref() != Some(base));
     }
 
     /// The selection in force.
@@ -371,9 +377,12 @@ mod tests {
         let select = |after, text: &str| Selected { after: Timestamp(after), tables: text.parse().unwrap() };
         c.selections.push(select(42, "** !a"));
         assert_eq!(unseen(&c, 50), [true; 2], "what is left was selected before");
+        let mut at_s = c.clone();
+        at_s.bases.last_mut().unwrap().selected = "** !x".parse().unwrap();
+        assert_eq!(unseen(&at_s, 50), [false; 2], "it widened without a moment between");
         c.selections.push(select(44, "** !b"));
         assert_eq!((unseen(&c, 43), unseen(&c, 50)), ([false; 2], [false; 2]), "`a` comes back, and what else?");
-        c.bases.push(base(44, Scope::All));
+        c.bases.push(Base { selected: "** !b".parse().unwrap(), ..base(44, Scope::All) });
         assert_eq!(unseen(&c, 50), [true; 2]);
     }
 }

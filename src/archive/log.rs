@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     layout::{self, CHECKPOINT_EVERY, LogObject},
     position::Progress,
+    selection::Selection,
     store::{self, PutNew, store_error},
 };
 
@@ -200,14 +201,14 @@ pub(super) enum Rebased {
     Conflict,
 }
 
-/// The rule about a lost race. `ours` was made for an archive that stood at `progress`; `between` are the commits since,
-/// the last with `digest`. Pure.
+/// The rule about a lost race. `ours` was made for an archive that stood at `progress` with `selection`; `between` are the
+/// commits since, the last with `digest`. Pure.
 ///
 /// If anything but maintenance came between, it is a conflict. Maintenance assigns no schema, field or folder ids and
 /// brings no rows, so our data stay true: only replacements whose inputs are no longer live are dropped (their objects
 /// stay behind for vacuum), and with them every replacement that shares an input.
-pub(super) fn rebase(ours: &Commit, progress: &Progress, between: &[Stored]) -> Rebased {
-    if between.iter().any(|s| !is_maintenance(&s.commit, progress)) {
+pub(super) fn rebase(ours: &Commit, progress: &Progress, selection: &Selection, between: &[Stored]) -> Rebased {
+    if between.iter().any(|s| !is_maintenance(&s.commit, progress, selection)) {
         return Rebased::Conflict;
     }
     let Some(last) = between.last() else { return Rebased::Retry(Box::new(ours.clone())) };
@@ -238,9 +239,10 @@ pub(super) fn rebase(ours: &Commit, progress: &Progress, between: &[Stored]) -> 
 }
 
 /// Whether the commit left everything where it was but the set of files that hold the same rows.
-fn is_maintenance(commit: &Commit, progress: &Progress) -> bool {
+fn is_maintenance(commit: &Commit, progress: &Progress, selection: &Selection) -> bool {
     let d = &commit.draft;
     d.progress == *progress
+        && d.selection == *selection
         && d.tables.is_empty()
         && d.bases.is_empty()
         && d.gaps.is_empty()
@@ -330,7 +332,7 @@ mod tests {
                 apply(&mut live, &commit, &own).unwrap();
                 between.push(Stored { commit, digest: n.to_string() });
             }
-            let Rebased::Retry(again) = rebase(&ours, &progress(5), &between) else {
+            let Rebased::Retry(again) = rebase(&ours, &progress(5), &Selection::default(), &between) else {
                 return Err(TestCaseError::fail("maintenance is no conflict"));
             };
             prop_assert_eq!(again.version, between.last().unwrap().commit.version + 1);
@@ -347,7 +349,7 @@ mod tests {
         fn anything_else_in_between_is_a_conflict(commit in crate::archive::testing::any_commit()) {
             // Such commits always complete a base.
             let between = [Stored { digest: "x".into(), commit: commit.clone() }];
-            prop_assert_eq!(rebase(&first_commit(), &commit.draft.progress, &between), Rebased::Conflict);
+            prop_assert_eq!(rebase(&first_commit(), &commit.draft.progress, &Selection::default(), &between), Rebased::Conflict);
         }
     }
 
@@ -355,17 +357,20 @@ mod tests {
     fn a_moved_progress_is_a_conflict_and_an_empty_commit_is_not() {
         let commit = Commit { version: 8, draft: draft(progress(5)), ..first_commit() };
         let between = [Stored { digest: "x".into(), commit }];
-        assert_eq!(rebase(&first_commit(), &progress(4), &between), Rebased::Conflict);
-        assert!(matches!(rebase(&first_commit(), &progress(5), &between), Rebased::Retry(c) if c.version == 9));
+        assert_eq!(rebase(&first_commit(), &progress(4), &Selection::default(), &between), Rebased::Conflict);
+        assert!(
+            matches!(rebase(&first_commit(), &progress(5), &Selection::default(), &between), Rebased::Retry(c) if c.version == 9)
+        );
         for harm in [
             (|d: &mut Draft| d.add.push(delta("a", 1, 1, 1))) as fn(&mut Draft),
             |d| d.component_rows = true,
+            |d| d.selection = "** !a".parse().unwrap(),
             |d| d.tables.push(crate::archive::testing::entry("x")),
             |d| d.deployment = Some(crate::archive::testing::deployment()),
         ] {
             let mut between = between.clone();
             harm(&mut between[0].commit.draft);
-            assert_eq!(rebase(&first_commit(), &progress(5), &between), Rebased::Conflict);
+            assert_eq!(rebase(&first_commit(), &progress(5), &Selection::default(), &between), Rebased::Conflict);
         }
     }
 }

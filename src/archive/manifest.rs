@@ -219,6 +219,11 @@ impl Head {
         if draft.encoding == Encoding::Json {
             self.note_untyped(draft);
         }
+        if let Some(given_up) = open.filter(|id| self.base(id).is_none())
+            && draft.progress.walk.as_ref().is_none_or(|walk| walk.base != given_up)
+        {
+            self.coverage.forget_untyped(&given_up);
+        }
         self.progress = draft.progress.clone();
         self.coverage.through = self.cursor();
         if draft.component_rows && self.coverage.component_rows_since.is_none() {

@@ -47,6 +47,7 @@ mod header;
 mod location;
 mod log;
 mod manifest;
+mod owed;
 mod staging;
 mod status;
 mod tables;
@@ -82,10 +83,13 @@ pub use self::{
     header::{FORMAT, Header},
     location::Location,
     manifest::{Head, Latest},
+    owed::Owed,
     staging::STAGING_KEPT,
     status::{DELTAS_KEPT, SNAPSHOT_KEPT, Status, TableStatus, WalkStatus},
     tables::{Counts, TableState},
 };
+
+pub(crate) use self::upload::Upload;
 
 /// This program, as commits name it.
 pub(crate) const PROGRAM: &str = concat!("convex-archiver/", env!("CARGO_PKG_VERSION"));
@@ -234,7 +238,7 @@ impl Archive {
     pub async fn commit(&self, head: &Head, run: &mut Run, draft: Draft) -> Result<CommitOutcome> {
         let mut head = head.clone();
         let mut commit = draft.after(&head, run.next());
-        let progress = head.progress().clone();
+        let (progress, selection) = (head.progress().clone(), head.coverage().selected());
         // Whoever wrote the header may have died before it tried whether the store refuses to overwrite.
         if head.version() == 0 {
             header::probe(self.store().as_ref()).await?;
@@ -257,7 +261,7 @@ impl Archive {
                         head = head.apply(&theirs.commit, theirs.digest.clone())?;
                         between.push(theirs);
                     }
-                    match log::rebase(&commit, &progress, &between) {
+                    match log::rebase(&commit, &progress, &selection, &between) {
                         Rebased::Retry(again) => commit = *again,
                         Rebased::Conflict => return Ok(CommitOutcome::Conflict { version }),
                     }

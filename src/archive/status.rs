@@ -14,6 +14,7 @@ use crate::{
 use super::{
     coverage::{Gap, Span, Untyped},
     manifest::Head,
+    owed::Owed,
     tables::{Counts, TableState},
 };
 
@@ -50,10 +51,12 @@ pub struct Status {
     pub checked_at: Option<Timestamp>,
     /// Whether it had nothing more then.
     pub caught_up: bool,
+    /// Whether tables that are selected are not covered at the cursor, and get a base once the changes are read.
+    pub base_owed: bool,
     /// How the deployment spelled its values then. `json` loses types: what was read that way is archived as it came.
     pub encoding: Option<Encoding>,
     /// How far the archive is behind: since the last check if it had caught up (an idle deployment writes nothing that
-    /// could be behind), else since the `_ts` reached. Absent until the first snapshot is complete.
+    /// could be behind), else since the `_ts` reached. Absent while a base is owed: then not all tables are covered.
     #[serde(rename = "lag_seconds", serialize_with = "seconds")]
     pub lag: Option<Duration>,
     /// How long a run has to begin within, so that the deployment still knows the changes after the cursor. Zero when that
@@ -114,6 +117,7 @@ impl Status {
         let (progress, latest) = (head.progress(), head.latest());
         let cursor = progress.delta.as_ref().map(|d| d.ts);
         let through = head.covered_through();
+        let owed = head.owed() != Owed::Nothing;
         let caught_up = latest.is_some_and(|l| l.caught_up) && progress.walk.is_none();
         let known_at = if caught_up { latest.map(|l| l.checked_at) } else { through };
         let unfinished = || head.tables().fold(Counts::default(), |sum, t| sum.plus(t.unfinished));
@@ -135,7 +139,8 @@ impl Status {
             checked_at: latest.map(|l| l.checked_at),
             caught_up,
             encoding: latest.map(|l| l.encoding),
-            lag: known_at.map(|at| since(at, now)),
+            base_owed: owed,
+            lag: known_at.filter(|_| !owed).map(|at| since(at, now)),
             deltas_left: cursor.map(|at| DELTAS_KEPT.saturating_sub(since(at, now))),
             tables: head.tables().map(|t| table_status(head, t)).collect(),
             total: head.visible(),

@@ -13,7 +13,7 @@ const PART: usize = MemoryBudget::LOG_PART;
 /// An object on its way. To be ended with [`finish`](Upload::finish) or [`abort`](Upload::abort); if neither happens,
 /// because the process was killed or the task dropped, a started upload in parts stays behind in the store, unseen, as it
 /// does for data files.
-pub(super) struct Upload {
+pub(crate) struct Upload {
     store: Arc<dyn ObjectStore>,
     path: String,
     held: Vec<u8>,
@@ -21,12 +21,12 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, path: impl Into<String>) -> Self {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, path: impl Into<String>) -> Self {
         Self { store, path: path.into(), held: Vec::new(), parts: None }
     }
 
     /// Takes `bytes` out of the vector.
-    pub(super) async fn push(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+    pub(crate) async fn push(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
         self.held.append(bytes);
         if self.held.len() < PART {
             return Ok(());
@@ -46,7 +46,7 @@ impl Upload {
     }
 
     /// Makes the object appear.
-    pub(super) async fn finish(self) -> Result<()> {
+    pub(crate) async fn finish(self) -> Result<()> {
         let done = match self.parts {
             None => {
                 let payload = PutPayload::from(self.held);
@@ -61,7 +61,7 @@ impl Upload {
     }
 
     /// Gives the parts back. What was there before stays.
-    pub(super) async fn abort(self) {
+    pub(crate) async fn abort(self) {
         if let Some(parts) = self.parts
             && let Err(e) = parts.abort().await
         {

@@ -60,7 +60,7 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         compression_level: args.compression_level,
         selection: Selection::new(&args.include, &args.exclude)?,
         accept_selection: args.accept_selection,
-        accept_deployment: args.accept_deployment,
+        accept_deployment: args.accept_deployment.clone(),
         on_gap: args.on_gap.into(),
         stop: args.max_duration.map_or(stop.clone(), |time| stop.within(time)),
     })

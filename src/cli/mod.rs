@@ -6,15 +6,19 @@ mod config;
 mod demo;
 mod diff;
 pub(crate) mod exit;
+mod export;
 mod get;
 mod history;
+mod listen;
 mod log;
 mod output;
 mod past;
 mod progress;
 mod query;
+mod restore;
 mod schema;
 mod secret;
+mod serve;
 mod signals;
 mod simulate;
 mod status;
@@ -56,6 +60,9 @@ Examples:
   convex-archiver diff '1 day ago' now --archive s3://bucket/happy-otter
       what changed since yesterday; log, history and get go deeper
 
+  convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
+      yesterday, as a ZIP for `npx convex import`
+
   convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' --archive s3://bucket/happy-otter
       SQL at any moment, by DuckDB; views prints the script, for Spark too
 
@@ -68,6 +75,7 @@ Exit codes:
 Environment:
   CONVEX_ARCHIVE                                what --archive says
   CONVEX_DEPLOY_KEY, CONVEX_URL                 the deployment; the URL may be left out
+  CONVEX_ARCHIVER_SERVE_KEY                     the key that serve takes
   CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY       the same, both, for your own server
   AWS_*, GOOGLE_*, AZURE_*                      the store, as its own tools take them
   RUST_LOG, NO_COLOR                            logs
@@ -84,6 +92,9 @@ pub(crate) enum Command {
     History(history::HistoryArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
+    Restore(restore::RestoreArgs),
+    Export(export::ExportArgs),
+    Serve(serve::ServeArgs),
     Query(query::QueryArgs),
     Views(views::ViewsArgs),
     Demo(demo::DemoArgs),
@@ -103,9 +114,12 @@ impl Cli {
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
+            Command::Restore(args) => args.json,
+            Command::Export(args) => args.json,
             Command::Query(_)
             | Command::Views(_)
             | Command::Demo(_)
+            | Command::Serve(_)
             | Command::Simulate(_)
             | Command::Completions(_) => false,
         }
@@ -123,6 +137,9 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::History(args) => history::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
+        Command::Restore(args) => restore::run(args, screen).await,
+        Command::Export(args) => export::run(args, screen).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Query(args) => query::run(args).await,
         Command::Views(args) => views::run(args).await,
         Command::Demo(args) => demo::run(args, screen).await,

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use convex_archiver::{
-    Encoding, Error, MemoryBudget, Result, Revision, TableRef, Timestamp, Value,
+    Encoding, Error, MemoryBudget, Result, Revision, Selection, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
     codec::write_value,
     read::{Missing, Moment, in_full},
@@ -37,6 +37,40 @@ impl LimitArgs {
             config::use_temp_dir(folder)?;
         }
         MemoryBudget::new(self.memory_limit)
+    }
+}
+
+/// Which tables.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct TablesArgs {
+    /// Only these tables: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    table: Vec<String>,
+    /// Only the tables of this component, and of what it contains; may be repeated
+    #[arg(long, value_name = "PATH")]
+    component: Vec<String>,
+    /// All tables but these; may be repeated, and wins over the others
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+}
+
+impl TablesArgs {
+    /// The tables that are meant.
+    ///
+    /// # Errors
+    /// Usage, if something said can be no table; NotFound, if the archive has no table for it.
+    pub(crate) fn selection(&self, head: &Head) -> Result<Selection> {
+        let components = self.component.iter().map(|path| format!("{path}/**"));
+        let wanted: Vec<String> = self.table.iter().cloned().chain(components).collect();
+        for pattern in &wanted {
+            let one = Selection::new([pattern], [])?;
+            if !head.tables().any(|state| one.contains(&state.table)) {
+                let pattern = pattern.escape_debug();
+                return Err(Error::not_found(format!("the archive has no table {pattern}: see tables")));
+            }
+        }
+        Selection::new(&wanted, &self.exclude)
     }
 }
 

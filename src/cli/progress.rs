@@ -1,4 +1,4 @@
-//! What a sync is doing: bars on a terminal, log lines elsewhere.
+//! What a verb is doing: bars on a terminal, log lines elsewhere.
 //!
 //! The API gives no totals, so there is no end of a bar and no time left: rates, and which table of how many.
 
@@ -19,7 +19,7 @@ use super::{
 /// A line about pages is logged this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Listens to a sync.
+/// Listens to a verb.
 pub(crate) struct Progress {
     bars: Option<Bars>,
     pages: Mutex<Pages>,
@@ -49,7 +49,16 @@ impl Pages {
 impl Progress {
     /// Begins to listen.
     pub(crate) fn new(screen: &Screen) -> Self {
-        Self { bars: screen.bars().map(Bars::new), pages: Mutex::new(Pages::begin()) }
+        Self::beginning(screen, "asking the deployment")
+    }
+
+    /// The same, of a verb that reads the archive.
+    pub(crate) fn reading(screen: &Screen) -> Self {
+        Self::beginning(screen, "looking at the archive")
+    }
+
+    fn beginning(screen: &Screen, doing: &'static str) -> Self {
+        Self { bars: screen.bars().map(|all| Bars::new(all, doing)), pages: Mutex::new(Pages::begin()) }
     }
 
     /// Clears the bars: something else is to be printed.
@@ -59,23 +68,24 @@ impl Progress {
         }
     }
 
-    fn log_pages(&self, phase: Phase, documents: u64, size: u64, through: &str) {
+    /// Counts them. Now and then: documents and bytes a second since the last time.
+    fn rate(&self, documents: u64, size: u64) -> Option<String> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         pages.documents += documents;
         pages.bytes += size;
         let seconds = pages.since.elapsed().as_secs_f64();
         if seconds < LINE_EVERY.as_secs_f64() {
-            return;
+            return None;
         }
         let rate = |n: u64| (n as f64 / seconds) as u64;
         let (documents, size) = (rate(pages.documents), rate(pages.bytes));
-        tracing::info!(%phase, through, "{} documents/s, {}/s", count(documents), bytes(size));
         *pages = Pages::begin();
+        Some(format!("{} documents/s, {}/s", count(documents), bytes(size)))
     }
 }
 
 impl Bars {
-    fn new(all: &MultiProgress) -> Self {
+    fn new(all: &MultiProgress, doing_first: &'static str) -> Self {
         let style = |template: &str| {
             // The templates are ours; a wrong one shows as the default.
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -90,7 +100,7 @@ impl Bars {
             bar
         };
         let doing = line("{spinner} {msg}");
-        doing.set_message("asking the deployment");
+        doing.set_message(doing_first);
         doing.enable_steady_tick(Duration::from_millis(100));
         let documents = line("  {human_pos} documents, {rate}");
         let bytes = line("  {binary_bytes} read, {binary_bytes_per_sec}{msg}");
@@ -117,7 +127,9 @@ impl Monitor for Progress {
                         bars.doing.set_message(format!("changes up to {through}"));
                     }
                 }
-                self.log_pages(phase, documents, size, &through);
+                if let Some(rate) = self.rate(documents, size) {
+                    tracing::info!(%phase, through, "{rate}");
+                }
             }
             Event::Table { table, tables, number } => {
                 let of = tables.map(|n| format!(" of {n}")).unwrap_or_default();
@@ -125,6 +137,21 @@ impl Monitor for Progress {
                     bars.doing.set_message(format!("snapshot: table {number}{of}, {table}"));
                 }
                 tracing::info!("snapshot: table {number}{of}, {table}");
+            }
+            Event::Reading { table, number, tables } => {
+                if let Some(bars) = &self.bars {
+                    bars.doing.set_message(format!("table {number} of {tables}, {table}"));
+                }
+                tracing::debug!("table {number} of {tables}, {table}");
+            }
+            Event::Documents { documents, bytes: size } => {
+                if let Some(bars) = &self.bars {
+                    bars.documents.inc(documents);
+                    bars.bytes.inc(size);
+                }
+                if let Some(rate) = self.rate(documents, size) {
+                    tracing::info!("{rate}");
+                }
             }
             Event::NewBase { ts, components } => {
                 let what = if components { "the tables of components" } else { "the tables that no base covers" };

@@ -1,21 +1,19 @@
 //! The verb `simulate`.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use convex_archiver::{
-    Error, Result, Timestamp,
+    Result, Timestamp,
     server::{Contents, RouterOptions, Schemas, SimulateOptions, SimulatedDeployment, Then, serve},
 };
-use tokio::net::TcpListener;
 
-use super::{exit::Outcome, output, signals, units};
+use super::{
+    exit::Outcome,
+    listen::{self, Reached},
+    output, signals, units,
+};
 
 /// Serves a simulated Convex deployment, from memory
 ///
@@ -36,10 +34,10 @@ values in Convex's export format (a bare 42.0 is a number, 42 an int64). `_id` a
 are made up where absent.")]
 pub(crate) struct SimulateArgs {
     /// Address to listen at; port 0 takes a free one. Not 3210 or 3211: those are a real local deployment's
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3217", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3217", value_parser = listen::address)]
     listen: SocketAddr,
     /// The deploy key to take. It is no secret: it opens the simulation only
-    #[arg(long, default_value = "simulated|key", value_parser = key)]
+    #[arg(long, default_value = "simulated|key", value_parser = listen::key)]
     key: String,
     /// The deployment's name
     #[arg(long, default_value = "simulated")]
@@ -69,10 +67,10 @@ pub(crate) struct SimulateArgs {
     writes_per_second: f64,
 
     /// Documents a page of the snapshot
-    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = page, help_heading = ANSWERS)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = listen::page, help_heading = ANSWERS)]
     snapshot_page: usize,
     /// Log rows read a page of deltas
-    #[arg(long, value_name = "COUNT", default_value_t = 128, value_parser = page, help_heading = ANSWERS)]
+    #[arg(long, value_name = "COUNT", default_value_t = 128, value_parser = listen::page, help_heading = ANSWERS)]
     delta_page: usize,
     /// Wait before each answer, as a network does
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = units::duration, help_heading = ANSWERS)]
@@ -120,27 +118,6 @@ impl From<SchemasForm> for Schemas {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "say an address and a port: 127.0.0.1:3217".to_owned())?;
-    if matches!(address.port(), 3210 | 3211) {
-        return Err(
-            "3210 and 3211 are the ports of a real local deployment: a sync that means one must not reach the \
-                    other; choose another port"
-                .to_owned(),
-        );
-    }
-    Ok(address)
-}
-
-/// What a deploy key can be: a client refuses any other before it asks.
-fn key(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("say a key without white space or odd characters: simulated|key".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
 fn day(text: &str) -> Result<NaiveDate, String> {
     text.parse().map_err(|_| "say a day: 2025-08-01".to_owned())
 }
@@ -148,10 +125,6 @@ fn day(text: &str) -> Result<NaiveDate, String> {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok().filter(|r| r.is_finite() && *r >= 0.0);
     rate.ok_or_else(|| "say a number, 0 or more".to_owned())
-}
-
-fn page(text: &str) -> Result<usize, String> {
-    text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "say a whole number, 1 or more".to_owned())
 }
 
 impl From<&SimulateArgs> for SimulateOptions {
@@ -185,10 +158,7 @@ impl From<&SimulateArgs> for SimulateOptions {
 pub(super) async fn run(args: &SimulateArgs) -> Result<Outcome> {
     let options = SimulateOptions::from(args);
     let deployment = Arc::new(SimulatedDeployment::from_options(&options)?);
-    let listener = TcpListener::bind(args.listen).await.map_err(|e| {
-        Error::usage(format!("cannot listen at {}: choose another --listen", args.listen)).with_source(e)
-    })?;
-    let address = listener.local_addr().map_err(|e| Error::resource("the listener has no address").with_source(e))?;
+    let (listener, address) = listen::bind(args.listen).await?;
     let interrupted = signals::interrupted()?;
     output::print(&welcome(&deployment, address, &options))?;
     tokio::select! {
@@ -202,21 +172,14 @@ fn welcome(deployment: &SimulatedDeployment, address: SocketAddr, options: &Simu
     let state = deployment.state_at(Timestamp(i64::MAX));
     let documents = state.values().map(|table| table.len() as u64).sum();
     let (documents, tables) = (units::counted(documents, "document"), units::counted(state.len() as u64, "table"));
-    // Whoever asks from this machine cannot connect to "any address".
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-        ip => ip,
-    };
-    let url = format!("http://{}", SocketAddr::new(ip, address.port()));
-    let key = options.router.key.replace('\'', r"'\''");
-    let insecure = if ip.is_loopback() { "" } else { " --allow-http" };
+    let Reached { url, flags } = Reached::at(address);
+    let key = listen::quoted(&options.router.key);
     format!(
         "A simulated deployment with {documents} in {tables} listens.\n\
          URL: {url}\n\
          Key: {}\n\n\
          In another terminal:\n  \
-         CONVEX_DEPLOY_KEY='{key}' convex-archiver sync --deployment {url}{insecure} --archive ./archive\n\n\
+         CONVEX_DEPLOY_KEY={key} convex-archiver sync --deployment {url}{flags} --archive ./archive\n\n\
          Ctrl-C ends it.\n",
         options.router.key
     )

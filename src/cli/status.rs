@@ -34,7 +34,7 @@ pub(crate) struct StatusArgs {
     /// Print one JSON object, also when it fails
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exit with 3 if the lag is longer, or nothing is covered yet: the first snapshot is not complete
+    /// Exit with 3 if the lag is longer, or not all tables are covered yet: a snapshot has to be completed
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     max_lag: Option<Duration>,
 }
@@ -65,7 +65,7 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
         (Some(true), Some(most)) => {
             let lag = status
                 .lag
-                .map_or_else(|| "the first snapshot is not complete".to_owned(), |l| format!("the lag is {}", long(l)));
+                .map_or_else(|| "not all tables are covered yet".to_owned(), |l| format!("the lag is {}", long(l)));
             tracing::warn!("{lag}: more than --max-lag allows ({})", long(most));
             Ok(Outcome::Findings)
         }
@@ -137,8 +137,8 @@ fn phase(status: &Status) -> String {
             )
         }
         (None, Phase::Snapshot) => "nothing archived yet".to_owned(),
-        (None, Phase::Delta) if status.through.is_none() => {
-            "deltas; the snapshot grew too old before any table was complete, and is begun anew after them".to_owned()
+        (None, Phase::Delta) if status.base_owed => {
+            "deltas; then a new base: not all tables are covered at the cursor".to_owned()
         }
         (None, Phase::Delta) => "deltas: the snapshot is complete, changes follow".to_owned(),
     }

@@ -47,9 +47,10 @@ pub(crate) struct SyncArgs {
     /// Go on although the archive was made with other patterns: what leaves has a gap from here, what joins gets a new base
     #[arg(long, help_heading = SELECTION)]
     pub(crate) accept_selection: bool,
-    /// Go on although the deployment has another name or address than the archive's: it is the same database, moved
-    #[arg(long)]
-    pub(crate) accept_deployment: bool,
+    /// Go on although the deployment has another name or address than the archive's, this one: it is the same database, moved
+    /// (not its documents, imported into another)
+    #[arg(long, value_name = "NAME or URL")]
+    pub(crate) accept_deployment: Option<String>,
     /// What to do if the last sync was so long ago that the deployment no longer keeps the changes after it (14 days):
     /// record the gap, go on, take a new base and exit with 3, or fail and leave the archive as it is
     #[arg(long, value_enum, value_name = "WHAT", default_value = "heal")]
@@ -284,7 +285,7 @@ pub(super) fn text(
     facts.push(("Digest", report.digest.clone()));
     let mut text = output::facts(facts);
     if report.first_run {
-        text.push_str("\nThis archive holds the documents of all tables. It does not hold:\n");
+        text.push_str("\nThis archive holds the documents of all selected tables. It does not hold:\n");
         text.extend(NOT_HELD.iter().map(|what| format!("  - {what}\n")));
     }
     text

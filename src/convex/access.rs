@@ -373,6 +373,10 @@ fn check_url(text: &str, allow_http: bool) -> Result<Url> {
     if !text.contains("://") {
         let local = text.starts_with("localhost") || text.starts_with("127.");
         let scheme = if local { "http" } else { "https" };
+        // What has no dot may be a piece of a key.
+        if !local && !text.contains('.') {
+            return Err(Error::usage("the deployment is no URL: give all of it, https://happy-otter-123.convex.cloud"));
+        }
         return Err(Error::usage(format!("`{text}` lacks its scheme: did you mean {scheme}://{text}?")));
     }
     let mut url = Url::parse(text).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;

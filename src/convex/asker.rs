@@ -70,13 +70,18 @@ impl Asker {
     /// Who the deployment is; it is asked itself where neither address nor key tells its name.
     pub(super) async fn identity(&self) -> Result<DeploymentIdentity> {
         let mut identity = self.access.identity();
-        if identity.name.is_none()
-            && let Reply::Answer(body) =
-                self.advice(INSTANCE_NAME, &()).await.context(|| format!("GET {INSTANCE_NAME}"))?
-        {
-            // Where there is no such route, some servers answer 200 and a web page.
-            let name = String::from_utf8_lossy(&body).trim().trim_matches('"').to_owned();
-            identity.name = Some(name).filter(|name| is_deployment_name(name));
+        if identity.name.is_none() {
+            let context = || format!("GET {INSTANCE_NAME}");
+            match self.advice(INSTANCE_NAME, &()).await.context(context)? {
+                Reply::Answer(body) => {
+                    // Where there is no such route, some servers answer 200 and a web page.
+                    let name = String::from_utf8_lossy(&body).trim().trim_matches('"').to_owned();
+                    identity.name = Some(name).filter(|name| is_deployment_name(name));
+                }
+                // An archive would be nameless for ever because of a bad minute.
+                Reply::Refused(refusal) if refusal.status >= 500 => return Err(refusal.into_error()).context(context),
+                Reply::Refused(_) => {}
+            }
         }
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
         Ok(identity)

@@ -10,7 +10,8 @@
 //! # Positions
 //! Snapshot: `{"snapshot":1795434090113780153,"cursor":"…"}`, both absent at the start of a new one; a cursor never goes
 //! without its snapshot, since the server would take another one in silence. `components` are those that are still to
-//! be walked, the current one first. Deltas: the cursor, `1795434104928097578`.
+//! be walked, the current one first; `selection` names the words in which the cursor was got, and it goes on in them or in
+//! none. Deltas: the cursor, `1795434104928097578`.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use super::{
         TableColumnNames,
     },
     retry::RetryPolicy,
-    selecting::Selecting,
+    selecting::{Selecting, Words},
     split::{End, Parts},
     tables::{add_names, parse_schemas},
 };
@@ -89,6 +90,8 @@ struct Answer {
     body: Body,
     parts: Parts,
     encoding: Encoding,
+    /// The digest of the selection that was told.
+    selection: Option<String>,
 }
 
 /// What a snapshot position's token holds.
@@ -100,6 +103,9 @@ struct SnapshotToken {
     cursor: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     components: Vec<String>,
+    /// The digest of the selection with which the cursor was got; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    selection: Option<String>,
 }
 
 impl SnapshotToken {
@@ -129,11 +135,13 @@ impl Client {
         path: &str,
         phase: Phase,
         component: Option<&str>,
+        words: Words<'_>,
         spell: impl Fn(Encoding, bool) -> T + Send + Sync,
     ) -> Result<Answer> {
         loop {
             let encoding = self.dialect.encoding();
             let tree = if self.dialect.selects() { self.selecting.tree(component) } else { None };
+            let tree = tree.filter(|tree| words.allow(tree));
             let arguments = spell(encoding, tree.is_some());
             let body = match self.asker.page(path, &arguments, tree.as_deref()).await? {
                 Reply::Answer(body) => body,
@@ -150,12 +158,12 @@ impl Client {
                 Err(e) if body.held().is_some_and(|text| is_html(text)) => return Err(html().with_source(e)),
                 Err(e) => return Err(e),
             };
-            if tree.is_some_and(|tree| parts.tables.iter().any(|table| !tree.asks_for(table))) {
+            if tree.as_ref().is_some_and(|tree| parts.tables.iter().any(|table| !tree.asks_for(table))) {
                 let told = self.dialect.selection_was_ignored();
                 told.iter().for_each(|message| self.asker.warn(message));
                 continue;
             }
-            return Ok(Answer { body, parts, encoding });
+            return Ok(Answer { body, parts, encoding, selection: tree.map(|tree| tree.digest()) });
         }
     }
 
@@ -173,8 +181,10 @@ impl Client {
             component: component.filter(|_| !selects),
             format: encoding.as_str(),
         };
-        let mut answer = self.ask(LIST_SNAPSHOT, Phase::Snapshot, component, spell).await?;
-        let Answer { parts, .. } = &mut answer;
+        let words = if asked.cursor.is_some() { Words::As(asked.selection.as_deref()) } else { Words::Any };
+        let mut answer = self.ask(LIST_SNAPSHOT, Phase::Snapshot, component, words, spell).await?;
+        let Answer { parts, selection, .. } = &mut answer;
+        let selection = selection.take();
         let End::Snapshot { snapshot, cursor } = &parts.end else {
             return Err(Error::internal("a page of the wrong phase: report it"));
         };
@@ -194,9 +204,9 @@ impl Client {
         }
         let (snapshot, cursor) = (Some(snapshot.0), cursor.clone());
         let next = match asked.components.get(1..) {
-            _ if parts.more => Some(SnapshotToken { snapshot, cursor, components: asked.components }),
+            _ if parts.more => Some(SnapshotToken { snapshot, cursor, components: asked.components, selection }),
             Some([]) | None => None,
-            Some(rest) => Some(SnapshotToken { snapshot, cursor: None, components: rest.to_vec() }),
+            Some(rest) => Some(SnapshotToken { snapshot, components: rest.to_vec(), ..SnapshotToken::default() }),
         };
         parts.more = next.is_some();
         let next = next.map(|token| token.position());
@@ -207,7 +217,7 @@ impl Client {
         let asked = token.parse().ok().filter(|cursor| *cursor >= 0).map(Timestamp);
         let asked = asked.ok_or_else(|| Error::internal("this is no position of the deltas: report it"))?;
         let spell = |encoding: Encoding, _| DocumentDeltas { cursor: asked.0, format: encoding.as_str() };
-        let answer = self.ask(DOCUMENT_DELTAS, Phase::Delta, None, spell).await?;
+        let answer = self.ask(DOCUMENT_DELTAS, Phase::Delta, None, Words::Any, spell).await?;
         let parts = &answer.parts;
         let reached = parts.through();
         if reached < asked {
@@ -233,7 +243,7 @@ impl Client {
 
     /// The page, without the rows that nobody selected.
     fn page_of(&self, phase: Phase, answer: Answer, next: Option<Position>) -> Page {
-        let Answer { body, mut parts, encoding } = answer;
+        let Answer { body, mut parts, encoding, .. } = answer;
         self.selecting.keep(&mut parts);
         let through = parts.through();
         let Parts { tables, documents, more, .. } = parts;
@@ -323,12 +333,16 @@ impl Source for Client {
         Ok(shapes)
     }
 
+    fn selection(&self) -> Selection {
+        self.selecting.selection().clone()
+    }
+
     fn snapshot_start(&self) -> Position {
         SnapshotToken::default().position()
     }
 
     fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
-        SnapshotToken { snapshot: Some(ts.0), cursor: None, components: components.to_vec() }.position()
+        SnapshotToken { snapshot: Some(ts.0), components: components.to_vec(), ..SnapshotToken::default() }.position()
     }
 
     fn deltas_after(&self, ts: Timestamp) -> Position {

@@ -48,6 +48,7 @@ use crate::{
     error::Result,
     identity::DeploymentIdentity,
     position::{Phase, Position},
+    selection::Selection,
 };
 
 /// What a sync needs from a deployment.
@@ -59,6 +60,11 @@ pub trait Source: Send + Sync {
     /// The tables of the deployment with what it says of their shapes. Advice only: it narrows what the documents show,
     /// and an answer without it is still a good answer.
     async fn shapes(&self) -> Result<Shapes>;
+
+    /// The tables of which rows are sent; others may be left out without a word.
+    fn selection(&self) -> Selection {
+        Selection::default()
+    }
 
     /// Where a new snapshot begins: at the deployment's newest `_ts`.
     fn snapshot_start(&self) -> Position;

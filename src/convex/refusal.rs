@@ -109,9 +109,9 @@ impl Refusal {
             }
             "InvalidListSnapshotCursor" => {
                 return (
-                    Protocol,
-                    "the deployment does not know the place at which its snapshot walk stopped: was it restored or moved since? \
-                     Report it if not",
+                    Window,
+                    "the deployment does not know the place at which its snapshot walk stopped (was it restored or moved since?): \
+                     run again, another one is begun",
                 );
             }
             "BadFormat" => {
@@ -207,7 +207,7 @@ mod tests {
             (400, json("InvalidHeaderFailure"), Access, "copy the whole of it"),
             (401, json("InvalidAuthHeader"), Access, "copy the whole of it"),
             (403, json("SomethingNew"), Access, "check the key"),
-            (400, json("InvalidListSnapshotCursor"), Protocol, "the place at which"),
+            (400, json("InvalidListSnapshotCursor"), Window, "the place at which"),
             (400, json("SnapshotTooOld"), Window, "5 days"),
             (400, json("SnapshotTooNew"), Protocol, "future"),
             (400, json("InvalidWindowToReadDocuments"), Window, "14 days"),

@@ -13,6 +13,7 @@ use std::{
 };
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use sha2::{Digest, Sha256};
 
 use super::split::Parts;
 use crate::{document::TableRef, selection::Selection};
@@ -40,6 +41,26 @@ pub(super) struct Tree {
     others: bool,
 }
 
+/// In which words a request may be spelled.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Words<'a> {
+    /// The best that there are.
+    Any,
+    /// Those of the request before, by their [digest](Tree::digest), or without a selection. A walk's cursor stands in a table:
+    /// where that is no longer asked for, a deployment ends the walk, or goes on behind documents that nobody has seen, without
+    /// a word. Asking for more is harmless.
+    As(Option<&'a str>),
+}
+
+impl Words<'_> {
+    pub(super) fn allow(self, tree: &Tree) -> bool {
+        match self {
+            Self::Any => true,
+            Self::As(before) => before == Some(tree.digest().as_str()),
+        }
+    }
+}
+
 /// Tables that are not as the others of their component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tables {
@@ -50,6 +71,10 @@ struct Tables {
 impl Selecting {
     pub(super) fn new(selection: Selection) -> Self {
         Self { selection, state: Mutex::default() }
+    }
+
+    pub(super) fn selection(&self) -> &Selection {
+        &self.selection
     }
 
     /// Whether anything is not selected.
@@ -124,6 +149,13 @@ impl Tree {
             (component, Tables { named, others })
         });
         Self { components: components.collect(), others: only.is_none() && selection.opens_other_components() }
+    }
+
+    /// Names it in the positions of a walk: 16 hexadecimal digits.
+    pub(super) fn digest(&self) -> String {
+        // Maps of texts and booleans can always be spelled.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether a deployment that heeds it sends rows of this table.

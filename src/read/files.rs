@@ -18,7 +18,7 @@ pub(super) struct Part {
     pub(super) path: String,
     bytes: u64,
     base: Option<BaseId>,
-    min_ts: Timestamp,
+    pub(super) min_ts: Timestamp,
     pub(super) max_ts: Timestamp,
     pub(super) min_id: String,
     pub(super) max_id: String,
@@ -116,6 +116,16 @@ impl FilesByTable {
         }
         Ok(Some(TableFiles { table, parts: parts.into() }))
     }
+
+    /// The files of `table`, perhaps none. Tables are asked for in their order; those between are passed over.
+    pub async fn of(&mut self, table: &TableRef) -> Result<TableFiles> {
+        while self.next.as_ref().is_some_and(|file| file.table < *table) {
+            self.next = self.live.next().await?;
+        }
+        let is_next = self.next.as_ref().is_some_and(|file| file.table == *table);
+        let files = if is_next { self.next().await? } else { None };
+        Ok(files.unwrap_or_else(|| TableFiles::none(table.clone())))
+    }
 }
 
 impl TableFiles {
@@ -133,6 +143,15 @@ impl TableFiles {
             }
         }
         Ok(Self { table: table.clone(), parts: parts.into() })
+    }
+
+    /// The first moment of which they tell: S of the first complete base with a document, or the first change.
+    pub fn first(&self, head: &Head) -> Option<Timestamp> {
+        let moments = self.parts.iter().filter_map(|part| match &part.base {
+            None => Some(part.min_ts),
+            Some(id) => complete_base(head, id, &self.table).map(|base| base.ts),
+        });
+        moments.min()
     }
 
     /// None at all: of a table that has no rows.

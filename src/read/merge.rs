@@ -207,7 +207,8 @@ impl Cursor {
     /// Takes the next batches of its input, if there are any.
     fn fill(&mut self) -> Result<()> {
         (self.at, self.len) = (0, 0);
-        let before = self.batches.last().map(|batch| batch.id(batch.len() - 1).to_owned());
+        let last = self.batches.last().filter(|batch| batch.len() > 0);
+        let before = last.map(|batch| batch.id(batch.len() - 1).to_owned());
         self.batches.clear();
         match &mut self.input {
             Input::Held(picked) => {

@@ -8,6 +8,7 @@ mod ahead;
 mod columns;
 mod compare;
 mod diff;
+mod export;
 mod feed;
 mod files;
 mod get;
@@ -16,6 +17,8 @@ mod keyed;
 mod log;
 mod merge;
 mod moment;
+mod replay;
+mod restore;
 mod sort;
 mod sorted;
 mod state;
@@ -30,11 +33,16 @@ pub use self::{
     columns::{ColumnInfo, TableColumns, columns_of},
     compare::{FieldChange, FieldPath, Step, compare},
     diff::{DiffOptions, DocumentDiff, TableDiff, diff},
+    export::{ExportFormat, ExportOptions, ExportReport, ExportedTable, export},
     files::{FilesByTable, TableFiles},
     get::{Found, get},
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
     moment::{Missing, Moment, base_at, in_full, known_table},
+    replay::{Replay, Written},
+    restore::{
+        Generation, NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoredTable, plan_restore, restore,
+    },
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},
     tables::{TableSummary, count, tables},
 };

@@ -2,8 +2,11 @@
 
 use axum::response::Response;
 
-use super::{Deployment, RouterOptions, page::PageWriter, params::Params, refusal::Refusal};
+use super::{Asked, Deployment, RouterOptions, page::PageWriter, params::Params, refusal::Refusal};
 use crate::document::Timestamp;
+
+/// The code for changes that are no longer kept.
+const NOT_KEPT: &str = "InvalidWindowToReadDocuments";
 
 /// Answers one page. Rows that are not shown (system tables, dropped tables, tables not asked for) are read all the same, so
 /// a page may be empty and yet be followed by more.
@@ -23,11 +26,14 @@ pub(crate) async fn answer(
     if after.0.saturating_add(1) < oldest.0 {
         let message =
             format!("Deltas after {} are no longer kept; the oldest retained moment is {}.", after.0, oldest.0);
-        return Err(Refusal::bad_request("InvalidWindowToReadDocuments", message));
+        return Err(Refusal::bad_request(NOT_KEPT, message));
     }
 
+    let not_kept = |error| Refusal::outside(NOT_KEPT, error);
+    deployment.covers_log(&Asked::new(&selection, options.components, true), after, now).map_err(not_kept)?;
+
     // A cursor from the future finds nothing, and the answer's cursor goes back to now.
-    let log = deployment.log(after, now, options.delta_page).await?;
+    let log = deployment.log(after, now, options.delta_page).await.map_err(not_kept)?;
     let cursor = match log.rows.last() {
         Some(last) if log.more || log.rows.len() >= options.delta_page => last.ts,
         // The log was read to its end, so everything up to now is told.

@@ -1,11 +1,12 @@
-//! Document ids, made and read: `crates/value/src/id_v6.rs` and `base32.rs` of Convex's backend.
+//! Document ids, made: `crates/value/src/id_v6.rs` and `base32.rs` of Convex's backend.
 //!
 //! Bytes: the table number (little-endian groups of 7 bits), 14 random bytes, the day as two big-endian bytes, and
 //! Fletcher-16 over all of them. Text: Crockford's base 32 in lower case.
 
 use rand::RngCore;
 
-use crate::document::{Timestamp, is_document_id};
+use crate::document::Timestamp;
+pub(crate) use crate::document::table_number;
 
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -24,26 +25,6 @@ pub(crate) fn new_document_id(number: u32, ts: Timestamp, rng: &mut impl RngCore
     }
     bytes.extend_from_slice(&[low, high]);
     base32(&bytes)
-}
-
-/// The table number that a document id bears; `None` if `id` is none.
-pub(crate) fn table_number(id: &str) -> Option<u32> {
-    if !is_document_id(id) {
-        return None;
-    }
-    // Five groups of 7 bits lie in the first eight digits.
-    let head = id.bytes().take(8).try_fold(0u64, |bits, c| {
-        let digit = DIGITS.iter().position(|d| *d == c)?;
-        Some(bits << 5 | digit as u64)
-    })?;
-    let mut number = 0u64;
-    for (i, byte) in head.to_be_bytes()[3..].iter().enumerate() {
-        number |= u64::from(byte & 0x7f) << (7 * i);
-        if byte & 0x80 == 0 {
-            return u32::try_from(number).ok();
-        }
-    }
-    None
 }
 
 fn varint(mut number: u32) -> Vec<u8> {
@@ -77,6 +58,7 @@ mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
+    use crate::document::is_document_id;
 
     #[test]
     fn makes_ids_that_are_ids_and_tell_their_table() {

@@ -121,8 +121,16 @@ impl Way {
 impl SimulatedDeployment {
     /// Inserts whole tables, a hundred documents a transaction. Tables without documents are made too.
     pub fn insert_all(&self, documents: Documents) -> Result<()> {
+        // Where ids are given, they tell the numbers of tables: those without documents take what is left.
+        let given = |documents: &Vec<Fields>| documents.first().is_some_and(|first| first.contains_key("_id"));
+        let mut documents: Vec<_> = documents.into_iter().collect();
+        if documents.iter().any(|(_, documents)| given(documents)) {
+            documents.sort_by_key(|(_, documents)| documents.is_empty());
+        }
         for (table, documents) in documents {
-            self.create_table(&table)?;
+            if !given(&documents) {
+                self.create_table(&table)?;
+            }
             let mut documents = documents.into_iter().peekable();
             while documents.peek().is_some() {
                 self.transaction(|t| {

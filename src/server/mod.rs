@@ -2,12 +2,15 @@
 //!
 //! [`router`] answers the streaming-export routes exactly as a real deployment was seen to (commit 94a42c3d of its open
 //! backend): page limits, empty pages, cursors, the three encodings, the error answers. It knows nothing of where the
-//! documents come from. [`SimulatedDeployment`] holds them in memory, for the demo and for tests.
+//! documents come from. [`SimulatedDeployment`] holds them in memory, for the demo and for tests; [`ArchivedDeployment`]
+//! reads them back from an archive.
 //!
 //! Law: *a client of `router(d)` sees what `d` holds*; the conformance suite in `tests/it/conformance.rs` holds it for
 //! every implementation.
 
 mod access;
+mod archived;
+mod asked;
 mod deltas;
 mod documents;
 mod era;
@@ -27,6 +30,7 @@ mod serve;
 mod shape;
 mod simulate;
 mod snapshot;
+mod snapshot_zip;
 mod transaction;
 mod writer;
 
@@ -35,14 +39,17 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 pub use self::{
+    archived::ArchivedDeployment,
+    asked::Asked,
     documents::demo_documents,
     era::{Components, Posts, Schemas, TableParameter},
     fault::Fault,
     load::{Documents, read_directory},
     routes::router,
-    serve::{Contents, SimulateOptions, Then, serve},
+    serve::{Contents, SimulateOptions, Then, answer, serve},
     shape::{FieldShape, ObjectShape, Shape},
     simulate::SimulatedDeployment,
+    snapshot_zip::read_snapshot_zip,
     transaction::Transaction,
     writer::{SeededWriter, Write},
 };
@@ -59,6 +66,25 @@ pub trait Deployment: Send + Sync + 'static {
 
     /// The newest moment whose state is settled: nothing is ever written at or before it afterwards. Never goes back.
     async fn now(&self) -> Result<Timestamp>;
+
+    /// Whether it can tell the state of the tables `asked` for at `at`; by default it can.
+    ///
+    /// # Errors
+    /// Window, if it does not have that: the request is refused as one for too old a snapshot.
+    fn covers_state(&self, asked: &Asked<'_>, at: Timestamp) -> Result<()> {
+        let _ = (asked, at);
+        Ok(())
+    }
+
+    /// Whether it can tell all changes of the tables `asked` for after `after`, up to and including `through`; by default
+    /// it can.
+    ///
+    /// # Errors
+    /// Window, if it does not have that: the request is refused as one for changes that are no longer kept.
+    fn covers_log(&self, asked: &Asked<'_>, after: Timestamp, through: Timestamp) -> Result<()> {
+        let _ = (asked, after, through);
+        Ok(())
+    }
 
     /// The tables as they were at `at`, in any order.
     async fn tables(&self, at: Timestamp) -> Result<Vec<Tablet>>;

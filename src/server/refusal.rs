@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// A request that is not answered with a page.
 #[derive(Debug)]
@@ -38,6 +38,14 @@ impl Refusal {
 
     pub(crate) fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code, message: message.into() }
+    }
+
+    /// Of an error of kind Window a refusal with this code; of any other what Convex answers.
+    pub(crate) fn outside(code: &'static str, error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Window => Self::bad_request(code, error.to_string()),
+            _ => error.into(),
+        }
     }
 
     /// What Convex answers to every error that bears no code of its own, a bad table name and a negative cursor included.

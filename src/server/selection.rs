@@ -54,6 +54,23 @@ pub(crate) enum Selected<'a> {
 }
 
 impl Selection {
+    /// Whether tables of the root are asked for beside those that are `known`.
+    pub(crate) fn reaches_beyond(&self, known: impl Fn(&TableRef) -> bool) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Table(table) => table.component().is_empty() && !known(table),
+            Self::Component(component) => component.is_empty(),
+            Self::Tree(components) => match components.named.get("") {
+                None => components.others,
+                Some(None) => false,
+                Some(Some(tables)) => {
+                    let unknown = |name: &str| TableRef::new("", name).is_ok_and(|table| !known(&table));
+                    tables.others || tables.named.iter().any(|(name, of)| of.is_some() && unknown(name))
+                }
+            },
+        }
+    }
+
     /// What is asked for of `table`.
     pub(crate) fn of(&self, table: &TableRef) -> Selected<'_> {
         let all = |included| if included { Selected::AllColumns } else { Selected::Nothing };
@@ -185,6 +202,26 @@ mod tests {
             assert!(select(values.as_object().unwrap(), &[]).is_err(), "{values}");
         }
         assert!(select(json!({"tableName": "_storage"}).as_object().unwrap(), &[]).is_ok());
+    }
+
+    #[test]
+    fn tables_that_nobody_knows_are_asked_for_by_name_or_as_the_others_of_the_root() {
+        let known = |table: &TableRef| table.name() == "users";
+        for (values, beyond) in [
+            (json!({}), true),
+            (json!({"tableName": "users"}), false),
+            (json!({"tableName": "ghosts"}), true),
+            (json!({"tableName": "ghosts", "component": "a"}), false),
+            (json!({"component": ""}), true),
+            (json!({"component": "a"}), false),
+            (json!({"selection": {"": "excl", "_other": "incl"}}), false),
+            (json!({"selection": {"a": "excl", "_other": "incl"}}), true),
+            (json!({"selection": {"": {"users": {"_other": "incl"}, "_other": "excl"}, "_other": "incl"}}), false),
+            (json!({"selection": {"": {"ghosts": {"_other": "incl"}, "_other": "excl"}, "_other": "excl"}}), true),
+            (json!({"selection": {"": {"users": "excl", "_other": "incl"}, "_other": "excl"}}), true),
+        ] {
+            assert_eq!(of(values.clone()).reaches_beyond(known), beyond, "{values}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 
 use super::{
-    Documents, RouterOptions, SeededWriter, SimulatedDeployment, demo_documents, generate, load::told_by,
+    Deployment, Documents, RouterOptions, SeededWriter, SimulatedDeployment, demo_documents, generate, load::told_by,
     read_directory, router,
 };
 use crate::error::{Error, Result, ResultExt};
@@ -85,6 +85,15 @@ impl SimulatedDeployment {
     }
 }
 
+/// Answers requests until the future is dropped.
+///
+/// # Errors
+/// Resource, if the listener fails.
+pub async fn answer(listener: TcpListener, deployment: Arc<dyn Deployment>, options: RouterOptions) -> Result<()> {
+    let routes = router(deployment, options);
+    axum::serve(listener, routes).await.map_err(|e| Error::resource("the listener failed").with_source(e))
+}
+
 /// Serves `deployment` and writes to it as the options say, until the future is dropped or something fails.
 ///
 /// # Errors
@@ -123,10 +132,8 @@ pub async fn serve(
             writer.write(&deployment)?;
         }
     };
-    let routes = router(Arc::clone(&deployment) as _, options.router.clone());
-    let answer = async { axum::serve(listener, routes).await };
     tokio::select! {
-        served = answer => served.map_err(|e| Error::resource("the listener failed").with_source(e)),
+        answered = answer(listener, Arc::clone(&deployment) as _, options.router.clone()) => answered,
         changed = change => changed,
         written = write => written,
     }

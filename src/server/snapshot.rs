@@ -4,12 +4,17 @@ use axum::response::Response;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-use super::{Deployment, RouterOptions, page::PageWriter, params::Params, refusal::Refusal, selection::Selected};
+use super::{
+    Asked, Deployment, RouterOptions, page::PageWriter, params::Params, refusal::Refusal, selection::Selected,
+};
 use crate::document::{Timestamp, is_document_id};
 
 /// The id that stands before every other: table number 1, sixteen zeros, footer. Real cursors carry it where a table
 /// begins.
 const BEFORE_ALL: &str = "0400000000000000000000000000248";
+
+/// The code for a snapshot that is no longer kept.
+const TOO_OLD: &str = "SnapshotTooOld";
 
 /// The next position, JSON text within JSON: opaque to clients.
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,10 +63,13 @@ pub(crate) async fn answer(
     }
     if now.0 - snapshot.0 > i64::try_from(options.snapshot_window.as_nanos()).unwrap_or(i64::MAX) {
         let message = format!("Snapshot value {} is too far in the past.", snapshot.0);
-        return Err(Refusal::bad_request("SnapshotTooOld", message));
+        return Err(Refusal::bad_request(TOO_OLD, message));
     }
     let cursor = cursor.map(Cursor::parse).transpose();
     let cursor = cursor.map_err(|refusal| if options.bad_cursor_code { refusal } else { Refusal::internal() })?;
+
+    let too_old = |error| Refusal::outside(TOO_OLD, error);
+    deployment.covers_state(&Asked::new(&selection, options.components, false), snapshot).map_err(too_old)?;
 
     let mut tablets = deployment.tables(snapshot).await?;
     tablets.retain(|t| options.components.show(&t.table, false));
@@ -75,7 +83,8 @@ pub(crate) async fn answer(
     let (mut documents, mut next) = (Vec::new(), None);
     let tablet = at.and_then(|at| tablets.get(at));
     if let Some((at, tablet)) = at.zip(tablet) {
-        documents = deployment.documents(tablet, snapshot, after.as_deref(), options.snapshot_page).await?;
+        documents =
+            deployment.documents(tablet, snapshot, after.as_deref(), options.snapshot_page).await.map_err(too_old)?;
         next = match documents.last() {
             Some(last) if documents.len() >= options.snapshot_page => Some(Cursor::new(tablet.id, &last.id)),
             _ => tablets.get(at + 1).map(|t| Cursor::new(t.id, BEFORE_ALL)),

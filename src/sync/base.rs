@@ -15,7 +15,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    archive::{Base, CommitOutcome, Covers, Draft, Head, RemovedFile, Run},
+    archive::{Base, CommitOutcome, Covers, Draft, Head, Owed, RemovedFile, Run},
     convex::Source,
     document::TableRef,
     error::Result,
@@ -26,40 +26,10 @@ use crate::{
 
 use super::{Given, Work, gather::now};
 
-/// What is not covered at the cursor and can be.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Owed {
-    Nothing,
-    /// Tables of components only.
-    Components,
-    Tables,
-}
-
-/// What the archive owes of the selected tables.
-pub(super) fn owed(head: &Head) -> Owed {
-    let Some(cursor) = head.progress().delta.as_ref().map(|delta| delta.ts) else { return Owed::Nothing };
-    let (coverage, selected) = (head.coverage(), head.coverage().selected());
-    let lacks = |of_component| {
-        let uncovered = |table: &TableRef| {
-            table.component().is_empty() != of_component
-                && selected.contains(table)
-                && matches!(coverage.covers(table, cursor), Covers::NotCovered(_))
-        };
-        !coverage.covers_unseen(of_component, cursor) || head.tables().any(|state| uncovered(&state.table))
-    };
-    if lacks(false) {
-        Owed::Tables
-    } else if coverage.component_rows_since.is_some() && lacks(true) {
-        Owed::Components
-    } else {
-        Owed::Nothing
-    }
-}
-
 /// The walk to begin now, if one is owed. The deployment is asked for its components anew: the run may have begun hours
 /// ago, and a component that came since would be taken for one without rows.
 pub(super) async fn begin(head: &Head, run: &Run, given: &Given<'_>) -> Result<Option<Walk>> {
-    let (owed, Some(cursor)) = (owed(head), &head.progress().delta) else { return Ok(None) };
+    let (owed, Some(cursor)) = (head.owed(), &head.progress().delta) else { return Ok(None) };
     let components = match owed {
         Owed::Nothing => return Ok(None),
         Owed::Components => components(head, given.source.as_ref()).await?,
@@ -123,10 +93,12 @@ pub(super) async fn close(work: &mut Work, given: &Given<'_>, why: &str) -> Resu
 
 /// A commit between two passes.
 pub(super) async fn commit(work: &mut Work, given: &Given<'_>, draft: Draft) -> Result<()> {
+    let draft = Draft { deployment: work.moved.clone(), ..draft };
     match given.archive.commit(&work.head, &mut work.run, draft).await? {
         CommitOutcome::Committed(head) => work.head = *head,
         CommitOutcome::Conflict { version } => return Err(super::write::lost_race(given.archive, version)),
     }
+    work.moved = None;
     work.sum.commits += 1;
     Ok(())
 }

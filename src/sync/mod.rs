@@ -41,7 +41,7 @@ use tokio::{
 };
 
 use crate::{
-    archive::{Archive, Counts, Gap, Head, Run},
+    archive::{Archive, Counts, Gap, Head, Owed, Run},
     budget::MemoryBudget,
     convex::{Shapes, Source},
     document::{TableRef, Timestamp, time_text},
@@ -71,8 +71,9 @@ pub struct SyncOptions {
     /// Whether an archive of another selection may go on with this one: what leaves has a gap from here, what joins gets a new
     /// base.
     pub accept_selection: bool,
-    /// Whether an archive of a deployment with another name or address may go on with this one: it is the same database, moved.
-    pub accept_deployment: bool,
+    /// The name or origin of a deployment with which an archive of another name or address may go on: it is the same database,
+    /// moved.
+    pub accept_deployment: Option<String>,
     /// What to do if the deployment no longer keeps the changes after the archive's cursor.
     pub on_gap: OnGap,
     /// Ends the run at a commit.
@@ -98,7 +99,7 @@ impl Default for SyncOptions {
             compression_level: 1,
             selection: Selection::default(),
             accept_selection: false,
-            accept_deployment: false,
+            accept_deployment: None,
             on_gap: OnGap::default(),
             stop: Stop::default(),
         }
@@ -175,7 +176,8 @@ pub struct SyncReport {
     pub file_bytes: u64,
     /// Commits made.
     pub commits: u64,
-    /// Gaps that this run found and recorded: a finding, whatever else went well.
+    /// Gaps that this run found and recorded, or that an earlier one did which ended before the new base was complete: a
+    /// finding, whatever else went well.
     pub gaps: Vec<Gap>,
     /// The archive's version now.
     pub version: u64,
@@ -209,20 +211,32 @@ async fn ask(
 ) -> Result<(Shapes, Option<DeploymentIdentity>)> {
     let identity = source.identity().await?;
     let same = head.deployment().is_same(&identity);
-    if !same && !options.accept_deployment {
+    let accepted = options.accept_deployment.as_deref().is_some_and(|text| {
+        let text = text.trim_end_matches('/');
+        identity.origin == text || identity.name.as_deref() == Some(text)
+    });
+    if !same && !accepted {
         return Err(Error::usage(format!(
             "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it. If it \
-             is the same database under another name or address, say so with --accept-deployment",
+             is the same database under another name or address, say so with --accept-deployment {}",
             archive.url(),
             head.deployment(),
+            identity.origin,
         )));
     }
     Ok((source.shapes().await?, (!same).then_some(identity)))
 }
 
 /// # Errors
-/// Usage, if the archive has another selection and that was not accepted.
-fn check_selection(archive: &Archive, head: &Head, options: &SyncOptions) -> Result<()> {
+/// Usage, if the archive has another selection and that was not accepted, or the source leaves out what is selected.
+fn check_selection(source: &dyn Source, archive: &Archive, head: &Head, options: &SyncOptions) -> Result<()> {
+    if !options.selection.narrows(&source.selection()) {
+        return Err(Error::usage(format!(
+            "`{}` is to be archived, but the source sends `{}` only: give both the same selection",
+            options.selection,
+            source.selection()
+        )));
+    }
     match head.latest().map(|latest| &latest.selection) {
         Some(before) if *before != options.selection && !options.accept_selection => Err(Error::usage(format!(
             "the archive {} holds the selection `{before}`, and `{}` is asked for; give it the same --include and --exclude, or \
@@ -246,26 +260,49 @@ pub async fn sync(
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
     let head = archive.head().await?;
-    check_selection(archive, &head, options)?;
-    let (shapes, moved) = tokio::select! {
+    check_selection(source.as_ref(), archive, &head, options)?;
+    let asked = tokio::select! {
         biased;
-        // Then the first stage asks for no page either, and nothing is committed.
-        () = options.stop.requested() => (Shapes::default(), None),
-        answered = ask(source.as_ref(), archive, &head, options) => answered?,
+        () = options.stop.requested() => None,
+        answered = ask(source.as_ref(), archive, &head, options) => Some(answered?),
     };
-    for message in &shapes.warnings {
+    let first_run = head.progress().delta.is_none();
+    let Some((shapes, moved)) = asked else {
+        // Nobody has answered, so nothing is committed.
+        let advisory = write::Advisory::of(head.version());
+        let work = Work { head, run: Run::begin(), advisory, moved: None, sum: Sum::default() };
+        return Ok(work.report(first_run, false));
+    };
+    for message in shapes.warnings.iter().chain(&never_fitting(&shapes, &options.selection)) {
         monitor.report(Event::Warning { message });
     }
-    let first_run = head.progress().delta.is_none();
     let given = Given { source, archive, shapes, options, monitor };
     let advisory = write::Advisory::of(head.version());
-    let mut work = Work { head, run: Run::begin(), advisory, moved, sum: Sum::default() };
-    if work.head.latest().is_some_and(|latest| latest.selection != options.selection) {
-        base::close(&mut work, &given, "the selection has changed").await?;
+    let unhealed = unhealed(&head);
+    let mut work = Work { head, run: Run::begin(), advisory, moved, sum: Sum { unhealed, ..Sum::default() } };
+    let changed = work.head.latest().is_some_and(|latest| latest.selection != options.selection);
+    if changed || work.moved.is_some() {
+        // Its cursor, and what it says of tables without rows, are of before.
+        base::close(&mut work, &given, "the selection or the deployment has changed").await?;
         work.run = Run::begin();
     }
     let caught_up = work.catch_up(&given).await?;
     Ok(work.report(first_run, caught_up))
+}
+
+/// A warning for each table that is selected or left out by name, if the deployment lists its tables and has none of that name.
+fn never_fitting(shapes: &Shapes, selection: &Selection) -> Vec<String> {
+    let names = if shapes.complete { selection.fitting_none_of(shapes.tables.keys()) } else { Vec::new() };
+    let warning =
+        |name| format!("the deployment has no table `{name}`, which the selection names: is it spelled right?");
+    names.into_iter().map(warning).collect()
+}
+
+/// Gaps behind which no base of all tables has followed yet: the run that found them ended too early.
+fn unhealed(head: &Head) -> Vec<Gap> {
+    let coverage = head.coverage();
+    let follows = |gap: &&Gap| !coverage.bases.iter().any(|base| base.ts >= gap.to && base.scope.holds_unseen());
+    coverage.gaps.iter().filter(follows).cloned().collect()
 }
 
 /// What a run is given.
@@ -294,7 +331,10 @@ struct Sum {
     commits: u64,
     rows: Counts,
     tables: BTreeSet<TableRef>,
+    /// Found and recorded by this run.
     gaps: Vec<Gap>,
+    /// Recorded before it.
+    unhealed: Vec<Gap>,
 }
 
 impl Work {
@@ -328,7 +368,7 @@ impl Work {
             }
             let walk = tokio::select! {
                 biased;
-                () = given.options.stop.requested() => return Ok(base::owed(&self.head) == base::Owed::Nothing),
+                () = given.options.stop.requested() => return Ok(self.head.owed() == Owed::Nothing),
                 walk = base::begin(&self.head, &self.run, given) => walk?,
             };
             match walk {
@@ -342,7 +382,7 @@ impl Work {
     async fn pass(&mut self, given: &Given<'_>, progress: Progress) -> Result<fetch::End> {
         let (page_queue, pages) = mpsc::channel(1);
         let (step_queue, steps) = steps::Steps::channel(given.options.budget.queued(), Handle::current());
-        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, self.moved.take(), given);
+        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, self.moved.clone(), given);
         let fetch = tokio::spawn(fetch::fetch(
             Arc::clone(&given.source),
             progress,
@@ -386,7 +426,7 @@ impl Work {
             files: sum.rows.files,
             file_bytes: sum.rows.bytes,
             commits: sum.commits,
-            gaps: sum.gaps,
+            gaps: sum.unhealed.into_iter().chain(sum.gaps).collect(),
             version: head.version(),
             digest: head.digest().to_owned(),
             through: head.covered_through(),

@@ -169,6 +169,8 @@ impl Writer<'_> {
                 return Err(lost_race(self.archive, version));
             }
         }
+        // It is in the first commit.
+        self.work.moved = None;
         self.work.sum.commits += 1;
         self.work.sum.rows = self.work.sum.rows.plus(added);
         let head = &self.work.head;

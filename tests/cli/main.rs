@@ -14,6 +14,8 @@ mod past;
 #[cfg(target_os = "linux")]
 mod query;
 mod refusals;
+mod restore;
+mod serve;
 mod simulate;
 mod status;
 mod support;

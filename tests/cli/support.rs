@@ -163,18 +163,17 @@ impl Drop for Running {
     }
 }
 
-/// A simulated deployment, as another process. Killed when dropped.
-pub(crate) struct Simulation {
+/// A program that answers requests until it is interrupted. Killed when dropped.
+pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
     /// What it printed at its start.
     pub(crate) said: String,
 }
 
-impl Simulation {
-    pub(crate) fn start<const N: usize>(args: [&str; N]) -> Self {
-        let mut command = archiver(["simulate", "--listen", "127.0.0.1:0", "--key", KEY]);
-        let mut child = command.args(args).stderr(Stdio::inherit()).spawn().unwrap();
+impl Server {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::inherit()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
         let mut said = String::new();
         for line in lines {
@@ -195,6 +194,35 @@ impl Simulation {
         assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
         self.child.wait().unwrap().code()
     }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A simulated deployment, as another process.
+pub(crate) struct Simulation(Server);
+
+impl std::ops::Deref for Simulation {
+    type Target = Server;
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl Simulation {
+    pub(crate) fn start<const N: usize>(args: [&str; N]) -> Self {
+        Self(Server::start(archiver(["simulate", "--listen", "127.0.0.1:0", "--key", KEY]).args(args)))
+    }
+
+    /// Interrupts it; how it ended.
+    #[cfg(unix)]
+    pub(crate) fn interrupt(self) -> Option<i32> {
+        self.0.interrupt()
+    }
 
     /// A sync of it, with the key in a file beside the archive.
     pub(crate) fn sync(&self, archive: &Path) -> Command {
@@ -203,13 +231,6 @@ impl Simulation {
         let mut command = archiver(["sync", "--deployment", &self.url]);
         command.arg("--archive").arg(archive).arg("--deploy-key-file").arg(file);
         command
-    }
-}
-
-impl Drop for Simulation {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

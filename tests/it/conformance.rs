@@ -64,7 +64,7 @@ impl Server {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    async fn get(&self, path: &str, query: &[(&str, &str)]) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> (u16, String) {
         let request = self.http().get(format!("{}{path}", self.url)).query(query);
         self.send(request.header("Authorization", format!("Convex {KEY}"))).await
     }
@@ -164,14 +164,19 @@ async fn tablets(deployment: &dyn Deployment, at: Timestamp) -> Vec<Tablet> {
 
 /// The whole suite, on any deployment that nobody writes to meanwhile.
 async fn conforms(deployment: Arc<dyn Deployment>) {
+    conforms_after(deployment, Timestamp(0)).await;
+}
+
+/// The same, of one whose change log begins after that cursor.
+pub(crate) async fn conforms_after(deployment: Arc<dyn Deployment>, begin: Timestamp) {
     for snapshot_page in [1, 7, 1024] {
         a_snapshot_shows_every_document_once_in_order(&deployment, snapshot_page).await;
     }
     for delta_page in [1, 5, 128] {
-        deltas_show_the_log_in_whole_transactions(&deployment, delta_page).await;
+        deltas_show_the_log_in_whole_transactions(&deployment, begin, delta_page).await;
     }
     the_encodings_agree(&deployment).await;
-    selections_choose_tables_and_columns(&deployment).await;
+    selections_choose_tables_and_columns(&deployment, begin).await;
     posts_answer_as_gets(&deployment).await;
     schemas_and_column_names_list_every_table_with_its_fields(&deployment).await;
     refuses_with_the_codes_of_a_real_deployment(&deployment).await;
@@ -206,12 +211,16 @@ async fn a_snapshot_shows_every_document_once_in_order(deployment: &Arc<dyn Depl
     }
 }
 
-async fn deltas_show_the_log_in_whole_transactions(deployment: &Arc<dyn Deployment>, page_size: usize) {
+async fn deltas_show_the_log_in_whole_transactions(
+    deployment: &Arc<dyn Deployment>,
+    begin: Timestamp,
+    page_size: usize,
+) {
     let server = Server::start(Arc::clone(deployment), options(1024, page_size)).await;
     let now = deployment.now().await.unwrap();
-    let log = deployment.log(Timestamp(0), now, usize::MAX).await.unwrap();
+    let log = deployment.log(begin, now, usize::MAX).await.unwrap();
     assert!(!log.more);
-    let pages = server.deltas("convex_encoded_json", 0, &[]).await;
+    let pages = server.deltas("convex_encoded_json", begin.0, &[]).await;
     let shown = log.rows.iter().filter_map(|row| row.change.as_ref());
     let shown: Vec<_> = shown.map(|(table, revision)| (TableRef::clone(table), Revision::clone(revision))).collect();
     assert_eq!(values(&pages).iter().map(row).collect::<Vec<_>>(), shown);
@@ -284,7 +293,7 @@ fn agree(encoded: &Json, export: &Json, clean: &Json) -> bool {
     }
 }
 
-async fn selections_choose_tables_and_columns(deployment: &Arc<dyn Deployment>) {
+async fn selections_choose_tables_and_columns(deployment: &Arc<dyn Deployment>, begin: Timestamp) {
     let server = Server::start(Arc::clone(deployment), options(1024, 128)).await;
     let at = deployment.now().await.unwrap();
     let snapshot = at.0.to_string();
@@ -303,7 +312,7 @@ async fn selections_choose_tables_and_columns(deployment: &Arc<dyn Deployment>) 
         }
         let query = [("snapshot", &*snapshot), ("component", component)];
         assert_eq!(values(&server.walk("json", &query).await), of(component, None));
-        let deltas = values(&server.deltas("json", 0, &[("tableName", name), ("component", component)]).await);
+        let deltas = values(&server.deltas("json", begin.0, &[("tableName", name), ("component", component)]).await);
         assert!(deltas.iter().all(|v| v["_component"] == component && v["_table"] == name));
 
         let selection = json!({
@@ -332,7 +341,7 @@ async fn selections_choose_tables_and_columns(deployment: &Arc<dyn Deployment>) 
     {
         let page = server.page("/api/list_snapshot", &nothing).await;
         assert_eq!((&page["values"], &page["cursor"], &page["hasMore"]), (&json!([]), &Json::Null, &json!(false)));
-        assert!(values(&server.deltas("json", 0, &nothing).await).is_empty());
+        assert!(values(&server.deltas("json", begin.0, &nothing).await).is_empty());
     }
 }
 

@@ -43,7 +43,7 @@ async fn each_answer_that_is_no_page_has_its_kind_and_says_what_to_do() {
         (refusal(401, "InvalidAuthHeader"), Access, 1, "copy the whole of it"),
         (refusal(403, "StreamingExportNotEnabled"), Access, 1, "needs Convex Professional or higher"),
         (refusal(403, "OperationNotPermitted"), Access, 1, "create one with `deployment:data:view`"),
-        (refusal(400, "InvalidListSnapshotCursor"), Protocol, 1, "the place at which its snapshot walk stopped"),
+        (refusal(400, "InvalidListSnapshotCursor"), Window, 1, "the place at which its snapshot walk stopped"),
         (refusal(400, "SnapshotTooOld"), Window, 1, "run again, a new one is begun"),
         (refusal(400, "SnapshotTooNew"), Protocol, 1, "was it restored from a backup"),
         (refusal(400, "InvalidWindowToReadDocuments"), Window, 1, "older than the deployment keeps"),

@@ -7,14 +7,14 @@ use std::{
 };
 
 use convex_archiver::{
-    Event, Monitor, Selection, TableRef, Timestamp,
+    ErrorKind, Event, Monitor, Selection, TableRef, Timestamp, Value,
     archive::Archive,
     convex::{Access, Client, ClientOptions, DeployKey, Page, Source},
     server::{Components, Contents, Fault, Posts, RouterOptions, SeededWriter, SimulatedDeployment},
     sync::{SyncOptions, sync},
 };
 
-use crate::support::{KEY, World, pages};
+use crate::support::{KEY, World, pages, source::Ending};
 
 #[derive(Default)]
 struct Warnings(Mutex<Vec<String>>);
@@ -203,4 +203,61 @@ async fn a_server_from_before_selections_and_components_gives_what_is_selected_o
     let mut root = expected(&world, &selection);
     root.iter_mut().for_each(|rows| rows.retain(|table, _| table.component().is_empty()));
     assert_eq!(read(&client, &selection).await.0, root);
+}
+
+/// In the first run the deployment cannot list its tables, so that more is asked for than is selected, and the walk may stop
+/// within a table that the second run would not ask for: there a deployment ends a walk without a word.
+#[tokio::test]
+async fn a_walk_that_is_gone_on_with_by_somebody_who_knows_the_tables_misses_none_of_them() {
+    let selection: Selection = "log_*".parse().unwrap();
+    let (mut cut_off, tables) = (0, ["log_a", "big", "log_b", "other"]);
+    for pages_before in 1..=12 {
+        let once = |path: &str| Fault::refusal(400, "NoSchemaForExport").on(path).times(1);
+        let faults = vec![once("/api/json_schemas"), once("/api/get_table_column_names")];
+        let world = World::of(
+            SimulatedDeployment::new("otter-1", pages_before as u64),
+            RouterOptions { faults, ..pages(4, 4) },
+        )
+        .await;
+        for name in tables {
+            let table = TableRef::new("", name).unwrap();
+            for n in 0..10 {
+                let fields = BTreeMap::from([("n".to_owned(), Value::Int64(n))]);
+                world.deployment.transaction(|tx| tx.insert(&table, fields)).unwrap();
+            }
+        }
+        let options =
+            SyncOptions { selection: selection.clone(), commit_every: Duration::ZERO, ..SyncOptions::default() };
+        let archive = world.archive().await;
+        let first = Arc::new(Ending::after(pages_before, false, client(&world, &selection).0));
+        cut_off += usize::from(sync(first, &archive, &options, Arc::new(Warnings::default())).await.is_err());
+        let second = Arc::new(client(&world, &selection).0);
+        assert!(sync(second, &archive, &options, Arc::new(Warnings::default())).await.unwrap().caught_up);
+        let held = world.held().await;
+        held.assert_true(&world.deployment);
+        assert_eq!(held.bases.len(), 20, "after {pages_before} pages");
+    }
+    assert!(cut_off > 6);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_out_what_is_to_be_archived_is_refused() {
+    let world = world(pages(20, 20)).await;
+    let narrow = Arc::new(client(&world, &"users".parse().unwrap()).0);
+    let archive = world.archive().await;
+    let error = sync(narrow, &archive, &SyncOptions::default(), Arc::new(Warnings::default())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    assert_eq!(archive.head().await.unwrap().version(), 0);
+}
+
+#[tokio::test]
+async fn a_name_that_no_table_has_is_a_warning() {
+    let world = world(pages(20, 20)).await;
+    let selection: Selection = "** !massages !*_2".parse().unwrap();
+    let options = SyncOptions { selection: selection.clone(), ..SyncOptions::default() };
+    let warnings = Arc::new(Warnings::default());
+    let source = Arc::new(client(&world, &selection).0);
+    sync(source, &world.archive().await, &options, Arc::clone(&warnings) as _).await.unwrap();
+    let said = warnings.0.lock().unwrap().clone();
+    assert!(said.len() == 1 && said[0].contains("`massages`"), "{said:?}");
 }

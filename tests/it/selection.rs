@@ -98,6 +98,21 @@ async fn a_table_that_joins_gets_a_base_and_the_others_are_not_walked_again() {
 }
 
 #[tokio::test]
+async fn a_table_that_joins_before_anything_came_after_the_snapshot_gets_a_base_all_the_same() {
+    let world = World::new(pages(4, 4)).await;
+    insert(&world, &["users", "logs"]);
+    let options = SyncOptions { selection: "users".parse().unwrap(), ..SyncOptions::default() };
+    // Each table is a page; the changes are not asked for any more.
+    let source = Arc::new(Ending::after(2, false, world.client()));
+    sync(source, &world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap_err();
+    assert_eq!(world.held().await.head.coverage().bases.len(), 1);
+    assert!(sync_of(&world, "**", true).await.unwrap().caught_up);
+    let held = world.held().await;
+    assert!(is_covered(&held, "logs") && rows(&held, "logs") == (1, 0));
+    held.assert_true(&world.deployment);
+}
+
+#[tokio::test]
 async fn a_selection_that_changes_in_the_middle_of_a_snapshot_keeps_the_tables_that_are_finished() {
     let world = World::new(pages(4, 4)).await;
     for name in ["a", "b", "c"] {
@@ -135,7 +150,8 @@ async fn a_deployment_that_moved_is_refused_until_that_is_accepted_and_then_the_
     let error = run(SyncOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.to_string().contains("--accept-deployment"), "{error}");
-    let report = run(SyncOptions { accept_deployment: true, ..SyncOptions::default() }).await.unwrap();
+    let report =
+        run(SyncOptions { accept_deployment: Some(moved.url.clone()), ..SyncOptions::default() }).await.unwrap();
     assert_eq!((report.documents, report.deployment.origin.as_str()), (1, moved.url.as_str()));
     // From now on the old address is the foreign one.
     assert!(run(SyncOptions::default()).await.unwrap().caught_up);

@@ -16,7 +16,10 @@ use convex_archiver::{
     sync::{OnGap, SyncOptions, SyncReport, sync},
 };
 
-use crate::support::{World, pages, source::Ending};
+use crate::{
+    conformance::Server,
+    support::{World, pages, source::Ending},
+};
 
 const DAY: i64 = 86_400_000_000_000;
 const START: i64 = 1_790_000_000_000_000_000;
@@ -24,6 +27,7 @@ const START: i64 = 1_790_000_000_000_000_000;
 /// A deployment with a clock of its own and the windows of a real one.
 struct Aging {
     world: World,
+    options: RouterOptions,
     clock: Arc<AtomicI64>,
 }
 
@@ -40,7 +44,7 @@ impl Aging {
             deltas_window: defaults.deltas_window,
             ..pages(snapshot, deltas)
         };
-        Self { world: World::of(deployment, options).await, clock }
+        Self { world: World::of(deployment, options.clone()).await, options, clock }
     }
 
     fn pass_days(&self, days: i64) {
@@ -193,4 +197,32 @@ async fn a_snapshot_and_changes_that_both_grew_too_old_leave_the_finished_tables
     for name in ["a", "b"] {
         assert_eq!(aging.spans(name).await.last().unwrap().to, last);
     }
+}
+
+#[tokio::test]
+async fn a_deployment_that_moved_while_nobody_looked_is_named_by_the_commit_of_the_gap() {
+    let aging = Aging::new(10, 3).await;
+    aging.insert("a", 1);
+    aging.sync().await;
+    aging.pass_days(20);
+    let moved = Server::start(Arc::clone(&aging.world.deployment) as _, aging.options.clone()).await;
+    let options = SyncOptions { accept_deployment: Some(moved.url.clone()), ..SyncOptions::default() };
+    let source = Arc::new(crate::support::client(&moved.url));
+    let report = sync(source, &aging.world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap();
+    assert_eq!((report.gaps.len(), &report.deployment.origin), (1, &moved.url));
+}
+
+#[tokio::test]
+async fn a_gap_is_a_finding_until_the_base_behind_it_is_complete() {
+    let aging = Aging::new(10, 3).await;
+    aging.fill("a", 4);
+    aging.sync().await;
+    aging.pass_days(20);
+    aging.insert("a", 9);
+    // Sixteen questions and one page of changes; then the deployment is gone.
+    aging.sync_cut_off(17).await;
+    let head = aging.world.held().await.head;
+    assert_eq!((head.coverage().gaps.len(), head.coverage().bases.len()), (1, 1));
+    assert_eq!(aging.sync().await.gaps.len(), 1, "the run that failed could not tell");
+    assert!(aging.sync().await.gaps.is_empty());
 }

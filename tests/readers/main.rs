@@ -8,6 +8,7 @@
 
 mod drift;
 mod full_size;
+mod restored;
 mod scripts;
 #[allow(dead_code, reason = "every test program uses its own part of the tools")]
 #[path = "../tools/mod.rs"]

@@ -307,7 +307,9 @@ impl Place {
 
     async fn ask(&self, method: Method, object: &str, query: &str, body: Option<Vec<u8>>) -> Response {
         static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
-        let client = CLIENT.get_or_init(|| reqwest::Client::builder().no_gzip().build().unwrap());
+        // No connection twice: a server may close one just when it is used again.
+        let fresh = || reqwest::Client::builder().no_gzip().pool_max_idle_per_host(0).build().unwrap();
+        let client = CLIENT.get_or_init(fresh);
         let object: PathBuf = [self.bucket.as_str(), object].iter().filter(|part| !part.is_empty()).collect();
         let query: Vec<&str> = [query, &self.signature].into_iter().filter(|part| !part.is_empty()).collect();
         let object = object.display().to_string().replace('#', "%23");

@@ -79,13 +79,14 @@ pub(crate) async fn a_stopped_run_is_gone_on_with(place: Place) {
     let world = World::behind(20, 16, |routes| routes.layer(middleware::from_fn(slow))).await;
     let url = place.url(PREFIX);
     world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
-    let mut runs = 0;
+    let mut runs = 0u32;
     loop {
         runs += 1;
         let options = SyncOptions { stop: Stop::default(), ..hasty() };
         let stop = options.stop.clone();
         let (report, ()) = tokio::join!(world.sync(&url, &options), async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            // Longer with each run: on a machine that does much else a run may need as long to begin.
+            tokio::time::sleep(Duration::from_millis(300) + Duration::from_millis(100) * runs).await;
             stop.request();
         });
         if report.unwrap().caught_up {

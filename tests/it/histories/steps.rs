@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use convex_archiver::{TableRef, server::Fault as Refused};
+use convex_archiver::{
+    Encoding, TableRef,
+    server::{Fault as Refused, Posts},
+};
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::support::faults::{Fault, How};
@@ -28,6 +31,8 @@ pub(crate) struct Pace {
 pub(crate) enum Wrong {
     /// It answers this, over HTTP.
     Answers(Refused),
+    /// It knows these encodings only, and does this with requests that tell a selection.
+    Knows(Vec<Encoding>, Posts),
     /// It is gone after so many pages.
     Gone(usize),
     /// The page of this number is asked for twice, and the second answer counts: a lost answer.
@@ -80,9 +85,15 @@ fn table(rng: &mut StdRng) -> TableRef {
 }
 
 fn wrong(rng: &mut StdRng) -> Wrong {
-    match rng.random_range(0..6) {
+    match rng.random_range(0..7) {
         0 => Wrong::Gone(rng.random_range(0..12)),
         1 => Wrong::Twice(rng.random_range(0..12)),
+        6 => {
+            let lossless = [Encoding::ConvexEncodedJson, Encoding::ExportJson];
+            let formats = vec![*lossless.choose(rng).unwrap()];
+            let posts = [Posts::Select, Posts::Ignore, Posts::Refuse];
+            Wrong::Knows(formats, *posts.choose(rng).unwrap())
+        }
         2 => Wrong::Waits(rng.random_range(0..12), time(rng)),
         _ => Wrong::Answers(refused(rng)),
     }

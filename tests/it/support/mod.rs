@@ -17,7 +17,7 @@ use convex_archiver::{
 };
 use object_store::{ObjectStore, memory::InMemory};
 
-pub(crate) use self::held::{FileRows, Held, States, assert_same_state};
+pub(crate) use self::held::{FileRows, Held, States, assert_same_state, deployment_state};
 use crate::conformance::Server;
 
 /// The key of every test deployment.

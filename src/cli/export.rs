@@ -1,0 +1,113 @@
+//! The verb `export`.
+
+use clap::{Args, ValueEnum};
+use convex_archiver::{
+    Result, ResultExt,
+    archive::Location,
+    read::{ExportFormat, ExportOptions, ExportReport, Moment, export},
+};
+use serde::Serialize;
+
+use super::{
+    config::ArchiveArgs,
+    exit::Outcome,
+    output,
+    past::{LimitArgs, Past, TablesArgs, moment},
+    progress::Progress,
+    telemetry::Screen,
+    units::{bytes, count, counted},
+};
+
+/// Writes the documents as they were at a moment as plain files, a folder for each table
+///
+/// `_id`, `_creationTime` and the fields, without revisions, tombstones and the archive's own columns: for pandas, Spark or a BI tool. All tables at the same moment. export.json comes last; without it an export is not complete.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver export --as-of 2026-11-24 --output ./monday --archive s3://bucket/happy-otter
+  convex-archiver export --format csv --table messages --output ./messages --archive ./archive
+  convex-archiver export --output s3://lake/happy-otter/2026-11-24 --archive s3://bucket/happy-otter")]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', 'now' (as far as the
+    /// archive reaches)
+    #[arg(long, value_name = "MOMENT", default_value = "now")]
+    as_of: Moment,
+    /// Where to, an empty place: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///path or a path
+    #[arg(long, short, value_name = "URL")]
+    output: String,
+    /// The format of the files
+    #[arg(long, value_enum, default_value = "parquet")]
+    format: Format,
+    #[command(flatten)]
+    tables: TablesArgs,
+    /// Print one JSON object, also when it fails
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// What `--format` takes.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// Typed columns; absent and null are both NULL
+    Parquet,
+    /// A document a line, lossless: Convex's own export format
+    Ndjson,
+    /// A column a field, nested values as JSON text
+    Csv,
+}
+
+/// The report, as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    archive: &'a str,
+    output: &'a str,
+    #[serde(flatten)]
+    export: &'a ExportReport,
+}
+
+pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
+    let budget = args.limits.budget()?;
+    let past = Past::open(&args.archive).await?;
+    let format = match args.format {
+        Format::Parquet => ExportFormat::Parquet,
+        Format::Ndjson => ExportFormat::Ndjson,
+        Format::Csv => ExportFormat::Csv,
+    };
+    let selection = args.tables.selection(&past.head)?;
+    let options = ExportOptions { at: past.at(Some(args.as_of))?, selection, format, budget };
+    let target = Location::create(&args.output).context(|| "--output")?;
+    let progress = Progress::reading(screen);
+    let exported = export(&past.archive, &past.head, &options, target.store(), &progress).await;
+    progress.finish();
+    let exported = exported.context(|| format!("export to {}", target.url()))?;
+    if args.json {
+        output::print_json(&Report { archive: past.archive.url(), output: target.url(), export: &exported })?;
+        return Ok(Outcome::Done);
+    }
+    let documents = exported.tables.iter().map(|t| t.documents).sum();
+    let size = exported.tables.iter().map(|t| t.bytes).sum();
+    let facts = output::facts([
+        ("As of", moment(exported.as_of)),
+        (
+            "Written",
+            format!(
+                "{} of {}, {}",
+                counted(documents, "document"),
+                counted(exported.tables.len() as u64, "table"),
+                bytes(size)
+            ),
+        ),
+        ("To", target.url().to_owned()),
+    ]);
+    let header = ["Table", "Documents", "Bytes", "Files"].map(str::to_owned).to_vec();
+    let row = |t: &convex_archiver::read::ExportedTable| {
+        vec![t.table.to_string(), count(t.documents), bytes(t.bytes), count(t.files.len() as u64)]
+    };
+    let rows: Vec<_> = std::iter::once(header).chain(exported.tables.iter().map(row)).collect();
+    output::print(&format!("{facts}\n{}", output::table(&rows)))?;
+    Ok(Outcome::Done)
+}

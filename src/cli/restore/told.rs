@@ -1,0 +1,255 @@
+//! What is told of a restore or its plan.
+
+use std::path::Path;
+
+use convex_archiver::{
+    TableRef,
+    archive::Span,
+    read::{Generation, Missing, NumberConflict, RestoreOptions, RestoreReport, RestoredTable},
+};
+use serde::Serialize;
+
+use super::super::{
+    output,
+    past::moment,
+    status,
+    units::{bytes, count, counted},
+};
+
+/// What no restore contains.
+const NEVER: [&str; 4] = [
+    "the contents of stored files, and the system tables (_storage among them)",
+    "the deployment's code, schema definitions and indexes: deploy those of that time first",
+    "environment variables and authentication settings",
+    "scheduled functions and cron jobs",
+];
+
+const NEW_BASE: &str = "an import writes no tombstones: afterwards archive the target anew, at another URL";
+
+/// A report, as JSON.
+#[derive(Serialize)]
+pub(super) struct Told<'a> {
+    archive: &'a str,
+    as_of: String,
+    as_of_ts: String,
+    /// Of a plan there is no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_bytes: Option<u64>,
+    documents: u64,
+    bytes: u64,
+    tables: Vec<Held<'a>>,
+    first_written_later: &'a [TableRef],
+    not_covered: Vec<NotCovered<'a>>,
+    number_conflicts: &'a [NumberConflict],
+    gaps_before: Vec<Gap<'a>>,
+    archived: String,
+    came_without_types: bool,
+    never_contains: [&'static str; 4],
+    import: &'a str,
+    afterwards: &'static str,
+    #[serde(skip)]
+    report: &'a RestoreReport,
+}
+
+#[derive(Serialize)]
+struct Held<'a> {
+    table: &'a TableRef,
+    number: Option<u32>,
+    documents: u64,
+    bytes: u64,
+    base: String,
+    emptied: bool,
+    left_behind: &'a [Generation],
+    documents_with_system_ids: u64,
+    system_ids: u64,
+    declares_files: bool,
+}
+
+#[derive(Serialize)]
+struct NotCovered<'a> {
+    table: &'a TableRef,
+    covered: Vec<[String; 2]>,
+}
+
+#[derive(Serialize)]
+struct Gap<'a> {
+    tables: &'a [TableRef],
+    after: String,
+    to: String,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn new(
+        archive: &'a str,
+        options: &RestoreOptions,
+        report: &'a RestoreReport,
+        written: Option<(&'a Path, u64)>,
+    ) -> Self {
+        let spans = |spans: &[Span]| spans.iter().map(|span| [span.from.to_string(), span.to.to_string()]).collect();
+        Self {
+            archive,
+            as_of: report.at.to_string(),
+            as_of_ts: report.at.0.to_string(),
+            output: written.map(|(path, _)| path),
+            output_bytes: written.map(|(_, bytes)| bytes),
+            documents: report.documents(),
+            bytes: report.bytes(),
+            tables: report.tables.iter().map(table).collect(),
+            first_written_later: &report.later,
+            not_covered: report
+                .not_covered
+                .iter()
+                .map(|n| NotCovered { table: &n.table, covered: spans(&n.covered) })
+                .collect(),
+            number_conflicts: &report.conflicts,
+            gaps_before: report
+                .gaps
+                .iter()
+                .map(|Missing { tables, from, to }| Gap { tables, after: from.to_string(), to: to.to_string() })
+                .collect(),
+            archived: report.archived.to_string(),
+            came_without_types: report.untyped,
+            never_contains: NEVER,
+            import: import(options, report),
+            afterwards: NEW_BASE,
+            report,
+        }
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let mut facts = vec![("As of", moment(self.report.at))];
+        if let (Some(path), Some(size)) = (self.output, self.output_bytes) {
+            facts.push(("Written", format!("{}, {}", path.display(), bytes(size))));
+        }
+        let tables = counted(self.tables.len() as u64, "table");
+        let documents = counted(self.documents, "document");
+        facts.push(("Holds", format!("{documents} of {tables}, {} of text", bytes(self.bytes))));
+        let path = self.output.map_or("FILE".to_owned(), |path| path.display().to_string());
+        facts.push(("Import", format!("{} {path}", self.import)));
+        facts.push(("Afterwards", self.afterwards.to_owned()));
+        format!("{}\n{}{}{}", output::facts(facts), self.table_lines(), self.findings(), Self::never())
+    }
+
+    fn table_lines(&self) -> String {
+        let header = ["Table", "Documents", "Bytes", "Number"].map(str::to_owned).to_vec();
+        let row = |t: &Held<'_>| {
+            let number = t.number.map_or("-".to_owned(), |number| number.to_string());
+            vec![t.table.to_string(), count(t.documents), bytes(t.bytes), number]
+        };
+        output::table(&std::iter::once(header).chain(self.tables.iter().map(row)).collect::<Vec<_>>())
+    }
+
+    /// What is to be looked at, and what may be worth knowing.
+    fn findings(&self) -> String {
+        let report = self.report;
+        let mut lines = Vec::new();
+        for not in &report.not_covered {
+            let spans: Vec<_> =
+                not.covered.iter().map(|span| format!("{} to {}", moment(span.from), moment(span.to))).collect();
+            let spans = if spans.is_empty() { "at no moment".to_owned() } else { spans.join(", ") };
+            lines.push(format!(
+                "not covered then: {}; it is {spans}. Choose another moment, or --exclude it",
+                not.table
+            ));
+        }
+        for NumberConflict { number, tables } in &report.conflicts {
+            lines.push(format!(
+                "ids of one table number, {number}, in {}: an import refuses that. One was dropped before: --exclude it",
+                status::list(tables.iter())
+            ));
+        }
+        for (t, generation) in report.tables.iter().flat_map(|t| t.left_behind.iter().map(move |g| (t, g))) {
+            lines.push(format!(
+                "left out: {} of an earlier table {} (number {}, last written {}), which was dropped without tombstones",
+                counted(generation.documents, "document"),
+                t.table,
+                generation.number,
+                moment(generation.written)
+            ));
+        }
+        if report.untyped {
+            lines.push("documents came in the encoding json: their int64 and bytes are restored as text".to_owned());
+        }
+        let emptied = named(report, |t| t.emptied);
+        if !emptied.is_empty() {
+            lines
+                .push(format!("empty then, though not before (emptied, or dropped): {}", status::list(emptied.iter())));
+        }
+        if !report.later.is_empty() {
+            lines.push(format!("left out, since first written later: {}", status::list(report.later.iter())));
+        }
+        lines.extend(files(report));
+        if !report.archived.is_everything() {
+            lines.push(format!("not archived, and deleted by --replace-all: tables beyond {}", report.archived));
+        }
+        for Missing { tables, from, to } in &report.gaps {
+            let tables = status::list(tables.iter());
+            lines.push(format!(
+                "changes of {tables} are missing after {} to {}; the state then does not depend on them",
+                moment(*from),
+                moment(*to)
+            ));
+        }
+        lines.iter().fold(String::new(), |text, line| format!("{text}\n* {line}"))
+            + if lines.is_empty() { "" } else { "\n" }
+    }
+
+    fn never() -> String {
+        NEVER.iter().fold("\nNever in a restore:\n".to_owned(), |text, line| format!("{text}  {line}\n"))
+    }
+}
+
+fn table(t: &RestoredTable) -> Held<'_> {
+    Held {
+        table: &t.table,
+        number: t.number,
+        documents: t.documents,
+        bytes: t.bytes,
+        base: t.base.to_string(),
+        emptied: t.emptied,
+        left_behind: &t.left_behind,
+        documents_with_system_ids: t.with_system_ids,
+        system_ids: t.system_ids,
+        declares_files: t.declares_files,
+    }
+}
+
+fn named(report: &RestoreReport, which: impl Fn(&RestoredTable) -> bool) -> Vec<TableRef> {
+    report.tables.iter().filter(|t| which(t)).map(|t| t.table.clone()).collect()
+}
+
+/// Ids of files, which an import does not bring.
+fn files(report: &RestoreReport) -> Vec<String> {
+    let said = |declared: bool, what: &str| {
+        let tables: Vec<_> =
+            report.tables.iter().filter(|t| t.system_ids > 0 && t.declares_files == declared).collect();
+        let ids = tables.iter().map(|t| t.system_ids).sum();
+        let names: Vec<_> = tables.iter().map(|t| t.table.clone()).collect();
+        (!names.is_empty()).then(|| format!("{} {what}: {}", counted(ids, "id"), status::list(names.iter())))
+    };
+    [
+        said(
+            true,
+            "of system tables, by their form, where the schema has ids of stored files: they dangle unless the target \
+             still has the files",
+        ),
+        said(false, "that by their form belong to stored files or scheduled functions: they may dangle"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The command that fits: never one that deletes what was not selected.
+fn import<'a>(options: &RestoreOptions, report: &RestoreReport) -> &'a str {
+    if !options.ids.is_empty() {
+        "npx convex import --append"
+    } else if options.selection.is_everything() && report.archived.is_everything() {
+        "npx convex import --replace-all"
+    } else {
+        "npx convex import --replace"
+    }
+}

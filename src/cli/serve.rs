@@ -1,0 +1,162 @@
+//! The verb `serve`.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use clap::Args;
+use convex_archiver::{
+    Error, Result,
+    archive::Span,
+    read::Moment,
+    server::{ArchivedDeployment, Deployment, RouterOptions, answer},
+};
+use rand::RngCore;
+
+use super::{
+    config::ArchiveArgs,
+    exit::Outcome,
+    listen::{self, Reached},
+    output,
+    past::{LimitArgs, Past, moment},
+    signals, status, units,
+};
+
+/// Where the key is looked for.
+const KEY: &str = "CONVEX_ARCHIVER_SERVE_KEY";
+
+/// Serves an archive as if it were the deployment
+///
+/// It answers the streaming-export API as Convex does: snapshots of any moment that the archive covers, the changes after any
+/// cursor that it covers, in all formats. What is not covered is refused with Convex's own codes, never answered in part. So whatever reads Convex by this API can read
+/// years back without touching the deployment, and a lost archive can be made again from a copy. What a sync adds meanwhile is served after the next start.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver serve --archive s3://bucket/happy-otter
+      prints a URL, a new key, and what is covered
+
+  CONVEX_ARCHIVER_SERVE_KEY='otter|…' convex-archiver serve --archive ./archive --as-of '1 day ago'
+      for a client, now was yesterday: the newest snapshot is that of yesterday")]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// The moment that is now for those who ask: RFC 3339, a date (00:00 UTC), a _ts in nanoseconds, `2 hours ago`, or `now`, as far as the
+    /// archive reaches [default: now]
+    #[arg(long, value_name = "MOMENT")]
+    as_of: Option<Moment>,
+    /// Address to listen at; port 0 takes a free one. Answers are not encrypted: beyond this machine, only in a network of
+    /// your own
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3218", value_parser = listen::address)]
+    listen: SocketAddr,
+    /// The environment variable that holds the key to take. Without it, CONVEX_ARCHIVER_SERVE_KEY; if that is not set, a new
+    /// key is made and printed. A key is never a flag: others can read those
+    #[arg(long, value_name = "NAME")]
+    key_env: Option<String>,
+    /// Documents a page of a snapshot; a page is held in memory
+    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = listen::page)]
+    snapshot_page: usize,
+    /// Revisions a page of changes, at least
+    #[arg(long, value_name = "COUNT", default_value_t = 128, value_parser = listen::page)]
+    delta_page: usize,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// The key to take, and what is said of it.
+struct Key {
+    key: String,
+    /// The variable that it comes from; None of a new one.
+    variable: Option<String>,
+}
+
+impl Key {
+    /// # Errors
+    /// Usage, if the variable holds no key, or was named and is not set.
+    fn find(named: Option<&str>, deployment: &str) -> Result<Self> {
+        let variable = named.unwrap_or(KEY);
+        match std::env::var_os(variable) {
+            Some(text) => {
+                let key = text.to_str().ok_or_else(String::new).and_then(listen::key);
+                let odd = |_| Error::usage(format!("{variable} holds no key: one word of letters, digits and signs"));
+                Ok(Self { key: key.map_err(odd)?, variable: Some(variable.to_owned()) })
+            }
+            None if named.is_some() => {
+                Err(Error::usage(format!("--key-env {variable}: there is no such environment variable")))
+            }
+            None => {
+                let mut secret = [0; 32];
+                rand::rng().fill_bytes(&mut secret);
+                let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+                Ok(Self { key: format!("{deployment}|{secret}"), variable: None })
+            }
+        }
+    }
+}
+
+pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
+    let budget = args.limits.budget()?;
+    let past = Past::open(&args.archive).await?;
+    let as_of = args.as_of.map(|moment| past.at(Some(moment))).transpose()?;
+    let url = past.archive.url().to_owned();
+    let deployment = ArchivedDeployment::open(past.archive, as_of, budget).await?;
+    let key = Key::find(args.key_env.as_deref(), &deployment.name())?;
+    let options = RouterOptions {
+        key: key.key.clone(),
+        snapshot_page: args.snapshot_page,
+        delta_page: args.delta_page,
+        // What is too old, the archive says.
+        snapshot_window: Duration::MAX,
+        deltas_window: Duration::MAX,
+        ..RouterOptions::default()
+    };
+    let (listener, address) = listen::bind(args.listen).await?;
+    if !address.ip().is_loopback() {
+        tracing::warn!("listening at {address}: whoever can reach it can read key and documents on their way");
+    }
+    let uncovered = deployment.uncovered();
+    if !uncovered.is_empty() {
+        tracing::warn!(
+            "at {} the archive does not cover {}: who asks for them is refused; others can be asked for alone (sync --exclude)",
+            moment(deployment.as_of()),
+            status::list(uncovered.into_iter())
+        );
+    }
+    if !deployment.head().coverage().untyped.is_empty() {
+        tracing::warn!("some documents came to the archive without types: their int64 and bytes are text; see status");
+    }
+    let interrupted = signals::interrupted()?;
+    output::print(&welcome(&deployment, &url, address, &key))?;
+    tokio::select! {
+        ended = answer(listener, Arc::new(deployment), options) => ended?,
+        () = interrupted => {}
+    }
+    Ok(Outcome::Done)
+}
+
+fn welcome(deployment: &ArchivedDeployment, archive: &str, address: SocketAddr, key: &Key) -> String {
+    let (now, head) = (deployment.as_of(), deployment.head());
+    let served = |spans: Vec<Span>| -> Vec<Span> {
+        let spans = spans.into_iter().filter(|span| span.from <= now);
+        spans.map(|span| Span { to: span.to.min(now), ..span }).collect()
+    };
+    let spans: Vec<_> =
+        head.tables().map(|state| (&state.table, served(head.coverage().spans(&state.table)))).collect();
+    let Reached { url, flags } = Reached::at(address);
+    let (shown, given) = match &key.variable {
+        Some(variable) => (format!("that of {variable}"), format!("\"${variable}\"")),
+        None => (key.key.clone(), listen::quoted(&key.key)),
+    };
+    format!(
+        "The archive {archive} is served as of {}, with {}.\n\
+         URL: {url}\n\
+         Key: {shown}\n\n\
+         {}\
+         Changes of all tables: after the cursor {} or a later one\n\n\
+         In another terminal:\n  \
+         CONVEX_DEPLOY_KEY={given} convex-archiver sync --deployment {url}{flags} --archive ./copy\n\n\
+         Ctrl-C ends it.\n",
+        moment(now),
+        units::counted(spans.len() as u64, "table"),
+        status::covered(spans.iter().map(|(table, spans)| (*table, spans.as_slice()))),
+        deployment.changes_after().0,
+    )
+}

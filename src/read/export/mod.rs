@@ -1,0 +1,232 @@
+//! [`export()`]: the state at a moment as plain files, for those who want the documents and nothing of the archive's
+//! machinery. An archive's own folder holds every revision and every tombstone.
+//!
+//! ```text
+//! tables/messages/part-00000.parquet                     folders as in the archive: unique, whatever the case of names
+//! components/waitlist/tables/users/part-00000.parquet
+//! export.json                                            written last: what was exported, as of when
+//! ```
+//!
+//! # What each format keeps
+//! `ndjson` is Convex's own export format, lossless. `parquet` has the archive's typed columns; absent and null are both
+//! NULL. `csv` has a column a field, nested values as JSON text; absent and null are both empty, an empty text is `""`. In
+//! both, what has no place in a column is in `_rescued`, a column that is there only in tables that need it.
+
+mod files;
+mod text;
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use serde::Serialize;
+
+use self::{files::FileSet, text::Csv};
+use super::{
+    files::FilesByTable,
+    moment::base_at,
+    state::{Columns, State, StateOptions},
+};
+use crate::{
+    archive::{Archive, Head},
+    budget::MemoryBudget,
+    document::{Encoding, TableRef, Timestamp, time_text},
+    error::{Error, Result, ResultExt},
+    monitor::{Event, Monitor},
+    schema::OwnColumn,
+    selection::Selection,
+    store::store_error,
+};
+
+/// The object that says what was exported: there once all files are.
+const SUMMARY: &str = "export.json";
+
+/// What is exported, and how.
+#[derive(Debug, Clone)]
+pub struct ExportOptions {
+    /// The moment.
+    pub at: Timestamp,
+    /// These tables.
+    pub selection: Selection,
+    /// The format of the files.
+    pub format: ExportFormat,
+    /// The memory that it may take.
+    pub budget: MemoryBudget,
+}
+
+/// A format of plain files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    /// Apache Parquet, zstd.
+    Parquet,
+    /// A document a line, as Convex exports it: 42 is an int64, 42.0 a float64.
+    Ndjson,
+    /// RFC 4180 with a header.
+    Csv,
+}
+
+impl ExportFormat {
+    /// What file names end with.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+        }
+    }
+}
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExportReport {
+    /// The moment, the same for all tables.
+    #[serde(serialize_with = "time_text::one")]
+    pub as_of: Timestamp,
+    /// Its `_ts`, as text: 19 digits do not survive JavaScript.
+    pub as_of_ts: String,
+    /// The format of the files.
+    pub format: ExportFormat,
+    /// The tables, in their order.
+    pub tables: Vec<ExportedTable>,
+}
+
+/// A table of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExportedTable {
+    /// The table.
+    pub table: TableRef,
+    /// The folder of its files.
+    pub folder: String,
+    /// Names of the files in it: one at least, also without documents.
+    pub files: Vec<String>,
+    /// Documents.
+    pub documents: u64,
+    /// Stored bytes.
+    pub bytes: u64,
+}
+
+/// Writes the state of the selected tables to `target`, which must be empty. `export.json` comes last: without it an export is not
+/// complete.
+///
+/// # Errors
+/// Usage, if the target holds something; NotFound, if no table is selected, or one is not covered at the moment; as reading the
+/// archive's files and writing to the target has them.
+pub async fn export(
+    archive: &Archive,
+    head: &Head,
+    options: &ExportOptions,
+    target: &Arc<dyn ObjectStore>,
+    monitor: &dyn Monitor,
+) -> Result<ExportReport> {
+    let selected = head.tables().filter(|state| options.selection.contains(&state.table)).collect::<Vec<_>>();
+    if selected.is_empty() {
+        return Err(Error::not_found("the archive has no such table: see tables for those that it has"));
+    }
+    // Before anything is written.
+    for state in &selected {
+        let table = &state.table;
+        base_at(head, table, options.at)
+            .map_err(|e| Error::not_found(format!("{e}; or leave the table out, --exclude {table}")))?;
+    }
+    must_be_empty(target).await?;
+    let mut report = ExportReport {
+        as_of: options.at,
+        as_of_ts: options.at.0.to_string(),
+        format: options.format,
+        tables: Vec::with_capacity(selected.len()),
+    };
+    let mut files = FilesByTable::open(archive, head).await?;
+    for (number, known) in (1..).zip(&selected) {
+        let table = &known.table;
+        monitor.report(Event::Reading { table, number, tables: selected.len() as u64 });
+        let all = StateOptions { budget: options.budget, columns: Columns::All, after: None };
+        let state = State::of_files(archive, head, &files.of(table).await?, options.at, &all)?;
+        let rescued = known.visible().rescued_rows > 0;
+        let (set, documents) = table_files(state, rescued, &known.folder, options, target, monitor)
+            .await
+            .context(|| format!("table {table}"))?;
+        let (folder, bytes) = (known.folder.clone(), set.bytes());
+        report.tables.push(ExportedTable { table: table.clone(), folder, files: set.into_names(), documents, bytes });
+    }
+    let summary = serde_json::to_vec_pretty(&report)
+        .map_err(|e| Error::internal("cannot spell what was exported: report it").with_source(e))?;
+    let put = target.put(&Path::from(SUMMARY), summary.into()).await;
+    put.map_err(|e| store_error(e, &format!("cannot write {SUMMARY}")))?;
+    Ok(report)
+}
+
+/// Files of an earlier export would be read together with these.
+async fn must_be_empty(target: &Arc<dyn ObjectStore>) -> Result<()> {
+    match target.list(None).next().await {
+        None => Ok(()),
+        Some(Err(e)) => Err(store_error(e, "cannot list what is there")),
+        Some(Ok(found)) => Err(Error::usage(format!(
+            "there is something already, such as {}: choose an empty place for the export",
+            found.location
+        ))),
+    }
+}
+
+/// One table: its files, and the number of its documents.
+async fn table_files(
+    mut state: State,
+    rescued: bool,
+    folder: &str,
+    options: &ExportOptions,
+    target: &Arc<dyn ObjectStore>,
+    monitor: &dyn Monitor,
+) -> Result<(FileSet, u64)> {
+    let schema = Arc::clone(state.arrow_schema());
+    let kept: Vec<usize> = (0..schema.fields().len()).filter(|i| is_kept(schema.field(*i).name(), rescued)).collect();
+    let not_chosen = |e| Error::internal("columns cannot be chosen: report it").with_source(e);
+    let csv = Csv::new(state.schema(), rescued);
+    let header = if options.format == ExportFormat::Csv { csv.header() } else { String::new() };
+    let plain = schema.project(&kept).map_err(not_chosen)?;
+    let mut set = FileSet::new(Arc::clone(target), folder, options, Arc::new(plain), header);
+    let mut documents = 0;
+    let outcome = async {
+        while let Some(batch) = state.next().await? {
+            let before = set.bytes();
+            match options.format {
+                ExportFormat::Parquet => {
+                    set.rows(&batch.to_record_batch()?.project(&kept).map_err(not_chosen)?)?;
+                }
+                ExportFormat::Ndjson => {
+                    let rows = batch.documents()?;
+                    for row in 0..batch.len() {
+                        let text = set.text();
+                        rows.write_json(row, Encoding::ExportJson, text)?;
+                        text.push('\n');
+                    }
+                }
+                ExportFormat::Csv => {
+                    let rows = batch.documents()?;
+                    for row in 0..batch.len() {
+                        csv.line(rows.revision(row)?.document.unwrap_or_default(), set.text());
+                    }
+                }
+            }
+            set.send().await?;
+            documents += batch.len() as u64;
+            monitor.report(Event::Documents { documents: batch.len() as u64, bytes: set.bytes() - before });
+        }
+        set.end().await
+    };
+    match outcome.await {
+        Ok(()) => Ok((set, documents)),
+        Err(error) => {
+            set.abort().await;
+            Err(error)
+        }
+    }
+}
+
+/// Whether a column belongs to the documents.
+fn is_kept(column: &str, rescued: bool) -> bool {
+    match column {
+        _ if column == OwnColumn::Id.name() || column == OwnColumn::CreationTime.name() => true,
+        _ if column == OwnColumn::Rescued.name() => rescued,
+        _ => !OwnColumn::ALL.iter().any(|own| own.name() == column),
+    }
+}

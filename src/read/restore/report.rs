@@ -1,0 +1,106 @@
+//! [`RestoreReport`]: what a restore holds, and what a person should know before importing it.
+
+use serde::Serialize;
+
+use super::super::moment::Missing;
+use crate::{
+    archive::Span,
+    document::{TableRef, Timestamp},
+    selection::Selection,
+};
+
+/// What a restore holds, or would hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// The moment, the same for all tables.
+    pub at: Timestamp,
+    /// The tables in it, in their order. Of single documents (`ids`): those that hold one.
+    pub tables: Vec<RestoredTable>,
+    /// Tables that were selected, but are not covered at the moment. None of a restore: it is refused then.
+    pub not_covered: Vec<NotCovered>,
+    /// Tables of one component whose ids bear one number. None of a restore: an import would refuse it.
+    pub conflicts: Vec<NumberConflict>,
+    /// Tables whose first document came after the moment: left out.
+    pub later: Vec<TableRef>,
+    /// The spans before the moment in which changes are missing. No table's state at the moment depends on one.
+    pub gaps: Vec<Missing>,
+    /// What the archive was told to hold; tables beyond it are not in it.
+    pub archived: Selection,
+    /// Whether documents came in an encoding that does not tell int64 and bytes from text: they are restored as text.
+    pub untyped: bool,
+}
+
+/// A table of a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredTable {
+    /// The table.
+    pub table: TableRef,
+    /// The number that its documents' ids bear. Absent if the archive never saw a document of it: the target chooses one.
+    pub number: Option<u32>,
+    /// S of the base from which its state is computed.
+    pub base: Timestamp,
+    /// Documents.
+    pub documents: u64,
+    /// Bytes of their text.
+    pub bytes: u64,
+    /// Whether it held documents before the moment and none at it: they were deleted, or the table was dropped.
+    pub emptied: bool,
+    /// Documents that an earlier table of this name has left behind: they are not restored.
+    pub left_behind: Vec<Generation>,
+    /// Documents with ids of system tables: of stored files, or of scheduled functions.
+    pub with_system_ids: u64,
+    /// Such ids, known by their form.
+    pub system_ids: u64,
+    /// Whether the table's fields are declared to hold ids of stored files.
+    pub declares_files: bool,
+}
+
+/// Documents with one table number, where those of a table have several: the table was dropped and made anew, and Convex
+/// wrote no tombstones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Generation {
+    /// The number in their ids.
+    pub number: u32,
+    /// How many there are.
+    pub documents: u64,
+    /// When the last of them was written, nanoseconds.
+    #[serde(skip)]
+    pub written: Timestamp,
+}
+
+/// A table that is not covered at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotCovered {
+    /// The table.
+    pub table: TableRef,
+    /// The moments at which it is.
+    pub covered: Vec<Span>,
+}
+
+/// Tables whose documents' ids bear one number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NumberConflict {
+    /// The number.
+    pub number: u32,
+    /// The tables, all of one component.
+    pub tables: Vec<TableRef>,
+}
+
+impl RestoreReport {
+    /// Documents of all tables.
+    pub fn documents(&self) -> u64 {
+        self.tables.iter().map(|table| table.documents).sum()
+    }
+
+    /// Bytes of their text.
+    pub fn bytes(&self) -> u64 {
+        self.tables.iter().map(|table| table.bytes).sum()
+    }
+
+    /// Whether somebody should look before it is imported: a table is not covered, numbers collide, documents were left
+    /// behind by an earlier table of their name, or came without types.
+    pub fn has_findings(&self) -> bool {
+        let left_behind = self.tables.iter().any(|table| !table.left_behind.is_empty());
+        !self.not_covered.is_empty() || !self.conflicts.is_empty() || left_behind || self.untyped
+    }
+}

@@ -1,0 +1,177 @@
+//! [`SnapshotZip`]: entries of text → one ZIP file on a local disk, which appears whole or not at all.
+//!
+//! ```text
+//! entry(), write() ─ pieces of one size, a few queued ─> thread: deflate ─> temporary file beside ─ renamed at the end
+//! ```
+//!
+//! The same entries give the same bytes, whatever the memory limit and the time of day: times are those of the ZIP format's
+//! beginning, modes are 0644, and the compressor is fed pieces of one size.
+
+use std::{
+    fs,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use tempfile::NamedTempFile;
+use tokio::sync::{mpsc, oneshot};
+use zip::{CompressionMethod, DateTime, ZipWriter, result::ZipError, write::SimpleFileOptions};
+
+use crate::{
+    error::{Error, Result},
+    store::disk_error,
+};
+
+/// Bytes of a piece.
+const PIECE: usize = 256 << 10;
+/// Pieces that wait for the compressor.
+const QUEUED: usize = 4;
+/// Level of deflate. Text of documents shrinks little further above it, and takes twice the time.
+const LEVEL: i64 = 4;
+
+/// A ZIP file on its way. Dropped before [`finish`](Self::finish), it leaves nothing, as soon as its thread has noticed.
+pub(super) struct SnapshotZip {
+    steps: mpsc::Sender<Step>,
+    held: Vec<u8>,
+    outcome: Option<oneshot::Receiver<Result<u64>>>,
+}
+
+enum Step {
+    Entry(String),
+    Bytes(Vec<u8>),
+    Finish,
+}
+
+impl SnapshotZip {
+    /// Begins the file at `path`. Nothing is there before it is finished.
+    ///
+    /// # Errors
+    /// Usage, if something is there and must not be overwritten, or there is no such folder; Access or Resource, as the disk has
+    /// it.
+    pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self> {
+        let shown = path.display();
+        if path.is_dir() {
+            return Err(Error::usage(format!("{shown} is a folder: name a file in it, such as {shown}/backup.zip")));
+        }
+        if !overwrite && fs::symlink_metadata(path).is_ok() {
+            return Err(exists(path));
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            return Err(Error::usage(format!("there is no folder {}: make it first", folder.display())));
+        }
+        let file = tempfile::Builder::new().prefix(".restore-").suffix(".partial").tempfile_in(folder);
+        let file = file.map_err(|e| disk_error(e, &format!("cannot write to {}", folder.display())))?;
+        let (steps, queue) = mpsc::channel(QUEUED);
+        let (outcome, receiver) = oneshot::channel();
+        let path = path.to_owned();
+        std::thread::Builder::new()
+            .name("zip".into())
+            // Whoever gave up does not want to know.
+            .spawn(move || drop(outcome.send(run(file, &path, overwrite, queue))))
+            .map_err(|e| Error::resource("the system gives no thread to write the ZIP").with_source(e))?;
+        Ok(Self { steps, held: Vec::with_capacity(PIECE), outcome: Some(receiver) })
+    }
+
+    /// Begins the next entry; what is written from now on is in it.
+    pub(super) async fn entry(&mut self, name: String) -> Result<()> {
+        self.flush().await?;
+        self.step(Step::Entry(name)).await
+    }
+
+    /// Appends to the entry.
+    pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let (taken, rest) = bytes.split_at(bytes.len().min(PIECE - self.held.len()));
+            self.held.extend_from_slice(taken);
+            bytes = rest;
+            if self.held.len() == PIECE {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the file appear; answers its bytes.
+    ///
+    /// # Errors
+    /// Usage, if something has appeared there meanwhile; as the disk has it.
+    pub(super) async fn finish(mut self) -> Result<u64> {
+        self.flush().await?;
+        self.step(Step::Finish).await?;
+        self.outcome().await
+    }
+
+    /// Gives it up; nothing is left when this returns.
+    pub(super) async fn abandon(mut self) {
+        drop(self.steps);
+        if let Some(outcome) = self.outcome.take() {
+            // It fails by design.
+            drop(outcome.await);
+        }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::replace(&mut self.held, Vec::with_capacity(PIECE));
+        self.step(Step::Bytes(piece)).await
+    }
+
+    async fn step(&mut self, step: Step) -> Result<()> {
+        if self.steps.send(step).await.is_ok() {
+            return Ok(());
+        }
+        // The thread has ended early, and its outcome says why.
+        self.outcome().await.and_then(|_| Err(Error::internal("a ZIP was complete before its last entry")))
+    }
+
+    async fn outcome(&mut self) -> Result<u64> {
+        let ended = || Error::internal("the thread that writes the ZIP has ended without a word");
+        match self.outcome.take() {
+            Some(outcome) => outcome.await.map_err(|_| ended())?,
+            None => Err(ended()),
+        }
+    }
+}
+
+fn exists(path: &Path) -> Error {
+    Error::usage(format!("{} is there already: name another file, or say --force to replace it", path.display()))
+}
+
+fn run(file: NamedTempFile, path: &PathBuf, overwrite: bool, mut steps: mpsc::Receiver<Step>) -> Result<u64> {
+    let failed = |e| match e {
+        ZipError::Io(e) => disk_error(e, &format!("cannot write {}", path.display())),
+        e => Error::internal("the ZIP cannot be written: report it").with_source(e),
+    };
+    let on_disk = |e| disk_error(e, &format!("cannot write {}", path.display()));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(LEVEL))
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644)
+        // How long an entry becomes is not known when it begins.
+        .large_file(true);
+    let mut zip = ZipWriter::new(BufWriter::with_capacity(PIECE, file));
+    loop {
+        match steps.blocking_recv() {
+            Some(Step::Entry(name)) => zip.start_file(name, options).map_err(failed)?,
+            Some(Step::Bytes(bytes)) => zip.write_all(&bytes).map_err(on_disk)?,
+            Some(Step::Finish) => break,
+            None => return Err(Error::internal("a ZIP was abandoned before it was complete")),
+        }
+    }
+    let file = zip.finish().map_err(failed)?.into_inner().map_err(|e| on_disk(e.into_error()))?;
+    file.as_file().sync_all().map_err(on_disk)?;
+    let bytes = file.as_file().metadata().map_err(on_disk)?.len();
+    let kept = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };
+    match kept {
+        Ok(_) => Ok(bytes),
+        Err(e) if !overwrite && e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(e) => Err(on_disk(e.error)),
+    }
+}
