@@ -93,6 +93,10 @@ fn answer(args: &QueryArgs, mut script: String, sql: &str) -> Result<()> {
         (_, true, _) => Some("-csv"),
         _ => (!terminal).then_some("-csv"),
     });
+    if terminal {
+        // Through us: a terminal of its own it would ask for its colours, and wait for the answer at its standard input.
+        command.stdout(Stdio::piped());
+    }
     if let Some(path) = &args.output {
         command.stdout(File::create(path).map_err(|e| no_file(path, e))?);
     }
@@ -112,6 +116,10 @@ fn feed(command: &mut Command, program: &Path, script: String) -> Result<()> {
     let input = child.stdin.take();
     // It may stop reading at an error, which it tells itself.
     let writer = std::thread::spawn(move || input.map(|mut input| input.write_all(script.as_bytes())));
+    if let Some(mut output) = child.stdout.take() {
+        // A reader that has gone away ends it: its pipe is closed here.
+        let _ = std::io::copy(&mut output, &mut std::io::stdout().lock());
+    }
     let status = child.wait().map_err(|e| no_duckdb(program, e))?;
     let _ = writer.join();
     done(status)
