@@ -309,19 +309,3 @@ fn a_document_longer_than_any_and_more_documents_than_anybody_sends_are_refused(
         assert!(spooled.to_string().contains(text.split(": ").next().unwrap()), "{spooled}");
     }
 }
-
-/// Not a test of anything: prints the speed. `cargo test --release --lib split_speed -- --ignored --nocapture`
-#[test]
-#[ignore = "prints a number"]
-fn split_speed() {
-    let recording = Recording::open("browser-compat");
-    let pages: Vec<_> = recording.exchanges.iter().filter(|e| e.path == "/api/list_snapshot").collect();
-    let bytes: usize = pages.iter().map(|e| e.body.len()).sum();
-    let started = std::time::Instant::now();
-    for _ in 0..20 {
-        for page in &pages {
-            assert!(split(page.body.as_bytes(), Phase::Snapshot).is_ok());
-        }
-    }
-    println!("{:.2} GB/s", 20.0 * bytes as f64 / started.elapsed().as_secs_f64() / 1e9);
-}

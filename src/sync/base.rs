@@ -15,7 +15,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    archive::{Base, CommitOutcome, Covers, Draft, Head, Owed, RemovedFile, Run},
+    archive::{Base, Covers, Draft, Head, Owed, RemovedFile, Run},
     convex::Source,
     document::TableRef,
     error::Result,
@@ -88,17 +88,5 @@ pub(super) async fn close(work: &mut Work, given: &Given<'_>, why: &str) -> Resu
         done.sort();
         draft.bases.push(Base::new(base, ts, Scope::Tables(done)));
     }
-    commit(work, given, draft).await
-}
-
-/// A commit between two passes.
-pub(super) async fn commit(work: &mut Work, given: &Given<'_>, draft: Draft) -> Result<()> {
-    let draft = Draft { deployment: work.moved.clone(), ..draft };
-    match given.archive.commit(&work.head, &mut work.run, draft).await? {
-        CommitOutcome::Committed(head) => work.head = *head,
-        CommitOutcome::Conflict { version } => return Err(super::write::lost_race(given.archive, version)),
-    }
-    work.moved = None;
-    work.sum.commits += 1;
-    Ok(())
+    work.commit(given.archive, draft).await
 }

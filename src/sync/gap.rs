@@ -15,7 +15,7 @@ use crate::{
     position::{DeltaCursor, Scope},
 };
 
-use super::{Given, OnGap, Work, base, gather::now};
+use super::{Given, OnGap, Work, gather::now};
 
 /// Questions to the deployment: of an absence of a month, the last 160 seconds of what is lost may have been readable.
 const PROBES: u32 = 14;
@@ -52,7 +52,7 @@ pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Re
     let mut draft = Draft::unchanged(&work.head, latest.encoding, latest.selection.clone(), now());
     draft.gaps.push(gap.clone());
     draft.progress.delta = Some(DeltaCursor { position: given.source.deltas_after(to), ts: to });
-    base::commit(work, given, draft).await?;
+    work.commit(given.archive, draft).await?;
     Ok(gap)
 }
 

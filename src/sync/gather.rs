@@ -28,7 +28,6 @@ use crate::{
     data::NewFile,
     document::{Encoding, TableRef, Timestamp},
     error::{Error, Result},
-    identity::DeploymentIdentity,
     layout,
     monitor::{Event, Monitor},
     position::{BaseId, DeltaCursor, Phase, Progress, Scope, Walk},
@@ -62,7 +61,6 @@ pub(super) struct Gather {
     ended: Vec<(usize, Rows)>,
     pending: Pending,
     selection: Selection,
-    moved: Option<DeploymentIdentity>,
     limits: Limits,
     source: Arc<dyn Source>,
     monitor: Arc<dyn Monitor>,
@@ -139,14 +137,7 @@ impl Tables {
 }
 
 impl Gather {
-    /// `moved`: who the deployment is now; the next commit says so.
-    pub(super) fn new(
-        head: &Head,
-        progress: Progress,
-        run: &Run,
-        moved: Option<DeploymentIdentity>,
-        given: &Given<'_>,
-    ) -> Self {
+    pub(super) fn new(head: &Head, progress: Progress, run: &Run, given: &Given<'_>) -> Self {
         let options = given.options;
         let mut shapes = given.shapes.clone();
         let mut tables = Tables::default();
@@ -176,7 +167,6 @@ impl Gather {
             ended: Vec::new(),
             pending: Pending::begin(),
             selection: options.selection.clone(),
-            moved,
             limits: Limits {
                 gathered: options.budget.gathered() as usize,
                 target_file_bytes: options.target_file_bytes,
@@ -440,7 +430,7 @@ impl Gather {
             remove: Vec::new(),
             bases: completed,
             gaps: Vec::new(),
-            deployment: self.moved.take(),
+            deployment: None,
             component_rows,
         };
         steps.send(Step::Commit(Box::new(draft)))

@@ -41,7 +41,7 @@ use tokio::{
 };
 
 use crate::{
-    archive::{Archive, Counts, Gap, Head, Owed, Run},
+    archive::{Archive, CommitOutcome, Counts, Draft, Gap, Head, Owed, Run},
     budget::MemoryBudget,
     convex::{Shapes, Source},
     document::{TableRef, Timestamp, time_text},
@@ -251,8 +251,9 @@ fn check_selection(source: &dyn Source, archive: &Archive, head: &Head, options:
 /// Brings `archive` up to date with `source`.
 ///
 /// # Errors
-/// Usage, if the archive belongs to another deployment or holds another selection: no page is asked for then. Conflict, if another writer moved the
-/// archive on. Window, if the deployment no longer keeps the changes after the cursor and [`OnGap::Fail`] is asked for. Otherwise whatever source or store answered; what had been committed before stays.
+/// Usage, if the archive belongs to another deployment or holds another selection: no page is asked for then. Conflict, if
+/// another writer moved the archive on. Window, if the deployment no longer keeps the changes after the cursor and
+/// [`OnGap::Fail`] is asked for. Otherwise whatever source or store answered; what had been committed before stays.
 pub async fn sync(
     source: Arc<dyn Source>,
     archive: &Archive,
@@ -382,7 +383,7 @@ impl Work {
     async fn pass(&mut self, given: &Given<'_>, progress: Progress) -> Result<fetch::End> {
         let (page_queue, pages) = mpsc::channel(1);
         let (step_queue, steps) = steps::Steps::channel(given.options.budget.queued(), Handle::current());
-        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, self.moved.clone(), given);
+        let gather = gather::Gather::new(&self.head, progress.clone(), &self.run, given);
         let fetch = tokio::spawn(fetch::fetch(
             Arc::clone(&given.source),
             progress,
@@ -409,6 +410,24 @@ impl Work {
         self.sum.pages += gathered.pages;
         self.sum.page_bytes += gathered.page_bytes;
         fetched
+    }
+
+    /// Every commit of a run; the first says who the deployment is now, if it has moved.
+    async fn commit(&mut self, archive: &Archive, draft: Draft) -> Result<()> {
+        let draft = Draft { deployment: self.moved.clone(), ..draft };
+        match archive.commit(&self.head, &mut self.run, draft).await? {
+            CommitOutcome::Committed(head) => self.head = *head,
+            CommitOutcome::Conflict { version } => {
+                return Err(Error::conflict(format!(
+                    "another sync wrote version {version} of {} at the same time; its work counts, this run's since its last commit \
+                     does not; run again once it has finished, and let one sync at a time run on an archive",
+                    archive.url(),
+                )));
+            }
+        }
+        self.moved = None;
+        self.sum.commits += 1;
+        Ok(())
     }
 
     fn report(self, first_run: bool, caught_up: bool) -> SyncReport {

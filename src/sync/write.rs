@@ -13,7 +13,7 @@ use super::{
     steps::{FileProgress, Step},
 };
 use crate::{
-    archive::{Archive, CommitOutcome, Counts, Draft, Head},
+    archive::{Archive, Counts, Draft, Head},
     data::{DataFile, FileWriter, WriterOptions},
     error::{Error, Result},
     monitor::{Event, Monitor},
@@ -99,15 +99,6 @@ pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::R
     Ok(())
 }
 
-/// Another writer took `version`.
-pub(super) fn lost_race(archive: &Archive, version: u64) -> Error {
-    Error::conflict(format!(
-        "another sync wrote version {version} of {} at the same time; its work counts, this run's since its last commit does \
-         not; run again once it has finished, and let one sync at a time run on an archive",
-        archive.url(),
-    ))
-}
-
 impl Writer<'_> {
     async fn step(&mut self, step: Step) -> Result<()> {
         match step {
@@ -163,15 +154,7 @@ impl Writer<'_> {
             self.work.sum.tables.insert(file.table.clone());
         }
         let draft = Draft { add: files, ..draft };
-        match self.archive.commit(&self.work.head, &mut self.work.run, draft).await? {
-            CommitOutcome::Committed(head) => self.work.head = *head,
-            CommitOutcome::Conflict { version } => {
-                return Err(lost_race(self.archive, version));
-            }
-        }
-        // It is in the first commit.
-        self.work.moved = None;
-        self.work.sum.commits += 1;
+        self.work.commit(self.archive, draft).await?;
         self.work.sum.rows = self.work.sum.rows.plus(added);
         let head = &self.work.head;
         self.monitor.report(Event::Commit {

@@ -1,32 +1,18 @@
 //! What the deployment tells of the shapes of its tables is advice: whatever becomes of it, the archive is complete.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use convex_archiver::{
-    Event, Monitor, NoMonitor,
+    NoMonitor,
     convex::{Access, Client, ClientOptions, DeployKey, RetryPolicy},
     server::{Fault, RouterOptions, demo_documents},
     sync::{SyncOptions, sync},
 };
 
-use crate::support::{KEY, World, pages};
+use crate::support::{KEY, Warnings, World, pages};
 
 const SHAPES: &str = "/api/json_schemas";
 const NAMES: &str = "/api/get_table_column_names";
-
-#[derive(Default)]
-struct Warnings(Mutex<Vec<String>>);
-
-impl Monitor for Warnings {
-    fn report(&self, event: Event<'_>) {
-        if let Event::Warning { message } = event {
-            self.0.lock().unwrap().push(message.to_owned());
-        }
-    }
-}
 
 #[tokio::test]
 async fn without_shapes_a_sync_warns_once_and_takes_its_columns_from_the_documents() {

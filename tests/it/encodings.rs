@@ -2,11 +2,11 @@
 //!
 //! The recorded answers are a real deployment's; the oracle is what it answered in convex_encoded_json.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use convex_archiver::{
-    Encoding, ErrorKind, Event, Monitor, Revision, TableRef, Timestamp, Value,
+    Encoding, ErrorKind, Monitor, Revision, TableRef, Timestamp, Value,
     archive::{Archive, Status},
     codec::parse_value,
     convex::{Access, Client, ClientOptions, DeployKey, Page, Source},
@@ -16,20 +16,9 @@ use convex_archiver::{
 use object_store::memory::InMemory;
 
 use crate::support::{
-    Held, KEY, States, World, assert_same_state, pages,
+    Held, KEY, States, Warnings, World, assert_same_state, pages,
     replay::{Recording, Replay},
 };
-
-#[derive(Default)]
-struct Warnings(Mutex<Vec<String>>);
-
-impl Monitor for Warnings {
-    fn report(&self, event: Event<'_>) {
-        if let Event::Warning { message } = event {
-            self.0.lock().unwrap().push(message.to_owned());
-        }
-    }
-}
 
 fn client(url: &str) -> (Client, Arc<Warnings>) {
     let access = Access::new(url, DeployKey::new(KEY).unwrap(), false).unwrap();

@@ -2,10 +2,10 @@
 //!
 //! The oracle reads the recorded bodies with serde_json and its own few lines for `$integer`, `$float` and `$bytes`.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use convex_archiver::{
-    Encoding, Event, Monitor, Revision, TableRef, Timestamp,
+    Encoding, Monitor, Revision, TableRef, Timestamp,
     archive::Archive,
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     sync::{SyncOptions, SyncReport, sync},
@@ -13,20 +13,9 @@ use convex_archiver::{
 use object_store::{ObjectStore, memory::InMemory};
 
 use crate::support::{
-    Held, KEY, States, assert_same_state,
+    Held, KEY, States, Warnings, assert_same_state,
     replay::{Recording, Replay},
 };
-
-#[derive(Default)]
-struct Warnings(Mutex<Vec<String>>);
-
-impl Monitor for Warnings {
-    fn report(&self, event: Event<'_>) {
-        if let Event::Warning { message } = event {
-            self.0.lock().unwrap().push(message.to_owned());
-        }
-    }
-}
 
 /// A recording, served, and an archive of it.
 struct Played {

@@ -2,30 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use convex_archiver::{
-    ErrorKind, Event, Monitor, Selection, TableRef, Timestamp, Value,
+    ErrorKind, Monitor, Selection, TableRef, Timestamp, Value,
     archive::Archive,
     convex::{Access, Client, ClientOptions, DeployKey, Page, Source},
     server::{Components, Contents, Fault, Posts, RouterOptions, SeededWriter, SimulatedDeployment},
     sync::{SyncOptions, sync},
 };
 
-use crate::support::{KEY, World, pages, source::Ending};
-
-#[derive(Default)]
-struct Warnings(Mutex<Vec<String>>);
-
-impl Monitor for Warnings {
-    fn report(&self, event: Event<'_>) {
-        if let Event::Warning { message } = event {
-            self.0.lock().unwrap().push(message.to_owned());
-        }
-    }
-}
+use crate::support::{KEY, Warnings, World, pages, source::Ending};
 
 /// `messages`, `users`, `orders`, `analytics/events` and `analytics/daily/counters`, and a log of changes to them.
 async fn world(options: RouterOptions) -> World {

@@ -16,6 +16,7 @@ use convex_archiver::{
     Error, Monitor, Result,
     archive::{Archive, Status},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
+    read::views::duckdb_views,
     server::{Contents, RouterOptions, SimulateOptions, SimulatedDeployment, demo_documents, serve},
     sync::{SyncOptions, SyncReport, sync},
 };
@@ -82,13 +83,14 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
     heading("manifest.json, shortened: what is in the archive, and the cursor to go on from")?;
     say(&manifest.shortened()?)?;
     heading("convex-archiver status")?;
-    let head = demo.archive().await?.head().await?;
+    let archive = demo.archive().await?;
+    let head = archive.head().await?;
     say(&status::text(&Status::of(&head, units::now()), &dir.display().to_string()))?;
 
-    let queries = query::queries(dir, TABLE);
+    let queries = query::queries(TABLE);
     let file = dir.join(QUERY);
-    fs::write(&file, &queries).map_err(|e| failed(&file, e))?;
-    heading(&format!("Queries for DuckDB, in {}", file.display()))?;
+    fs::write(&file, duckdb_views(&head, archive.url(), None) + &queries).map_err(|e| failed(&file, e))?;
+    heading(&format!("Queries for DuckDB, in {} behind the views that they need", file.display()))?;
     say(&queries)?;
     run_duckdb(&file)?;
 
@@ -178,7 +180,7 @@ fn run_duckdb(file: &Path) -> Result<()> {
     match std::process::Command::new("duckdb").arg(":memory:").stdin(input).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => {
-            tracing::warn!("`{command}` ended with {status}; it needs DuckDB 1.1 or newer");
+            tracing::warn!("`{command}` ended with {status}; it needs DuckDB 1.5 or newer");
             Ok(())
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {

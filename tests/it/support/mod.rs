@@ -6,10 +6,13 @@ mod held;
 pub(crate) mod replay;
 pub(crate) mod source;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use convex_archiver::{
-    NoMonitor, Result, Timestamp,
+    Event, Monitor, NoMonitor, Result, Timestamp,
     archive::Archive,
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     server::{Deployment, RouterOptions, SimulatedDeployment},
@@ -19,6 +22,18 @@ use object_store::{ObjectStore, memory::InMemory};
 
 pub(crate) use self::held::{FileRows, Held, States, assert_same_state, deployment_state};
 use crate::conformance::Server;
+
+/// Keeps the warnings.
+#[derive(Default)]
+pub(crate) struct Warnings(pub(crate) Mutex<Vec<String>>);
+
+impl Monitor for Warnings {
+    fn report(&self, event: Event<'_>) {
+        if let Event::Warning { message } = event {
+            self.0.lock().unwrap().push(message.to_owned());
+        }
+    }
+}
 
 /// The key of every test deployment.
 pub(crate) const KEY: &str = "otter-1|secret";
