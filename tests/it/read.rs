@@ -7,46 +7,20 @@ use std::{
 
 use convex_archiver::{
     MemoryBudget, TableRef, Timestamp, Value,
-    archive::{Archive, Covers, Head},
+    archive::Covers,
     read::{
-        Change, DiffOptions, FilesByTable, Found, History, LogOptions, State, StateOptions, TableFiles, Transactions,
-        columns_of, count, diff, get, tables,
+        Change, DiffOptions, Found, History, LogOptions, TableFiles, Transactions, columns_of, count, diff, get, tables,
     },
-    server::{Contents, SeededWriter, SimulatedDeployment, demo_documents},
+    server::{Contents, SeededWriter, demo_documents},
 };
 use object_store::ObjectStore;
 
-use crate::support::{States, World, assert_same_state, counted::CountedStore, pages};
-
-/// The state of all tables.
-async fn state_at(archive: &Archive, head: &Head, at: Timestamp) -> States {
-    let mut states = States::new();
-    let mut files = FilesByTable::open(archive, head).await.unwrap();
-    while let Some(of_table) = files.next().await.unwrap() {
-        let Covers::Covered(_) = head.coverage().covers(&of_table.table, at) else { continue };
-        let mut state = State::of_files(archive, head, &of_table, at, &StateOptions::default()).unwrap();
-        let mut documents = BTreeMap::new();
-        while let Some(batch) = state.next().await.unwrap() {
-            let rows = batch.documents().unwrap();
-            documents.extend((0..batch.len()).map(|row| (batch.id(row).to_owned(), rows.revision(row).unwrap())));
-        }
-        let counted = count(archive, head, &of_table, at, MemoryBudget::default()).await.unwrap();
-        assert_eq!(counted, documents.len() as u64);
-        if !documents.is_empty() {
-            states.insert(of_table.table, documents);
-        }
-    }
-    states
-}
-
-fn deployment_at(deployment: &SimulatedDeployment, head: &Head, at: Timestamp) -> States {
-    let covered = |table: &TableRef| matches!(head.coverage().covers(table, at), Covers::Covered(_));
-    let tables =
-        deployment.state_at(at).into_iter().filter(|(table, documents)| covered(table) && !documents.is_empty());
-    tables
-        .map(|(table, documents)| (table, documents.into_iter().map(|(id, r)| (id, (*r).clone())).collect()))
-        .collect()
-}
+use crate::support::{
+    World, assert_same_state,
+    counted::CountedStore,
+    pages,
+    states::{covered_state, read_state},
+};
 
 async fn assert_reads_back(world: &World) {
     let archive = world.archive().await;
@@ -59,7 +33,7 @@ async fn assert_reads_back(world: &World) {
     // States: at the ends, and at a few moments between.
     let some = moments.iter().step_by(moments.len() / 6 + 1).copied().chain([first, through]);
     for at in some {
-        assert_same_state(&state_at(&archive, &head, at).await, &deployment_at(&world.deployment, &head, at));
+        assert_same_state(&read_state(&archive, &head, at).await, &covered_state(&world.deployment, &head, at));
     }
 
     // Single documents.

@@ -1,7 +1,7 @@
 //! A history as it happens, and what must hold after each of its steps.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     ops::AddAssign,
     sync::{
@@ -17,15 +17,20 @@ use convex_archiver::{
     TableRef, Timestamp, Value,
     archive::{Archive, Covers, Span},
     convex::{Access, Client, ClientOptions, DeployKey, Page, RetryPolicy, Shapes, Source},
-    server::{Deployment, RouterOptions, SeededWriter, SimulatedDeployment},
-    sync::{Stop, SyncOptions, SyncReport, sync},
+    server::{Components, Deployment, RouterOptions, SeededWriter, SimulatedDeployment},
+    sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
 };
 use object_store::{ObjectStore, memory::InMemory};
 
 use super::steps::{Pace, Step, Wrong};
 use crate::{
     conformance::Server,
-    support::{FileRows, Held, KEY, faults::FaultyStore, source::same_place},
+    support::{
+        FileRows, Held, KEY, assert_same_state,
+        faults::FaultyStore,
+        source::same_place,
+        states::{covered_state, read_state},
+    },
 };
 
 const START: i64 = 1_790_000_000_000_000_000;
@@ -43,12 +48,19 @@ pub(crate) struct Told {
     partial_bases: u64,
     later_bases: u64,
     selections: u64,
+    moves: u64,
+    /// Servers that left the changes of components out, and then no more.
+    upgrades: u64,
+    /// States that were read back.
+    states: u64,
 }
 
 impl Told {
     pub(crate) fn has_seen_everything(&self) -> bool {
-        let Self { syncs, failed, conflicts, gaps, partial_bases, later_bases, selections } = *self;
-        [syncs, failed, conflicts, gaps, partial_bases, later_bases, selections].iter().all(|times| *times > 0)
+        let Self { syncs, failed, conflicts, gaps, partial_bases, later_bases, selections, moves, upgrades, states } =
+            *self;
+        let all = [syncs, failed, conflicts, gaps, partial_bases, later_bases, selections, moves, upgrades, states];
+        all.iter().all(|times| *times > 0)
     }
 }
 
@@ -61,16 +73,20 @@ impl AddAssign for Told {
         self.partial_bases += other.partial_bases;
         self.later_bases += other.later_bases;
         self.selections += other.selections;
+        self.moves += other.moves;
+        self.upgrades += other.upgrades;
+        self.states += other.states;
     }
 }
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { syncs, failed, conflicts, gaps, partial_bases, later_bases, selections } = self;
+        let Self { syncs, failed, conflicts, gaps, partial_bases, later_bases, selections, moves, upgrades, states } =
+            self;
         write!(
             f,
             "{syncs} syncs, {failed} of them failed, {conflicts} conflicts, {gaps} gaps, {partial_bases} snapshots that grew too old, \
-             {later_bases} later bases, {selections} selections"
+             {later_bases} later bases, {selections} selections, {moves} moves, {upgrades} upgrades, {states} states read back"
         )
     }
 }
@@ -78,6 +94,7 @@ impl fmt::Display for Told {
 /// The deployment as a sync sees it: over HTTP, with what goes wrong.
 struct Seen {
     client: Client,
+    identity: DeploymentIdentity,
     wrong: Option<Wrong>,
     clock: Arc<AtomicI64>,
     deployment: Arc<SimulatedDeployment>,
@@ -92,9 +109,9 @@ fn write(writer: &Mutex<SeededWriter>, deployment: &SimulatedDeployment) {
 
 #[async_trait]
 impl Source for Seen {
-    /// Its identity is the same, whatever the port it is asked on.
+    /// Whatever the port it is asked on.
     async fn identity(&self) -> Result<DeploymentIdentity> {
-        Ok(same_place())
+        Ok(self.identity.clone())
     }
 
     async fn shapes(&self) -> Result<Shapes> {
@@ -148,11 +165,21 @@ pub(crate) struct History {
     store: Arc<dyn ObjectStore>,
     /// Version and cursor so far.
     reached: (u64, Timestamp),
+    /// Gaps so far.
+    gaps: usize,
+    /// Whose archive it is.
+    known_as: Option<DeploymentIdentity>,
     /// What was covered: it stays so.
     covered: BTreeMap<TableRef, Vec<Span>>,
     seen: FileRows,
     /// What is asked for from now on.
     selection: Selection,
+    /// Where the deployment is.
+    place: DeploymentIdentity,
+    /// What the server tells of components.
+    components: Components,
+    /// Up to here changes of components were left out.
+    untold: Timestamp,
     pub(crate) told: Told,
 }
 
@@ -167,9 +194,14 @@ impl History {
             writer: Arc::new(Mutex::new(SeededWriter::new(seed))),
             store: Arc::new(InMemory::new()),
             reached: (0, Timestamp(0)),
+            gaps: 0,
+            known_as: None,
             covered: BTreeMap::new(),
             seen: FileRows::new(),
             selection: Selection::default(),
+            place: same_place(),
+            components: Components::Everywhere,
+            untold: Timestamp(i64::MIN),
             told: Told::default(),
         }
     }
@@ -184,11 +216,13 @@ impl History {
     ) -> impl Future<Output = Result<SyncReport>> + Send + use<> {
         let deployment = Arc::clone(&self.deployment);
         let (clock, writer, selection) = (Arc::clone(&self.clock), Arc::clone(&self.writer), self.selection.clone());
+        let (identity, components) = (self.place.clone(), self.components);
         async move {
             let mut pages = RouterOptions {
                 key: KEY.to_owned(),
                 snapshot_page: pace.snapshot_page,
                 delta_page: pace.delta_page,
+                components,
                 ..RouterOptions::default()
             };
             match &wrong {
@@ -202,6 +236,7 @@ impl History {
             let server = Server::start(Arc::clone(&deployment) as Arc<dyn Deployment>, pages).await;
             let source = Seen {
                 client: hasty_client(&server.url, selection.clone()),
+                identity: identity.clone(),
                 wrong,
                 clock,
                 deployment,
@@ -209,7 +244,7 @@ impl History {
                 writes: pace.writes_meanwhile.into(),
                 pages: AtomicUsize::new(0),
             };
-            let archive = Archive::open_or_create(store, "memory:///archive", same_place(), Timestamp(1)).await?;
+            let archive = Archive::open_or_create(store, "memory:///archive", identity.clone(), Timestamp(1)).await?;
             let stop = Stop::default();
             let monitor = StopAt(stop.clone(), AtomicUsize::new(stop_at.map_or(usize::MAX, |page| page as usize)));
             let options = SyncOptions {
@@ -218,6 +253,8 @@ impl History {
                 commit_every: pace.commit_every,
                 selection,
                 accept_selection: true,
+                accept_deployment: pace.accepts_a_move.then_some(identity.origin),
+                on_gap: pace.on_gap,
                 stop,
                 ..SyncOptions::default()
             };
@@ -238,6 +275,34 @@ impl History {
         }
     }
 
+    /// What came of a sync: nothing else than what was asked for, and of the errors none but these.
+    async fn judge(&mut self, pace: Pace, outcome: Result<SyncReport>, errors: &[ErrorKind]) -> Option<SyncReport> {
+        self.note(&outcome);
+        let moved = self.known_as.as_ref().is_some_and(|known| *known != self.place);
+        if moved && !pace.accepts_a_move {
+            let error = outcome.expect_err("another deployment is refused");
+            assert!(error.kind() == ErrorKind::Usage || errors.contains(&error.kind()), "{error:?}");
+            let unmoved =
+                Archive::open(Arc::clone(&self.store), "memory:///archive").await.unwrap().head().await.unwrap();
+            assert_eq!(unmoved.version(), self.reached.0);
+            return None;
+        }
+        if pace.on_gap == OnGap::Fail
+            && let Ok(archive) = Archive::open(Arc::clone(&self.store), "memory:///archive").await
+        {
+            assert_eq!(archive.head().await.unwrap().coverage().gaps.len(), self.gaps, "no gap was to be made");
+        }
+        let may_be_too_old = pace.on_gap == OnGap::Fail;
+        match outcome {
+            Ok(report) => Some(report),
+            Err(error) if error.kind() == ErrorKind::Window && may_be_too_old => None,
+            Err(error) => {
+                assert!(errors.contains(&error.kind()), "{error:?}");
+                None
+            }
+        }
+    }
+
     pub(crate) async fn take(&mut self, step: Step) {
         let store = Arc::clone(&self.store);
         match step {
@@ -248,32 +313,35 @@ impl History {
             }
             Step::Select(text) => self.selection = text.parse().unwrap(),
             Step::Pass(time) => drop(self.clock.fetch_add(time, Ordering::SeqCst)),
+            Step::Move => {
+                self.told.moves += 1;
+                let name = format!("otter-{}", self.told.moves + 1);
+                self.place = DeploymentIdentity { origin: format!("https://{name}.convex.cloud"), name: Some(name) };
+            }
+            Step::Old => self.components = Components::NotInDeltas,
+            Step::Upgrade => {
+                self.told.upgrades += u64::from(self.components != Components::Everywhere);
+                self.components = Components::Everywhere;
+            }
             Step::Sync(pace) => {
                 let outcome = self.sync(pace, store, None, None).await;
-                self.note(&outcome);
-                let report = outcome.unwrap();
-                assert!(report.caught_up && report.commits > 0);
+                if let Some(report) = self.judge(pace, outcome, &[]).await {
+                    assert!(report.caught_up && report.commits > 0);
+                }
             }
             Step::Faulty(pace, fault) => {
                 let faulty = Arc::new(FaultyStore::new(store, Some(fault)));
                 let outcome = self.sync(pace, faulty, None, None).await;
-                self.note(&outcome);
-                if let Err(error) = outcome {
-                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-                }
+                self.judge(pace, outcome, &[ErrorKind::Unavailable]).await;
             }
             Step::Wrong(pace, wrong) => {
                 let outcome = self.sync(pace, store, Some(wrong), None).await;
-                self.note(&outcome);
-                if let Err(error) = outcome {
-                    use ErrorKind::{Access, Protocol, Unavailable, Window};
-                    assert!(matches!(error.kind(), Access | Protocol | Unavailable | Window), "{error:?}");
-                }
+                let kinds = [ErrorKind::Access, ErrorKind::Protocol, ErrorKind::Unavailable, ErrorKind::Window];
+                self.judge(pace, outcome, &kinds).await;
             }
             Step::Stopped(pace, page) => {
                 let outcome = self.sync(pace, store, None, Some(page)).await;
-                self.note(&outcome);
-                outcome.unwrap();
+                self.judge(pace, outcome, &[]).await;
             }
             Step::Two(one, other, call) => {
                 let second = self.sync(other, Arc::clone(&store), None, None);
@@ -322,10 +390,15 @@ impl History {
         assert!(version >= self.reached.0 && through >= self.reached.1);
         let unmoved = version == self.reached.0;
         self.reached = (version, through);
+        self.known_as = Some(held.head.deployment().clone());
+        self.gaps = held.head.coverage().gaps.len();
+        if self.components != Components::Everywhere {
+            self.untold = through;
+        }
         if version == 0 || unmoved {
             return;
         }
-        held.assert_true(&self.deployment);
+        held.assert_true_but(&self.deployment, self.untold);
         for table in held.head.tables().map(|state| &state.table) {
             let spans = held.head.coverage().spans(table);
             let before = self.covered.insert(table.clone(), spans.clone()).unwrap_or_default();
@@ -343,7 +416,7 @@ impl History {
         let archive = Archive::open(Arc::clone(&self.store), "memory:///archive").await.unwrap();
         // Every file once more, with the schemas that have grown.
         let held = Held::read(&archive).await;
-        held.assert_true(&self.deployment);
+        held.assert_true_but(&self.deployment, self.untold);
         let head = held.head;
         let (coverage, through) = (head.coverage(), head.progress().delta.as_ref().unwrap().ts);
         assert_eq!(coverage.selected(), self.selection);
@@ -354,6 +427,15 @@ impl History {
             assert!(covered || in_doubt, "{table} is not covered at {through}: {coverage:?}");
         }
         assert!(head.progress().walk.is_none());
+        // As every reader has it: the first base, the last moment, and some between.
+        let covered = coverage.bases.iter().map(|base| base.ts).min().unwrap();
+        let mut moments: BTreeSet<_> = self.deployment.revisions().into_iter().map(|(_, r)| r.ts).collect();
+        moments.retain(|ts| covered < *ts && *ts < through);
+        let between = moments.iter().step_by(moments.len() / 3 + 1).copied();
+        for at in between.chain([covered, through]) {
+            self.told.states += 1;
+            assert_same_state(&read_state(&archive, &head, at).await, &covered_state(&self.deployment, &head, at));
+        }
         self.told.gaps += coverage.gaps.len() as u64;
         self.told.selections += coverage.selections.len() as u64;
         let bases = &coverage.bases;

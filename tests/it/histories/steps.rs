@@ -5,6 +5,7 @@ use std::time::Duration;
 use convex_archiver::{
     Encoding, TableRef,
     server::{Fault as Refused, Posts},
+    sync::OnGap,
 };
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 
@@ -24,6 +25,9 @@ pub(crate) struct Pace {
     pub(crate) target_file_bytes: u64,
     /// Transactions while it runs, one before each page.
     pub(crate) writes_meanwhile: usize,
+    pub(crate) on_gap: OnGap,
+    /// Whether the archive may go on with a deployment that has moved.
+    pub(crate) accepts_a_move: bool,
 }
 
 /// What the deployment does wrong.
@@ -49,6 +53,12 @@ pub(crate) enum Step {
     Appear(TableRef),
     /// The tables that are archived from now on.
     Select(&'static str),
+    /// The deployment goes to another address.
+    Move,
+    /// The server leaves out the changes of components: of an old one, only as the first step.
+    Old,
+    /// Or no more.
+    Upgrade,
     /// Time, nanoseconds.
     Pass(i64),
     Sync(Pace),
@@ -70,7 +80,14 @@ pub(crate) fn pace(rng: &mut StdRng) -> Pace {
         commit_every: *[Duration::ZERO, Duration::from_secs(1_000_000)].choose(rng).unwrap(),
         target_file_bytes: *[1, 128 << 20].choose(rng).unwrap(),
         writes_meanwhile: *[0, 0, 6].choose(rng).unwrap(),
+        on_gap: *[OnGap::Heal, OnGap::Heal, OnGap::Heal, OnGap::Fail].choose(rng).unwrap(),
+        accepts_a_move: rng.random_range(0..4) > 0,
     }
+}
+
+/// One that does what can be done.
+pub(crate) fn willing(rng: &mut StdRng) -> Pace {
+    Pace { on_gap: OnGap::Heal, accepts_a_move: true, ..pace(rng) }
 }
 
 /// From minutes to weeks: now and then more than the deployment keeps.
@@ -102,7 +119,7 @@ fn wrong(rng: &mut StdRng) -> Wrong {
 /// An answer that is none, on any route, for a while or for good.
 fn refused(rng: &mut StdRng) -> Refused {
     let cut_off = |body: &str| Refused { body: body.to_owned(), ..Refused::status(200) };
-    let answer = match rng.random_range(0..12) {
+    let answer = match rng.random_range(0..13) {
         0 => Refused::status(500),
         1 => Refused::status(408),
         2 => Refused::status(429).with_header("retry-after", "0"),
@@ -114,7 +131,9 @@ fn refused(rng: &mut StdRng) -> Refused {
         8 => Refused::refusal(403, "OperationNotPermitted"),
         9 => Refused::status(522),
         10 => cut_off(r#"{"values":[{"_component":"","_table":"users","_ts":17"#),
-        _ => cut_off(r#"{"values":[],"cursor":1,"snapshot":1,"hasMore":true}"#),
+        11 => cut_off(r#"{"values":[],"cursor":1,"snapshot":1,"hasMore":true}"#),
+        // Deltas that go backwards.
+        _ => cut_off(r#"{"values":[],"cursor":1,"hasMore":false}"#),
     };
     let on = match *["", "/api/json_schemas", "/api/list_snapshot", "/api/document_deltas"].choose(rng).unwrap() {
         "" => answer,
@@ -128,7 +147,11 @@ pub(crate) fn step(rng: &mut StdRng) -> Step {
         0..4 => Step::Write(rng.random_range(1..25)),
         4 | 5 => Step::Appear(table(rng)),
         6 | 7 => Step::Pass(time(rng)),
-        8 => Step::Select(["**", "** !users", "users messages", "waitlist/** messages"].choose(rng).unwrap()),
+        8 => match rng.random_range(0..4) {
+            0 => Step::Move,
+            1 => Step::Upgrade,
+            _ => Step::Select(["**", "** !users", "users messages", "waitlist/** messages"].choose(rng).unwrap()),
+        },
         9..11 => Step::Sync(pace(rng)),
         11..14 => {
             let how = *[How::Fails, How::LosesItsAnswer, How::IsRepeated].choose(rng).unwrap();
@@ -136,7 +159,7 @@ pub(crate) fn step(rng: &mut StdRng) -> Step {
         }
         14..17 => Step::Wrong(pace(rng), wrong(rng)),
         17 | 18 => Step::Stopped(pace(rng), rng.random_range(0..12)),
-        _ => Step::Two(pace(rng), pace(rng), rng.random_range(0..40)),
+        _ => Step::Two(willing(rng), willing(rng), rng.random_range(0..40)),
     }
 }
 
@@ -144,6 +167,9 @@ pub(crate) fn step(rng: &mut StdRng) -> Step {
 pub(crate) fn opening(rng: &mut StdRng) -> Vec<Step> {
     let tables = *[0, 3, 6].choose(rng).unwrap();
     let mut steps: Vec<_> = (0..tables).map(|_| Step::Appear(table(rng))).collect();
+    if rng.random_range(0..5) == 0 {
+        steps.insert(0, Step::Old);
+    }
     if tables > 0 {
         steps.push(Step::Write(rng.random_range(10..40)));
     }

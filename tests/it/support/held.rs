@@ -95,10 +95,16 @@ impl Held {
     /// Whatever happened between: every revision that the archive does not say it lacks is there once, and each table is,
     /// at every moment for which the archive claims it, what it was in the deployment.
     pub(crate) fn assert_true(&self, deployment: &SimulatedDeployment) {
+        self.assert_true_but(deployment, Timestamp(i64::MIN));
+    }
+
+    /// The same, where up to `untold` the deployment told nothing of what components changed.
+    pub(crate) fn assert_true_but(&self, deployment: &SimulatedDeployment, untold: Timestamp) {
         let (coverage, through) = (self.head.coverage(), self.through());
         let lost = |table: &TableRef, ts: Timestamp| {
             let in_force = coverage.selections.iter().rfind(|s| s.after < ts);
             in_force.is_some_and(|s| !s.tables.contains(table))
+                || (!table.component().is_empty() && ts <= untold)
                 || coverage.gaps.iter().any(|gap| gap.from < ts && ts <= gap.to)
         };
         let revisions: Vec<_> =

@@ -5,6 +5,7 @@ pub(crate) mod faults;
 mod held;
 pub(crate) mod replay;
 pub(crate) mod source;
+pub(crate) mod states;
 
 use std::{
     sync::{Arc, Mutex},
