@@ -5,13 +5,15 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "an example prints, and may give up")]
 
+mod support;
+
 use std::{sync::Arc, time::Duration};
 
 use convex_archiver::{
-    Event, Monitor, NoMonitor, Result, Timestamp,
+    Event, Monitor, Result, Timestamp,
     archive::{Archive, Location},
-    convex::{Access, Client, ClientOptions, DeployKey, Source},
-    server::{RouterOptions, SimulatedDeployment, demo_documents, router},
+    convex::Source,
+    server::{SimulatedDeployment, demo_documents},
     sync::{Stop, SyncOptions, sync},
 };
 
@@ -29,18 +31,10 @@ impl Monitor for Commits {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // A deployment of real documents. For your own: its URL and a deploy key with the permission deployment:data:view.
+    // A deployment of real documents. For your own, see `served`: its URL and a deploy key with the permission deployment:data:view.
     let deployment = Arc::new(SimulatedDeployment::new("happy-otter-123", 1));
     deployment.insert_all(demo_documents(0)?)?;
-    let key = "happy-otter-123|example";
-    let options = RouterOptions { key: key.into(), ..RouterOptions::default() };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-    let app = router(Arc::clone(&deployment) as Arc<_>, options);
-    tokio::spawn(async move { axum::serve(listener, app).await });
-
-    let access = Access::new(&url, DeployKey::new(key)?, false)?;
-    let client = Arc::new(Client::new(access, ClientOptions::default(), Arc::new(NoMonitor))?);
+    let client = support::served(Arc::clone(&deployment) as Arc<_>).await?;
 
     // Anything that `Location` takes: a folder, s3://bucket/prefix, …
     let scratch = tempfile::tempdir().expect("a temporary folder");

@@ -1,35 +1,24 @@
-//! Reads an archive back through the library, without the deployment and without any engine: which tables there are, and
-//! every revision of one of them with its values as Convex has them.
+//! Reads the files of an archive, row by row: which tables there are, and every revision of one of them with its values as Convex
+//! has them. For a state at a moment see `state_at_a_moment`.
 //!
-//! `cargo run --example read_an_archive -- [FOLDER [TABLE]]`; without a folder it makes an archive of the simulation first.
+//! `cargo run --example read_an_archive -- [ARCHIVE [TABLE]]`
 
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "an example prints, and may give up")]
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
+mod support;
 
 use std::sync::Arc;
 
 use convex_archiver::{
-    Encoding, NoMonitor, Result, Timestamp, Value,
-    archive::{Archive, Location},
+    Encoding, Result, Value,
     codec::{RowReader, write_value},
-    convex::{Access, Client, ClientOptions, DeployKey, Source},
     data::{FileReader, Wanted},
-    server::{RouterOptions, SimulatedDeployment, demo_documents, router},
-    sync::{SyncOptions, sync},
 };
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let scratch = tempfile::tempdir().expect("a temporary folder");
-    let mut arguments = std::env::args().skip(1);
-    let folder = match arguments.next() {
-        Some(folder) => folder,
-        None => archive_of_the_simulation(scratch.path().display().to_string()).await?,
-    };
-    let wanted = arguments.next();
-
-    let location = Location::open(&folder)?;
-    let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
-    let head = archive.head().await?;
+    let (archive, head, _scratch) = support::archive().await?;
+    let wanted = std::env::args().nth(2);
     for table in head.tables() {
         let counts = table.visible();
         println!(
@@ -69,21 +58,4 @@ async fn main() -> Result<()> {
     println!("{shown} revisions");
     assert!(shown > 0);
     Ok(())
-}
-
-async fn archive_of_the_simulation(folder: String) -> Result<String> {
-    let deployment = Arc::new(SimulatedDeployment::new("happy-otter-123", 1));
-    deployment.insert_all(demo_documents(0)?)?;
-    let key = "happy-otter-123|example";
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-    let app = router(deployment, RouterOptions { key: key.into(), ..RouterOptions::default() });
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    let access = Access::new(&url, DeployKey::new(key)?, false)?;
-    let client = Arc::new(Client::new(access, ClientOptions::default(), Arc::new(NoMonitor))?);
-    let location = Location::create(&folder)?;
-    let identity = client.identity().await?;
-    let archive = Archive::create(Arc::clone(location.store()), location.url(), identity, Timestamp(0)).await?;
-    sync(client, &archive, &SyncOptions::default(), Arc::new(NoMonitor)).await?;
-    Ok(folder)
 }

@@ -1,7 +1,7 @@
 //! The verb `demo`: everything once, on this machine, with real documents.
 
 mod manifest;
-mod query;
+mod tour;
 mod tree;
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 
 use clap::Args;
 use convex_archiver::{
-    Error, Monitor, Result,
+    Error, Monitor, Result, TableRef,
     archive::{Archive, Status},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::views::duckdb_views,
@@ -22,6 +22,7 @@ use convex_archiver::{
 };
 use tokio::net::TcpListener;
 
+use self::tour::Sights;
 use super::{
     exit::Outcome,
     output,
@@ -33,8 +34,8 @@ use super::{
 
 /// Shows all of it on this machine, in half a minute
 ///
-/// No account, no network. Serves real documents from a simulated deployment, archives them, lets them change twice, archives the changes, and
-/// shows what lies in the archive and how to query it. Where `duckdb` is on the PATH, it runs the queries too.
+/// No account, no network. Serves real documents from a simulated deployment, archives them, lets them change twice, archives the changes, shows
+/// what lies in the archive, looks back, and restores the moment before a deletion. Where `duckdb` is on the PATH, it runs queries too.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -52,6 +53,8 @@ const FEATURE: &str = "feature";
 const TABLE: &str = "http";
 /// The file with the queries.
 const QUERY: &str = "query.sql";
+/// The file with the restore.
+const ZIP: &str = "restore.zip";
 
 pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
     let begin = Instant::now();
@@ -87,9 +90,14 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
     let head = archive.head().await?;
     say(&status::text(&Status::of(&head, units::now()), &dir.display().to_string()))?;
 
-    let queries = query::queries(TABLE);
+    let table = TableRef::new("", TABLE)?;
+    let sights = Sights::of(&archive, &head, &table).await?;
+    let zip = dir.join(ZIP);
+    sights.show(&dir.to_string_lossy(), &table, &zip.to_string_lossy(), screen).await?;
+
+    let queries = sights.queries(&table);
     let file = dir.join(QUERY);
-    fs::write(&file, duckdb_views(&head, archive.url(), None) + &queries).map_err(|e| failed(&file, e))?;
+    fs::write(&file, duckdb_views(&head, archive.url(), None) + "\n" + &queries).map_err(|e| failed(&file, e))?;
     heading(&format!("Queries for DuckDB, in {} behind the views that they need", file.display()))?;
     say(&queries)?;
     run_duckdb(&file)?;

@@ -1,0 +1,53 @@
+//! How do I get yesterday back: what a restore would hold, and the ZIP for `npx convex import`; one document alone; and the same
+//! moment as plain Parquet files for other tools.
+//!
+//! `cargo run --example restore_a_moment -- [ARCHIVE]`
+
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "an example prints, and may give up")]
+
+mod support;
+
+use convex_archiver::{
+    MemoryBudget, NoMonitor, Result, Selection,
+    archive::Location,
+    read::{ExportFormat, ExportOptions, RestoreOptions, export, in_full, plan_restore, restore},
+};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let (archive, head, _scratch) = support::archive().await?;
+    let (id, before) = support::a_deletion(&archive, &head).await?;
+    let all =
+        RestoreOptions { at: before, selection: Selection::default(), ids: [].into(), budget: MemoryBudget::default() };
+
+    let plan = plan_restore(&archive, &head, &all, &NoMonitor).await?;
+    println!("{}: {} documents of {} tables", in_full(before), plan.documents(), plan.tables.len());
+    println!("not covered then: {:?}; gaps before: {:?}", plan.not_covered, plan.gaps);
+
+    let target = tempfile::tempdir().expect("a temporary folder");
+    let zip = target.path().join("all.zip");
+    let (report, bytes) = restore(&archive, &head, &all, &zip, false, &NoMonitor).await?;
+    println!("{}: {bytes} bytes. npx convex import --replace-all {0}", zip.display());
+    assert_eq!(report.documents(), plan.documents());
+
+    let one = RestoreOptions { ids: [id].into(), ..all };
+    let zip = target.path().join("one.zip");
+    let (report, bytes) = restore(&archive, &head, &one, &zip, false, &NoMonitor).await?;
+    println!("{}: {bytes} bytes. npx convex import --append {0}", zip.display());
+    assert_eq!(report.documents(), 1);
+
+    let options = ExportOptions {
+        at: before,
+        selection: Selection::default(),
+        format: ExportFormat::Parquet,
+        budget: MemoryBudget::default(),
+    };
+    // A folder, s3://bucket/prefix, …
+    let folder = Location::create(&target.path().join("plain").display().to_string())?;
+    let exported = export(&archive, &head, &options, folder.store(), &NoMonitor).await?;
+    for table in &exported.tables {
+        println!("{}: {} documents in {}/{}", table.table, table.documents, table.folder, table.files.join(", "));
+    }
+    assert_eq!(exported.tables.iter().map(|table| table.documents).sum::<u64>(), plan.documents());
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! The archive read back: the program's own verbs, each as it would be typed, with what it prints.
+
+use std::collections::BTreeMap;
+
+use clap::Parser;
+use convex_archiver::{
+    Error, Result, TableRef, Timestamp,
+    archive::{Archive, Head},
+    read::{Change, LogOptions, Transactions},
+};
+
+use super::{
+    super::{Cli, output, telemetry::Screen},
+    heading,
+};
+
+/// What is worth looking at.
+pub(super) struct Sights {
+    /// A document that was deleted.
+    deleted: String,
+    /// One that was changed most often, and is still there.
+    changed: String,
+    /// The last moment before the deletion.
+    before: Timestamp,
+}
+
+impl Sights {
+    /// Those of one table, from the archive alone.
+    pub(super) async fn of(archive: &Archive, head: &Head, table: &TableRef) -> Result<Self> {
+        let options = LogOptions { tables: vec![table.clone()], ..LogOptions::default() };
+        let mut log = Transactions::open(archive, head, &options).await?;
+        let (mut deleted, mut updates) = (None, BTreeMap::<String, usize>::new());
+        while let Some(transaction) = log.next().await? {
+            for change in transaction.changes {
+                match change.change {
+                    Change::Updated => *updates.entry(change.id).or_default() += 1,
+                    Change::Deleted => {
+                        updates.remove(&change.id);
+                        deleted.get_or_insert((change.id, transaction.ts));
+                    }
+                    Change::Inserted | Change::Written => {}
+                }
+            }
+        }
+        let changed = updates.into_iter().max_by_key(|(_, times)| *times).map(|(id, _)| id);
+        let none = || Error::internal("the demo's documents do not change as they should: report it");
+        let (deleted, at) = deleted.ok_or_else(none)?;
+        Ok(Self { deleted, changed: changed.ok_or_else(none)?, before: Timestamp(at.0 - 1) })
+    }
+
+    /// Queries of the table now, and on both sides of the deletion.
+    pub(super) fn queries(&self, table: &TableRef) -> String {
+        let (before, after, id) = (self.before, Timestamp(self.before.0 + 1), &self.deleted);
+        format!(
+            "\
+-- Now.
+SELECT count(*) AS documents, count(*) FILTER (status.deprecated) AS deprecated FROM {table};
+SELECT feature, status.experimental, mdn_url FROM {table} ORDER BY feature LIMIT 3;
+
+-- Just before {id} was deleted, and just after.
+SELECT count(*) AS documents, count(*) FILTER (_id = '{id}') AS it FROM {table}_as_of({});
+SELECT count(*) AS documents, count(*) FILTER (_id = '{id}') AS it FROM {table}_as_of({});
+
+-- The history of two documents.
+SELECT _ts_utc, CASE WHEN _tombstone THEN 'deleted' ELSE 'written' END AS what, feature, status.experimental
+FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
+",
+            before.0, after.0, self.changed
+        )
+    }
+
+    /// What happened, one document, and how to get yesterday back.
+    pub(super) async fn show(&self, dir: &str, table: &TableRef, zip: &str, screen: &Screen) -> Result<()> {
+        let (table, before) = (table.to_string(), self.before.0.to_string());
+        let verb = |words: Vec<&str>| shown(words.into_iter().map(str::to_owned).collect(), screen);
+
+        heading("What happened? Every transaction, over all tables")?;
+        verb(vec!["log", "--archive", dir]).await?;
+        heading(&format!("A document that was deleted: just before, and now ({before} is a _ts, in nanoseconds)"))?;
+        verb(vec!["get", &table, &self.deleted, "--as-of", &before, "--archive", dir]).await?;
+        verb(vec!["get", &table, &self.deleted, "--archive", dir]).await?;
+        heading("A document that changed: every revision, field by field")?;
+        verb(vec!["history", &table, &self.changed, "--archive", dir]).await?;
+        heading("What is different since")?;
+        verb(vec!["diff", &before, "now", "--archive", dir]).await?;
+        heading("How do I get that moment back? What a restore would hold, and the restore")?;
+        verb(vec!["restore", "--plan", "--as-of", &before, "--archive", dir]).await?;
+        verb(vec!["restore", "--as-of", &before, "--output", zip, "--archive", dir]).await
+    }
+}
+
+/// Types a command, and runs it as the program would.
+async fn shown(words: Vec<String>, screen: &Screen) -> Result<()> {
+    output::print(&format!("\n$ convex-archiver {}\n", words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ")))?;
+    let command = ["convex-archiver".to_owned()].into_iter().chain(words);
+    let cli = Cli::try_parse_from(command)
+        .map_err(|e| Error::internal("the demo types what is no command: report it").with_source(e))?;
+    match Box::pin(super::super::run(&cli, screen)).await {
+        Ok(_) => Ok(()),
+        // What is not there is an answer too.
+        Err(error) => output::print(&format!("error: {error}\n")),
+    }
+}
+
+/// As a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
