@@ -1,5 +1,5 @@
-"""Measures the release binary of convex-archiver: against DuckDB's COPY, against itself, against a client that does
-nothing. Standard library only; builds and fetches what it needs into target/compare/.
+"""Measures the release binary of convex-archiver: against DuckDB's COPY and its way from the archive to a state, against
+itself, against a client that does nothing. Standard library only; builds and fetches what it needs into target/compare/.
 
 Two commands run in turn, A B A B ...: machines are shared and noisy, so read CPU seconds and the ratios pair by pair,
 never one wall time. CPU (user + system), wall time and peak RSS of a process are the kernel's, from wait4; the server's
@@ -9,6 +9,7 @@ own are not in them. After each scenario the rows written are counted: a run tha
 import argparse
 import contextlib
 import glob
+import json
 import os
 import platform
 import shutil
@@ -32,7 +33,7 @@ def main():
     parser = argparse.ArgumentParser(
         prog="benches/compare/run",
         description=__doc__,
-        epilog=epilog + "\n\nDisk: 4 GB for x1 and 4 GB for x4 in target/compare/data, kept for the next time.",
+        epilog=epilog + "\n\nDisk: 5 GB for x1 and 4 GB for x4 in target/compare/data, kept for the next time.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help="which ones, in this order (default: all)")
@@ -105,6 +106,11 @@ class Bench:
         script = os.path.join(HERE, "duckdb_copy.py")
         return Command([self.python, script, source, out], out, None, DOCUMENTS * scale)
 
+    def duckdb_state(self, views, what):
+        """One command: DuckDB's own way from the archive to its newest state."""
+        out = os.path.join(WORK, "out", "duckdb")
+        return Command([self.python, os.path.join(HERE, "duckdb_state.py"), views, what, out], out, None, None)
+
     def pairs_of(self, a, b):
         """The runs of two commands in turn; the rows that each wrote last are counted."""
         runs = []
@@ -146,15 +152,22 @@ class Command:
     def __init__(self, arguments, out, environment, documents):
         self.arguments, self.out, self.environment, self.documents = arguments, out, environment, documents
         self.name = os.path.basename(arguments[0])
+        self.log = os.path.join(WORK, "log", f"{self.name}.log")
 
     def files(self):
         return sorted(glob.glob(os.path.join(self.out, "**", "*.parquet"), recursive=True))
+
+    def said(self):
+        """What it printed last."""
+        with open(self.log, errors="replace") as file:
+            return file.read()
 
     def run(self):
         """CPU seconds, wall seconds, peak MiB, megabytes of Parquet."""
         if self.out:
             shutil.rmtree(self.out, ignore_errors=True)
-        log = os.path.join(WORK, "log", f"{self.name}.log")
+            os.makedirs(self.out)
+        log = self.log
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         actions = [(os.POSIX_SPAWN_OPEN, 1, log, flags, 0o644), (os.POSIX_SPAWN_DUP2, 1, 2)]
         began = time.monotonic()
@@ -204,6 +217,37 @@ def tables(bench):
         peaks("archiver", bench.runs_of(bench.sync(port, DOCUMENTS)))
 
 
+def state(bench):
+    """2 M documents and 1 M later revisions of them: the newest state written as a restore, and counted, against DuckDB
+    running the views on the same files. Goal: wall no longer, peak at most 256 MiB."""
+    with bench.serve(1, "snap", "later") as port:
+        made = bench.sync(port, DOCUMENTS + DOCUMENTS // 2)
+        # Some thirty files of deltas a table, as of as many runs.
+        made.arguments += ["--commit-every", "100ms"]
+        made.run()
+    bench.check(made)
+    views = os.path.join(WORK, "out", "views.sql")
+    with open(views, "w") as file:
+        script = [bench.archiver, "-q", "views", "--engine", "duckdb", "--archive", made.out]
+        subprocess.run(script, stdout=file, check=True)
+    restored = os.path.join(WORK, "out", "restore")
+    for what, out, arguments in (
+        ("restore", restored, ["--output", os.path.join(restored, "restore.zip")]),
+        ("count", None, []),
+    ):
+        verb = ["restore"] if what == "restore" else ["tables", "--count"]
+        a = Command([bench.archiver, "-q", *verb, "--json", "--archive", made.out, *arguments], out, None, None)
+        b = bench.duckdb_state(views, what)
+        runs = bench.pairs_of(a, b)
+        said = json.loads(a.said())
+        ours = said["documents"] if what == "restore" else sum(table["documents"] for table in said["tables"])
+        theirs = int(b.said().rsplit("documents ", 1)[1])
+        if ours != theirs:
+            sys.exit(f"{what}: {ours} documents, DuckDB has {theirs}: nothing to compare")
+        print(f"{what}: {ours} documents, {len(made.files())} files")
+        table("archiver", "DuckDB", runs)
+
+
 def latency(bench):
     """20 ms before every answer, against a client that follows the cursors and throws the pages away. Goal: wall at most
     1.15x."""
@@ -219,6 +263,7 @@ SCENARIOS = {
     "deltas": deltas,
     "tables": tables,
     "latency": latency,
+    "state": state,
 }
 
 

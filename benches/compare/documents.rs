@@ -339,4 +339,11 @@ impl Documents {
     pub fn write(&self, o: &mut Vec<u8>, t: usize, i: u64, r: &mut Rng, form: Form) {
         doc(o, t, i, r, &self.words, &self.events, form);
     }
+    /// Appends the tombstone of document `i` of table `t`.
+    pub fn write_tombstone(&self, o: &mut Vec<u8>, t: usize, i: u64, ts: u64) {
+        write!(o, "{{\"_component\":\"\",\"_table\":\"{}\",\"_ts\":{ts},\"_deleted\":true,\"_id\":", TABLES[t].0)
+            .unwrap();
+        id(o, [b'q', b'r', b'p', b'j', b'm', b'k'][t], i);
+        o.push(b'}');
+    }
 }

@@ -9,8 +9,9 @@
 //!                                       one table a page
 //! mixed   OUT_DIR/mixed/NNNNNN.json     document_deltas pages: the same documents, tables interleaved, `_ts` ascending
 //! many    OUT_DIR/many/NNNNNN.json      the same with each table dealt out into 84: 504 tables interleaved
+//! later   OUT_DIR/later/NNNNNN.json     half as many later revisions of random documents of them, each twentieth a tombstone
 //! ```
-//! A page has 1,024 documents. Each kind prints one line: its name, documents, bytes of its files.
+//! A page has 1,024 documents. Each kind prints one line: its name, bytes of its files.
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 
@@ -64,7 +65,7 @@ impl Pages {
 fn main() {
     let a: Vec<String> = std::env::args().collect();
     if a.len() != 4 {
-        eprintln!("usage: gen OUT_DIR SCALE KIND[,KIND...]   kinds: ndjson snap mixed many");
+        eprintln!("usage: gen OUT_DIR SCALE KIND[,KIND...]   kinds: ndjson snap mixed many later");
         std::process::exit(2);
     }
     let (out, scale) = (a[1].as_str(), a[2].parse::<u64>().expect("SCALE is a number"));
@@ -75,12 +76,13 @@ fn main() {
             "snap" => snapshot(out, scale, &documents),
             "mixed" => deltas(&format!("{out}/mixed"), scale, 1, &documents),
             "many" => deltas(&format!("{out}/many"), scale, 84, &documents),
+            "later" => later(&format!("{out}/later"), scale, &documents),
             other => {
                 eprintln!("unknown kind {other}");
                 std::process::exit(2);
             }
         };
-        println!("{kind} {} {bytes}", TABLES.iter().map(|t| t.1 * scale).sum::<u64>());
+        println!("{kind} {bytes} bytes");
     }
 }
 
@@ -138,6 +140,29 @@ fn deltas(dir: &str, scale: u64, tables: u64, documents: &Documents) -> u64 {
         *rest -= 1;
         *i += 1;
         left -= 1;
+    }
+    pages.flush(false, ts);
+    pages.bytes
+}
+
+fn later(dir: &str, scale: u64, documents: &Documents) -> u64 {
+    let mut pages = Pages::new(dir.to_string());
+    let all: u64 = TABLES.iter().map(|(_, n)| n * scale).sum();
+    let (mut r, mut ts, mut b) = (Rng(11), 1_790_000_000_000_000_000u64, Vec::new());
+    for n in 0..all / 2 {
+        let (mut t, mut i) = (0, r.below(all));
+        while i >= TABLES[t].1 * scale {
+            i -= TABLES[t].1 * scale;
+            t += 1;
+        }
+        ts += 1 + r.below(50_000_000);
+        b.clear();
+        if n % 20 == 19 {
+            documents.write_tombstone(&mut b, t, i, ts);
+        } else {
+            documents.write(&mut b, t, i, &mut r, Form::Delta(ts, 1));
+        }
+        pages.push(&b, ts);
     }
     pages.flush(false, ts);
     pages.bytes

@@ -5,7 +5,7 @@
 //! ```text
 //! server DATA_DIR SNAPSHOT DELTAS DELAY_MS
 //! SNAPSHOT  snap, or none: list_snapshot answers at once with no document, at a `_ts` before all deltas
-//! DELTAS    mixed, many, or none: the change log is empty
+//! DELTAS    mixed, many, later, or none: the change log is empty
 //! DELAY_MS  before every answer
 //! ```
 //! Prints the port that it listens on. Any Authorization is accepted; `format` is ignored: pages are convex_encoded_json.
@@ -109,7 +109,7 @@ fn serve(stream: TcpStream, pages: &Pages) -> Result<()> {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, dir, snapshot, deltas, delay] = &arguments[..] else {
-        eprintln!("usage: server DATA_DIR snap|none mixed|many|none DELAY_MS");
+        eprintln!("usage: server DATA_DIR snap|none mixed|many|later|none DELAY_MS");
         std::process::exit(2);
     };
     let deltas = format!("{dir}/{deltas}");

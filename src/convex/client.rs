@@ -11,7 +11,7 @@
 //! Snapshot: `{"snapshot":1795434090113780153,"cursor":"…"}`, both absent at the start of a new one; a cursor never goes
 //! without its snapshot, since the server would take another one in silence. `components` are those that are still to
 //! be walked, the current one first; `selection` names the words in which the cursor was got, and it goes on in them or in
-//! none. Deltas: the cursor, `1795434104928097578`.
+//! none: `everything` says that the component is not named any more either. Deltas: the cursor, `1795434104928097578`.
 
 use std::sync::Arc;
 
@@ -106,6 +106,9 @@ struct SnapshotToken {
     /// The digest of the selection with which the cursor was got; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     selection: Option<String>,
+    /// The cursor may stand in a table of another component: without its selection the walk goes on for everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    everything: bool,
 }
 
 impl SnapshotToken {
@@ -174,17 +177,21 @@ impl Client {
             return Err(Error::internal("a snapshot's cursor without its snapshot would begin another one: report it"));
         }
         let component = asked.components.first().map(String::as_str);
+        // Who does not heed a selection has sent everything so far, although nothing else may have come yet: named now, the component
+        // would end the walk in silence where the cursor stands in another one.
+        let everything = asked.cursor.is_some() && (asked.everything || asked.selection.is_some());
         let spell = |encoding: Encoding, selects: bool| ListSnapshot {
             snapshot: asked.snapshot,
             cursor: asked.cursor.as_deref(),
             // A selection names it already.
-            component: component.filter(|_| !selects),
+            component: component.filter(|_| !selects && !everything),
             format: encoding.as_str(),
         };
         let words = if asked.cursor.is_some() { Words::As(asked.selection.as_deref()) } else { Words::Any };
         let mut answer = self.ask(LIST_SNAPSHOT, Phase::Snapshot, component, words, spell).await?;
         let Answer { parts, selection, .. } = &mut answer;
         let selection = selection.take();
+        let everything = everything && selection.is_none();
         let End::Snapshot { snapshot, cursor } = &parts.end else {
             return Err(Error::internal("a page of the wrong phase: report it"));
         };
@@ -196,15 +203,22 @@ impl Client {
         if parts.more && *cursor == asked.cursor {
             return Err(Error::protocol("the walk does not move: the answer's cursor is the one that was asked with"));
         }
-        if let Some(other) = parts.tables.iter().find(|table| component.is_some_and(|c| c != table.component())) {
-            return Err(Error::protocol(format!(
-                "asked for the component {} alone, the deployment sent table {other}: does it know components?",
-                component.unwrap_or_default()
-            )));
-        }
         let (snapshot, cursor) = (Some(snapshot.0), cursor.clone());
+        if let Some(component) = component {
+            match parts.tables.iter().find(|table| table.component() != component) {
+                Some(other) if !everything => {
+                    return Err(Error::protocol(format!(
+                        "asked for the component {component} alone, the deployment sent table {other}: does it know components?"
+                    )));
+                }
+                Some(_) => parts.retain(|table| table.component() == component),
+                None => {}
+            }
+        }
         let next = match asked.components.get(1..) {
-            _ if parts.more => Some(SnapshotToken { snapshot, cursor, components: asked.components, selection }),
+            _ if parts.more => {
+                Some(SnapshotToken { snapshot, cursor, components: asked.components, selection, everything })
+            }
             Some([]) | None => None,
             Some(rest) => Some(SnapshotToken { snapshot, components: rest.to_vec(), ..SnapshotToken::default() }),
         };
@@ -244,7 +258,7 @@ impl Client {
     /// The page, without the rows that nobody selected.
     fn page_of(&self, phase: Phase, answer: Answer, next: Option<Position>) -> Page {
         let Answer { body, mut parts, encoding, .. } = answer;
-        self.selecting.keep(&mut parts);
+        parts.retain(|table| self.selecting.contains(table));
         let through = parts.through();
         let Parts { tables, documents, more, .. } = parts;
         Page { phase, encoding, body, tables, documents, next, more, through }

@@ -1,4 +1,4 @@
-//! A [`Selection`] in the API's words, and the rows that came although nobody had selected them.
+//! A [`Selection`] in the API's words.
 //!
 //! Rows that the deployment filters are neither sent nor billed, and never leave it. But it knows names only, no patterns,
 //! and tables come and go: so the tree asks for every table that could be selected, for some more where only names that
@@ -15,7 +15,6 @@ use std::{
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use sha2::{Digest, Sha256};
 
-use super::split::Parts;
 use crate::{document::TableRef, selection::Selection};
 
 /// What is selected, and what was asked for because of it.
@@ -102,32 +101,6 @@ impl Selecting {
         let made = || Arc::new(Tree::new(&self.selection, known, component));
         Some(Arc::clone(trees.entry(component.map(str::to_owned)).or_insert_with(made)))
     }
-
-    /// Drops the rows of tables that are not selected.
-    pub(super) fn keep(&self, parts: &mut Parts) {
-        if parts.tables.iter().all(|table| self.contains(table)) {
-            return;
-        }
-        let mut kept = Vec::new();
-        // Where each table stands now.
-        let places: Vec<Option<u32>> = std::mem::take(&mut parts.tables)
-            .into_iter()
-            .map(|table| {
-                self.contains(&table).then(|| {
-                    kept.push(table);
-                    kept.len() as u32 - 1
-                })
-            })
-            .collect();
-        parts.tables = kept;
-        parts.documents.retain_mut(|document| match places.get(document.table as usize) {
-            Some(Some(place)) => {
-                document.table = *place;
-                true
-            }
-            _ => false,
-        });
-    }
 }
 
 impl Tree {
@@ -208,11 +181,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::{
-        convex::split::split,
-        position::Phase,
-        selection::tests::{any_selection, any_table},
-    };
+    use crate::selection::tests::{any_selection, any_table};
 
     /// The grammar, read back from its JSON.
     fn sent(tree: &Json, table: &TableRef) -> bool {
@@ -275,22 +244,5 @@ mod tests {
             json!({"": {"_other": "included"}, "waitlist": "excluded",
                 "quiet": {"users": {"_other": "included"}, "_other": "excluded"}, "_other": "included"})
         );
-    }
-
-    #[test]
-    fn rows_that_nobody_selected_are_dropped_and_the_others_keep_their_tables() {
-        let row = |table: &str, id: u8| format!(r#"{{"_component":"","_table":"{table}","_ts":1,"_id":"{id}"}}"#);
-        let rows = [row("a", 1), row("b", 2), row("c", 3), row("a", 4), row("c", 5)].join(",");
-        let page = format!(r#"{{"values":[{rows}],"snapshot":9,"cursor":null,"hasMore":false}}"#);
-        let mut parts = split(page.as_bytes(), Phase::Snapshot).unwrap();
-        Selecting::new(Selection::new([], ["b"]).unwrap()).keep(&mut parts);
-        let left: Vec<_> = parts
-            .documents
-            .iter()
-            .map(|d| format!("{} {}", parts.tables[d.table as usize], &page[d.range.clone()][38..]))
-            .collect();
-        assert_eq!(left, [r#"a "_id":"1"}"#, r#"c "_id":"3"}"#, r#"a "_id":"4"}"#, r#"c "_id":"5"}"#]);
-        Selecting::new(Selection::new(["x"], []).unwrap()).keep(&mut parts);
-        assert!(parts.documents.is_empty() && parts.tables.is_empty());
     }
 }

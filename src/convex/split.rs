@@ -272,6 +272,32 @@ fn whole_characters(part: &[u8], last: bool) -> Result<&[u8]> {
 }
 
 impl Parts {
+    /// Drops the rows of all tables but these.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&TableRef) -> bool) {
+        if self.tables.iter().all(&wanted) {
+            return;
+        }
+        let mut kept = Vec::new();
+        // Where each table stands now.
+        let places: Vec<Option<u32>> = std::mem::take(&mut self.tables)
+            .into_iter()
+            .map(|table| {
+                wanted(&table).then(|| {
+                    kept.push(table);
+                    kept.len() as u32 - 1
+                })
+            })
+            .collect();
+        self.tables = kept;
+        self.documents.retain_mut(|document| match places.get(document.table as usize) {
+            Some(Some(place)) => {
+                document.table = *place;
+                true
+            }
+            _ => false,
+        });
+    }
+
     /// The `_ts` reached: S in the snapshot, the response cursor in deltas.
     pub fn through(&self) -> Timestamp {
         match self.end {

@@ -309,3 +309,20 @@ fn a_document_longer_than_any_and_more_documents_than_anybody_sends_are_refused(
         assert!(spooled.to_string().contains(text.split(": ").next().unwrap()), "{spooled}");
     }
 }
+
+#[test]
+fn rows_of_unwanted_tables_are_dropped_and_the_others_keep_their_tables() {
+    let row = |table: &str, id: u8| format!(r#"{{"_component":"","_table":"{table}","_ts":1,"_id":"{id}"}}"#);
+    let rows = [row("a", 1), row("b", 2), row("c", 3), row("a", 4), row("c", 5)].join(",");
+    let page = format!(r#"{{"values":[{rows}],"snapshot":9,"cursor":null,"hasMore":false}}"#);
+    let mut parts = split(page.as_bytes(), Phase::Snapshot).unwrap();
+    parts.retain(|table| table.name() != "b");
+    let left: Vec<_> = parts
+        .documents
+        .iter()
+        .map(|d| format!("{} {}", parts.tables[d.table as usize], &page[d.range.clone()][38..]))
+        .collect();
+    assert_eq!(left, [r#"a "_id":"1"}"#, r#"c "_id":"3"}"#, r#"a "_id":"4"}"#, r#"c "_id":"5"}"#]);
+    parts.retain(|_| false);
+    assert!(parts.documents.is_empty() && parts.tables.is_empty());
+}
