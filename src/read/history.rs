@@ -1,7 +1,5 @@
 //! [`History`]: every revision of one document that the archive has.
 
-use std::collections::VecDeque;
-
 use super::{
     feed::Feed,
     files::{Part, TableFiles, complete_base},
@@ -30,7 +28,8 @@ pub struct History {
     schema: TableSchema,
     missing: Vec<Missing>,
     rows: Feed<Picked>,
-    ready: VecDeque<Revision>,
+    /// Rows that have come, and how many of them were handed on.
+    ready: (Picked, usize),
 }
 
 impl History {
@@ -66,7 +65,7 @@ impl History {
             schema: state.schema.clone(),
             missing: missing(head, std::iter::once(table), &whole_span(head)?),
             rows: sorted(archive.store(), plan)?,
-            ready: VecDeque::new(),
+            ready: (Picked::default(), 0),
         })
     }
 
@@ -77,15 +76,15 @@ impl History {
 
     /// The next revision; None after the newest.
     pub async fn next(&mut self) -> Result<Option<Revision>> {
-        if self.ready.is_empty()
-            && let Some(picked) = self.rows.next().await.context(|| format!("table {}", self.table))?
-        {
-            let readers = picked.sources.iter().map(|source| RowReader::new(&self.schema, &source.batch));
-            let readers = readers.collect::<Result<Vec<_>>>()?;
-            for (source, row) in &picked.rows {
-                self.ready.push_back(readers[*source].revision(*row)?);
-            }
+        while self.ready.1 == self.ready.0.rows.len() {
+            let Some(picked) = self.rows.next().await.context(|| format!("table {}", self.table))? else {
+                return Ok(None);
+            };
+            self.ready = (picked, 0);
         }
-        Ok(self.ready.pop_front())
+        let (picked, next) = &mut self.ready;
+        let (source, row) = picked.place(*next);
+        *next += 1;
+        RowReader::new(&self.schema, &source.batch)?.revision(row).map(Some)
     }
 }
