@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Done,
     /// Done, but there is something to look at.
     Findings,
+    /// Ended by a signal, with nothing left behind.
+    Interrupted,
 }
 
 impl From<Outcome> for ExitCode {
@@ -21,12 +23,13 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Findings => Self::from(3),
+            Outcome::Interrupted => Self::from(INTERRUPTED),
         }
     }
 }
 
-/// After a second interrupt, as shells count signals.
-pub(crate) const INTERRUPTED: i32 = 130;
+/// After an interrupt, as shells count signals; of a sync after a second one.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 fn code(kind: ErrorKind) -> u8 {
     match kind {

@@ -63,7 +63,7 @@ fn merged(first: &[Row], later: &[Vec<Row>], keep: Keep, rows: usize) -> (Vec<Ro
 /// The same by a plain sort: which of the rows of one `_id` stay, the later ones counting more.
 fn oracle(first: &[Row], later: &[Vec<Row>], keep: Keep) -> Vec<Row> {
     let mut rows: Vec<Row> = first.iter().chain(later.iter().flatten()).copied().collect();
-    rows.sort();
+    rows.sort_unstable();
     match keep {
         Keep::All => rows,
         Keep::EachTs => {
