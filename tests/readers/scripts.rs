@@ -5,7 +5,10 @@ use std::{
     process::Command,
 };
 
-use convex_archiver::read::views::{SchemaFormat, duckdb_views, schema_text, spark_views};
+use convex_archiver::{
+    Timestamp,
+    read::views::{SchemaFormat, duckdb_views, schema_text, spark_views},
+};
 
 use crate::{
     drift,
@@ -21,12 +24,19 @@ struct Drifted {
 impl Drifted {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Apostrophes are to be quoted, and that twice where a text is in a text.
-        let place = folder.path().join("it's an archive").to_str().unwrap().to_owned();
+        // Apostrophes are to be quoted, and that twice where a text is in a text; nothing is to be put in the URL's place.
+        let place = folder.path().join("it's an archive of $FORMAT").to_str().unwrap().to_owned();
         let world = drift::archived(&place).await;
         expected::write(&world.deployment, &folder.path().join("expected.ndjson"));
         let head = world.archive(&place).await.unwrap().head().await.unwrap();
         Self { folder, head, place }
+    }
+
+    /// A moment in the middle of its history.
+    fn middle(&self) -> Timestamp {
+        let coverage = self.head.coverage();
+        let (first, last) = (coverage.bases.first().unwrap().ts.0, coverage.through.unwrap().0);
+        Timestamp(first + (last - first) / 2)
     }
 
     fn expected(&self) -> PathBuf {
@@ -44,9 +54,7 @@ impl Drifted {
 fn the_views_of_duckdb_hold_every_state_and_revision_in_both_versions() {
     block_on(async {
         let drifted = Drifted::new().await;
-        let bases = &drifted.head.coverage().bases;
-        let (first, last) = (bases.first().unwrap().ts.0, drifted.head.coverage().through.unwrap().0);
-        let as_of = convex_archiver::Timestamp(first + (last - first) / 2);
+        let as_of = drifted.middle();
         let script = drifted.file("views.sql", &duckdb_views(&drifted.head, &drifted.place, None));
         let fixed = drifted.file("as_of.sql", &duckdb_views(&drifted.head, &drifted.place, Some(as_of)));
         let arguments =
@@ -74,8 +82,11 @@ fn the_views_of_another_spark_hold_the_same() {
 fn spark(version: &str, python: &mut Command) {
     block_on(async {
         let drifted = Drifted::new().await;
+        let as_of = drifted.middle();
         let script = drifted.file("convex_views.py", &spark_views(&drifted.place, None));
-        let arguments = [Path::new(&drifted.place).to_owned(), drifted.expected(), script];
+        let fixed = drifted.file("as_of.py", &spark_views(&drifted.place, Some(as_of)));
+        let arguments =
+            [Path::new(&drifted.place).to_owned(), drifted.expected(), script, fixed, as_of.0.to_string().into()];
         let said = python::try_run_in(python, "readers/spark_views.py", &arguments).unwrap();
         assert!(said.contains(&format!("Spark {version}")), "{said}");
     });

@@ -25,7 +25,7 @@ fn string(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => literal.extend(['\\', c]),
-            c if c.is_control() => literal.extend(c.escape_unicode().filter(|c| !matches!(c, '{' | '}'))),
+            c if c.is_control() => literal += &format!("\\u{:04x}", u32::from(c)),
             c => literal.push(c),
         }
     }
@@ -39,5 +39,12 @@ mod tests {
     #[test]
     fn a_place_with_quotes_and_backslashes_stays_one_string() {
         assert_eq!(string(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
+        assert_eq!(string("a\nb\u{7f}"), r#""a\u000ab\u007f""#);
+    }
+
+    #[test]
+    fn a_place_may_look_like_a_placeholder() {
+        let script = spark_views("/srv/$FORMAT/$AS_OF", None);
+        assert!(script.contains("\nURL = \"/srv/$FORMAT/$AS_OF\"\n"), "{script}");
     }
 }
