@@ -74,9 +74,8 @@ fn the_views_of_spark_hold_the_same() {
 }
 
 #[test]
-#[ignore = "needs another Spark: SPARK_PYTHON is an interpreter that has it, such as pyspark 4.0.1"]
-fn the_views_of_another_spark_hold_the_same() {
-    spark("", &mut Command::new(std::env::var_os("SPARK_PYTHON").expect("SPARK_PYTHON")));
+fn the_views_of_spark_4_hold_the_same() {
+    spark("4.0.1", Command::new(python::python()).env("PYTHONPATH", python::next()));
 }
 
 fn spark(version: &str, python: &mut Command) {
