@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Done,
     /// Done, but there is something to look at.
     Findings,
+    /// Failed, and why was told by the program that did.
+    Failed,
 }
 
 impl From<Outcome> for ExitCode {
@@ -21,6 +23,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Findings => Self::from(3),
+            Outcome::Failed => Self::FAILURE,
         }
     }
 }
