@@ -7,6 +7,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use convex_archiver::{
     MemoryBudget, Result, TableRef, Timestamp,
     read::{Found, History, LogOptions, Transactions, compare, get, in_full},
@@ -35,7 +37,7 @@ async fn main() -> Result<()> {
     let mut last = None;
     while let Some(revision) = history.next().await? {
         let document = revision.document.clone().unwrap_or_default();
-        for change in compare(last.as_ref().unwrap_or(&Default::default()), &document) {
+        for change in compare(last.as_ref().unwrap_or(&BTreeMap::new()), &document) {
             println!("  {}: {:?} -> {:?}", change.path, change.before, change.after);
         }
         last = Some(document);

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, exit, telemetry};
+use crate::cli::{Cli, exit, memory, telemetry};
 
 fn main() -> ExitCode {
+    memory::with_two_arenas();
     let cli = Cli::parse();
     let screen = telemetry::init(&cli.logging);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 use convex_archiver::{
-    Result, TableRef, Timestamp,
+    Error, Result, TableRef, Timestamp,
     read::{DiffOptions, DocumentDiff, Moment, TableDiff, compare, diff},
 };
 use serde::Serialize;
@@ -15,13 +15,13 @@ use super::{
     exit::Outcome,
     history::{Field, fields, lines},
     output,
-    past::{self, LimitArgs, Past, moment},
+    past::{self, LimitArgs, Past, SelectionArgs, moment},
     units::count,
 };
 
 /// Compares two moments: how many documents of each table were inserted, updated and deleted
 ///
-/// Moments are as in --as-of of get. Tables that the archive does not cover at one of them are an error: choose others with --table.
+/// Moments are as in --as-of of get. Tables that the archive does not cover at one of them are an error: leave them out with --exclude.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,15 +37,14 @@ pub(crate) struct DiffArgs {
     to: Moment,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Only this table: TABLE or COMPONENT/TABLE; may be said several times
-    #[arg(long, value_name = "TABLE", value_parser = past::table)]
-    table: Vec<TableRef>,
     /// Show the documents, field by field
     #[arg(long)]
     documents: bool,
     /// Print one JSON object, also when it fails; with --documents JSON lines, a document each, and the object last
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    tables: SelectionArgs,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -88,21 +87,42 @@ pub(super) async fn run(args: &DiffArgs) -> Result<Outcome> {
     let budget = args.limits.budget()?;
     let past = Past::open(&args.archive).await?;
     let (from, to) = (past.at(Some(args.from))?, past.at(Some(args.to))?);
-    let options = DiffOptions { from, to, tables: args.table.clone(), documents: args.documents, budget };
+    if from > to {
+        return Err(Error::usage(format!("{} lies after {}: exchange them", moment(from), moment(to))));
+    }
+    let selection = args.tables.selection(&past.head)?;
+    let tables: Vec<_> =
+        past.head.tables().map(|state| state.table.clone()).filter(|t| selection.contains(t)).collect();
+    if tables.is_empty() {
+        return Err(Error::not_found("the archive has no such table: see tables for those that it has"));
+    }
+    let options = DiffOptions { from, to, tables, documents: args.documents, budget };
+    let mut lines = output::Lines::new();
     if !args.json {
-        output::print(&output::facts([("From", moment(from)), ("To", moment(to))]))?;
+        lines.print(&output::facts([("From", moment(from)), ("To", moment(to))]))?;
     }
     let tell = |document: DocumentDiff| {
-        if args.json { output::print_json_line(&line(&document)?) } else { output::print(&text(&document)) }
+        if args.json { lines.print_json(&line(&document)?) } else { lines.print(&text(&document)) }
     };
-    let tables = diff(&past.archive, &past.head, &options, tell).await?;
+    let told = diff(&past.archive, &past.head, &options, tell).await;
+    if lines.unread() {
+        return Ok(Outcome::Done);
+    }
+    let tables = match told {
+        Ok(tables) => tables,
+        Err(error) => {
+            lines.finish()?;
+            return Err(error);
+        }
+    };
     if args.json {
         let report = report(past.archive.url(), from, to, &tables);
         // One line among lines, one object alone.
-        if args.documents { output::print_json_line(&report)? } else { output::print_json(&report)? }
+        if args.documents { lines.print_json(&report)? } else { output::print_json(&report)? }
     } else {
-        output::print(&format!("\n{}", sums(&tables)))?;
+        lines.print(&format!("\n{}", sums(&tables)))?;
     }
+    lines.finish()?;
     Ok(Outcome::Done)
 }
 

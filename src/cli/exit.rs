@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     Findings,
     /// Failed, and why was told by the program that did.
     Failed,
+    /// Ended by a signal, with nothing left behind.
+    Interrupted,
 }
 
 impl From<Outcome> for ExitCode {
@@ -24,12 +26,13 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => Self::SUCCESS,
             Outcome::Findings => Self::from(3),
             Outcome::Failed => Self::FAILURE,
+            Outcome::Interrupted => Self::from(INTERRUPTED),
         }
     }
 }
 
-/// After a second interrupt, as shells count signals.
-pub(crate) const INTERRUPTED: i32 = 130;
+/// After an interrupt, as shells count signals; of a sync after a second one.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 fn code(kind: ErrorKind) -> u8 {
     match kind {

@@ -1,5 +1,7 @@
 //! The verb `export`.
 
+use std::fmt::Write;
+
 use clap::{Args, ValueEnum};
 use convex_archiver::{
     Result, ResultExt,
@@ -12,7 +14,7 @@ use super::{
     config::ArchiveArgs,
     exit::Outcome,
     output,
-    past::{LimitArgs, Past, TablesArgs, moment},
+    past::{LimitArgs, Past, SelectionArgs, moment},
     progress::Progress,
     telemetry::Screen,
     units::{bytes, count, counted},
@@ -41,7 +43,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_enum, default_value = "parquet")]
     format: Format,
     #[command(flatten)]
-    tables: TablesArgs,
+    tables: SelectionArgs,
     /// Print one JSON object, also when it fails
     #[arg(long)]
     pub(crate) json: bool,
@@ -84,9 +86,11 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     let exported = export(&past.archive, &past.head, &options, target.store(), &progress).await;
     progress.finish();
     let exported = exported.context(|| format!("export to {}", target.url()))?;
+    let several: Vec<_> = exported.tables.iter().filter(|table| !table.generations.is_empty()).collect();
+    let outcome = if several.is_empty() { Outcome::Done } else { Outcome::Findings };
     if args.json {
         output::print_json(&Report { archive: past.archive.url(), output: target.url(), export: &exported })?;
-        return Ok(Outcome::Done);
+        return Ok(outcome);
     }
     let documents = exported.tables.iter().map(|t| t.documents).sum();
     let size = exported.tables.iter().map(|t| t.bytes).sum();
@@ -108,6 +112,16 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
         vec![t.table.to_string(), count(t.documents), bytes(t.bytes), count(t.files.len() as u64)]
     };
     let rows: Vec<_> = std::iter::once(header).chain(exported.tables.iter().map(row)).collect();
-    output::print(&format!("{facts}\n{}", output::table(&rows)))?;
-    Ok(Outcome::Done)
+    let mut text = format!("{facts}\n{}", output::table(&rows));
+    for (table, of_earlier) in several.iter().filter_map(|table| Some((table, table.generations.split_last()?.1))) {
+        let documents = of_earlier.iter().map(|generation| generation.documents).sum();
+        let _ = write!(
+            text,
+            "\n* {} of {} are of an earlier table of that name, which was dropped without tombstones; restore leaves them out\n",
+            counted(documents, "document"),
+            table.table
+        );
+    }
+    output::print(&text)?;
+    Ok(outcome)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 use convex_archiver::{
-    Error, Result, Revision, TableRef, Value,
+    Error, Result, Revision, TableRef, Timestamp, Value,
     read::{FieldChange, History, compare},
 };
 use serde::Serialize;
@@ -20,7 +20,7 @@ use super::{
 /// Shows every revision of one document, field by field
 ///
 /// Oldest first. The first that the archive has is shown whole, of each later one what it changed: `+` a field that came, `-` one that
-/// went, `~` one that changed.
+/// went, `~` one that changed. `gone`: a later snapshot lacks it, though no change says why: that lies in a gap, or its table was dropped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -68,12 +68,32 @@ pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
     let mut history = History::open(&past.archive, &past.head, &args.table, &args.id, budget).await?;
     past::warn_of(history.missing(), "revisions");
+    let mut lines = output::Lines::new();
+    let told = tell(args, &mut history, &mut lines).await;
+    if lines.unread() {
+        return Ok(Outcome::Done);
+    }
+    lines.finish()?;
+    told.map(|()| Outcome::Done)
+}
+
+async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines) -> Result<()> {
+    // The last revision, and whether it is still there as far as is known.
     let mut before: Option<Revision> = None;
+    let mut known = false;
+    let gone = |history: &History, before: Option<&Revision>, next: Option<Timestamp>| {
+        let live = before.filter(|revision| revision.document.is_some())?;
+        history.gone_between(live.ts, next)
+    };
     while let Some(revision) = history.next().await? {
-        let change = change(before.as_ref(), &revision);
+        if let Some(s) = gone(history, before.as_ref(), Some(revision.ts)) {
+            tell_gone(args, s, out)?;
+            before = None;
+        }
+        let change = change(known, before.as_ref(), &revision);
         let changes = changes(before.as_ref(), &revision);
         if args.json {
-            output::print_json_line(&Line {
+            out.print_json(&Line {
                 written: revision.ts.to_string(),
                 written_ts: revision.ts.0.to_string(),
                 change,
@@ -81,27 +101,44 @@ pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
                 changes: fields(&changes)?,
             })?;
         } else {
-            let mut text = if before.is_some() { "\n".to_owned() } else { String::new() };
+            let mut text = if known { "\n".to_owned() } else { String::new() };
             let _ = writeln!(text, "{}  {change}", moment(revision.ts));
             lines(&mut text, &changes, before.is_some());
-            output::print(&text)?;
+            out.print(&text)?;
         }
-        before = Some(revision);
+        (before, known) = (Some(revision), true);
     }
-    if before.is_none() {
-        let HistoryArgs { table, id, .. } = args;
-        return Err(Error::not_found(format!("the archive knows of no document {} in {table}", id.escape_debug())));
+    if let Some(s) = gone(history, before.as_ref(), None) {
+        tell_gone(args, s, out)?;
     }
-    Ok(Outcome::Done)
+    if known {
+        return Ok(());
+    }
+    let HistoryArgs { table, id, .. } = args;
+    Err(Error::not_found(format!("the archive knows of no document {} in {table}", id.escape_debug())))
 }
 
-fn change(before: Option<&Revision>, revision: &Revision) -> &'static str {
-    match (before.map(|before| before.document.is_some()), &revision.document) {
+/// A snapshot lacks it.
+fn tell_gone(args: &HistoryArgs, s: Timestamp, out: &mut output::Lines) -> Result<()> {
+    let change = "gone";
+    if args.json {
+        let (written, written_ts) = (s.to_string(), s.0.to_string());
+        return out.print_json(&Line { written, written_ts, change, document: None, changes: Vec::new() });
+    }
+    out.print(&format!(
+        "\n{}  {change}: not in the snapshot of that moment; what deleted it is not in the archive\n",
+        moment(s)
+    ))
+}
+
+/// `known`: whether a revision came before; `before`: the last one, unless the document is known to have gone since.
+fn change(known: bool, before: Option<&Revision>, revision: &Revision) -> &'static str {
+    match (before.is_some_and(|before| before.document.is_some()), &revision.document) {
         (_, None) => "deleted",
+        (true, Some(_)) => "updated",
+        (false, Some(_)) if known => "inserted again",
         // It may have been there before the archive was.
-        (None, Some(_)) => "first seen",
-        (Some(true), Some(_)) => "updated",
-        (Some(false), Some(_)) => "inserted again",
+        (false, Some(_)) => "first seen",
     }
 }
 

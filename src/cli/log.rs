@@ -75,22 +75,29 @@ pub(super) async fn run(args: &LogArgs) -> Result<Outcome> {
     };
     let mut log = Transactions::open(&past.archive, &past.head, &options).await?;
     past::warn_of(log.missing(), "transactions");
+    let mut lines = output::Lines::new();
+    let told = tell(args, &mut log, &mut lines).await;
+    if lines.unread() {
+        return Ok(Outcome::Done);
+    }
+    lines.finish()?;
+    told.map(|()| Outcome::Done)
+}
+
+async fn tell(args: &LogArgs, log: &mut Transactions, lines: &mut output::Lines) -> Result<()> {
     if !args.json {
-        output::print(&format!("From {} to {}\n", moment(*log.span().start()), moment(*log.span().end())))?;
+        lines.print(&format!("From {} to {}\n", moment(*log.span().start()), moment(*log.span().end())))?;
     }
     let mut transactions = 0;
     while let Some(transaction) = log.next().await? {
         transactions += 1;
         if args.json {
-            output::print_json_line(&line(&transaction))?;
+            lines.print_json(&line(&transaction))?;
         } else {
-            output::print(&text(&transaction, args.ids))?;
+            lines.print(&text(&transaction, args.ids))?;
         }
     }
-    if !args.json {
-        output::print(&format!("\n{}\n", counted(transactions, "transaction")))?;
-    }
-    Ok(Outcome::Done)
+    if args.json { Ok(()) } else { lines.print(&format!("\n{}\n", counted(transactions, "transaction"))) }
 }
 
 fn line(transaction: &Transaction) -> Line<'_> {

@@ -11,6 +11,7 @@ mod get;
 mod history;
 mod listen;
 mod log;
+pub(crate) mod memory;
 mod output;
 mod past;
 mod progress;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{ErrorKind, Write},
+    io::{ErrorKind, IsTerminal, Write},
 };
 
 use convex_archiver::{Error, Result};
@@ -26,11 +26,58 @@ pub(crate) fn print_json(report: &impl Serialize) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Prints one JSON object on one line.
-pub(crate) fn print_json_line(report: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string(report)
-        .map_err(|e| Error::internal("cannot spell the report: report it").with_source(e))?;
-    print(&format!("{text}\n"))
+/// Bytes of lines that are written at once.
+const LINES: usize = 64 << 10;
+
+/// Many lines. Written as they come to a terminal, else many at once, so that each does not cost a call of the system.
+pub(crate) struct Lines {
+    held: Vec<u8>,
+    at_once: usize,
+    unread: bool,
+}
+
+impl Lines {
+    pub(crate) fn new() -> Self {
+        let at_once = if std::io::stdout().is_terminal() { 0 } else { LINES };
+        Self { held: Vec::new(), at_once, unread: false }
+    }
+
+    /// Prints text.
+    ///
+    /// # Errors
+    /// Also if nobody reads any more (`| head`): so that whatever makes lines ends. [`unread`](Self::unread) then tells that it is no failure.
+    pub(crate) fn print(&mut self, text: &str) -> Result<()> {
+        self.held.extend_from_slice(text.as_bytes());
+        if self.held.len() > self.at_once { self.write() } else { Ok(()) }
+    }
+
+    /// Prints one JSON object on one line.
+    pub(crate) fn print_json(&mut self, report: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(report)
+            .map_err(|e| Error::internal("cannot spell the report: report it").with_source(e))?;
+        self.print(&format!("{text}\n"))
+    }
+
+    /// Writes what is held. Who reads no more is no failure.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let written = self.write();
+        if self.unread { Ok(()) } else { written }
+    }
+
+    /// Whether nobody reads any more.
+    pub(crate) fn unread(&self) -> bool {
+        self.unread
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(&self.held).and_then(|()| stdout.flush());
+        self.held.clear();
+        written.map_err(|e| {
+            self.unread = e.kind() == ErrorKind::BrokenPipe;
+            Error::resource("cannot write to the standard output").with_source(e)
+        })
+    }
 }
 
 /// Lines of a name and a value, aligned.

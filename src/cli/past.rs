@@ -43,11 +43,11 @@ impl LimitArgs {
 /// Which tables.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Selection")]
-pub(crate) struct TablesArgs {
-    /// Only these tables: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated
+pub(crate) struct SelectionArgs {
+    /// Only these tables, and those of --component: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated
     #[arg(long, value_name = "PATTERN")]
     table: Vec<String>,
-    /// Only the tables of this component, and of what it contains; may be repeated
+    /// Only the tables of this component and of what it contains, and those of --table; may be repeated
     #[arg(long, value_name = "PATH")]
     component: Vec<String>,
     /// All tables but these; may be repeated, and wins over the others
@@ -55,7 +55,7 @@ pub(crate) struct TablesArgs {
     exclude: Vec<String>,
 }
 
-impl TablesArgs {
+impl SelectionArgs {
     /// The tables that are meant.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl TablesArgs {
     pub(crate) fn selection(&self, head: &Head) -> Result<Selection> {
         let components = self.component.iter().map(|path| format!("{path}/**"));
         let wanted: Vec<String> = self.table.iter().cloned().chain(components).collect();
-        for pattern in &wanted {
+        for pattern in wanted.iter().chain(&self.exclude) {
             let one = Selection::new([pattern], [])?;
             if !head.tables().any(|state| one.contains(&state.table)) {
                 let pattern = pattern.escape_debug();

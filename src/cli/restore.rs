@@ -14,8 +14,9 @@ use super::{
     config::ArchiveArgs,
     exit::Outcome,
     output,
-    past::{LimitArgs, Past, TablesArgs},
+    past::{LimitArgs, Past, SelectionArgs},
     progress::Progress,
+    signals,
     telemetry::Screen,
 };
 
@@ -51,7 +52,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long, conflicts_with_all = ["output", "force"])]
     plan: bool,
     #[command(flatten)]
-    tables: TablesArgs,
+    tables: SelectionArgs,
     /// Just the document with this `_id`, in whichever table; may be said several times
     #[arg(long, value_name = "ID", help_heading = "Selection")]
     id: Vec<String>,
@@ -68,11 +69,20 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
     let selection = args.tables.selection(&past.head)?;
     let ids: BTreeSet<String> = args.id.iter().cloned().collect();
     let options = RestoreOptions { at: past.at(Some(args.as_of))?, selection, ids, budget };
+    let interrupted = signals::interrupted()?;
     let progress = Progress::reading(screen);
     let (report, written) = match &args.output {
         Some(output) => {
-            let written = restore(&past.archive, &past.head, &options, output, args.force, &progress).await;
+            let written = tokio::select! {
+                biased;
+                () = interrupted => None,
+                written = restore(&past.archive, &past.head, &options, output, args.force, &progress) => Some(written),
+            };
             progress.finish();
+            let Some(written) = written else {
+                tracing::warn!("interrupted: nothing was written");
+                return Ok(Outcome::Interrupted);
+            };
             let (report, bytes) = written?;
             (report, Some((output.as_path(), bytes)))
         }

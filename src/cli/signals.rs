@@ -14,7 +14,7 @@ pub(crate) fn stop_at_a_commit() -> Result<Stop> {
         tracing::warn!("{name}: ending at a commit (once more: at once; what is committed stays)");
         requested.request();
         signals.next().await;
-        std::process::exit(exit::INTERRUPTED);
+        std::process::exit(exit::INTERRUPTED.into());
     });
     Ok(stop)
 }

@@ -3,7 +3,8 @@
 use clap::Args;
 use convex_archiver::{
     Result, Timestamp,
-    read::{FilesByTable, Moment, TableFiles, TableSummary, count, tables},
+    archive::Covers,
+    read::{FilesByTable, Moment, TableSummary, base_at, count, tables},
 };
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use super::{
     config::ArchiveArgs,
     exit::Outcome,
     output,
-    past::{LimitArgs, Past, moment},
+    past::{self, LimitArgs, Past, moment},
     status, units,
 };
 
@@ -28,7 +29,7 @@ Examples:
 pub(crate) struct TablesArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Count the documents
+    /// Count the documents; of a table that is not covered then, nothing is told
     #[arg(long)]
     count: bool,
     /// When to count them: as in --as-of of get
@@ -37,6 +38,8 @@ pub(crate) struct TablesArgs {
     /// Print one JSON object, also when it fails
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    tables: past::SelectionArgs,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -70,21 +73,22 @@ struct Covered {
 pub(super) async fn run(args: &TablesArgs) -> Result<Outcome> {
     let budget = args.limits.budget()?;
     let past = Past::open(&args.archive).await?;
-    let summaries = tables(&past.archive, &past.head).await?;
+    let selection = args.tables.selection(&past.head)?;
+    let mut summaries = tables(&past.archive, &past.head).await?;
+    summaries.retain(|summary| selection.contains(&summary.table));
     let at = if args.count { Some(past.at(args.as_of)?) } else { None };
     let mut documents = vec![None; summaries.len()];
     if let Some(at) = at {
         let mut files = FilesByTable::open(&past.archive, &past.head).await?;
-        let mut next = files.next().await?;
         for (summary, documents) in summaries.iter().zip(&mut documents) {
-            let of_table = match next.take_if(|files| files.table == summary.table) {
-                Some(of_table) => {
-                    next = files.next().await?;
-                    of_table
-                }
-                None => TableFiles::none(summary.table.clone()),
-            };
-            *documents = Some(count(&past.archive, &past.head, &of_table, at, budget).await?);
+            if let Covers::Covered(_) = past.head.coverage().covers(&summary.table, at) {
+                let of_table = files.of(&summary.table).await?;
+                *documents = Some(count(&past.archive, &past.head, &of_table, at, budget).await?);
+            }
+        }
+        if let (Some(first), true) = (summaries.first(), documents.iter().all(Option::is_none)) {
+            // It names the moments that are.
+            base_at(&past.head, &first.table, at)?;
         }
     }
     if args.json {
@@ -112,7 +116,9 @@ fn text(summaries: &[TableSummary], documents: &[Option<u64>], at: Option<Timest
     let time = |ts: Option<Timestamp>| ts.map(units::time).unwrap_or_default();
     let row = |(summary, documents): (&TableSummary, &Option<u64>)| {
         let mut row = vec![summary.table.to_string()];
-        row.extend(documents.map(units::count));
+        if at.is_some() {
+            row.push(documents.map_or("not covered".to_owned(), units::count));
+        }
         row.extend([
             units::count(summary.counts.rows),
             units::count(summary.counts.tombstones),

@@ -82,17 +82,9 @@ pub async fn diff(
         base_at(head, table, options.to)?;
     }
     let mut files = FilesByTable::open(archive, head).await?;
-    let mut next = files.next().await?;
     let mut diffs = Vec::with_capacity(tables.len());
     for table in tables {
-        while next.as_ref().is_some_and(|files| files.table < table) {
-            next = files.next().await?;
-        }
-        let of_table = match &next {
-            Some(files) if files.table == table => files.clone(),
-            _ => TableFiles::none(table),
-        };
-        diffs.push(of_one_table(archive, head, &of_table, options, &mut tell).await?);
+        diffs.push(of_one_table(archive, head, &files.of(&table).await?, options, &mut tell).await?);
     }
     Ok(diffs)
 }

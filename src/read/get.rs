@@ -42,8 +42,21 @@ pub enum Found {
 /// # Errors
 /// NotFound, if there is no such table, or the moment is not covered.
 pub async fn get(archive: &Archive, head: &Head, table: &TableRef, id: &str, at: Timestamp) -> Result<Found> {
+    // Before the files are looked up, which may take a while.
+    base_at(head, table, at)?;
+    get_of_files(archive, head, &TableFiles::of(archive, head, table).await?, id, at).await
+}
+
+/// The same, where the table's files are known.
+pub(super) async fn get_of_files(
+    archive: &Archive,
+    head: &Head,
+    files: &TableFiles,
+    id: &str,
+    at: Timestamp,
+) -> Result<Found> {
+    let table = &files.table;
     let (state, base) = base_at(head, table, at)?;
-    let files = TableFiles::of(archive, head, table).await?;
     let holds = |part: &&Part| part.min_id.as_str() <= id && id <= part.max_id.as_str();
     let mut wanted = Wanted { ids: Some([id.to_owned()].into()), batch_bytes: 1 << 20, ..Wanted::default() };
     let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
@@ -67,7 +80,7 @@ pub async fn get(archive: &Archive, head: &Head, table: &TableRef, id: &str, at:
     })
 }
 
-/// The newest wanted row of the files, which come with the latest first.
+/// The newest wanted row of the files: of deltas they come with the latest first, of a base in any order, since it has an id once.
 async fn newest(
     store: &Arc<dyn ObjectStore>,
     parts: Vec<Part>,

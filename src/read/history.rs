@@ -1,21 +1,22 @@
 //! [`History`]: every revision of one document that the archive has.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use super::{
     feed::Feed,
     files::{Part, TableFiles, complete_base},
+    get::{Found, get_of_files},
     keyed::Picked,
     moment::{Missing, known_table, missing, whole_span},
     sort::{Keep, Limits},
     sorted::{Plan, columns, sorted},
 };
 use crate::{
-    archive::{Archive, Head},
+    archive::{Archive, Covers, Head},
     budget::MemoryBudget,
     codec::RowReader,
     data::Wanted,
-    document::{Revision, TableRef},
+    document::{Revision, TableRef, Timestamp},
     error::{Result, ResultExt},
     schema::TableSchema,
 };
@@ -29,8 +30,11 @@ pub struct History {
     table: TableRef,
     schema: TableSchema,
     missing: Vec<Missing>,
+    /// S of the bases behind a gap that lack the document, ascending.
+    absent: Vec<Timestamp>,
     rows: Feed<Picked>,
-    ready: VecDeque<Revision>,
+    /// Rows that have come, and how many of them were handed on.
+    ready: (Picked, usize),
 }
 
 impl History {
@@ -61,12 +65,19 @@ impl History {
             tombstones: true,
             limits,
         };
+        let mut absent = Vec::new();
+        for s in bases_behind_gaps(head, table) {
+            if get_of_files(archive, head, &files, id, s).await? == Found::Nothing {
+                absent.push(s);
+            }
+        }
         Ok(Self {
+            absent,
             table: table.clone(),
             schema: state.schema.clone(),
             missing: missing(head, std::iter::once(table), &whole_span(head)?),
             rows: sorted(archive.store(), plan)?,
-            ready: VecDeque::new(),
+            ready: (Picked::default(), 0),
         })
     }
 
@@ -75,17 +86,32 @@ impl History {
         &self.missing
     }
 
+    /// Between two revisions, or after the last: the first snapshot, if any, in which the document is not there although nothing
+    /// that the archive has deleted it. That happened in a [gap](Self::missing), or without a tombstone.
+    pub fn gone_between(&self, revision: Timestamp, next: Option<Timestamp>) -> Option<Timestamp> {
+        let later = self.absent.iter().copied().find(|s| *s >= revision)?;
+        next.is_none_or(|next| later < next).then_some(later)
+    }
+
     /// The next revision; None after the newest.
     pub async fn next(&mut self) -> Result<Option<Revision>> {
-        if self.ready.is_empty()
-            && let Some(picked) = self.rows.next().await.context(|| format!("table {}", self.table))?
-        {
-            let readers = picked.sources.iter().map(|source| RowReader::new(&self.schema, &source.batch));
-            let readers = readers.collect::<Result<Vec<_>>>()?;
-            for (source, row) in &picked.rows {
-                self.ready.push_back(readers[*source].revision(*row)?);
-            }
+        while self.ready.1 == self.ready.0.rows.len() {
+            let Some(picked) = self.rows.next().await.context(|| format!("table {}", self.table))? else {
+                return Ok(None);
+            };
+            self.ready = (picked, 0);
         }
-        Ok(self.ready.pop_front())
+        let (picked, next) = &mut self.ready;
+        let (source, row) = picked.place(*next);
+        *next += 1;
+        RowReader::new(&self.schema, &source.batch)?.revision(row).map(Some)
     }
+}
+
+/// S of the bases before which changes are missing, ascending.
+fn bases_behind_gaps(head: &Head, table: &TableRef) -> BTreeSet<Timestamp> {
+    let coverage = head.coverage();
+    let bases = coverage.bases.iter().filter(|base| base.holds(table)).map(|base| base.ts);
+    let known = |at: Timestamp| matches!(coverage.covers(table, at), Covers::Covered(_));
+    bases.filter(|s| known(*s) && !known(Timestamp(s.0.saturating_sub(1)))).collect()
 }

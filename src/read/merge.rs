@@ -2,7 +2,7 @@
 
 use std::{
     cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
+    collections::{BinaryHeap, binary_heap::PeekMut},
 };
 
 use arrow::array::RecordBatch;
@@ -68,63 +68,58 @@ impl Merge {
         Ok(Self { heap: heap.collect(), first, others, keep, rows, bytes })
     }
 
-    /// The next rows; None after the last. Never empty.
+    /// The next rows; None after the last. Never empty. Rows of one `_id` may come in several parts, unless one of them drops the
+    /// other.
     pub(super) fn next(&mut self) -> Result<Option<Picked>> {
         let mut out = Out::default();
         self.first.iter_mut().chain(&mut self.others).for_each(Cursor::forget);
-        while out.picked.rows.len() < self.rows && out.released < self.bytes {
+        let mut was_from_heap = false;
+        loop {
             let first = self.first.as_ref().and_then(Cursor::head);
-            let turn = match (first, self.heap.peek()) {
+            let from_heap = match (first, self.heap.peek()) {
                 (None, None) => break,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some((id, _)), Some(Reverse(next))) => id.cmp(next.id.as_str()),
+                (Some(_), None) => false,
+                (None, Some(_)) => true,
+                // Of equals the first counts less, so it comes before.
+                (Some((id, ts)), Some(Reverse(next))) => (next.id.as_str(), next.ts) < (id, ts),
             };
-            if turn == Ordering::Less {
-                if let Some(first) = &mut self.first {
-                    out.take(first)?;
+            let full = out.picked.rows.len() >= self.rows || out.released >= self.bytes;
+            // Those of the first input differ from one another.
+            if from_heap || was_from_heap || full {
+                let next = self.heap.peek().map(|Reverse(next)| (next.id.as_str(), next.ts));
+                let drops = match if from_heap { next } else { first } {
+                    Some((id, ts)) => out.last(id).is_some_and(|kept| self.keep.drops(kept, ts)),
+                    None => false,
+                };
+                match drops {
+                    true => drop(out.picked.rows.pop()),
+                    false if full => break,
+                    false => {}
                 }
-            } else {
-                self.step(turn == Ordering::Equal, &mut out)?;
             }
+            if from_heap {
+                self.take_from_heap(&mut out)?;
+            } else if let Some(first) = &mut self.first {
+                out.take(first)?;
+            }
+            was_from_heap = from_heap;
         }
         Ok((!out.picked.rows.is_empty()).then_some(out.picked))
     }
 
-    /// All rows of the smallest `_id` of the heap, and, if `both`, of the first input, which stands at the same.
-    fn step(&mut self, both: bool, out: &mut Out) -> Result<()> {
-        let Some(id) = self.heap.peek().map(|Reverse(next)| next.id.clone()) else { return Ok(()) };
-        loop {
-            let first = self.first.as_ref().filter(|_| both).and_then(Cursor::head);
-            let first = first.filter(|(other, _)| *other == id).map(|(_, ts)| ts);
-            let next = self.heap.peek().filter(|Reverse(next)| next.id == id).map(|Reverse(next)| next.ts);
-            let from_heap = match (first, next) {
-                (None, None) => return Ok(()),
-                (Some(first), Some(next)) => next < first,
-                (first, _) => first.is_none(),
-            };
-            let ts = if from_heap { next } else { first };
-            if let (Some(ts), Some(kept)) = (ts, out.last(&id))
-                && self.keep.drops(kept, ts)
-            {
-                out.picked.rows.pop();
+    fn take_from_heap(&mut self, out: &mut Out) -> Result<()> {
+        let Some(mut top) = self.heap.peek_mut() else { return Ok(()) };
+        let cursor = &mut self.others[top.0.input];
+        out.take(cursor)?;
+        match cursor.head() {
+            Some((id, ts)) => {
+                top.0.id.clear();
+                top.0.id.push_str(id);
+                top.0.ts = ts;
             }
-            if from_heap {
-                let Some(mut top) = self.heap.peek_mut() else { return Ok(()) };
-                let cursor = &mut self.others[top.0.input];
-                out.take(cursor)?;
-                match cursor.head() {
-                    Some((id, ts)) => {
-                        top.0.id.clear();
-                        top.0.id.push_str(id);
-                        top.0.ts = ts;
-                    }
-                    None => drop(std::collections::binary_heap::PeekMut::pop(top)),
-                }
-            } else if let Some(first) = &mut self.first {
-                out.take(first)?;
-            }
+            None => drop(PeekMut::pop(top)),
         }
+        Ok(())
     }
 }
 
@@ -227,7 +222,7 @@ impl Cursor {
                     let batch = Keyed::new(batch)?;
                     if before.is_some_and(|before| batch.len() > 0 && batch.id(0) <= before.as_str()) {
                         return Err(Error::corrupt(
-                            "the files of a base are not in the order that the archive says; run verify",
+                            "the files of a base are not in the order that the archive says: a file is damaged; take it from a copy of the archive",
                         ));
                     }
                     self.batches.push(batch);

@@ -11,6 +11,7 @@ mod diff;
 mod export;
 mod feed;
 mod files;
+mod generations;
 mod get;
 mod history;
 mod keyed;
@@ -35,14 +36,13 @@ pub use self::{
     diff::{DiffOptions, DocumentDiff, TableDiff, diff},
     export::{ExportFormat, ExportOptions, ExportReport, ExportedTable, export},
     files::{FilesByTable, TableFiles},
+    generations::Generation,
     get::{Found, get},
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
     moment::{Missing, Moment, base_at, in_full, known_table},
     replay::{Replay, Written},
-    restore::{
-        Generation, NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoredTable, plan_restore, restore,
-    },
+    restore::{NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoredTable, plan_restore, restore},
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},
     tables::{TableSummary, count, tables},
 };

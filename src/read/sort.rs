@@ -283,3 +283,7 @@ pub(super) fn run_failed(e: ArrowError) -> Error {
 
 /// A run, as it is read.
 pub(super) type RunReader = Box<StreamReader<BufReader<File>>>;
+
+#[cfg(test)]
+#[path = "sort_tests.rs"]
+mod tests;

@@ -95,6 +95,29 @@ fn log_history_get_and_diff_tell_one_story() {
     assert_eq!(then + of("inserted") - of("deleted"), now);
     let said = demo.run(["tables", "--count"]).with(0).stdout;
     assert!(said.contains("Documents") && said.contains("As of ") && said.contains("Covered: all tables"), "{said}");
+    let two = demo.run(["tables", "--count", "--table", "*t*", "--exclude", "html", "--json"]).with(0).json();
+    assert_eq!(two["tables"].as_array().unwrap().iter().map(|t| &t["table"]["name"]).collect::<Vec<_>>(), ["http"]);
+    let backwards = demo.run(["diff", "now", &first]).with(2);
+    assert!(backwards.stderr.contains("exchange them"), "{backwards:?}");
+    let others = demo.run(["diff", &first, "now", "--exclude", "http", "--json"]).with(0).json();
+    assert_eq!(others["tables"].as_array().unwrap().len(), 2);
+    demo.run(["diff", &first, "now", "--exclude", "htpp"]).with(1);
+}
+
+#[test]
+fn who_reads_no_further_ends_it_without_an_error() {
+    let demo = Demo::new();
+    for args in [&["log", "--ids"][..], &["log", "--json"], &["diff", "--documents", "1 day ago", "now"]] {
+        let mut command = archiver(["-q"]);
+        let mut running = command.args(args).env("CONVEX_ARCHIVE", &demo.archive).spawn().unwrap();
+        drop(running.stdout.take());
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut running.stderr.take().unwrap(), &mut said).unwrap();
+        let ended = running.wait().unwrap();
+        // The day before nothing was covered: an error is told, whoever reads.
+        let expected = if args[0] == "diff" { (Some(1), true) } else { (Some(0), false) };
+        assert_eq!((ended.code(), !said.is_empty()), expected, "{args:?}: {said}");
+    }
 }
 
 #[test]

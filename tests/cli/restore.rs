@@ -46,6 +46,7 @@ fn a_plan_says_what_the_restore_then_holds_and_how_to_import_it() {
     let one = demo.run(["restore", "--output", "http.zip", "--table", "http"]).with(0).stdout;
     assert!(one.contains("npx convex import --replace http.zip"), "{one}");
     demo.run(["restore", "--output", "c.zip", "--table", "nonsense"]).with(1);
+    demo.run(["restore", "--output", "c.zip", "--exclude", "nonsense"]).with(1);
     demo.run(["restore", "--output", "c.zip", "--as-of", "1999-01-01"]).with(1);
     demo.run(["restore"]).with(2);
     assert!(!demo.path("c.zip").exists());

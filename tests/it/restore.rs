@@ -3,13 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use convex_archiver::{
     ErrorKind, MemoryBudget, NoMonitor, Result, Selection, TableRef, Timestamp, Value,
-    read::{RestoreOptions, RestoreReport, plan_restore, restore},
+    read::{ExportFormat, ExportOptions, RestoreOptions, RestoreReport, export, plan_restore, restore},
     server::{SeededWriter, SimulatedDeployment, demo_documents, read_snapshot_zip},
 };
+
+use object_store::{ObjectStore, memory::InMemory};
 
 use crate::support::{World, pages};
 
@@ -141,7 +144,7 @@ async fn through(world: &World) -> Timestamp {
 }
 
 fn documents_at(deployment: &SimulatedDeployment, at: Timestamp) -> Contents {
-    let of_table = |documents: BTreeMap<_, std::sync::Arc<convex_archiver::Revision>>| {
+    let of_table = |documents: BTreeMap<_, Arc<convex_archiver::Revision>>| {
         documents.into_values().filter_map(|revision| revision.document.clone()).collect()
     };
     // Of a table that never had a document the archive does not know.
@@ -219,7 +222,7 @@ async fn documents_that_a_dropped_table_left_behind_are_told_and_left_out() {
     let notes = table("", "notes");
     let insert =
         |n: i64| world.deployment.transaction(|t| t.insert(&notes, object([("n", Value::Int64(n))]))).unwrap().1;
-    insert(1);
+    let dropped = insert(1);
     insert(2);
     world.sync().await;
     world.deployment.drop_table(&notes).unwrap();
@@ -228,10 +231,101 @@ async fn documents_that_a_dropped_table_left_behind_are_told_and_left_out() {
     world.sync().await;
     let restored = Restored::all(&world).await;
     let ids: Vec<_> = restored.documents()[&notes].iter().map(|fields| fields["_id"].clone()).collect();
-    assert_eq!(ids, [Value::String(kept)]);
+    assert_eq!(ids, [Value::String(kept.clone())]);
     let told = restored.report.tables.iter().find(|t| t.table == notes).unwrap();
     assert_eq!(told.left_behind.iter().map(|g| (g.number, g.documents)).collect::<Vec<_>>(), [(10_001, 2)]);
     assert!(restored.report.has_findings());
+
+    // Alone they are refused: an import would not take their number, of those that are there it would.
+    let at = through(&world).await;
+    let earlier = world.archive().await;
+    let of = async |ids: &[&String]| {
+        let ids = ids.iter().map(|id| (*id).clone()).collect();
+        Restored::of(&world, &RestoreOptions { at, ids, ..RestoreOptions::default() }).await
+    };
+    for ids in [&[&dropped][..], &[&dropped, &kept]] {
+        let error = of(ids).await.err().unwrap();
+        assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("an earlier table notes"), "{error}");
+    }
+    assert_eq!(of(&[&kept]).await.unwrap().report.documents(), 1);
+
+    // An export holds all that the archive shows, and tells it.
+    let head = earlier.head().await.unwrap();
+    let (target, options) = (
+        Arc::new(InMemory::new()) as Arc<dyn ObjectStore>,
+        ExportOptions {
+            at,
+            selection: Selection::default(),
+            format: ExportFormat::Ndjson,
+            budget: MemoryBudget::default(),
+        },
+    );
+    let exported = export(&earlier, &head, &options, &target, &NoMonitor).await.unwrap();
+    let generations: Vec<_> =
+        exported.tables.iter().map(|t| (t.table.name(), t.generations.len(), t.documents)).collect();
+    assert_eq!(generations, [("notes", 2, 3), ("other", 0, 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_number_of_a_table_that_was_emptied_and_dropped_may_be_that_of_another() {
+    let world = World::new(pages(100, 64)).await;
+    let (a, b) = (table("", "a"), table("", "b"));
+    let insert = || world.deployment.transaction(|t| t.insert(&a, Fields::new())).unwrap().1;
+    let ids = [insert(), insert()];
+    world.sync().await;
+    for id in &ids {
+        world.deployment.transaction(|t| t.delete(&a, id)).unwrap();
+    }
+    // Or else their tombstones vanish with the table.
+    world.sync().await;
+    world.deployment.drop_table(&a).unwrap();
+    let of_b = object([("_id", Value::String(ids[1].clone())), ("_creationTime", Value::Float64(1.0))]);
+    world.deployment.insert_all([(b.clone(), vec![of_b])].into()).unwrap();
+    world.sync().await;
+    let restored = Restored::all(&world).await;
+    assert!(!restored.report.has_findings());
+    let told: Vec<_> =
+        restored.report.tables.iter().map(|t| (t.table.name(), t.number, t.documents, t.emptied)).collect();
+    assert_eq!(told, [("a", None, 0, true), ("b", Some(10_001), 1, false)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_is_given_up_leaves_nothing() {
+    let world = world().await;
+    let archive = world.archive().await;
+    let head = archive.head().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    let options = RestoreOptions { at: through(&world).await, ..RestoreOptions::default() };
+    let path = folder.path().join("a.zip");
+    {
+        let mut restoring = std::pin::pin!(restore(&archive, &head, &options, &path, false, &NoMonitor));
+        assert!(futures::poll!(&mut restoring).is_pending());
+        assert_eq!(files(), 1, "a temporary file");
+    }
+    assert_eq!(files(), 0);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_has_the_mode_of_any_file_and_a_link_to_an_older_one_stays() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = world().await;
+    let archive = world.archive().await;
+    let head = archive.head().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [any, older, link] = ["any", "older.zip", "link.zip"].map(|name| folder.path().join(name));
+    std::fs::write(&any, "").unwrap();
+    std::fs::write(&older, "").unwrap();
+    std::os::unix::fs::symlink(&older, &link).unwrap();
+    let options = RestoreOptions { at: through(&world).await, ..RestoreOptions::default() };
+    restore(&archive, &head, &options, &link, true, &NoMonitor).await.unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    read_snapshot_zip(&older).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&older), mode(&any));
+    let error = restore(&archive, &head, &options, Path::new("/dev/null"), true, &NoMonitor).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("no regular file"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,9 @@ use std::{
 };
 
 use convex_archiver::{
-    ErrorKind, NoMonitor, TableRef, Timestamp, Value,
+    ErrorKind, MemoryBudget, NoMonitor, TableRef, Timestamp, Value,
     archive::{Covers, Span},
+    read::History,
     server::{RouterOptions, SimulatedDeployment},
     sync::{OnGap, SyncOptions, SyncReport, sync},
 };
@@ -164,6 +165,32 @@ async fn changes_that_are_no_longer_kept_become_a_gap_and_everything_around_it_s
     // It was told once.
     assert!(aging.sync().await.gaps.is_empty());
     assert_eq!(aging.world.held().await.head.coverage().gaps.len(), 1);
+}
+
+#[tokio::test]
+async fn a_document_that_was_deleted_in_a_gap_is_gone_in_its_history_and_one_that_was_not_is_there() {
+    let aging = Aging::new(10, 3).await;
+    let a = TableRef::new("", "a").unwrap();
+    aging.fill("a", 2);
+    aging.sync().await;
+    let ids: Vec<_> = aging.world.deployment.revisions().iter().map(|(_, r)| r.id.clone()).collect();
+    aging.world.deployment.transaction(|tx| tx.delete(&a, &ids[0])).unwrap();
+    for n in 0..40 {
+        aging.pass_days(1);
+        aging.insert("b", n);
+    }
+    assert_eq!(aging.sync().await.gaps.len(), 1);
+    let archive = aging.world.archive().await;
+    let head = archive.head().await.unwrap();
+    let s = head.coverage().bases.last().unwrap().ts;
+    for (id, gone) in ids.iter().zip([Some(s), None]) {
+        let mut history = History::open(&archive, &head, &a, id, MemoryBudget::default()).await.unwrap();
+        let written = history.next().await.unwrap().unwrap();
+        assert!(written.document.is_some() && history.next().await.unwrap().is_none());
+        assert_eq!(history.gone_between(written.ts, None), gone);
+        assert_eq!(history.gone_between(written.ts, Some(s)), None);
+        assert_eq!(history.missing().len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod disk;
 mod place;
+mod readings;
 mod refusals;
 mod suite;
 #[allow(dead_code, reason = "every test program uses its own part of the tools")]
@@ -46,6 +47,9 @@ macro_rules! on_each_store {
                 tables_that_differ_by_case_or_are_devices_keep_apart,
                 an_archive_is_not_created_below_a_partition_key,
                 the_archive_of_another_deployment_is_left_alone,
+            }
+            told! { $attribute [Store::$store], Straight, readings:
+                what_is_archived_is_read_back_restored_exported_and_served,
             }
             told! { $attribute [Store::$store], Troubled, troubles:
                 a_permission_lost_in_the_middle_is_an_access_error_and_the_next_run_heals,

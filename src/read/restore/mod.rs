@@ -22,7 +22,7 @@ mod zip;
 
 use std::{collections::BTreeSet, path::Path};
 
-pub use self::report::{Generation, NotCovered, NumberConflict, RestoreReport, RestoredTable};
+pub use self::report::{NotCovered, NumberConflict, RestoreReport, RestoredTable};
 use self::{
     survey::{Survey, Surveyed, survey},
     system_ids::{declares_files, system_ids},
@@ -56,7 +56,7 @@ pub struct RestoreOptions {
 }
 
 /// Writes the state of the selected tables to a ZIP file at `output`, which appears whole or not at all. The same archive and
-/// moment give the same bytes.
+/// moment give the same bytes. Dropped before it is ready, it leaves nothing.
 ///
 /// # Errors
 /// NotFound, if a selected table is not covered at the moment, or a wanted document was not there; Usage, if `output` is there
@@ -70,13 +70,8 @@ pub async fn restore(
     monitor: &dyn Monitor,
 ) -> Result<(RestoreReport, u64)> {
     let mut zip = SnapshotZip::create(output, overwrite)?;
-    match write(archive, head, options, &mut zip, monitor).await {
-        Ok(report) => Ok((report, zip.finish().await?)),
-        Err(error) => {
-            zip.abandon().await;
-            Err(error)
-        }
-    }
+    let report = write(archive, head, options, &mut zip, monitor).await?;
+    Ok((report, zip.finish().await?))
 }
 
 async fn write(
@@ -231,7 +226,10 @@ impl<'a> Lines<'a> {
 
     fn foreign(&self, id: &str) -> Error {
         let table = &self.done.table;
-        Error::corrupt(format!("`{}` is no id of table {table}: run verify on the archive", id.escape_debug()))
+        Error::corrupt(format!(
+            "`{}` is no id of table {table}: a file of it is damaged; take it from a copy of the archive",
+            id.escape_debug()
+        ))
     }
 }
 

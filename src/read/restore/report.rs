@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::moment::Missing;
+use super::super::{generations::Generation, moment::Missing};
 use crate::{
     archive::Span,
     document::{TableRef, Timestamp},
@@ -53,19 +53,6 @@ pub struct RestoredTable {
     pub system_ids: u64,
     /// Whether the table's fields are declared to hold ids of stored files.
     pub declares_files: bool,
-}
-
-/// Documents with one table number, where those of a table have several: the table was dropped and made anew, and Convex
-/// wrote no tombstones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Generation {
-    /// The number in their ids.
-    pub number: u32,
-    /// How many there are.
-    pub documents: u64,
-    /// When the last of them was written, nanoseconds.
-    #[serde(skip)]
-    pub written: Timestamp,
 }
 
 /// A table that is not covered at the moment.

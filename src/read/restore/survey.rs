@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     super::{
         files::{FilesByTable, Part, TableFiles},
-        get::{Found, get},
+        generations::{Generation, Generations},
+        get::{Found, get_of_files},
         moment::{base_at, in_full, missing},
         state::{Columns, State, StateOptions},
     },
     RestoreOptions,
-    report::{Generation, NotCovered, NumberConflict},
+    report::{NotCovered, NumberConflict},
 };
 use crate::{
     archive::{Archive, Base, Covers, Head},
@@ -58,8 +59,9 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
         not_covered: Vec::new(),
         conflicts: Vec::new(),
         later: Vec::new(),
-        gaps: missing(head, selected.iter().copied(), &(Timestamp(i64::MIN)..=options.at)),
+        gaps: Vec::new(),
     };
+    let mut covered = Vec::new();
     let mut wanted = Documents::new(&options.ids)?;
     let mut files = FilesByTable::open(archive, head).await?;
     for table in selected {
@@ -70,12 +72,16 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
                 continue;
             }
         };
+        covered.push(table);
         let files = files.of(table).await?;
         if !options.ids.is_empty() {
             let only = wanted.of(archive, head, &files, options.at).await?;
-            if let Some(first) = only.first() {
-                let number = table_number(&first.id);
-                found.tables.push(Surveyed { number, only: Some(only), ..Surveyed::new(table, base.ts) });
+            if !only.is_empty()
+                && let Some(surveyed) = look(archive, head, &files, base, options).await?
+            {
+                of_one_generation(&surveyed, &only, options.at)?;
+                let only = Some(only);
+                found.tables.push(Surveyed { left_behind: Vec::new(), only, ..surveyed });
             }
             continue;
         }
@@ -87,8 +93,28 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
     if !options.ids.is_empty() && found.not_covered.is_empty() {
         wanted.all_found(options.at)?;
     }
+    found.look_at_collisions(archive, head, options).await?;
     found.settle_numbers();
+    let first = head.coverage().bases.iter().map(|base| base.ts).min().unwrap_or(options.at);
+    found.gaps = missing(head, covered.into_iter(), &(first..=options.at));
     Ok(found)
+}
+
+/// # Errors
+/// Usage, if one of the documents was left behind by an earlier table of that name.
+fn of_one_generation(table: &Surveyed, documents: &[Revision], at: Timestamp) -> Result<()> {
+    let number = |revision: &Revision| table_number(&revision.id);
+    match documents.iter().find(|revision| number(revision) != table.number) {
+        None => Ok(()),
+        Some(of_another) => Err(Error::usage(format!(
+            "{} is of an earlier table {} (number {}), which was dropped before {}; an import would refuse it. Choose an earlier --as-of, or \
+             take it from get",
+            of_another.id,
+            table.table,
+            number(of_another).unwrap_or_default(),
+            in_full(at)
+        ))),
+    }
 }
 
 impl Surveyed {
@@ -122,7 +148,6 @@ async fn look(
         (1, _) => surveyed.number = numbers.into_iter().next(),
         _ => {
             let mut generations = generations(archive, head, files, options).await?;
-            generations.sort_by_key(|generation| generation.written);
             surveyed.number = generations.pop().map(|newest| newest.number).or(numbers.into_iter().next_back());
             surveyed.left_behind = generations;
         }
@@ -139,10 +164,7 @@ fn numbers(part: &Part) -> impl Iterator<Item = u32> {
     least.into_iter().chain(largest)
 }
 
-/// The live documents by their number.
-///
-/// A table has one number at a time. So where there are several, those of the number that was written last are the table's,
-/// and the others are of a table of that name that was dropped before.
+/// The live documents by their number, the table's own last.
 async fn generations(
     archive: &Archive,
     head: &Head,
@@ -151,29 +173,40 @@ async fn generations(
 ) -> Result<Vec<Generation>> {
     let keys = StateOptions { budget: options.budget, columns: Columns::Keys, after: None };
     let mut state = State::of_files(archive, head, files, options.at, &keys)?;
-    let mut found: BTreeMap<u32, Generation> = BTreeMap::new();
+    let mut found = Generations::default();
     while let Some(batch) = state.next().await? {
-        for row in 0..batch.len() {
-            let Some(number) = table_number(batch.id(row)) else { continue };
-            let written = batch.ts(row);
-            let generation = found.entry(number).or_insert(Generation { number, documents: 0, written });
-            generation.documents += 1;
-            generation.written = generation.written.max(written);
-        }
+        (0..batch.len()).for_each(|row| found.count(batch.id(row), batch.ts(row)));
     }
-    Ok(found.into_values().collect())
+    Ok(found.into_sorted())
 }
 
 impl Survey {
-    /// Numbers are unique within a component. That of a table without documents is let go where another table has it.
-    fn settle_numbers(&mut self) {
+    /// Tables of one component that have one number, by their place.
+    fn collisions(&self) -> impl Iterator<Item = (u32, Vec<usize>)> + use<> {
         let mut by_number: BTreeMap<(String, u32), Vec<usize>> = BTreeMap::new();
         for (at, surveyed) in self.tables.iter().enumerate() {
             if let Some(number) = surveyed.number {
                 by_number.entry((surveyed.table.component().to_owned(), number)).or_default().push(at);
             }
         }
-        for ((_, number), mut tables) in by_number.into_iter().filter(|(_, tables)| tables.len() > 1) {
+        by_number.into_iter().filter(|(_, tables)| tables.len() > 1).map(|((_, number), tables)| (number, tables))
+    }
+
+    /// Which of the tables of one number hold nothing, and were dropped. The list of files does not say what tombstones emptied.
+    async fn look_at_collisions(&mut self, archive: &Archive, head: &Head, options: &RestoreOptions) -> Result<()> {
+        for at in self.collisions().flat_map(|(_, tables)| tables) {
+            let surveyed = &mut self.tables[at];
+            if !surveyed.emptied && surveyed.only.is_none() {
+                let files = TableFiles::of(archive, head, &surveyed.table).await?;
+                surveyed.emptied = generations(archive, head, &files, options).await?.is_empty();
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers are unique within a component. That of a table without documents is let go where another table has it.
+    fn settle_numbers(&mut self) {
+        for (number, mut tables) in self.collisions() {
             tables.retain(|at| {
                 let surveyed = &mut self.tables[*at];
                 if surveyed.emptied {
@@ -234,7 +267,7 @@ impl Documents {
         let holds = |id: &str| files.parts.iter().any(|part| part.min_id.as_str() <= id && id <= part.max_id.as_str());
         let mut found = Vec::new();
         for (id, known) in self.ids.iter_mut().filter(|(id, _)| holds(id)) {
-            match get(archive, head, &files.table, id, at).await? {
+            match get_of_files(archive, head, files, id, at).await? {
                 Found::Nothing => {}
                 Found::Document(revision) => {
                     *known = Some(Found::Document(revision.clone()));

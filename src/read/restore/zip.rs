@@ -8,12 +8,12 @@
 //! beginning, modes are 0644, and the compressor is fed pieces of one size.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 use tokio::sync::{mpsc, oneshot};
 use zip::{CompressionMethod, DateTime, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
@@ -29,11 +29,16 @@ const QUEUED: usize = 4;
 /// Level of deflate. Text of documents shrinks little further above it, and takes twice the time.
 const LEVEL: i64 = 4;
 
-/// A ZIP file on its way. Dropped before [`finish`](Self::finish), it leaves nothing, as soon as its thread has noticed.
+/// A ZIP file on its way. Dropped before [`finish`](Self::finish), it leaves nothing.
 pub(super) struct SnapshotZip {
     steps: mpsc::Sender<Step>,
     held: Vec<u8>,
     outcome: Option<oneshot::Receiver<Result<u64>>>,
+    /// The temporary file, removed when this is dropped.
+    partial: TempPath,
+    /// Where it is to appear.
+    path: PathBuf,
+    overwrite: bool,
 }
 
 enum Step {
@@ -56,6 +61,14 @@ impl SnapshotZip {
         if !overwrite && fs::symlink_metadata(path).is_ok() {
             return Err(exists(path));
         }
+        // A link stays, and what it leads to is replaced; a pipe or a device cannot appear whole.
+        let path = &match fs::metadata(path) {
+            Ok(there) if !there.is_file() => {
+                return Err(Error::usage(format!("{shown} is no regular file: name another one")));
+            }
+            Ok(_) => path.canonicalize().map_err(|e| disk_error(e, &format!("cannot look at {shown}")))?,
+            Err(_) => path.to_owned(),
+        };
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -63,17 +76,23 @@ impl SnapshotZip {
         if !folder.is_dir() {
             return Err(Error::usage(format!("there is no folder {}: make it first", folder.display())));
         }
-        let file = tempfile::Builder::new().prefix(".restore-").suffix(".partial").tempfile_in(folder);
+        let mut builder = tempfile::Builder::new();
+        // Whoever may read it is for the umask to say, as of any file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.prefix(".restore-").suffix(".partial").tempfile_in(folder);
         let file = file.map_err(|e| disk_error(e, &format!("cannot write to {}", folder.display())))?;
+        let (file, partial) = file.into_parts();
         let (steps, queue) = mpsc::channel(QUEUED);
         let (outcome, receiver) = oneshot::channel();
-        let path = path.to_owned();
+        let shown = shown.to_string();
         std::thread::Builder::new()
             .name("zip".into())
             // Whoever gave up does not want to know.
-            .spawn(move || drop(outcome.send(run(file, &path, overwrite, queue))))
+            .spawn(move || drop(outcome.send(run(file, &shown, queue))))
             .map_err(|e| Error::resource("the system gives no thread to write the ZIP").with_source(e))?;
-        Ok(Self { steps, held: Vec::with_capacity(PIECE), outcome: Some(receiver) })
+        let path = path.to_owned();
+        Ok(Self { steps, held: Vec::with_capacity(PIECE), outcome: Some(receiver), partial, path, overwrite })
     }
 
     /// Begins the next entry; what is written from now on is in it.
@@ -102,15 +121,13 @@ impl SnapshotZip {
     pub(super) async fn finish(mut self) -> Result<u64> {
         self.flush().await?;
         self.step(Step::Finish).await?;
-        self.outcome().await
-    }
-
-    /// Gives it up; nothing is left when this returns.
-    pub(super) async fn abandon(mut self) {
-        drop(self.steps);
-        if let Some(outcome) = self.outcome.take() {
-            // It fails by design.
-            drop(outcome.await);
+        let bytes = self.outcome().await?;
+        let Self { partial, path, overwrite, .. } = self;
+        let kept = if overwrite { partial.persist(&path) } else { partial.persist_noclobber(&path) };
+        match kept {
+            Ok(()) => Ok(bytes),
+            Err(e) if !overwrite && e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(&path)),
+            Err(e) => Err(disk_error(e.error, &format!("cannot write {}", path.display()))),
         }
     }
 
@@ -143,12 +160,12 @@ fn exists(path: &Path) -> Error {
     Error::usage(format!("{} is there already: name another file, or say --force to replace it", path.display()))
 }
 
-fn run(file: NamedTempFile, path: &PathBuf, overwrite: bool, mut steps: mpsc::Receiver<Step>) -> Result<u64> {
+fn run(file: File, shown: &str, mut steps: mpsc::Receiver<Step>) -> Result<u64> {
+    let on_disk = |e| disk_error(e, &format!("cannot write {shown}"));
     let failed = |e| match e {
-        ZipError::Io(e) => disk_error(e, &format!("cannot write {}", path.display())),
+        ZipError::Io(e) => on_disk(e),
         e => Error::internal("the ZIP cannot be written: report it").with_source(e),
     };
-    let on_disk = |e| disk_error(e, &format!("cannot write {}", path.display()));
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(LEVEL))
@@ -166,12 +183,6 @@ fn run(file: NamedTempFile, path: &PathBuf, overwrite: bool, mut steps: mpsc::Re
         }
     }
     let file = zip.finish().map_err(failed)?.into_inner().map_err(|e| on_disk(e.into_error()))?;
-    file.as_file().sync_all().map_err(on_disk)?;
-    let bytes = file.as_file().metadata().map_err(on_disk)?.len();
-    let kept = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };
-    match kept {
-        Ok(_) => Ok(bytes),
-        Err(e) if !overwrite && e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(path)),
-        Err(e) => Err(on_disk(e.error)),
-    }
+    file.sync_all().map_err(on_disk)?;
+    file.metadata().map(|there| there.len()).map_err(on_disk)
 }

@@ -5,6 +5,8 @@
 //! Python, and general: tables and columns are what `manifest.json` says when it is run, and nothing of it goes stale. The
 //! full schema is given to the reader, which otherwise takes the first file's and drops later columns in silence.
 
+use std::fmt::Write;
+
 use crate::{archive::FORMAT, document::Timestamp};
 
 const SCRIPT: &str = include_str!("spark.py");
@@ -25,7 +27,10 @@ fn string(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => literal.extend(['\\', c]),
-            c if c.is_control() => literal += &format!("\\u{:04x}", u32::from(c)),
+            c if c.is_control() => {
+                // A String takes everything.
+                let _ = write!(literal, "\\u{:04x}", u32::from(c));
+            }
             c => literal.push(c),
         }
     }

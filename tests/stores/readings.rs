@@ -1,0 +1,143 @@
+//! What was archived on a store is read back from it: every reader works on every store, without the deployment.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use convex_archiver::{
+    MemoryBudget, NoMonitor, Revision, Selection, TableRef, Timestamp, Value,
+    archive::{Archive, Head, Location},
+    convex::{Access, Client, ClientOptions, DeployKey, Source},
+    read::{
+        DiffOptions, ExportFormat, ExportOptions, Found, History, LogOptions, RestoreOptions, State, StateOptions,
+        Transactions, diff, export, get, restore,
+    },
+    server::{ArchivedDeployment, RouterOptions, SimulatedDeployment, demo_documents, read_snapshot_zip, router},
+    sync::{SyncOptions, sync},
+};
+use object_store::{ObjectStoreExt, path::Path};
+
+use crate::{
+    place::{PREFIX, Place},
+    tools::world::World,
+};
+
+type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
+
+async fn opened(url: &str) -> (Archive, Head) {
+    let location = Location::open(url).unwrap();
+    let archive = Archive::open(Arc::clone(location.store()), location.url()).await.unwrap();
+    let head = archive.head().await.unwrap();
+    (archive, head)
+}
+
+async fn states(archive: &Archive, head: &Head, at: Timestamp) -> States {
+    let mut states = States::new();
+    for table in head.tables().map(|state| &state.table) {
+        let documents = states.entry(table.clone()).or_default();
+        let mut state = State::open(archive, head, table, at, &StateOptions::default()).await.unwrap();
+        while let Some(batch) = state.next().await.unwrap() {
+            documents.extend((0..batch.len()).map(|row| (batch.id(row).to_owned(), batch.revision(row).unwrap())));
+        }
+    }
+    states
+}
+
+fn expected(deployment: &SimulatedDeployment, at: Timestamp) -> States {
+    let of_table =
+        |documents: BTreeMap<_, Arc<Revision>>| documents.into_iter().map(|(id, r)| (id, (*r).clone())).collect();
+    deployment.state_at(at).into_iter().map(|(table, documents)| (table, of_table(documents))).collect()
+}
+
+pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(place: Place) {
+    let (world, url) = (World::start(200, 64).await, place.url(PREFIX));
+    world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
+    world.catch_up(&url).await;
+    for step in 1..=2 {
+        world.deployment.change_to(demo_documents(step).unwrap(), "feature").unwrap();
+        world.catch_up(&url).await;
+    }
+    let (archive, head) = opened(&url).await;
+    let (first, through) = (head.coverage().bases[0].ts, head.coverage().through.unwrap());
+    let revisions = world.deployment.revisions();
+    let deletion = revisions.iter().find(|(_, r)| r.document.is_none()).unwrap();
+    let (table, id, before) = (&deletion.0, &deletion.1.id, Timestamp(deletion.1.ts.0 - 1));
+
+    // States, and what is different between them.
+    for at in [first, before, through] {
+        assert!(states(&archive, &head, at).await == expected(&world.deployment, at), "another state at {at}");
+    }
+    let options =
+        DiffOptions { from: before, to: through, tables: vec![], documents: false, budget: MemoryBudget::default() };
+    let sums = diff(&archive, &head, &options, |_| Ok(())).await.unwrap();
+    let then = expected(&world.deployment, before);
+    assert_eq!(sums.iter().map(|t| t.deleted + t.updated + t.unchanged).sum::<u64>(), count(&then));
+
+    // One document, its history, and the transactions.
+    let Found::Document(found) = get(&archive, &head, table, id, before).await.unwrap() else { panic!("it was there") };
+    assert_eq!(*found, then[&**table][id]);
+    assert_eq!(get(&archive, &head, table, id, through).await.unwrap(), Found::Deleted(deletion.1.ts));
+    let mut history = History::open(&archive, &head, table, id, MemoryBudget::default()).await.unwrap();
+    let mut last = None;
+    while let Some(revision) = history.next().await.unwrap() {
+        last = Some(revision);
+    }
+    assert_eq!(last.unwrap(), *deletion.1);
+    let mut log = Transactions::open(&archive, &head, &LogOptions::default()).await.unwrap();
+    let mut changes = 0;
+    while let Some(transaction) = log.next().await.unwrap() {
+        changes += transaction.changes.len();
+    }
+    assert_eq!(changes, revisions.iter().filter(|(_, r)| r.ts > first).count());
+
+    // A ZIP on this machine, and plain files on the store.
+    let folder = tempfile::tempdir().unwrap();
+    let zip = folder.path().join("a.zip");
+    let options = RestoreOptions { at: before, ..RestoreOptions::default() };
+    restore(&archive, &head, &options, &zip, false, &NoMonitor).await.unwrap();
+    let restored = read_snapshot_zip(&zip).unwrap();
+    let documents = |states: &States| -> BTreeMap<TableRef, Vec<BTreeMap<String, Value>>> {
+        let of_table =
+            |documents: &BTreeMap<_, Revision>| documents.values().filter_map(|r| r.document.clone()).collect();
+        states.iter().map(|(table, documents)| (table.clone(), of_table(documents))).collect()
+    };
+    assert!(restored == documents(&then), "another restore");
+    let target = Location::create(&place.url("plain")).unwrap();
+    let options = ExportOptions {
+        at: before,
+        selection: Selection::default(),
+        format: ExportFormat::Ndjson,
+        budget: MemoryBudget::default(),
+    };
+    let exported = export(&archive, &head, &options, target.store(), &NoMonitor).await.unwrap();
+    for table in exported.tables {
+        let mut lines = 0;
+        for file in &table.files {
+            let path = Path::from(format!("{}/{file}", table.folder));
+            let text = target.store().get(&path).await.unwrap().bytes().await.unwrap();
+            lines += text.iter().filter(|byte| **byte == b'\n').count();
+        }
+        assert_eq!((lines as u64, lines), (table.documents, then[&table.table].len()));
+    }
+
+    // Served, and archived again beside it.
+    let deployment = ArchivedDeployment::open(archive, Some(before), MemoryBudget::default()).await.unwrap();
+    let window = Duration::MAX;
+    let options = RouterOptions { snapshot_window: window, deltas_window: window, ..RouterOptions::default() };
+    let key = DeployKey::new(&options.key).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = format!("http://{}", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move { axum::serve(listener, router(Arc::new(deployment), options)).await });
+    let access = Access::new(&served, key, false).unwrap();
+    let client = Client::new(access, ClientOptions::default(), Arc::new(NoMonitor)).unwrap();
+    let copy = Location::create(&place.url("copy")).unwrap();
+    let identity = client.identity().await.unwrap();
+    let copy = Archive::create(Arc::clone(copy.store()), copy.url(), identity, Timestamp(1)).await.unwrap();
+    sync(Arc::new(client), &copy, &SyncOptions::default(), Arc::new(NoMonitor)).await.unwrap();
+    task.abort();
+    let (copy, head) = opened(&place.url("copy")).await;
+    let served = states(&copy, &head, head.coverage().through.unwrap()).await;
+    assert!(served == then, "another state is served");
+}
+
+fn count(states: &States) -> u64 {
+    states.values().map(|documents| documents.len() as u64).sum()
+}
