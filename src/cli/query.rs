@@ -6,7 +6,7 @@ mod target;
 use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
-    process::{ExitStatus, Stdio},
+    process::Stdio,
 };
 
 use clap::Args;
@@ -16,7 +16,10 @@ use convex_archiver::{
 };
 use tokio::process::Command;
 
-use self::{child::Purpose, target::Target};
+use self::{
+    child::{Ended, Purpose},
+    target::Target,
+};
 use super::{config::ArchiveArgs, exit::Outcome, past::Past, secret};
 
 /// Runs SQL over the archive with DuckDB: the documents of each table, its history, and its documents at any moment
@@ -32,7 +35,7 @@ Examples:
   convex-archiver query --archive ./archive
 
 Exit codes: 1 if DuckDB ends with an error, which it tells itself (SQL that is wrong, a table that is not covered, a file that is not to be had); \
-2 if it cannot be started.")]
+2 if it cannot be started; 130 if it was interrupted.")]
 pub(crate) struct QueryArgs {
     /// SQL; `-` reads it from the standard input. Without it the shell opens
     sql: Option<String>,
@@ -78,10 +81,15 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
         }
         None => shell(args, &script).await?,
     };
-    if ended.success() {
+    let Ended { status, was_asked } = ended;
+    if status.success() {
         return Ok(Outcome::Done);
     }
-    tracing::error!("DuckDB ended with {ended}: what it says above is the reason");
+    if was_asked {
+        tracing::warn!("interrupted: DuckDB ended with {status}");
+        return Ok(Outcome::Interrupted);
+    }
+    tracing::error!("DuckDB ended with {status}: what it says above is the reason");
     Ok(Outcome::Failed)
 }
 
@@ -97,7 +105,7 @@ fn refuse_uncovered(past: &Past, ts: Timestamp) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-async fn answer(args: &QueryArgs, mut script: String, sql: &str) -> Result<ExitStatus> {
+async fn answer(args: &QueryArgs, mut script: String, sql: &str) -> Result<Ended> {
     let mut command = Command::new(&args.duckdb);
     command.args(["-batch", "-bail", "-no-init"]);
     let terminal = args.output.is_none() && std::io::stdout().is_terminal();
@@ -119,13 +127,13 @@ async fn answer(args: &QueryArgs, mut script: String, sql: &str) -> Result<ExitS
         command.stdout(target.open()?);
     }
     let ended = child::run(command, Purpose::Answer, Some(script)).await?;
-    if let (true, Some(target)) = (ended.success(), target) {
+    if let (true, Some(target)) = (ended.status.success(), target) {
         target.finish()?;
     }
     Ok(ended)
 }
 
-async fn shell(args: &QueryArgs, script: &str) -> Result<ExitStatus> {
+async fn shell(args: &QueryArgs, script: &str) -> Result<Ended> {
     // Its name is gone when this ends, and that is after the shell has ended. (DuckDB opens no init file without a name.)
     let mut file =
         tempfile::Builder::new().prefix("convex-archiver-").suffix(".sql").tempfile().map_err(no_temporary)?;

@@ -187,7 +187,7 @@ fn asked_to_terminate_the_shell_ends_and_leaves_no_credentials() {
         );
         let (running, temporary) = under_way(dir.path(), &program, &[]);
         running.signal(&[signal]);
-        let ended = running.end().with(1);
+        let ended = running.end().with(130);
         assert!(ended.stderr.contains("asked") && ended.stderr.contains("exit status: 3"), "{ended:?}");
         assert_eq!(names(&temporary), [] as [PathBuf; 0]);
     }
@@ -195,7 +195,7 @@ fn asked_to_terminate_the_shell_ends_and_leaves_no_credentials() {
 
 #[test]
 fn an_answer_that_is_interrupted_is_not_left_behind_nor_is_duckdb() {
-    for signals in [&["INT"][..], &["TERM"]] {
+    for signal in ["INT", "TERM", "Ctrl-C"] {
         let dir = tempfile::tempdir().unwrap();
         demo(dir.path());
         // The shell itself waits, so that nobody outlives it.
@@ -203,8 +203,12 @@ fn an_answer_that_is_interrupted_is_not_left_behind_nor_is_duckdb() {
         let (running, temporary) = under_way(dir.path(), &program, &["SELECT 1", "--output", "out"]);
         let before = names(dir.path());
         assert!(before.iter().any(|name| name.to_string_lossy().contains("/.convex-archiver-")), "{before:?}");
-        running.signal(signals);
-        running.end().with(1);
+        if signal == "Ctrl-C" {
+            interrupt_all(&running);
+        } else {
+            running.signal(&[signal]);
+        }
+        running.end().with(130);
         let left: Vec<_> =
             before.iter().filter(|name| !name.to_string_lossy().contains("/.convex-archiver-")).collect();
         assert_eq!(names(dir.path()).iter().collect::<Vec<_>>(), left);
@@ -226,7 +230,7 @@ fn a_duckdb_that_does_not_listen_is_killed_at_the_second_request() {
     running.signal(&["TERM"]);
     running.wait_for("not yet");
     running.signal(&["TERM"]);
-    let ended = running.end().with(1);
+    let ended = running.end().with(130);
     assert!(ended.stderr.contains("signal: 9"), "{ended:?}");
     assert_eq!(names(&temporary), [] as [PathBuf; 0]);
 }

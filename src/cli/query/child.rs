@@ -21,6 +21,13 @@ pub(super) enum Purpose {
     Shell,
 }
 
+/// How it ended.
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    /// A signal was passed on.
+    pub(super) was_asked: bool,
+}
+
 /// Runs it to its end, with `input` at its standard input; its standard output, if that is a pipe, becomes ours.
 ///
 /// A signal that would end us is passed on, and once it comes again the child is killed: we end after it, so that nobody is
@@ -28,7 +35,7 @@ pub(super) enum Purpose {
 ///
 /// # Errors
 /// Usage, if it cannot be started.
-pub(super) async fn run(mut command: Command, purpose: Purpose, input: Option<String>) -> Result<ExitStatus> {
+pub(super) async fn run(mut command: Command, purpose: Purpose, input: Option<String>) -> Result<Ended> {
     let mut signals = Signals::listen(purpose)
         .map_err(|e| Error::resource("cannot listen for signals: raise the limit of open files").with_source(e))?;
     if input.is_some() {
@@ -53,23 +60,25 @@ pub(super) async fn run(mut command: Command, purpose: Purpose, input: Option<St
     ended.map_err(|e| Error::resource("cannot wait for DuckDB").with_source(e))
 }
 
-async fn end(child: &mut Child, signals: &mut Signals, purpose: Purpose) -> std::io::Result<ExitStatus> {
-    let mut again = false;
+async fn end(child: &mut Child, signals: &mut Signals, purpose: Purpose) -> std::io::Result<Ended> {
+    let mut was_asked = false;
     loop {
+        // Both may be there at once: a terminal interrupts the child as well.
         let signal = tokio::select! {
-            ended = child.wait() => return ended,
+            biased;
             signal = signals.next() => signal,
+            status = child.wait() => return Ok(Ended { status: status?, was_asked }),
         };
         if purpose == Purpose::Shell && is_typed(signal) {
             continue;
         }
-        if again {
+        if was_asked {
             // If it has ended meanwhile, that is told by the wait.
             let _ = child.start_kill();
         } else {
             pass_on(child, signal);
         }
-        again = true;
+        was_asked = true;
     }
 }
 
