@@ -24,7 +24,7 @@ pub(super) enum Purpose {
 /// How it ended.
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
-    /// A signal was passed on.
+    /// A signal was passed on, or a key of the terminal has ended it before we heard of that.
     pub(super) was_asked: bool,
 }
 
@@ -67,7 +67,10 @@ async fn end(child: &mut Child, signals: &mut Signals, purpose: Purpose) -> std:
         let signal = tokio::select! {
             biased;
             signal = signals.next() => signal,
-            status = child.wait() => return Ok(Ended { status: status?, was_asked }),
+            status = child.wait() => {
+                let status = status?;
+                return Ok(Ended { status, was_asked: was_asked || ended_by_key(status) });
+            }
         };
         if purpose == Purpose::Shell && is_typed(signal) {
             continue;
@@ -108,10 +111,12 @@ fn not_started(command: &Command, e: std::io::Error) -> Error {
 }
 
 #[cfg(unix)]
-use unix::{Signals, is_typed, pass_on};
+use unix::{Signals, ended_by_key, is_typed, pass_on};
 
 #[cfg(unix)]
 mod unix {
+    use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+
     use rustix::process::{Pid, Signal, kill_process};
     use tokio::{
         process::Child,
@@ -161,6 +166,10 @@ mod unix {
         signal == Signal::INT || signal == Signal::QUIT
     }
 
+    pub(super) fn ended_by_key(status: ExitStatus) -> bool {
+        status.signal().and_then(Signal::from_named_raw).is_some_and(is_typed)
+    }
+
     pub(super) fn pass_on(child: &mut Child, signal: Signal) {
         // A child that was waited for has no number any more.
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
@@ -172,7 +181,7 @@ mod unix {
 }
 
 #[cfg(not(unix))]
-use other::{Signals, is_typed, pass_on};
+use other::{Signals, ended_by_key, is_typed, pass_on};
 
 #[cfg(not(unix))]
 mod other {
@@ -197,6 +206,10 @@ mod other {
 
     pub(super) fn is_typed((): ()) -> bool {
         true
+    }
+
+    pub(super) fn ended_by_key(_: std::process::ExitStatus) -> bool {
+        false
     }
 
     pub(super) fn pass_on(child: &mut Child, (): ()) {
