@@ -346,6 +346,41 @@ mod tests {
         }
     }
 
+    /// A selection that may also be of tables that no scope names.
+    fn wide_selection() -> impl Strategy<Value = Selection> {
+        let text = prop_oneof![
+            4 => Just("**"), 1 => Just("a"), 1 => Just("** !a"), 1 => Just("c/**"), 1 => Just("** !z"), 1 => Just("z a"),
+            1 => Just("**/z"), 1 => Just("** !c/z"),
+        ];
+        text.prop_map(|text| text.parse().unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_never_seen_is_said_to_be_empty_only_where_every_such_table_is_covered(
+            mut c in coverage(),
+            selections in proptest::collection::btree_map(0i64..20, wide_selection(), 0..3),
+            of_bases in proptest::collection::vec(wide_selection(), 4),
+        ) {
+            c.selections =
+                selections.into_iter().map(|(after, tables)| Selected { after: Timestamp(after), tables }).collect();
+            c.bases.iter_mut().zip(of_bases).for_each(|(base, selected)| base.selected = selected);
+            let all_are = |component: bool, at| {
+                let names = if component { [("c", "z"), ("c", "y"), ("d", "z")] } else { [("", "z"), ("", "y"), ("", "w")] };
+                let unseen = names.map(|(component, name)| TableRef::new(component, name).unwrap());
+                unseen.iter().filter(|t| c.selected().contains(t)).all(|t| matches!(c.covers(t, at), Covers::Covered(_)))
+            };
+            let everything = c.selections.iter().map(|s| &s.tables).chain(c.bases.iter().map(|b| &b.selected));
+            let everything = everything.into_iter().all(Selection::is_everything);
+            for (component, at) in [false, true].into_iter().flat_map(|component| (-1..30).map(move |at| (component, Timestamp(at)))) {
+                let said = c.covers_unseen(component, at);
+                prop_assert!(!said || all_are(component, at), "component {component} at {at}: {c:?}");
+                // Where nothing was ever left out, it is said wherever it is so.
+                prop_assert!(!everything || said == all_are(component, at), "component {component} at {at}: {c:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_component_is_covered_after_its_first_delta_row_only_from_a_later_base_on() {
         let [root, _, inner] = <[_; 3]>::try_from(tables()).unwrap();

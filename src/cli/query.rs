@@ -27,6 +27,7 @@ use super::{config::ArchiveArgs, exit::Outcome, past::Past, secret};
 /// The views are those of `views --engine duckdb`: `messages`, `messages_history`, `messages_as_of(moment)`; tables of components are
 /// "waitlist".users. Without a query DuckDB's own shell opens, with the views in place. Needs the program `duckdb`, 1.5 or later.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = "\
 Examples:
   convex-archiver query 'SELECT count(*) FROM messages' --archive s3://bucket/happy-otter

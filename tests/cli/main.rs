@@ -13,6 +13,7 @@ mod large_pages;
 mod past;
 #[cfg(target_os = "linux")]
 mod query;
+mod reading;
 mod refusals;
 mod restore;
 mod serve;

@@ -186,3 +186,44 @@ fn run(file: File, shown: &str, mut steps: mpsc::Receiver<Step>) -> Result<u64> 
     file.sync_all().map_err(on_disk)?;
     file.metadata().map(|there| there.len()).map_err(on_disk)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Python's opinion of a file: how many entries, bytes of the first, and whether all can be read.
+    fn python(path: &Path) -> String {
+        let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nprint(len(z.infolist()), z.infolist()[0].file_size, z.testzip())";
+        let output = std::process::Command::new("python3").args(["-c", script]).arg(path).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    #[tokio::test]
+    async fn more_entries_than_16_bits_count_are_read_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.zip");
+        let mut zip = SnapshotZip::create(&path, false).unwrap();
+        for n in 0..66_000 {
+            zip.entry(format!("t{n}/documents.jsonl")).await.unwrap();
+            zip.write(b"{}\n").await.unwrap();
+        }
+        zip.finish().await.unwrap();
+        assert_eq!(python(&path), "66000 3 None");
+    }
+
+    #[tokio::test]
+    #[ignore = "half a minute"]
+    async fn an_entry_of_more_than_32_bits_of_bytes_is_read_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.zip");
+        let mut zip = SnapshotZip::create(&path, false).unwrap();
+        zip.entry("t/documents.jsonl".into()).await.unwrap();
+        let (line, lines) = ([b'x'; 1 << 20], 4200u64);
+        for _ in 0..lines {
+            zip.write(&line).await.unwrap();
+        }
+        zip.finish().await.unwrap();
+        assert_eq!(python(&path), format!("1 {} None", lines << 20));
+    }
+}
