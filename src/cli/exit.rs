@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Done,
     /// Done, but there is something to look at.
     Findings,
+    /// Failed, and why was told by the program that did.
+    Failed,
     /// Ended by a signal, with nothing left behind.
     Interrupted,
 }
@@ -23,6 +25,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Findings => Self::from(3),
+            Outcome::Failed => Self::FAILURE,
             Outcome::Interrupted => Self::from(INTERRUPTED),
         }
     }

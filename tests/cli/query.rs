@@ -1,8 +1,16 @@
 //! `views` and `query`, without DuckDB.
 
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::support::{Ended, archiver, run};
+use crate::support::{Ended, Running, archiver, run};
 
 fn demo(dir: &Path) {
     let empty = dir.join("bin");
@@ -10,17 +18,26 @@ fn demo(dir: &Path) {
     run(archiver(["demo", "--dir", "a"]).current_dir(dir).env("PATH", &empty)).with(0);
 }
 
-/// A program that tells what it was started with, what it could read and with which permissions.
-fn fake(dir: &Path) -> String {
+/// A shell script that stands for `duckdb`.
+fn program(dir: &Path, text: &str) -> String {
     let path = dir.join("fake-duckdb");
-    std::fs::write(
-        &path,
-        "#!/bin/sh\necho \"arguments: $*\"\n\
+    fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// One that tells what it was started with, what it could read and with which permissions.
+fn telling(dir: &Path) -> String {
+    program(
+        dir,
+        "echo \"arguments: $*\"\n\
          if [ \"$1\" = -init ]; then echo \"mode: $(stat -c %a \"$2\")\"; cat \"$2\"; else cat; fi\n",
     )
-    .unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path.to_str().unwrap().to_owned()
+}
+
+/// One that answers with a line, and then fails if there is nonsense in the SQL.
+fn answering(dir: &Path) -> String {
+    program(dir, "echo 42\nif grep -q nonsense; then echo no such column >&2; exit 1; fi\n")
 }
 
 #[test]
@@ -33,10 +50,10 @@ fn without_duckdb_query_says_how_to_get_it() {
 }
 
 #[test]
-fn credentials_reach_duckdb_through_a_pipe_or_a_file_of_its_owner() {
+fn the_script_reaches_duckdb_through_a_pipe_or_a_file_of_its_owner() {
     let dir = tempfile::tempdir().unwrap();
     demo(dir.path());
-    let program = fake(dir.path());
+    let program = telling(dir.path());
     let ask = |sql: &[&str]| -> Ended {
         let mut command = archiver(["query", "--archive", "a", "--duckdb", &program]);
         run(command.args(sql).current_dir(dir.path()).env("TMPDIR", dir.path())).with(0)
@@ -53,6 +70,169 @@ fn credentials_reach_duckdb_through_a_pipe_or_a_file_of_its_owner() {
         .map(|entry| entry.unwrap().file_name())
         .filter(|name| name.to_string_lossy().ends_with(".sql"));
     assert_eq!(left.count(), 0);
+}
+
+/// Asks it, in the folder of the demo's archive.
+fn ask(dir: &Path, program: &str, args: &[&str]) -> Ended {
+    run(archiver(["query", "--archive", "a", "--duckdb", program]).args(args).current_dir(dir))
+}
+
+fn names(dir: &Path) -> Vec<PathBuf> {
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_answer_appears_whole_or_not_at_all_and_replaces_no_file_unasked() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    demo(dir);
+    let program = answering(dir);
+    let (out, new, link, usual) = (dir.join("out"), dir.join("new"), dir.join("link"), dir.join("usual"));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    fs::write(&usual, "").unwrap();
+    fs::write(&out, "mine").unwrap();
+    fs::set_permissions(&out, Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink("out", &link).unwrap();
+    let before = names(dir);
+
+    let said = ask(dir, &program, &["SELECT 1", "--output", "out"]).with(2).stderr;
+    assert!(said.contains("out is there already") && said.contains("--force"), "{said}");
+    let said = ask(dir, &program, &["SELECT nonsense", "--output", "out", "--force"]).with(1).stderr;
+    assert!(said.contains("no such column") && said.contains("DuckDB ended with exit status: 1"), "{said}");
+    ask(dir, &program, &["SELECT nonsense", "--output", "new"]).with(1);
+    ask(dir, "./nothing-here", &["SELECT 1", "--output", "out", "--force"]).with(2);
+    ask(dir, &program, &["SELECT 1", "--output", "a"]).with(2);
+    ask(dir, &program, &["SELECT 1", "--output", "no/folder"]).with(2);
+    assert_eq!((names(dir), fs::read_to_string(&out).unwrap()), (before, "mine".to_owned()));
+
+    ask(dir, &program, &["SELECT 1", "--output", "new"]).with(0);
+    assert_eq!((fs::read_to_string(&new).unwrap().as_str(), mode(&new)), ("42\n", mode(&usual)));
+    ask(dir, &program, &["SELECT 1", "--output", "link", "--force"]).with(0);
+    assert_eq!((fs::read_to_string(&out).unwrap().as_str(), mode(&out)), ("42\n", 0o640));
+    assert!(link.is_symlink());
+}
+
+#[test]
+fn a_pipe_or_a_device_is_written_to_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    demo(dir);
+    let program = answering(dir);
+    let pipe = dir.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (sql, code) in [("SELECT nonsense", 1), ("SELECT 1", 0)] {
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        ask(dir, &program, &[sql, "--output", "pipe"]).with(code);
+        assert_eq!(reader.join().unwrap(), "42\n");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        // A link, so that nobody's device is at stake.
+        let null = dir.join(format!("null-{code}"));
+        std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+        ask(dir, &program, &[sql, "--output", null.to_str().unwrap()]).with(code);
+        assert!(null.is_symlink() && fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        assert_eq!(ask(dir, &program, &[sql, "--output", "/dev/stdout"]).with(code).stdout, "42\n");
+    }
+}
+
+/// `query` in a process group of its own, with an own folder for temporary files.
+fn under_way(dir: &Path, program: &str, args: &[&str]) -> (Running, PathBuf) {
+    let temporary = dir.join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let mut command = archiver(["query", "--archive", "a", "--duckdb", program]);
+    let mut running = Running::start(command.args(args).current_dir(dir).env("TMPDIR", &temporary).process_group(0));
+    running.wait_for("at work");
+    (running, temporary)
+}
+
+/// As a terminal does on Ctrl-C.
+fn interrupt_all(running: &Running) {
+    let group = format!("-{}", running.id());
+    assert!(Command::new("kill").args(["-s", "INT", "--", &group]).status().unwrap().success());
+}
+
+#[test]
+fn an_interrupt_is_the_shells_own_and_we_end_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    demo(dir.path());
+    // It goes on after the interrupt, and can still read.
+    let program = program(
+        dir.path(),
+        "trap 'interrupted=yes; echo interrupted >&2' INT\necho at work >&2\n\
+         while [ -z \"$interrupted\" ]; do sleep 0.05; done\n\
+         trap '' INT\necho again >&2\nsleep 0.5\ngrep -c 'CREATE OR REPLACE VIEW' \"$2\"\n",
+    );
+    let (mut running, temporary) = under_way(dir.path(), &program, &[]);
+    assert_eq!(names(&temporary).len(), 1);
+    interrupt_all(&running);
+    running.wait_for("again");
+    interrupt_all(&running);
+    let ended = running.end().with(0);
+    assert!(ended.stdout.trim().parse::<u32>().unwrap() > 3, "{ended:?}");
+    assert_eq!(names(&temporary), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn asked_to_terminate_the_shell_ends_and_leaves_no_credentials() {
+    for signal in ["TERM", "HUP"] {
+        let dir = tempfile::tempdir().unwrap();
+        demo(dir.path());
+        let program = program(
+            dir.path(),
+            &format!("trap 'echo asked >&2; exit 3' {signal}\necho at work >&2\nwhile true; do sleep 0.05; done\n"),
+        );
+        let (running, temporary) = under_way(dir.path(), &program, &[]);
+        running.signal(&[signal]);
+        let ended = running.end().with(130);
+        assert!(ended.stderr.contains("asked") && ended.stderr.contains("exit status: 3"), "{ended:?}");
+        assert_eq!(names(&temporary), [] as [PathBuf; 0]);
+    }
+}
+
+#[test]
+fn an_answer_that_is_interrupted_is_not_left_behind_nor_is_duckdb() {
+    for signal in ["INT", "TERM", "Ctrl-C"] {
+        let dir = tempfile::tempdir().unwrap();
+        demo(dir.path());
+        // The shell itself waits, so that nobody outlives it.
+        let program = program(dir.path(), "echo 42\necho $$ > pid\necho at work >&2\nexec sleep 600\n");
+        let (running, temporary) = under_way(dir.path(), &program, &["SELECT 1", "--output", "out"]);
+        let before = names(dir.path());
+        assert!(before.iter().any(|name| name.to_string_lossy().contains("/.convex-archiver-")), "{before:?}");
+        if signal == "Ctrl-C" {
+            interrupt_all(&running);
+        } else {
+            running.signal(&[signal]);
+        }
+        running.end().with(130);
+        let left: Vec<_> =
+            before.iter().filter(|name| !name.to_string_lossy().contains("/.convex-archiver-")).collect();
+        assert_eq!(names(dir.path()).iter().collect::<Vec<_>>(), left);
+        assert_eq!(names(&temporary), [] as [PathBuf; 0]);
+        let pid = fs::read_to_string(dir.path().join("pid")).unwrap();
+        assert!(!Path::new("/proc").join(pid.trim()).exists());
+    }
+}
+
+#[test]
+fn a_duckdb_that_does_not_listen_is_killed_at_the_second_request() {
+    let dir = tempfile::tempdir().unwrap();
+    demo(dir.path());
+    let program = program(
+        dir.path(),
+        "trap 'echo not yet >&2' TERM\ntrap '' PIPE\necho at work >&2\nwhile true; do sleep 0.05; done\n",
+    );
+    let (mut running, temporary) = under_way(dir.path(), &program, &[]);
+    running.signal(&["TERM"]);
+    running.wait_for("not yet");
+    running.signal(&["TERM"]);
+    let ended = running.end().with(130);
+    assert!(ended.stderr.contains("signal: 9"), "{ended:?}");
+    assert_eq!(names(&temporary), [] as [PathBuf; 0]);
 }
 
 #[test]

@@ -3,7 +3,9 @@ views hold agrees with the deployment: the documents of every table at many mome
 one of `--as-of AS_OF`. The archive is a path.
 """
 
+import pathlib
 import sys
+import tempfile
 
 import duckdb
 
@@ -106,6 +108,53 @@ def refuses(connection, query, word):
     raise Difference(f"{query} is not refused")
 
 
+def check_types(connection, names, entries):
+    """JSON text is JSON under whichever name it is shown; inside objects it stays text."""
+    found = set()
+    for name, entry in entries:
+        schema, plain, history, _ = names[name]
+        for view in (plain, history):
+            types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {quoted(schema, view)}").fetchall()}
+            for column in entry["columns"]:
+                if column["type"] == "json":
+                    shown = column["column"] if column["column"] in types else column["name"]
+                    found.add((shown == column["column"], types[shown]))
+    if found != {(True, "JSON"), (False, "JSON")}:
+        raise Difference(f"the types of JSON columns, under their own name or another: {found}")
+
+
+def check_other_sessions(script, names):
+    """The views are in the file of a database; what the script has read is not, and no other session takes that for empty tables."""
+    schema, plain, history, at_moment = names["waitlist/orders"]
+    queries = [f"FROM {quoted(schema, plain)}", f"FROM {quoted(schema, history)}", f"FROM {quoted(schema, at_moment)}(now())"]
+    unknown = "run the views script in this session first"
+
+    def refused(connection):
+        for query in queries:
+            refuses(connection, query, unknown)
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "views.db"
+        with duckdb.connect(file) as connection:
+            connection.execute(script)
+            there = [len(connection.execute(query).fetchall()) for query in queries[:2]]
+            with connection.cursor() as cursor:
+                refused(cursor)
+                cursor.execute(script)
+                if [len(cursor.execute(query).fetchall()) for query in queries[:2]] != there:
+                    raise Difference("another session that ran the script has other rows")
+        with duckdb.connect(file) as connection:
+            connection.execute("SHOW ALL TABLES").fetchall()
+            refused(connection)
+            # Nor does one in which it broke off, before or within the tables in front of this one.
+            for part in (script[: script.index("-- A moment:")], script[: script.index("\n-- waitlist/")]):
+                connection.execute(part)
+                refused(connection)
+            connection.execute(script)
+            if [len(connection.execute(query).fetchall()) for query in queries[:2]] != there:
+                raise Difference("a later session that ran the script has other rows")
+
+
 def moments(comparison, entries):
     """Both ends of every span and base, and some revisions between them, with their neighbours."""
     found = {moment for _, entry in entries for span in entry["covered"] for moment in (span["from"], span["to"])}
@@ -136,6 +185,8 @@ def read(archive, comparison, script, as_of_script, as_of):
                 refused += 1
     if not refused:
         raise Difference("no moment was refused")
+    check_types(connection, names, entries)
+    check_other_sessions(script, names)
     # Again in the same session, and all tables at another moment at once.
     connection.execute(script)
     connection.execute(as_of_script)

@@ -5,11 +5,20 @@ use std::{
     process::Command,
 };
 
-use convex_archiver::read::views::{SchemaFormat, duckdb_views, schema_text, spark_views};
+use convex_archiver::{
+    Timestamp,
+    read::views::{SchemaFormat, duckdb_views, schema_text, spark_views},
+};
 
 use crate::{
     drift,
-    tools::{expected, process::block_on, python},
+    tools::{
+        expected,
+        moto::Moto,
+        process::{apart, block_on, test_name},
+        python,
+        world::World,
+    },
 };
 
 struct Drifted {
@@ -21,12 +30,19 @@ struct Drifted {
 impl Drifted {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Apostrophes are to be quoted, and that twice where a text is in a text.
-        let place = folder.path().join("it's an archive").to_str().unwrap().to_owned();
+        // Apostrophes are to be quoted, and that twice where a text is in a text; nothing is to be put in the URL's place.
+        let place = folder.path().join("it's an archive of $FORMAT").to_str().unwrap().to_owned();
         let world = drift::archived(&place).await;
         expected::write(&world.deployment, &folder.path().join("expected.ndjson"));
         let head = world.archive(&place).await.unwrap().head().await.unwrap();
         Self { folder, head, place }
+    }
+
+    /// A moment in the middle of its history.
+    fn middle(&self) -> Timestamp {
+        let coverage = self.head.coverage();
+        let (first, last) = (coverage.bases.first().unwrap().ts.0, coverage.through.unwrap().0);
+        Timestamp(first + (last - first) / 2)
     }
 
     fn expected(&self) -> PathBuf {
@@ -44,9 +60,7 @@ impl Drifted {
 fn the_views_of_duckdb_hold_every_state_and_revision_in_both_versions() {
     block_on(async {
         let drifted = Drifted::new().await;
-        let bases = &drifted.head.coverage().bases;
-        let (first, last) = (bases.first().unwrap().ts.0, drifted.head.coverage().through.unwrap().0);
-        let as_of = convex_archiver::Timestamp(first + (last - first) / 2);
+        let as_of = drifted.middle();
         let script = drifted.file("views.sql", &duckdb_views(&drifted.head, &drifted.place, None));
         let fixed = drifted.file("as_of.sql", &duckdb_views(&drifted.head, &drifted.place, Some(as_of)));
         let arguments =
@@ -66,16 +80,18 @@ fn the_views_of_spark_hold_the_same() {
 }
 
 #[test]
-#[ignore = "needs another Spark: SPARK_PYTHON is an interpreter that has it, such as pyspark 4.0.1"]
-fn the_views_of_another_spark_hold_the_same() {
-    spark("", &mut Command::new(std::env::var_os("SPARK_PYTHON").expect("SPARK_PYTHON")));
+fn the_views_of_spark_4_hold_the_same() {
+    spark("4.0.1", Command::new(python::python()).env("PYTHONPATH", python::next()));
 }
 
 fn spark(version: &str, python: &mut Command) {
     block_on(async {
         let drifted = Drifted::new().await;
+        let as_of = drifted.middle();
         let script = drifted.file("convex_views.py", &spark_views(&drifted.place, None));
-        let arguments = [Path::new(&drifted.place).to_owned(), drifted.expected(), script];
+        let fixed = drifted.file("as_of.py", &spark_views(&drifted.place, Some(as_of)));
+        let arguments =
+            [Path::new(&drifted.place).to_owned(), drifted.expected(), script, fixed, as_of.0.to_string().into()];
         let said = python::try_run_in(python, "readers/spark_views.py", &arguments).unwrap();
         assert!(said.contains(&format!("Spark {version}")), "{said}");
     });
@@ -124,15 +140,59 @@ fn query_hands_the_views_to_duckdb() {
         ends(&[drifted_prices], 0, &["some\ntrue\n"]);
         let out = drifted.folder.path().join("out.csv");
         let to = out.to_str().unwrap();
-        ends(&["SELECT nonsense FROM orders", "--output", to], 2, &["nonsense", "DuckDB ended with"]);
+        ends(&["SELECT nonsense FROM orders", "--output", to], 1, &["nonsense", "DuckDB ended with"]);
         assert!(!out.exists());
         ends(&["FROM \"names-2\"", "--output", to], 0, &[]);
         assert!(std::fs::read_to_string(&out).unwrap().starts_with("_id,_creationTime,_creationTime_utc,_ts,_ts_utc,"));
         ends(&["SELECT 1", "--as-of", "2001-01-01"], 1, &["is not covered at 2001-01-01T00:00:00"]);
         let first = drifted.head.coverage().bases[0].ts.0;
         let component = ["SELECT count(*) FROM waitlist.orders", "--as-of", &(first + 1).to_string()];
-        ends(&component, 2, &["table waitlist/orders is not covered at", "choose a moment in"]);
+        ends(&component, 1, &["table waitlist/orders is not covered at", "choose a moment in"]);
         // The shell, at the end of its input.
         ends(&[], 0, &[]);
+        let mut shell = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+        shell.args(["query", "--archive", &drifted.place, "--duckdb"]).arg(&duckdb);
+        let typed = drifted.file("typed.sql", "SELECT 'has ' || count(*) AS orders FROM orders_history WHERE false;\n");
+        let output = shell.stdin(std::fs::File::open(typed).unwrap()).output().unwrap();
+        assert!(python::text(&output).contains("has 0"), "{output:?}");
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn query_gives_the_keys_of_a_store_to_duckdb_in_the_script_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut moto = None;
+    let settings = || moto.insert(Moto::strict("lake", None)).settings();
+    apart(test_name!(query_gives_the_keys_of_a_store_to_duckdb_in_the_script_alone), settings, async {
+        let place = "s3://lake/convex/shop";
+        World::start(50, 64).await.catch_up(place).await;
+        let folder = tempfile::tempdir().unwrap();
+        let within = |name: &str| folder.path().join(name);
+        // Stands for DuckDB: keeps what it is given, and how the system lists it.
+        let keeping = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\nps -o args= -p $$ -p $PPID > arguments\n\
+                       if [ \"$1\" = -init ]; then cat \"$2\" > script; else cat > script; fi\n";
+        std::fs::write(within("duckdb"), keeping).unwrap();
+        std::fs::set_permissions(within("duckdb"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let [key, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| std::env::var(name).unwrap());
+        for sql in [Some("SELECT 1"), None] {
+            let mut query = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+            query.args(["query", "--archive", place, "--duckdb"]).arg(within("duckdb")).args(sql);
+            let output = query.env("TMPDIR", folder.path()).output().unwrap();
+            let said = python::text(&output);
+            assert!(output.status.success(), "{said}");
+            let [arguments, script] =
+                ["arguments", "script"].map(|name| std::fs::read_to_string(within(name)).unwrap());
+            let created = format!("SCOPE 's3://lake', KEY_ID '{key}', SECRET '{secret}'");
+            assert!(script.contains(&created) && script.contains("CREATE OR REPLACE MACRO"), "{script}");
+            assert!(arguments.contains(":memory:") && arguments.contains("query --archive"), "{arguments}");
+            for (what, text) in [("arguments", &arguments), ("output", &said)] {
+                assert!(!text.contains(&secret) && !text.contains(&key), "{what}: {text}");
+            }
+            // The script was the only file, and is gone.
+            let mut left: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            left.sort();
+            assert_eq!(left, ["arguments", "duckdb", "script"]);
+        }
     });
 }

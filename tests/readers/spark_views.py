@@ -1,5 +1,6 @@
-"""spark_views.py ARCHIVE EXPECTED SCRIPT: the script that `views --engine spark` wrote, in a local Spark: what it gives agrees with the
-deployment: the documents of every table now, of some at another moment, and every revision once. The archive is a path.
+"""spark_views.py ARCHIVE EXPECTED SCRIPT AS_OF_SCRIPT AS_OF: the script that `views --engine spark` wrote, in a local Spark: what it gives agrees with the
+deployment: the documents of every table now, of some at another moment, and every revision once. AS_OF_SCRIPT is
+the one of `--as-of AS_OF`: its views hold the documents of that moment. The archive is a path.
 """
 
 import datetime
@@ -74,9 +75,39 @@ def check_history(script, comparison, name, entry, frame):
     same(f"table {name}, history", dict(found), wanted)
 
 
-def read(archive, comparison, path):
+def check_as_of(spark, archive, comparison, path, at):
+    script = load(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        names = script.Archive(spark).register()
+    covered = {name: entry for name, entry in archive.tables() if any(s["from"] <= at <= s["to"] for s in entry["covered"])}
+    if "orders" not in covered or comparison.state("orders", at) == comparison.state("orders", archive.through):
+        raise Difference(f"no good moment: {at}")
+    for name, entry in archive.tables():
+        plain, history = names[name]
+        if name in covered:
+            check_state(script, comparison, name, entry, spark.table(f"`{plain}`"), at)
+        elif spark.catalog.tableExists(f"`{plain}`"):
+            raise Difference(f"table {name} is not covered at {at}, and has a view")
+        newest = spark.sql(f"SELECT max(_ts) FROM `{history}`").first()[0]
+        if newest is not None and newest > at:
+            raise Difference(f"table {name}: a revision of {newest} is in the history as of {at}")
+
+
+def check_names(script):
+    """A table has its own name, whatever is derived from another."""
+    tables = ["users_2", "Users", "users", "users_history", "waitlist/users", "waitlist__users"]
+    names = script.view_names(tables)
+    shown = [name.lower() for pair in names.values() for name in pair]
+    own = {name: plain for name, (plain, _) in names.items() if plain != name}
+    if own != {"users": "users-2", "waitlist/users": "waitlist__users-2"} or len(set(shown)) != len(shown):
+        raise Difference(f"names of views: {names}")
+
+
+def read(archive, comparison, path, as_of_path, as_of):
     spark = session()
     script = load(path)
+    check_names(script)
     views = script.Archive(spark)
     names = views.register()
     refused = 0
@@ -109,15 +140,16 @@ def read(archive, comparison, path):
     except ValueError as error:
         if "1999-12-31 23:00:00.500000" not in str(error):
             raise Difference(f"refused with other words: {error}")
+    check_as_of(spark, archive, comparison, as_of_path, as_of)
     spark.stop()
     print(f"Spark {pyspark.__version__}: {len(names)} tables, {refused} refused")
 
 
-def main(place, expected, script):
+def main(place, expected, script, as_of_script, as_of):
     archive = Archive(place)
     comparison = Comparison(archive, expected)
     try:
-        read(archive, comparison, script)
+        read(archive, comparison, script, as_of_script, int(as_of))
     except Difference as difference:
         sys.exit(str(difference))
 

@@ -42,7 +42,8 @@ const OWN: &[(&str, &str)] = &[
 /// With `as_of` the plain names mean that moment; without, as far as the archive reaches when the script is run.
 pub fn duckdb_views(head: &Head, url: &str, as_of: Option<Timestamp>) -> String {
     let mut script = header(url, as_of);
-    script += &COMMON.replace("$URL", &string(url)).replace("$FORMAT", &FORMAT.to_string());
+    // The URL last: it may hold whatever a placeholder looks like.
+    script += &COMMON.replace("$FORMAT", &FORMAT.to_string()).replace("$URL", &string(url));
     script += &moment(as_of);
     let names = views(head.tables().map(|state| &state.table), "main", RESERVED);
     let mut schemas: Vec<_> =
@@ -54,7 +55,7 @@ pub fn duckdb_views(head: &Head, url: &str, as_of: Option<Timestamp>) -> String 
     for (state, names) in head.tables().zip(&names) {
         script += &table(state, names);
     }
-    script + "\nDROP TABLE _archive_tables;\nSET VARIABLE \"_archive ready\" = true;\n"
+    script + "\nDROP TABLE _archive_tables;\nSET VARIABLE \"_archive making\" = 'nothing more';\n"
 }
 
 fn header(url: &str, as_of: Option<Timestamp>) -> String {
@@ -124,6 +125,7 @@ fn table(state: &TableState, names: &Views<'_>) -> String {
     format!(
         "
 -- {shown}
+SET VARIABLE \"_archive making\" = {name};
 SET VARIABLE {variable} = (SELECT state FROM _archive_tables WHERE name = {table});
 CREATE OR REPLACE MACRO {rows}(source) AS TABLE
 SELECT _id, _creationTime, try(make_timestamp(CAST(_creationTime * 1000 AS BIGINT))) AS _creationTime_utc,
@@ -150,39 +152,44 @@ QUALIFY row_number() OVER (PARTITION BY _id, _ts ORDER BY _ts, _rank DESC) = 1;
 /// names of documents, and beside a column the values that had no place in it.
 fn columns(state: &TableState) -> String {
     let fields = &state.schema.fields;
-    let own: Vec<_> = OWN.iter().map(|(column, _)| *column).collect();
     let renamed = renamed(fields);
-    let json = |field: &&Field| json_type(&field.column_type).is_some();
-    let mut text = format!("* EXCLUDE ({})", own.join(", "));
-    let is_renamed = |field: &Field| renamed.iter().any(|(column, _)| *column == field.column);
-    let cast = |field: &Field| {
-        let kind = json_type(&field.column_type).unwrap_or_default();
-        format!("CAST({} AS {kind})", quoted(&field.column))
-    };
-    let replaced: Vec<_> = fields
-        .iter()
-        .filter(json)
-        .filter(|field| !is_renamed(field))
-        .map(|field| format!("{} AS {}", cast(field), quoted(&field.column)))
-        .collect();
-    if !replaced.is_empty() {
-        let _ = write!(text, " REPLACE ({})", replaced.join(", "));
+    let name_of =
+        |field: &Field| renamed.iter().find(|(column, _)| *column == field.column).map(|(_, name)| name.as_str());
+    let own = OWN.iter().map(|(column, _)| (*column).to_owned());
+    let (mut excluded, mut replaced, mut names, mut added): (Vec<_>, Vec<_>, Vec<_>, Vec<_>) =
+        (own.collect(), Vec::new(), Vec::new(), Vec::new());
+    for field in fields {
+        let column = quoted(&field.column);
+        let cast = json_type(&field.column_type).map(|kind| format!("CAST({column} AS {kind})"));
+        match (cast, name_of(field)) {
+            (Some(cast), None) => replaced.push(format!("{cast} AS {column}")),
+            (None, Some(name)) => names.push(format!("{column} AS {}", quoted(name))),
+            // DuckDB takes no column both to replace and to rename.
+            (Some(cast), Some(name)) => {
+                added.push(format!("{cast} AS {}", quoted(name)));
+                excluded.push(column);
+            }
+            (None, None) => {}
+        }
     }
-    let mut taken = Taken::of(fields.iter().map(|field| field.column.as_str()));
-    let names: Vec<_> = renamed.iter().map(|(column, name)| (*column, taken.take(name))).collect();
-    if !names.is_empty() {
-        let names: Vec<_> =
-            names.iter().map(|(column, name)| format!("{} AS {}", quoted(column), quoted(name))).collect();
-        let _ = write!(text, " RENAME ({})", names.join(", "));
+    let mut text = format!("* EXCLUDE ({})", excluded.join(", "));
+    for (word, list) in [("REPLACE", replaced), ("RENAME", names)] {
+        if !list.is_empty() {
+            let _ = write!(text, " {word} ({})", list.join(", "));
+        }
     }
+    for column in added {
+        let _ = write!(text, ",\n  {column}");
+    }
+    let shown = renamed.iter().map(|(_, name)| name.as_str());
+    let mut taken = Taken::of(fields.iter().map(|field| field.column.as_str()).chain(shown));
     for field in fields {
         // The oldest of its family, of which values were rescued whole.
         let first = fields.iter().find(|first| first.name == field.name).is_some_and(|first| first.id == field.id);
         let mut path = String::new();
         push_pointer(&mut path, &field.name);
         if first && state.misfits.contains_key(&path) {
-            let shown =
-                renamed.iter().find(|(column, _)| *column == field.column).map_or(&field.column, |(_, name)| name);
+            let shown = name_of(field).unwrap_or(&field.column);
             let mut pointer = String::new();
             push_pointer(&mut pointer, &path);
             let _ = write!(

@@ -66,26 +66,29 @@ CREATE OR REPLACE MACRO _archive.covers(name, ts) AS
   coalesce(ts <= _archive.state(name).covered_to[_archive.upto(_archive.state(name).covered_from, ts)], false);
 CREATE OR REPLACE MACRO _archive.quoted(text) AS '''' || replace(text, '''', '''''') || '''';
 
--- Text of a query for rows: of files, none, or no query, once the script is through. (`_rank`: of two rows with one _id and _ts
--- the larger counts.)
-SET VARIABLE "_archive ready" = false;
-CREATE OR REPLACE MACRO _archive.refuse(message) AS
-  CASE WHEN getvariable('_archive ready') THEN error(message) ELSE 'SELECT NULL::VARCHAR AS _id WHERE false' END;
+-- A view is tried when it is made, and is empty then if it has no rows to show; ever after that is an error. Variables are a session's own:
+-- one in which this script has not come to its end knows nothing of the files, and must not take that for an empty table.
+SET VARIABLE "_archive making" = 'nothing yet';
+CREATE OR REPLACE MACRO _archive.refuse(name, message) AS CASE coalesce(getvariable('_archive making'), 'nothing yet')
+  WHEN name THEN 'SELECT NULL::VARCHAR AS _id WHERE false'
+  WHEN 'nothing more' THEN error(message)
+  ELSE error('the views do not know the archive in this session: run the views script in this session first') END;
+-- Text of a query for rows: of files, none, or no query. (`_rank`: of two rows with one _id and _ts the larger counts.)
 CREATE OR REPLACE MACRO _archive.read(files, call, rank, condition) AS CASE
   WHEN len(files) > 0 THEN 'SELECT *, ' || rank || ' AS _rank FROM read_parquet(' || call
     || ', union_by_name = true, hive_partitioning = false) WHERE ' || condition
   ELSE 'SELECT NULL::VARCHAR AS _id WHERE false' END;
 CREATE OR REPLACE MACRO _archive.call(name, ts) AS '(' || _archive.quoted(name) || ', ' || ts || ')';
 CREATE OR REPLACE MACRO _archive.rows_at(name, ts) AS CASE
-  WHEN _archive.state(name) IS NULL THEN _archive.refuse('table ' || name || ' is not in the archive')
-  WHEN NOT _archive.covers(name, ts) THEN _archive.refuse('table ' || _archive.state(name).name || ' is not covered at '
+  WHEN _archive.state(name) IS NULL THEN _archive.refuse(name, 'table ' || name || ' is not in the archive')
+  WHEN NOT _archive.covers(name, ts) THEN _archive.refuse(name, 'table ' || _archive.state(name).name || ' is not covered at '
     || coalesce(make_timestamp_ns(ts) || ' UTC (_ts ' || ts || ')', 'an unknown moment') || ': ' || _archive.state(name).spans)
-  WHEN _archive.base(name, ts) IS NULL THEN _archive.refuse('manifest.json is of an older program: run sync once')
+  WHEN _archive.base(name, ts) IS NULL THEN _archive.refuse(name, 'manifest.json is of an older program: run sync once')
   ELSE _archive.read(_archive.files(name, ts), '_archive.files' || _archive.call(name, ts),
     '_archive.ranks' || _archive.call(name, ts) || '[CAST(file_index AS BIGINT) + 1]',
     '_base IS NOT NULL OR (_ts > ' || _archive.base(name, ts) || ' AND _ts <= ' || ts || ')') END;
 CREATE OR REPLACE MACRO _archive.rows_ever(name, ts) AS CASE
-  WHEN _archive.state(name) IS NULL THEN _archive.refuse('table ' || name || ' is not in the archive')
+  WHEN _archive.state(name) IS NULL THEN _archive.refuse(name, 'table ' || name || ' is not in the archive')
   ELSE _archive.read(_archive.state(name).history, '_archive.state(' || _archive.quoted(name) || ').history',
     'CAST(file_index AS BIGINT)', coalesce('_ts <= ' || ts, 'false')) END;
 

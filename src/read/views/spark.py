@@ -13,7 +13,8 @@ or, where there is a session (a notebook, `pyspark`), after importing this file 
     archive.history("messages")
 
 A moment is a _ts in nanoseconds, a datetime, or text of one; without an offset it is UTC. Tables of components are
-"waitlist/users" here, and waitlist__users as views. What stands in a JSON column is text.
+"waitlist/users" here, and waitlist__users as views; where that name is taken (case does not count), `waitlist__users-2`. What stands in
+a JSON column is text.
 """
 
 import datetime
@@ -182,18 +183,19 @@ def document_names(columns):
 
 
 def view_names(tables):
-    """Names of views that are free when case is ignored; one that is taken gets _2, _3, …"""
+    """Names of views that are free when case is ignored; one that is taken gets -2, -3, …, which no Convex name contains. Tables of
+    the root have their own names before anything that is derived from one."""
     taken = set()
 
     def take(name):
         free, number = name, 2
         while free.lower() in taken:
-            free, number = f"{name}_{number}", number + 1
+            free, number = f"{name}-{number}", number + 1
         taken.add(free.lower())
         return free
 
-    plain = {table: take(table.replace("/", "__")) for table in tables}
-    return {table: (name, take(f"{name}_history")) for table, name in plain.items()}
+    plain = {table: take(table.replace("/", "__")) for table in sorted(tables, key=lambda table: table.count("/"))}
+    return {table: (plain[table], take(f"{plain[table]}_history")) for table in tables}
 
 
 def nanoseconds(moment):

@@ -5,6 +5,8 @@
 //! Python, and general: tables and columns are what `manifest.json` says when it is run, and nothing of it goes stale. The
 //! full schema is given to the reader, which otherwise takes the first file's and drops later columns in silence.
 
+use std::fmt::Write;
+
 use crate::{archive::FORMAT, document::Timestamp};
 
 const SCRIPT: &str = include_str!("spark.py");
@@ -25,7 +27,10 @@ fn string(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => literal.extend(['\\', c]),
-            c if c.is_control() => literal.extend(c.escape_unicode().filter(|c| !matches!(c, '{' | '}'))),
+            c if c.is_control() => {
+                // A String takes everything.
+                let _ = write!(literal, "\\u{:04x}", u32::from(c));
+            }
             c => literal.push(c),
         }
     }
@@ -39,5 +44,12 @@ mod tests {
     #[test]
     fn a_place_with_quotes_and_backslashes_stays_one_string() {
         assert_eq!(string(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
+        assert_eq!(string("a\nb\u{7f}"), r#""a\u000ab\u007f""#);
+    }
+
+    #[test]
+    fn a_place_may_look_like_a_placeholder() {
+        let script = spark_views("/srv/$FORMAT/$AS_OF", None);
+        assert!(script.contains("\nURL = \"/srv/$FORMAT/$AS_OF\"\n"), "{script}");
     }
 }
