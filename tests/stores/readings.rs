@@ -113,7 +113,7 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
         for file in &table.files {
             let path = Path::from(format!("{}/{file}", table.folder));
             let text = target.store().get(&path).await.unwrap().bytes().await.unwrap();
-            lines += text.iter().filter(|byte| **byte == b'\n').count();
+            lines += std::str::from_utf8(&text).unwrap().lines().count();
         }
         assert_eq!((lines as u64, lines), (table.documents, then[&table.table].len()));
     }

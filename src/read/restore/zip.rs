@@ -219,7 +219,7 @@ mod tests {
         let path = folder.path().join("a.zip");
         let mut zip = SnapshotZip::create(&path, false).unwrap();
         zip.entry("t/documents.jsonl".into()).await.unwrap();
-        let (line, lines) = ([b'x'; 1 << 20], 4200u64);
+        let (line, lines) = (vec![b'x'; 1 << 20], 4200u64);
         for _ in 0..lines {
             zip.write(&line).await.unwrap();
         }
