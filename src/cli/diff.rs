@@ -98,32 +98,24 @@ pub(super) async fn run(args: &DiffArgs) -> Result<Outcome> {
     }
     let options = DiffOptions { from, to, tables, documents: args.documents, budget };
     let mut lines = output::Lines::new();
+    let told = tell(args, &past, &options, &mut lines).await;
+    lines.end(told).map(|()| Outcome::Done)
+}
+
+async fn tell(args: &DiffArgs, past: &Past, options: &DiffOptions, lines: &mut output::Lines) -> Result<()> {
     if !args.json {
-        lines.print(&output::facts([("From", moment(from)), ("To", moment(to))]))?;
+        lines.print(&output::facts([("From", moment(options.from)), ("To", moment(options.to))]))?;
     }
     let tell = |document: DocumentDiff| {
         if args.json { lines.print_json(&line(&document)?) } else { lines.print(&text(&document)) }
     };
-    let told = diff(&past.archive, &past.head, &options, tell).await;
-    if lines.unread() {
-        return Ok(Outcome::Done);
+    let tables = diff(&past.archive, &past.head, options, tell).await?;
+    if !args.json {
+        return lines.print(&format!("\n{}", sums(&tables)));
     }
-    let tables = match told {
-        Ok(tables) => tables,
-        Err(error) => {
-            lines.finish()?;
-            return Err(error);
-        }
-    };
-    if args.json {
-        let report = report(past.archive.url(), from, to, &tables);
-        // One line among lines, one object alone.
-        if args.documents { lines.print_json(&report)? } else { output::print_json(&report)? }
-    } else {
-        lines.print(&format!("\n{}", sums(&tables)))?;
-    }
-    lines.finish()?;
-    Ok(Outcome::Done)
+    let report = report(past.archive.url(), options.from, options.to, &tables);
+    // One line among lines, one object alone.
+    if args.documents { lines.print_json(&report) } else { output::print_json(&report) }
 }
 
 fn report<'a>(archive: &'a str, from: Timestamp, to: Timestamp, tables: &'a [TableDiff]) -> Report<'a> {

@@ -70,11 +70,7 @@ pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
     past::warn_of(history.missing(), "revisions");
     let mut lines = output::Lines::new();
     let told = tell(args, &mut history, &mut lines).await;
-    if lines.unread() {
-        return Ok(Outcome::Done);
-    }
-    lines.finish()?;
-    told.map(|()| Outcome::Done)
+    lines.end(told).map(|()| Outcome::Done)
 }
 
 async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines) -> Result<()> {

@@ -77,11 +77,7 @@ pub(super) async fn run(args: &LogArgs) -> Result<Outcome> {
     past::warn_of(log.missing(), "transactions");
     let mut lines = output::Lines::new();
     let told = tell(args, &mut log, &mut lines).await;
-    if lines.unread() {
-        return Ok(Outcome::Done);
-    }
-    lines.finish()?;
-    told.map(|()| Outcome::Done)
+    lines.end(told).map(|()| Outcome::Done)
 }
 
 async fn tell(args: &LogArgs, log: &mut Transactions, lines: &mut output::Lines) -> Result<()> {

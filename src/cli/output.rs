@@ -45,7 +45,7 @@ impl Lines {
     /// Prints text.
     ///
     /// # Errors
-    /// Also if nobody reads any more (`| head`): so that whatever makes lines ends. [`unread`](Self::unread) then tells that it is no failure.
+    /// Also if nobody reads any more (`| head`), so that whatever makes lines ends; [`end`](Self::end) knows that it is no failure.
     pub(crate) fn print(&mut self, text: &str) -> Result<()> {
         self.held.extend_from_slice(text.as_bytes());
         if self.held.len() > self.at_once { self.write() } else { Ok(()) }
@@ -58,15 +58,10 @@ impl Lines {
         self.print(&format!("{text}\n"))
     }
 
-    /// Writes what is held. Who reads no more is no failure.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    /// Writes what is held; `told` is what came of making the lines, and stays so, unless nobody read them: that is no failure.
+    pub(crate) fn end(mut self, told: Result<()>) -> Result<()> {
         let written = self.write();
-        if self.unread { Ok(()) } else { written }
-    }
-
-    /// Whether nobody reads any more.
-    pub(crate) fn unread(&self) -> bool {
-        self.unread
+        if self.unread { Ok(()) } else { told.and(written) }
     }
 
     fn write(&mut self) -> Result<()> {
@@ -74,7 +69,7 @@ impl Lines {
         let written = stdout.write_all(&self.held).and_then(|()| stdout.flush());
         self.held.clear();
         written.map_err(|e| {
-            self.unread = e.kind() == ErrorKind::BrokenPipe;
+            self.unread |= e.kind() == ErrorKind::BrokenPipe;
             Error::resource("cannot write to the standard output").with_source(e)
         })
     }

@@ -73,7 +73,7 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     }
     let url = past.archive.url();
     // Credentials are in here: it goes through a pipe, or a file that only its owner can read.
-    let script = secret::duckdb(url, |name| std::env::var(name).ok()) + &duckdb_views(&past.head, url, as_of);
+    let script = unheard(&secret::duckdb(url, |name| std::env::var(name).ok())) + &duckdb_views(&past.head, url, as_of);
     let ended = match &args.sql {
         Some(sql) => {
             let sql =
@@ -92,6 +92,12 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     }
     tracing::error!("DuckDB ended with {status}: what it says above is the reason");
     Ok(Outcome::Failed)
+}
+
+/// Statements of which DuckDB's program prints nothing: CREATE SECRET answers with a row, which is none of the query's.
+fn unheard(statements: &str) -> String {
+    let nowhere = if cfg!(windows) { "NUL" } else { "/dev/null" };
+    if statements.is_empty() { String::new() } else { format!(".output {nowhere}\n{statements}.output\n") }
 }
 
 /// A moment that no table covers; what of others is asked for is refused by the views.

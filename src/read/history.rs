@@ -7,8 +7,9 @@ use super::{
     files::{Part, TableFiles, complete_base},
     get::{Found, get_of_files},
     keyed::Picked,
+    merge::Keep,
     moment::{Missing, known_table, missing, whole_span},
-    sort::{Keep, Limits},
+    sort::Limits,
     sorted::{Plan, columns, sorted},
 };
 use crate::{

@@ -19,8 +19,9 @@ use super::{
     feed::{Feed, Outlet},
     files::{FilesByTable, Part, TableFiles, complete_base},
     keyed::Keyed,
+    merge::Keep,
     moment::{Missing, known_table, missing, whole_span},
-    sort::{Keep, Limits, Sorter},
+    sort::{Limits, Sorter},
     sorted::{Plan, columns, hand_on, key_columns, sorted},
 };
 use crate::{

@@ -10,9 +10,31 @@ use arrow::array::RecordBatch;
 use super::{
     feed::Feed,
     keyed::{Keyed, Picked},
-    sort::{Keep, RunReader, run_failed},
+    run::{RunReader, run_failed},
 };
 use crate::error::{Error, Result};
+
+/// Which of the rows of one `_id` are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// The one with the largest `_ts`; among equals the one that came last.
+    Newest,
+    /// Each `_ts` once: the row that came last.
+    EachTs,
+    /// Every row.
+    All,
+}
+
+impl Keep {
+    /// Whether, of two rows of one `_id`, the one of `ts` goes, since one of `later` follows.
+    pub(super) fn drops(self, ts: i64, later: i64) -> bool {
+        match self {
+            Self::Newest => true,
+            Self::EachTs => ts == later,
+            Self::All => false,
+        }
+    }
+}
 
 /// Rows sorted by `_id`, then `_ts`.
 pub(super) enum Input {

@@ -20,6 +20,7 @@ mod merge;
 mod moment;
 mod replay;
 mod restore;
+mod run;
 mod sort;
 mod sorted;
 mod state;

@@ -9,27 +9,16 @@
 //! with the square of the data: ten times as many changes are read ten times as often, from a store that charges for it.
 //! Runs read each file once.
 
-use std::{
-    fs::File,
-    io::{BufReader, BufWriter, Seek},
-};
+use std::fs::File;
 
-use arrow::{
-    datatypes::SchemaRef,
-    error::ArrowError,
-    ipc::{reader::StreamReader, writer::StreamWriter},
-};
+use arrow::datatypes::SchemaRef;
 
 use super::{
     keyed::{Keyed, Picked},
-    merge::{Input, Merge},
+    merge::{Input, Keep, Merge},
+    run::{RunWriter, open},
 };
-use crate::{
-    budget::MemoryBudget,
-    codec::weigh,
-    error::{Error, Result},
-    temporary,
-};
+use crate::{budget::MemoryBudget, error::Result};
 
 /// Runs of one length that are merged into one.
 const RUNS: usize = 64;
@@ -59,28 +48,6 @@ impl From<MemoryBudget> for Limits {
             file_batch: budget.read_batch(),
             runs: RUNS,
             rows: 8_192,
-        }
-    }
-}
-
-/// Which of the rows of one `_id` are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    /// The one with the largest `_ts`; among equals the one that came last.
-    Newest,
-    /// Each `_ts` once: the row that came last.
-    EachTs,
-    /// Every row.
-    All,
-}
-
-impl Keep {
-    /// Whether, of two rows of one `_id`, the one of `ts` goes, since one of `later` follows.
-    pub(super) fn drops(self, ts: i64, later: i64) -> bool {
-        match self {
-            Self::Newest => true,
-            Self::EachTs => ts == later,
-            Self::All => false,
         }
     }
 }
@@ -155,7 +122,7 @@ impl Sorter {
         if self.levels[level].len() < fewer.clamp(2, self.limits.runs) {
             return Ok(());
         }
-        let inputs = self.levels[level].drain(..).map(open).collect::<Result<_>>()?;
+        let inputs = self.levels[level].drain(..).map(|run| open(run).map(Input::Run)).collect::<Result<_>>()?;
         // Nothing else is held now. Few large steps: each looks at all batches that it has rows of.
         let mut merge = Merge::new(None, inputs, self.keep, usize::MAX, self.limits.sorting)?;
         let mut writer = RunWriter::create(&self.schema)?;
@@ -177,7 +144,7 @@ impl Sorter {
         let mut inputs = Vec::new();
         for level in self.levels.drain(..).rev() {
             for run in level {
-                inputs.push(open(run)?);
+                inputs.push(Input::Run(open(run)?));
             }
         }
         let sources = self.held;
@@ -229,60 +196,6 @@ fn prefix(id: &str) -> (u64, u64) {
     let number = u128::from_be_bytes(bytes);
     ((number >> 64) as u64, number as u64)
 }
-
-/// A run that is being written.
-struct RunWriter(StreamWriter<BufWriter<File>>);
-
-impl RunWriter {
-    fn create(schema: &SchemaRef) -> Result<Self> {
-        let file = temporary::file()?;
-        StreamWriter::try_new(BufWriter::with_capacity(256 << 10, file), schema).map(Self).map_err(run_failed)
-    }
-
-    /// Appends rows, in batches of about `batch` bytes.
-    fn write(&mut self, picked: &Picked, schema: &SchemaRef, batch: usize, heaviest: &mut usize) -> Result<()> {
-        let weights: Vec<_> = picked.sources.iter().map(|source| weigh(&source.batch, schema)).collect();
-        let mut begin = 0;
-        while begin < picked.rows.len() {
-            let (mut end, mut weight) = (begin, 0);
-            while let Some((source, row)) = picked.rows.get(end) {
-                let next = weights[*source][*row];
-                *heaviest = next.max(*heaviest);
-                if end > begin && weight + next > batch {
-                    break;
-                }
-                (weight, end) = (weight + next, end + 1);
-            }
-            let sources: Vec<_> = picked.sources.iter().map(|source| &source.batch).collect();
-            let rows = crate::codec::pick(&sources, &picked.rows[begin..end], schema)?;
-            self.0.write(&rows).map_err(run_failed)?;
-            begin = end;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<File> {
-        let mut file =
-            self.0.into_inner().map_err(run_failed)?.into_inner().map_err(|e| temporary::failed(e.into_error()))?;
-        file.rewind().map_err(temporary::failed)?;
-        Ok(file)
-    }
-}
-
-fn open(run: File) -> Result<Input> {
-    StreamReader::try_new_buffered(run, None).map(|reader| Input::Run(Box::new(reader))).map_err(run_failed)
-}
-
-/// What an error of a run means.
-pub(super) fn run_failed(e: ArrowError) -> Error {
-    match e {
-        ArrowError::IoError(_, e) => temporary::failed(e),
-        e => Error::internal("sorted rows could not be kept in a temporary file").with_source(e),
-    }
-}
-
-/// A run, as it is read.
-pub(super) type RunReader = Box<StreamReader<BufReader<File>>>;
 
 #[cfg(test)]
 #[path = "sort_tests.rs"]

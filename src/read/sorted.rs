@@ -10,8 +10,8 @@ use super::{
     feed::{Feed, Outlet},
     files::Part,
     keyed::{Keyed, Picked},
-    merge::Input,
-    sort::{Keep, Limits, Sorter},
+    merge::{Input, Keep},
+    sort::{Limits, Sorter},
 };
 use crate::{
     data::Wanted,

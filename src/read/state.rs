@@ -18,8 +18,9 @@ use super::{
     feed::Feed,
     files::{Part, TableFiles},
     keyed::Picked,
+    merge::Keep,
     moment::base_at,
-    sort::{Keep, Limits},
+    sort::Limits,
     sorted::{Plan, columns, key_columns, sorted},
 };
 use crate::{

@@ -6,8 +6,9 @@ use std::{
 };
 
 use convex_archiver::{
-    Timestamp,
+    TableRef, Timestamp,
     read::views::{SchemaFormat, duckdb_views, schema_text, spark_views},
+    server::demo_documents,
 };
 
 use crate::{
@@ -193,6 +194,34 @@ fn query_gives_the_keys_of_a_store_to_duckdb_in_the_script_alone() {
             let mut left: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
             left.sort();
             assert_eq!(left, ["arguments", "duckdb", "script"]);
+        }
+    });
+}
+
+#[test]
+fn query_reads_an_archive_on_s3_with_the_keys_of_the_environment() {
+    let mut moto = None;
+    let settings = || moto.insert(Moto::strict("lake", None)).settings();
+    apart(test_name!(query_reads_an_archive_on_s3_with_the_keys_of_the_environment), settings, async {
+        let (place, world) = ("s3://lake/convex/shop", World::start(200, 64).await);
+        world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
+        let first = world.catch_up(place).await.through.unwrap();
+        world.deployment.change_to(demo_documents(1).unwrap(), "feature").unwrap();
+        let last = world.catch_up(place).await.through.unwrap();
+        // What DuckDB would load from the network.
+        let install =
+            "import duckdb, duckdb_extensions\nduckdb_extensions.import_extension('httpfs', con=duckdb.connect())";
+        let installed = Command::new(python::python()).args(["-c", install]).output().unwrap();
+        assert!(installed.status.success(), "{}", python::text(&installed));
+        let svg = TableRef::new("", "svg").unwrap();
+        for at in [first, last] {
+            let mut query = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+            query.args(["query", "SELECT count(*) AS n, sum(_ts) AS ts FROM svg", "--as-of", &at.0.to_string()]);
+            query.args(["--archive", place, "--duckdb"]).arg(python::python().with_file_name("duckdb"));
+            let output = query.output().unwrap();
+            let state = &world.deployment.state_at(at)[&svg];
+            let sum: i128 = state.values().map(|revision| i128::from(revision.ts.0)).sum();
+            assert_eq!(python::text(&output).trim(), format!("n,ts\n{},{sum}", state.len()));
         }
     });
 }
