@@ -36,9 +36,18 @@ pub(super) fn duckdb(url: &str, env: impl Fn(&str) -> Option<String>) -> String 
         "az" => {
             let account = env("AZURE_STORAGE_ACCOUNT").or_else(|| env("AZURE_STORAGE_ACCOUNT_NAME"));
             let key = env("AZURE_STORAGE_KEY").or_else(|| env("AZURE_STORAGE_ACCOUNT_KEY"));
+            let endpoint = env("AZURE_STORAGE_ENDPOINT");
             let connection = env("AZURE_STORAGE_CONNECTION_STRING").or_else(|| {
-                let (account, key) = account.clone().zip(key)?;
-                Some(format!("DefaultEndpointsProtocol=https;AccountName={account};AccountKey={key}"))
+                let account = account.clone()?;
+                if let Some(key) = key {
+                    let elsewhere = endpoint.map(|endpoint| format!(";BlobEndpoint={endpoint}")).unwrap_or_default();
+                    return Some(format!(
+                        "DefaultEndpointsProtocol=https;AccountName={account};AccountKey={key}{elsewhere}"
+                    ));
+                }
+                let signature = env("AZURE_STORAGE_SAS_TOKEN")?;
+                let endpoint = endpoint.unwrap_or_else(|| format!("https://{account}.blob.core.windows.net"));
+                Some(format!("BlobEndpoint={endpoint};SharedAccessSignature={}", signature.trim_start_matches('?')))
             });
             match (connection, account) {
                 (Some(connection), _) => settings.push(("CONNECTION_STRING", connection)),
@@ -90,6 +99,18 @@ mod tests {
                 &azure,
                 "CREATE OR REPLACE SECRET _archive (TYPE azure, SCOPE 'az://box', CONNECTION_STRING \
                  'DefaultEndpointsProtocol=https;AccountName=box;AccountKey=key');\n",
+            ),
+            (
+                "az://box/a",
+                &[azure[0], azure[1], ("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:1/box")],
+                "CREATE OR REPLACE SECRET _archive (TYPE azure, SCOPE 'az://box', CONNECTION_STRING \
+                 'DefaultEndpointsProtocol=https;AccountName=box;AccountKey=key;BlobEndpoint=http://127.0.0.1:1/box');\n",
+            ),
+            (
+                "az://box/a",
+                &[azure[0], ("AZURE_STORAGE_SAS_TOKEN", "?sv=1&sig=2")],
+                "CREATE OR REPLACE SECRET _archive (TYPE azure, SCOPE 'az://box', CONNECTION_STRING \
+                 'BlobEndpoint=https://box.blob.core.windows.net;SharedAccessSignature=sv=1&sig=2');\n",
             ),
             (
                 "az://box/a",

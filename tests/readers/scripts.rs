@@ -14,6 +14,7 @@ use convex_archiver::{
 use crate::{
     drift,
     tools::{
+        azurite::{Azurite, make_container},
         expected,
         moto::Moto,
         process::{apart, block_on, test_name},
@@ -198,30 +199,50 @@ fn query_gives_the_keys_of_a_store_to_duckdb_in_the_script_alone() {
     });
 }
 
+/// Of what lies there the real DuckDB, let in by `query`, answers what the deployment had. `extension` is what it needs for that.
+async fn query_reads_an_archive(place: &str, extension: &str) {
+    let world = World::start(200, 64).await;
+    world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
+    let first = world.catch_up(place).await.through.unwrap();
+    world.deployment.change_to(demo_documents(1).unwrap(), "feature").unwrap();
+    let last = world.catch_up(place).await.through.unwrap();
+    // What DuckDB would load from the network.
+    let install = format!(
+        "import duckdb, duckdb_extensions\nduckdb_extensions.import_extension('{extension}', con=duckdb.connect())"
+    );
+    let installed = Command::new(python::python()).args(["-c", &install]).output().unwrap();
+    assert!(installed.status.success(), "{}", python::text(&installed));
+    let svg = TableRef::new("", "svg").unwrap();
+    for at in [first, last] {
+        let mut query = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+        query.args(["query", "SELECT count(*) AS n, sum(_ts) AS ts FROM svg", "--as-of", &at.0.to_string()]);
+        query.args(["--archive", place, "--duckdb"]).arg(python::python().with_file_name("duckdb"));
+        let output = query.output().unwrap();
+        let state = &world.deployment.state_at(at)[&svg];
+        let sum: i128 = state.values().map(|revision| i128::from(revision.ts.0)).sum();
+        assert_eq!(python::text(&output).trim(), format!("n,ts\n{},{sum}", state.len()));
+    }
+}
+
 #[test]
 fn query_reads_an_archive_on_s3_with_the_keys_of_the_environment() {
     let mut moto = None;
     let settings = || moto.insert(Moto::strict("lake", None)).settings();
     apart(test_name!(query_reads_an_archive_on_s3_with_the_keys_of_the_environment), settings, async {
-        let (place, world) = ("s3://lake/convex/shop", World::start(200, 64).await);
-        world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
-        let first = world.catch_up(place).await.through.unwrap();
-        world.deployment.change_to(demo_documents(1).unwrap(), "feature").unwrap();
-        let last = world.catch_up(place).await.through.unwrap();
-        // What DuckDB would load from the network.
-        let install =
-            "import duckdb, duckdb_extensions\nduckdb_extensions.import_extension('httpfs', con=duckdb.connect())";
-        let installed = Command::new(python::python()).args(["-c", install]).output().unwrap();
-        assert!(installed.status.success(), "{}", python::text(&installed));
-        let svg = TableRef::new("", "svg").unwrap();
-        for at in [first, last] {
-            let mut query = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
-            query.args(["query", "SELECT count(*) AS n, sum(_ts) AS ts FROM svg", "--as-of", &at.0.to_string()]);
-            query.args(["--archive", place, "--duckdb"]).arg(python::python().with_file_name("duckdb"));
-            let output = query.output().unwrap();
-            let state = &world.deployment.state_at(at)[&svg];
-            let sum: i128 = state.values().map(|revision| i128::from(revision.ts.0)).sum();
-            assert_eq!(python::text(&output).trim(), format!("n,ts\n{},{sum}", state.len()));
-        }
+        query_reads_an_archive("s3://lake/convex/shop", "httpfs").await;
+    });
+}
+
+#[test]
+fn query_reads_an_archive_on_azure_with_the_key_of_the_environment() {
+    let mut azurite = None;
+    let settings = || {
+        let azurite = azurite.insert(Azurite::start());
+        let server = azurite.url.clone();
+        block_on(make_container(&server, &azurite.all, "lake"));
+        azurite.settings()
+    };
+    apart(test_name!(query_reads_an_archive_on_azure_with_the_key_of_the_environment), settings, async {
+        query_reads_an_archive("az://lake/convex/shop", "azure").await;
     });
 }
