@@ -28,11 +28,11 @@ const CLOSE: i64 = 1_000_000;
 const MARGIN: i64 = 60_000_000_000;
 
 /// Commits the gap between the cursor, which was refused with `why`, and what the deployment still reads, and moves the cursor
-/// behind it.
+/// behind it. None, if the run was to stop before that was known.
 ///
 /// # Errors
 /// Window, if that was not allowed.
-pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Result<Gap> {
+pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Result<Option<Gap>> {
     if given.options.on_gap == OnGap::Fail {
         let message =
             "changes after the archive's cursor are lost, and the gap was not to be healed; nothing was committed";
@@ -41,7 +41,11 @@ pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Re
     let (Some(cursor), Some(latest)) = (work.head.progress().delta.clone(), work.head.latest()) else {
         return Err(Error::internal("a gap in an archive that has no cursor yet"));
     };
-    let to = oldest_kept(given.source.as_ref(), cursor.ts).await?;
+    let to = tokio::select! {
+        biased;
+        () = given.options.stop.requested() => return Ok(None),
+        to = oldest_kept(given.source.as_ref(), cursor.ts) => to?,
+    };
     let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
     let message = format!(
         "the changes after {} up to {to} are lost: the deployment no longer keeps them, and no sync ran in time. The archive \
@@ -53,7 +57,7 @@ pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Re
     draft.gaps.push(gap.clone());
     draft.progress.delta = Some(DeltaCursor { position: given.source.deltas_after(to), ts: to });
     work.commit(given.archive, draft).await?;
-    Ok(gap)
+    Ok(Some(gap))
 }
 
 /// The oldest moment after `lost` from which the deployment still reads on, as near as some probes come.

@@ -355,7 +355,7 @@ impl Work {
                         base::close(self, given, &error.to_string()).await?;
                     }
                     Phase::Delta if self.sum.gaps.is_empty() => {
-                        let gap = gap::record(self, given, error).await?;
+                        let Some(gap) = gap::record(self, given, error).await? else { return Ok(false) };
                         self.sum.gaps.push(gap);
                     }
                     _ => return Err(error),

@@ -14,7 +14,7 @@ use convex_archiver::{
     archive::{Covers, Span},
     read::History,
     server::{RouterOptions, SimulatedDeployment},
-    sync::{OnGap, SyncOptions, SyncReport, sync},
+    sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
 };
 
 use crate::{
@@ -165,6 +165,23 @@ async fn changes_that_are_no_longer_kept_become_a_gap_and_everything_around_it_s
     // It was told once.
     assert!(aging.sync().await.gaps.is_empty());
     assert_eq!(aging.world.held().await.head.coverage().gaps.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_while_a_gap_is_measured_ends_the_run_and_leaves_the_archive_as_it_was() {
+    let aging = Aging::new(10, 3).await;
+    aging.insert("a", 1);
+    let before = aging.sync().await;
+    aging.pass_days(20);
+    // The cursor is refused, the newest moment and some others are asked for, and then nobody answers any more.
+    let source = Arc::new(Ending::after(4, true, aging.world.client()));
+    let stop = Stop::default().within(Duration::from_millis(300));
+    let options = SyncOptions { stop, ..SyncOptions::default() };
+    let archive = aging.world.archive().await;
+    let report = sync(source, &archive, &options, Arc::new(NoMonitor)).await.unwrap();
+    assert!(!report.caught_up && report.gaps.is_empty());
+    assert_eq!(report.version, before.version);
+    assert_eq!(aging.sync().await.gaps.len(), 1);
 }
 
 #[tokio::test]
