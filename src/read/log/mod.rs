@@ -6,14 +6,21 @@
 //! where they are large, so what is held does not depend on the length of the span. Where the span changes few documents, only they
 //! are looked up in what was before.
 
+mod document;
+mod told;
+
 use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray},
-    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
+    array::{Array, AsArray},
+    datatypes::Int64Type,
 };
 use object_store::ObjectStore;
 
+use self::{
+    document::Document,
+    told::{Told, read_told, told_schema},
+};
 use super::{
     ahead::read_ahead,
     feed::{Feed, Outlet},
@@ -25,7 +32,7 @@ use super::{
     sorted::{Plan, columns, hand_on, key_columns, sorted},
 };
 use crate::{
-    archive::{Archive, Coverage, Covers, Head},
+    archive::{Archive, Coverage, Head},
     budget::MemoryBudget,
     data::Wanted,
     document::{TableRef, Timestamp},
@@ -267,7 +274,7 @@ impl Work {
             for (source, row) in &picked.rows {
                 let keys = &picked.sources[*source];
                 if document.id != keys.id(*row) {
-                    document = Document { id: keys.id(*row).to_owned(), ..Document::default() };
+                    document = Document::new(keys.id(*row));
                 }
                 let (ts, deleted) = (keys.ts(*row), keys.is_tombstone(*row));
                 let change = document.step(&self.coverage, &table.table, ts, base_of(keys, *row), deleted);
@@ -299,134 +306,8 @@ impl Work {
     }
 }
 
-/// What is known of a document before a revision.
-#[derive(Default)]
-struct Document {
-    id: String,
-    /// S of the bases that hold it.
-    bases: Vec<i64>,
-    /// `_ts` of the last delta, and whether it deleted.
-    last_delta: Option<(i64, bool)>,
-    /// `_ts` of the last row of any kind, and whether it deleted; and the last one before that `_ts`.
-    last: Option<(i64, bool)>,
-    before: Option<(i64, bool)>,
-}
-
-impl Document {
-    /// The next row, in the order of `_ts`. What it did, if it is a delta and no repetition of the last.
-    fn step(
-        &mut self,
-        coverage: &Coverage,
-        table: &TableRef,
-        ts: i64,
-        base: Option<i64>,
-        deleted: bool,
-    ) -> Option<Change> {
-        if self.last.is_some_and(|(last, _)| last < ts) {
-            self.before = self.last;
-        }
-        self.last = Some((ts, deleted));
-        if let Some(s) = base {
-            self.bases.push(s);
-            return None;
-        }
-        if self.last_delta.is_some_and(|(last, _)| last == ts) {
-            return None;
-        }
-        let change = self.change(coverage, table, ts, deleted);
-        self.last_delta = Some((ts, deleted));
-        Some(change)
-    }
-
-    fn change(&self, coverage: &Coverage, table: &TableRef, ts: i64, deleted: bool) -> Change {
-        if deleted {
-            return Change::Deleted;
-        }
-        let was_there = match coverage.covers(table, Timestamp(ts.saturating_sub(1))) {
-            Covers::Covered(base) => Some(match self.last_delta {
-                Some((last, deleted)) if last > base.ts.0 => !deleted,
-                _ => self.bases.contains(&base.ts.0),
-            }),
-            Covers::NotCovered(_) => self.before.map(|(_, deleted)| !deleted),
-        };
-        match was_there {
-            Some(true) => Change::Updated,
-            Some(false) => Change::Inserted,
-            None => Change::Written,
-        }
-    }
-}
-
 /// S of a row of a base.
 fn base_of(keys: &Keyed, row: usize) -> Option<i64> {
     let column = keys.batch.column_by_name(OwnColumn::Base.name())?.as_primitive_opt::<Int64Type>()?;
     column.is_valid(row).then(|| column.value(row))
-}
-
-/// Column of [`told_schema`].
-const CHANGE: &str = "change";
-
-/// The rows that are sorted by `_ts`, over all tables: as `_id` they have `_ts`, number of the table and `_id`.
-fn told_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new(OwnColumn::Id.name(), DataType::Utf8, false),
-        Field::new(OwnColumn::Ts.name(), DataType::Int64, false),
-        Field::new(OwnColumn::Tombstone.name(), DataType::Boolean, false),
-        Field::new(CHANGE, DataType::Int64, false),
-    ]))
-}
-
-/// Digits of a `_ts`, so that they compare like the numbers; and of the number of a table.
-const TS_DIGITS: usize = 20;
-const TABLE_DIGITS: usize = 8;
-
-/// Puts what is told of one table into the sorter.
-struct Told<'a> {
-    table: usize,
-    sorter: &'a mut Sorter,
-    keys: Vec<String>,
-    ts: Vec<i64>,
-    changes: Vec<i64>,
-}
-
-impl<'a> Told<'a> {
-    fn new(table: usize, sorter: &'a mut Sorter) -> Self {
-        Self { table, sorter, keys: Vec::new(), ts: Vec::new(), changes: Vec::new() }
-    }
-
-    fn push(&mut self, ts: i64, id: &str, change: Change) -> Result<()> {
-        let (order, table) = ((ts as u64) ^ (1 << 63), self.table);
-        self.keys.push(format!("{order:0TS_DIGITS$}{table:0TABLE_DIGITS$}{id}"));
-        self.ts.push(ts);
-        self.changes.push(change as i64);
-        if self.keys.len() == 2_048 { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let rows = self.keys.len();
-        let keys = StringArray::from_iter_values(std::mem::take(&mut self.keys));
-        let (ts, changes) = (std::mem::take(&mut self.ts), std::mem::take(&mut self.changes));
-        let tombstones = BooleanArray::from(vec![false; rows]);
-        let batch = RecordBatch::try_new(
-            told_schema(),
-            vec![
-                Arc::new(keys),
-                Arc::new(Int64Array::from(ts)),
-                Arc::new(tombstones),
-                Arc::new(Int64Array::from(changes)),
-            ],
-        );
-        self.sorter.push(Keyed::new(batch.map_err(|e| Error::internal("changes cannot be sorted").with_source(e))?)?)
-    }
-}
-
-/// What was put there.
-fn read_told(told: &Keyed, row: usize, tables: &[WindowTable]) -> Result<DocumentChange> {
-    let lost = || Error::internal("sorted changes cannot be read back");
-    let rest = told.id(row).get(TS_DIGITS..).ok_or_else(lost)?;
-    let (number, id) = rest.split_at_checked(TABLE_DIGITS).ok_or_else(lost)?;
-    let table = number.parse().ok().and_then(|number: usize| tables.get(number)).ok_or_else(lost)?;
-    let column = told.batch.column_by_name(CHANGE).and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let change = column.and_then(|column| Change::ALL.get(column.value(row) as usize)).ok_or_else(lost)?;
-    Ok(DocumentChange { table: table.table.clone(), id: id.to_owned(), change: *change })
 }

@@ -1,0 +1,83 @@
+//! What is told of revisions, table by table → sorted by `_ts`, over all tables.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{AsArray, BooleanArray, Int64Array, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
+};
+
+use super::{Change, DocumentChange, WindowTable};
+use crate::{
+    error::{Error, Result},
+    read::{keyed::Keyed, sort::Sorter},
+    schema::OwnColumn,
+};
+
+/// Column of [`told_schema`].
+const CHANGE: &str = "change";
+
+/// The rows that are sorted by `_ts`, over all tables: as `_id` they have `_ts`, number of the table and `_id`.
+pub(super) fn told_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new(OwnColumn::Id.name(), DataType::Utf8, false),
+        Field::new(OwnColumn::Ts.name(), DataType::Int64, false),
+        Field::new(OwnColumn::Tombstone.name(), DataType::Boolean, false),
+        Field::new(CHANGE, DataType::Int64, false),
+    ]))
+}
+
+/// Digits of a `_ts`, so that they compare like the numbers; and of the number of a table.
+const TS_DIGITS: usize = 20;
+const TABLE_DIGITS: usize = 8;
+
+/// Puts what is told of one table into the sorter.
+pub(super) struct Told<'a> {
+    table: usize,
+    sorter: &'a mut Sorter,
+    keys: Vec<String>,
+    ts: Vec<i64>,
+    changes: Vec<i64>,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn new(table: usize, sorter: &'a mut Sorter) -> Self {
+        Self { table, sorter, keys: Vec::new(), ts: Vec::new(), changes: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, ts: i64, id: &str, change: Change) -> Result<()> {
+        let (order, table) = ((ts as u64) ^ (1 << 63), self.table);
+        self.keys.push(format!("{order:0TS_DIGITS$}{table:0TABLE_DIGITS$}{id}"));
+        self.ts.push(ts);
+        self.changes.push(change as i64);
+        if self.keys.len() == 2_048 { self.flush() } else { Ok(()) }
+    }
+
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let rows = self.keys.len();
+        let keys = StringArray::from_iter_values(std::mem::take(&mut self.keys));
+        let (ts, changes) = (std::mem::take(&mut self.ts), std::mem::take(&mut self.changes));
+        let tombstones = BooleanArray::from(vec![false; rows]);
+        let batch = RecordBatch::try_new(
+            told_schema(),
+            vec![
+                Arc::new(keys),
+                Arc::new(Int64Array::from(ts)),
+                Arc::new(tombstones),
+                Arc::new(Int64Array::from(changes)),
+            ],
+        );
+        self.sorter.push(Keyed::new(batch.map_err(|e| Error::internal("changes cannot be sorted").with_source(e))?)?)
+    }
+}
+
+/// What was put there.
+pub(super) fn read_told(told: &Keyed, row: usize, tables: &[WindowTable]) -> Result<DocumentChange> {
+    let lost = || Error::internal("sorted changes cannot be read back");
+    let rest = told.id(row).get(TS_DIGITS..).ok_or_else(lost)?;
+    let (number, id) = rest.split_at_checked(TABLE_DIGITS).ok_or_else(lost)?;
+    let table = number.parse().ok().and_then(|number: usize| tables.get(number)).ok_or_else(lost)?;
+    let column = told.batch.column_by_name(CHANGE).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let change = column.and_then(|column| Change::ALL.get(column.value(row) as usize)).ok_or_else(lost)?;
+    Ok(DocumentChange { table: table.table.clone(), id: id.to_owned(), change: *change })
+}
