@@ -86,7 +86,7 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     let exported = export(&past.archive, &past.head, &options, target.store(), &progress).await;
     progress.finish();
     let exported = exported.context(|| format!("export to {}", target.url()))?;
-    let several: Vec<_> = exported.tables.iter().filter(|table| !table.generations.is_empty()).collect();
+    let several: Vec<_> = exported.tables.iter().filter(|table| !table.left_behind.is_empty()).collect();
     let outcome = if several.is_empty() { Outcome::Done } else { Outcome::Findings };
     if args.json {
         output::print_json(&Report { archive: past.archive.url(), output: target.url(), export: &exported })?;
@@ -113,8 +113,8 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     };
     let rows: Vec<_> = std::iter::once(header).chain(exported.tables.iter().map(row)).collect();
     let mut text = format!("{facts}\n{}", output::table(&rows));
-    for (table, of_earlier) in several.iter().filter_map(|table| Some((table, table.generations.split_last()?.1))) {
-        let documents = of_earlier.iter().map(|generation| generation.documents).sum();
+    for table in several {
+        let documents = table.left_behind.iter().map(|generation| generation.documents).sum();
         let _ = write!(
             text,
             "\n* {} of {} are of an earlier table of that name, which was dropped without tombstones; restore leaves them out\n",

@@ -6,29 +6,38 @@
 //! each other (deltas: 10 % more CPU).
 //!
 //! The number of arenas is read from the environment when a program begins, and can otherwise be set only through unsafe code: so the
-//! program begins once more, in the same process.
+//! program begins once more, in the same process. Where that is in any doubt it goes on as it is, with more memory.
 
 /// The variable that glibc reads.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const ARENAS: &str = "MALLOC_ARENA_MAX";
+/// Says that the program has begun again. A variable of our own: glibc removes its own from the environment of a program with
+/// privileges that its user has not.
+const BEGUN_AGAIN: &str = "CONVEX_ARCHIVER_ARENAS";
 
-/// Begins the program again with two arenas, unless the environment says how many there are to be. Returns where that cannot be done.
+/// Begins the program again with two arenas, unless the environment says how many there are to be.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn with_two_arenas() {
     use std::os::unix::process::CommandExt;
-    let mut arguments = std::env::args_os();
-    let name = arguments.next();
-    if std::env::var_os(ARENAS).is_some() {
+    let told = |name| std::env::var_os(name).is_some();
+    if told(BEGUN_AGAIN) || told(ARENAS) || told("GLIBC_TUNABLES") {
         return;
     }
-    let mut again = std::process::Command::new("/proc/self/exe");
-    if let Some(name) = name {
-        again.arg0(name);
+    let mut arguments = std::env::args_os();
+    // By its own path and name, so that it keeps its name. Behind a loader, or a link of another name, it is not this program.
+    let (Some(name), Ok(program)) = (arguments.next(), std::fs::read_link("/proc/self/exe")) else { return };
+    if program.file_name() != std::path::Path::new(&name).file_name() || !program.is_file() {
+        return;
     }
-    // Where it fails, everything works, with more memory.
-    drop(again.args(arguments).env(ARENAS, "2").exec());
+    let mut again = std::process::Command::new(program);
+    // A failure leaves everything as it was, but that a reader that goes away ends the program.
+    drop(again.arg0(name).args(arguments).env(ARENAS, "2").env(BEGUN_AGAIN, "2").exec());
 }
 
 /// Only glibc has arenas.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn with_two_arenas() {}
+
+/// The variables that are ours, and not for the programs that we run.
+pub(crate) fn of_ours() -> &'static [&'static str] {
+    if std::env::var_os(BEGUN_AGAIN).is_some() { &[ARENAS, BEGUN_AGAIN] } else { &[] }
+}

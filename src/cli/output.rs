@@ -58,10 +58,16 @@ impl Lines {
         self.print(&format!("{text}\n"))
     }
 
-    /// Writes what is held; `told` is what came of making the lines, and stays so, unless nobody read them: that is no failure.
+    /// Writes what is held; `told` is what came of making the lines. If that failed only because nobody reads any more, it is no failure.
     pub(crate) fn end(mut self, told: Result<()>) -> Result<()> {
+        let was_unread = self.unread;
         let written = self.write();
-        if self.unread { Ok(()) } else { told.and(written) }
+        match told {
+            Err(_) if was_unread => Ok(()),
+            Ok(()) if self.unread => Ok(()),
+            Ok(()) => written,
+            failed => failed,
+        }
     }
 
     fn write(&mut self) -> Result<()> {

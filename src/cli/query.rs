@@ -20,7 +20,7 @@ use self::{
     child::{Ended, Purpose},
     target::Target,
 };
-use super::{config::ArchiveArgs, exit::Outcome, past::Past, secret};
+use super::{config::ArchiveArgs, exit::Outcome, memory, past::Past, secret};
 
 /// Runs SQL over the archive with DuckDB: the documents of each table, its history, and its documents at any moment
 ///
@@ -90,8 +90,19 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
         tracing::warn!("interrupted: DuckDB ended with {status}");
         return Ok(Outcome::Interrupted);
     }
+    if args.output.is_none() && child::is_unread(status) {
+        return Ok(Outcome::Done);
+    }
     tracing::error!("DuckDB ended with {status}: what it says above is the reason");
     Ok(Outcome::Failed)
+}
+
+fn duckdb(args: &QueryArgs) -> Command {
+    let mut command = Command::new(&args.duckdb);
+    memory::of_ours().iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    command
 }
 
 /// Statements of which DuckDB's program prints nothing: CREATE SECRET answers with a row, which is none of the query's.
@@ -113,7 +124,7 @@ fn refuse_uncovered(past: &Past, ts: Timestamp) -> Result<()> {
 }
 
 async fn answer(args: &QueryArgs, mut script: String, sql: &str) -> Result<Ended> {
-    let mut command = Command::new(&args.duckdb);
+    let mut command = duckdb(args);
     command.args(["-batch", "-bail", "-no-init"]);
     let terminal = args.output.is_none() && std::io::stdout().is_terminal();
     command.args(match (args.json, args.csv, args.markdown) {
@@ -145,7 +156,7 @@ async fn shell(args: &QueryArgs, script: &str) -> Result<Ended> {
     let mut file =
         tempfile::Builder::new().prefix("convex-archiver-").suffix(".sql").tempfile().map_err(no_temporary)?;
     file.write_all(script.as_bytes()).and_then(|()| file.flush()).map_err(no_temporary)?;
-    let mut command = Command::new(&args.duckdb);
+    let mut command = duckdb(args);
     command.arg("-init").arg(file.path()).arg(":memory:");
     child::run(command, Purpose::Shell, None).await
 }

@@ -71,27 +71,26 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
     let options = RestoreOptions { at: past.at(Some(args.as_of))?, selection, ids, budget };
     let interrupted = signals::interrupted()?;
     let progress = Progress::reading(screen);
-    let (report, written) = match &args.output {
-        Some(output) => {
-            let written = tokio::select! {
-                biased;
-                () = interrupted => None,
-                written = restore(&past.archive, &past.head, &options, output, args.force, &progress) => Some(written),
-            };
-            progress.finish();
-            let Some(written) = written else {
-                tracing::warn!("interrupted: nothing was written");
-                return Ok(Outcome::Interrupted);
-            };
-            let (report, bytes) = written?;
-            (report, Some((output.as_path(), bytes)))
-        }
-        None => {
-            let planned = plan_restore(&past.archive, &past.head, &options, &progress).await;
-            progress.finish();
-            (planned?, None)
+    let work = async {
+        match &args.output {
+            Some(output) => {
+                let written = restore(&past.archive, &past.head, &options, output, args.force, &progress).await;
+                written.map(|(report, bytes)| (report, Some((output.as_path(), bytes))))
+            }
+            None => Ok((plan_restore(&past.archive, &past.head, &options, &progress).await?, None)),
         }
     };
+    let done = tokio::select! {
+        biased;
+        () = interrupted => None,
+        done = work => Some(done),
+    };
+    progress.finish();
+    let Some(done) = done else {
+        tracing::warn!("interrupted: nothing was written");
+        return Ok(Outcome::Interrupted);
+    };
+    let (report, written) = done?;
     let told = told::Told::new(past.archive.url(), &options, &report, written);
     if args.json {
         output::print_json(&told)?;

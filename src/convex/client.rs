@@ -192,6 +192,12 @@ impl Client {
         let Answer { parts, selection, .. } = &mut answer;
         let selection = selection.take();
         let everything = everything && selection.is_none();
+        if everything && asked.selection.is_some() && self.dialect.selects() {
+            self.asker.warn(
+                "the snapshot was begun when other tables were known, and goes on for all of them: rows that are not selected are sent \
+                 and billed, and dropped here as they come",
+            );
+        }
         let End::Snapshot { snapshot, cursor } = &parts.end else {
             return Err(Error::internal("a page of the wrong phase: report it"));
         };

@@ -1,13 +1,27 @@
 //! Documents of a table by the number in their ids.
 //!
-//! A table has one number at a time. So where there are several, those of the number that was written last are the table's, and
-//! the others are of a table of that name that was dropped before: Convex writes no tombstones then.
+//! A table has one number at a time. So where there are several, the one that was written last (tombstones are written too) is the
+//! table's, and the documents of others are of a table of that name that was dropped before: Convex writes no tombstones then.
+//!
+//! # Why the list of files is mostly enough
+//! An id begins with its table's number, and its text sorts as its bytes do. So if the least and the largest `_id` of a file
+//! bear one number, all between them do. Only where files show several numbers the keys are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::document::{Timestamp, table_number};
+use super::{
+    files::{Part, TableFiles},
+    moment::base_at,
+    state::State,
+};
+use crate::{
+    archive::{Archive, Base, Head},
+    budget::MemoryBudget,
+    document::{Timestamp, table_number},
+    error::Result,
+};
 
 /// Documents with one table number, where those of a table have several: the table was dropped and made anew, and Convex
 /// wrote no tombstones.
@@ -17,28 +31,62 @@ pub struct Generation {
     pub number: u32,
     /// How many there are.
     pub documents: u64,
-    /// When the last of them was written, nanoseconds.
+    /// When the last of them was written or deleted, nanoseconds.
     #[serde(skip)]
     pub written: Timestamp,
 }
 
-/// Counts them.
-#[derive(Debug, Default)]
-pub(super) struct Generations(BTreeMap<u32, Generation>);
+/// The numbers of the least and the largest `_id` of a file.
+pub(super) fn numbers_of(part: &Part) -> (Option<u32>, Option<u32>) {
+    (table_number(&part.min_id), table_number(&part.max_id))
+}
 
-impl Generations {
-    /// A live document, written at `written`. What is no id of Convex has no number.
-    pub(super) fn count(&mut self, id: &str, written: Timestamp) {
-        let Some(number) = table_number(id) else { return };
-        let generation = self.0.entry(number).or_insert(Generation { number, documents: 0, written });
-        generation.documents += 1;
-        generation.written = generation.written.max(written);
-    }
+/// The numbers that the files of a state show.
+pub(super) fn numbers_at(files: &TableFiles, base: &Base, at: Timestamp) -> BTreeSet<u32> {
+    let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
+    let counts = |part: &&Part| part.is_of(base) || (at > base.ts && part.has_deltas(&moments));
+    let numbers = files.parts.iter().filter(counts).map(numbers_of);
+    numbers.flat_map(|(least, largest)| least.into_iter().chain(largest)).collect()
+}
 
-    /// All of them: the table's own last.
-    pub(super) fn into_sorted(self) -> Vec<Generation> {
-        let mut all: Vec<_> = self.0.into_values().collect();
-        all.sort_by_key(|generation| (generation.written, generation.number));
-        all
+/// The documents of a table at a moment by their number: the table's own last, also if it holds none.
+pub(super) async fn generations(
+    archive: &Archive,
+    head: &Head,
+    files: &TableFiles,
+    at: Timestamp,
+    budget: MemoryBudget,
+) -> Result<Vec<Generation>> {
+    let mut state = State::of_keys_and_tombstones(archive, head, files, at, budget)?;
+    let mut found: BTreeMap<u32, Generation> = BTreeMap::new();
+    while let Some(batch) = state.next().await? {
+        for row in 0..batch.len() {
+            let Some(number) = table_number(batch.id(row)) else { continue };
+            let written = batch.ts(row);
+            let generation = found.entry(number).or_insert(Generation { number, documents: 0, written });
+            generation.documents += u64::from(!batch.is_tombstone(row));
+            generation.written = generation.written.max(written);
+        }
     }
+    let mut all: Vec<_> = found.into_values().collect();
+    all.sort_by_key(|generation| (generation.written, generation.number));
+    Ok(all)
+}
+
+/// What earlier tables of the name have left behind.
+pub(super) async fn left_behind(
+    archive: &Archive,
+    head: &Head,
+    files: &TableFiles,
+    at: Timestamp,
+    budget: MemoryBudget,
+) -> Result<Vec<Generation>> {
+    let (_, base) = base_at(head, &files.table, at)?;
+    if numbers_at(files, base, at).len() < 2 {
+        return Ok(Vec::new());
+    }
+    let mut all = generations(archive, head, files, at, budget).await?;
+    all.pop();
+    all.retain(|generation| generation.documents > 0);
+    Ok(all)
 }

@@ -110,6 +110,18 @@ impl State {
         Self::within(archive.store(), head, files, at, options, limits)
     }
 
+    /// The keys of its documents, and of those that were deleted.
+    pub(super) fn of_keys_and_tombstones(
+        archive: &Archive,
+        head: &Head,
+        files: &TableFiles,
+        at: Timestamp,
+        budget: MemoryBudget,
+    ) -> Result<Self> {
+        let keys = StateOptions { budget, columns: Columns::Keys, after: None };
+        Self::planned(archive.store(), head, files, at, &keys, budget.into(), true)
+    }
+
     fn within(
         store: &Arc<dyn ObjectStore>,
         head: &Head,
@@ -118,9 +130,21 @@ impl State {
         options: &StateOptions,
         limits: Limits,
     ) -> Result<Self> {
+        Self::planned(store, head, files, at, options, limits, false)
+    }
+
+    fn planned(
+        store: &Arc<dyn ObjectStore>,
+        head: &Head,
+        files: &TableFiles,
+        at: Timestamp,
+        options: &StateOptions,
+        limits: Limits,
+        tombstones: bool,
+    ) -> Result<Self> {
         let table = &files.table;
         let (state, base) = base_at(head, table, at)?;
-        let plan = plan(files, &state.schema, base, at, options, limits)?;
+        let plan = Plan { tombstones, ..plan(files, &state.schema, base, at, options, limits)? };
         let arrow = Arc::clone(&plan.columns);
         let batches = sorted(store, plan)?;
         Ok(Self { table: table.clone(), at, base: base.clone(), schema: state.schema.clone(), arrow, batches })
@@ -186,6 +210,12 @@ impl StateBatch {
     pub fn ts(&self, row: usize) -> Timestamp {
         let (batch, row) = self.picked.place(row);
         Timestamp(batch.ts(row))
+    }
+
+    /// Whether the row says that its document was deleted; never, but of a state of keys and tombstones.
+    pub(super) fn is_tombstone(&self, row: usize) -> bool {
+        let (batch, row) = self.picked.place(row);
+        batch.is_tombstone(row)
     }
 
     /// The document in `row`, lossless. For many: [`documents`](Self::documents).

@@ -10,6 +10,7 @@ mod help;
 mod kill;
 #[cfg(target_os = "linux")]
 mod large_pages;
+mod memory;
 mod past;
 #[cfg(target_os = "linux")]
 mod query;

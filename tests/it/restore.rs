@@ -261,9 +261,17 @@ async fn documents_that_a_dropped_table_left_behind_are_told_and_left_out() {
         },
     );
     let exported = export(&earlier, &head, &options, &target, &NoMonitor).await.unwrap();
-    let generations: Vec<_> =
-        exported.tables.iter().map(|t| (t.table.name(), t.generations.len(), t.documents)).collect();
-    assert_eq!(generations, [("notes", 2, 3), ("other", 0, 1)]);
+    let left_behind: Vec<_> =
+        exported.tables.iter().map(|t| (t.table.name(), t.left_behind.clone(), t.documents)).collect();
+    assert_eq!(left_behind, [("notes", told.left_behind.clone(), 3), ("other", vec![], 1)]);
+
+    // Also where the table that took its place holds nothing any more.
+    world.deployment.transaction(|t| t.delete(&notes, &kept)).unwrap();
+    world.sync().await;
+    let restored = Restored::all(&world).await;
+    let empty = restored.report.tables.iter().find(|t| t.table == notes).unwrap();
+    assert_eq!((empty.documents, empty.number, &empty.left_behind), (0, Some(10_003), &told.left_behind));
+    assert!(restored.report.has_findings() && restored.documents()[&notes].is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -324,6 +332,12 @@ async fn the_file_has_the_mode_of_any_file_and_a_link_to_an_older_one_stays() {
     read_snapshot_zip(&older).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&older), mode(&any));
+    std::fs::set_permissions(&older, std::fs::Permissions::from_mode(0o600)).unwrap();
+    restore(&archive, &head, &options, &older, true, &NoMonitor).await.unwrap();
+    assert_eq!(mode(&older) & 0o777, 0o600, "what was private stays private");
+    let new = folder.path().join("new.zip");
+    restore(&archive, &head, &options, &new, false, &NoMonitor).await.unwrap();
+    assert_eq!(mode(&new), mode(&any));
     let error = restore(&archive, &head, &options, Path::new("/dev/null"), true, &NoMonitor).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("no regular file"), "{error}");
 }

@@ -175,10 +175,12 @@ async fn a_stop_while_a_gap_is_measured_ends_the_run_and_leaves_the_archive_as_i
     aging.pass_days(20);
     // The cursor is refused, the newest moment and some others are asked for, and then nobody answers any more.
     let source = Arc::new(Ending::after(4, true, aging.world.client()));
-    let stop = Stop::default().within(Duration::from_millis(300));
+    let stop = Stop::default().within(Duration::from_secs(3));
     let options = SyncOptions { stop, ..SyncOptions::default() };
     let archive = aging.world.archive().await;
+    let asked = Arc::clone(&source);
     let report = sync(source, &archive, &options, Arc::new(NoMonitor)).await.unwrap();
+    assert_eq!(asked.pages.load(Ordering::Relaxed), 0, "the stop came too early to be one while the gap is measured");
     assert!(!report.caught_up && report.gaps.is_empty());
     assert_eq!(report.version, before.version);
     assert_eq!(aging.sync().await.gaps.len(), 1);

@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use self::tour::Sights;
 use super::{
     exit::Outcome,
-    output,
+    memory, output,
     progress::Progress,
     status,
     telemetry::Screen,
@@ -185,7 +185,11 @@ fn refuse_used(dir: &Path) -> Result<()> {
 fn run_duckdb(file: &Path) -> Result<()> {
     let command = format!("duckdb :memory: < {}", file.display());
     let input = fs::File::open(file).map_err(|e| failed(file, e))?;
-    match std::process::Command::new("duckdb").arg(":memory:").stdin(input).status() {
+    let mut duckdb = std::process::Command::new("duckdb");
+    memory::of_ours().iter().for_each(|name| {
+        duckdb.env_remove(name);
+    });
+    match duckdb.arg(":memory:").stdin(input).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => {
             tracing::warn!("`{command}` ended with {status}; it needs DuckDB 1.5 or newer");

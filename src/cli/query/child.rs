@@ -111,6 +111,8 @@ fn not_started(command: &Command, e: std::io::Error) -> Error {
 }
 
 #[cfg(unix)]
+pub(super) use unix::is_unread;
+#[cfg(unix)]
 use unix::{Signals, ended_by_key, is_typed, pass_on};
 
 #[cfg(unix)]
@@ -170,6 +172,11 @@ mod unix {
         status.signal().and_then(Signal::from_named_raw).is_some_and(is_typed)
     }
 
+    /// Whether it ended because nobody reads any more (`| head`): that is no failure.
+    pub(in super::super) fn is_unread(status: ExitStatus) -> bool {
+        status.signal().and_then(Signal::from_named_raw) == Some(Signal::PIPE)
+    }
+
     pub(super) fn pass_on(child: &mut Child, signal: Signal) {
         // A child that was waited for has no number any more.
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
@@ -180,6 +187,8 @@ mod unix {
     }
 }
 
+#[cfg(not(unix))]
+pub(super) use other::is_unread;
 #[cfg(not(unix))]
 use other::{Signals, ended_by_key, is_typed, pass_on};
 
@@ -209,6 +218,10 @@ mod other {
     }
 
     pub(super) fn ended_by_key(_: std::process::ExitStatus) -> bool {
+        false
+    }
+
+    pub(in super::super) fn is_unread(_: std::process::ExitStatus) -> bool {
         false
     }
 

@@ -24,7 +24,7 @@ use serde::Serialize;
 use self::{files::FileSet, text::Csv};
 use super::{
     files::FilesByTable,
-    generations::{Generation, Generations},
+    generations::{Generation, left_behind},
     moment::base_at,
     state::{Columns, State, StateOptions},
 };
@@ -105,10 +105,9 @@ pub struct ExportedTable {
     pub documents: u64,
     /// Stored bytes.
     pub bytes: u64,
-    /// Where the documents' ids bear several table numbers: how many each, the table's own last. The others were left behind by an
-    /// earlier table of that name.
+    /// Those of the documents that earlier tables of that name have left behind.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub generations: Vec<Generation>,
+    pub left_behind: Vec<Generation>,
 }
 
 /// Writes the state of the selected tables to `target`, which must be empty. `export.json` comes last: without it an export is not
@@ -146,16 +145,15 @@ pub async fn export(
         let table = &known.table;
         monitor.report(Event::Reading { table, number, tables: selected.len() as u64 });
         let all = StateOptions { budget: options.budget, columns: Columns::All, after: None };
-        let state = State::of_files(archive, head, &files.of(table).await?, options.at, &all)?;
+        let of_table = files.of(table).await?;
+        let left_behind = left_behind(archive, head, &of_table, options.at, options.budget).await?;
+        let state = State::of_files(archive, head, &of_table, options.at, &all)?;
         let rescued = known.visible().rescued_rows > 0;
-        let (set, documents, mut generations) = table_files(state, rescued, &known.folder, options, target, monitor)
+        let (set, documents) = table_files(state, rescued, &known.folder, options, target, monitor)
             .await
             .context(|| format!("table {table}"))?;
-        if generations.len() == 1 {
-            generations.clear();
-        }
         let (table, folder, bytes) = (table.clone(), known.folder.clone(), set.bytes());
-        report.tables.push(ExportedTable { table, folder, files: set.into_names(), documents, bytes, generations });
+        report.tables.push(ExportedTable { table, folder, files: set.into_names(), documents, bytes, left_behind });
     }
     let summary = serde_json::to_vec_pretty(&report)
         .map_err(|e| Error::internal("cannot spell what was exported: report it").with_source(e))?;
@@ -176,7 +174,7 @@ async fn must_be_empty(target: &Arc<dyn ObjectStore>) -> Result<()> {
     }
 }
 
-/// One table: its files, and its documents, also by the number in their ids.
+/// One table: its files, and the number of its documents.
 async fn table_files(
     mut state: State,
     rescued: bool,
@@ -184,7 +182,7 @@ async fn table_files(
     options: &ExportOptions,
     target: &Arc<dyn ObjectStore>,
     monitor: &dyn Monitor,
-) -> Result<(FileSet, u64, Vec<Generation>)> {
+) -> Result<(FileSet, u64)> {
     let schema = Arc::clone(state.arrow_schema());
     let kept: Vec<usize> = (0..schema.fields().len()).filter(|i| is_kept(schema.field(*i).name(), rescued)).collect();
     let not_chosen = |e| Error::internal("columns cannot be chosen: report it").with_source(e);
@@ -192,7 +190,7 @@ async fn table_files(
     let header = if options.format == ExportFormat::Csv { csv.header() } else { String::new() };
     let plain = schema.project(&kept).map_err(not_chosen)?;
     let mut set = FileSet::new(Arc::clone(target), folder, options, Arc::new(plain), header);
-    let (mut documents, mut generations) = (0, Generations::default());
+    let mut documents = 0;
     let outcome = async {
         while let Some(batch) = state.next().await? {
             let before = set.bytes();
@@ -217,13 +215,12 @@ async fn table_files(
             }
             set.send().await?;
             documents += batch.len() as u64;
-            (0..batch.len()).for_each(|row| generations.count(batch.id(row), batch.ts(row)));
             monitor.report(Event::Documents { documents: batch.len() as u64, bytes: set.bytes() - before });
         }
         set.end().await
     };
     match outcome.await {
-        Ok(()) => Ok((set, documents, generations.into_sorted())),
+        Ok(()) => Ok((set, documents)),
         Err(error) => {
             set.abort().await;
             Err(error)

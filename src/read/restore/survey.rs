@@ -1,19 +1,14 @@
 //! What a restore will hold, as far as the list of files tells without opening them: which tables, and which number the ids
 //! of each bear.
-//!
-//! # Why the list of files is enough
-//! An id begins with its table's number, and its text sorts as its bytes do. So if the least and the largest `_id` of a file
-//! bear one number, all between them do. Only where files show several numbers the keys are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::{
-        files::{FilesByTable, Part, TableFiles},
-        generations::{Generation, Generations},
+        files::{FilesByTable, TableFiles},
+        generations::{Generation, generations, numbers_at, numbers_of},
         get::{Found, get_of_files},
         moment::{base_at, in_full, missing},
-        state::{Columns, State, StateOptions},
     },
     RestoreOptions,
     report::{NotCovered, NumberConflict},
@@ -131,10 +126,8 @@ async fn look(
     base: &Base,
     options: &RestoreOptions,
 ) -> Result<Option<Surveyed>> {
-    let moments = Timestamp(base.ts.0.saturating_add(1))..=options.at;
-    let now = |part: &&Part| part.is_of(base) || part.has_deltas(&moments);
     let mut surveyed = Surveyed::new(&files.table, base.ts);
-    let numbers: BTreeSet<u32> = files.parts.iter().filter(now).flat_map(numbers).collect();
+    let numbers = numbers_at(files, base, options.at);
     let until = files.parts.iter().filter(|part| part.min_ts <= options.at);
     let newest = until.max_by_key(|part| part.max_ts);
     match (numbers.len(), newest) {
@@ -147,37 +140,13 @@ async fn look(
         }
         (1, _) => surveyed.number = numbers.into_iter().next(),
         _ => {
-            let mut generations = generations(archive, head, files, options).await?;
+            let mut generations = generations(archive, head, files, options.at, options.budget).await?;
             surveyed.number = generations.pop().map(|newest| newest.number).or(numbers.into_iter().next_back());
+            generations.retain(|generation| generation.documents > 0);
             surveyed.left_behind = generations;
         }
     }
     Ok(Some(surveyed))
-}
-
-fn numbers_of(part: &Part) -> (Option<u32>, Option<u32>) {
-    (table_number(&part.min_id), table_number(&part.max_id))
-}
-
-fn numbers(part: &Part) -> impl Iterator<Item = u32> {
-    let (least, largest) = numbers_of(part);
-    least.into_iter().chain(largest)
-}
-
-/// The live documents by their number, the table's own last.
-async fn generations(
-    archive: &Archive,
-    head: &Head,
-    files: &TableFiles,
-    options: &RestoreOptions,
-) -> Result<Vec<Generation>> {
-    let keys = StateOptions { budget: options.budget, columns: Columns::Keys, after: None };
-    let mut state = State::of_files(archive, head, files, options.at, &keys)?;
-    let mut found = Generations::default();
-    while let Some(batch) = state.next().await? {
-        (0..batch.len()).for_each(|row| found.count(batch.id(row), batch.ts(row)));
-    }
-    Ok(found.into_sorted())
 }
 
 impl Survey {
@@ -198,7 +167,8 @@ impl Survey {
             let surveyed = &mut self.tables[at];
             if !surveyed.emptied && surveyed.only.is_none() {
                 let files = TableFiles::of(archive, head, &surveyed.table).await?;
-                surveyed.emptied = generations(archive, head, &files, options).await?.is_empty();
+                let generations = generations(archive, head, &files, options.at, options.budget).await?;
+                surveyed.emptied = generations.iter().all(|generation| generation.documents == 0);
             }
         }
         Ok(())

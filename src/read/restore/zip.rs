@@ -81,7 +81,12 @@ impl SnapshotZip {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let file = builder.prefix(".restore-").suffix(".partial").tempfile_in(folder);
-        let file = file.map_err(|e| disk_error(e, &format!("cannot write to {}", folder.display())))?;
+        let on_disk = |e| disk_error(e, &format!("cannot write to {}", folder.display()));
+        let file = file.map_err(on_disk)?;
+        if let Ok(there) = fs::metadata(path) {
+            // What is replaced may be for its owner only.
+            file.as_file().set_permissions(there.permissions()).map_err(on_disk)?;
+        }
         let (file, partial) = file.into_parts();
         let (steps, queue) = mpsc::channel(QUEUED);
         let (outcome, receiver) = oneshot::channel();
