@@ -37,7 +37,9 @@ pub(crate) fn with_two_arenas() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn with_two_arenas() {}
 
-/// The variables that are ours, and not for the programs that we run.
-pub(crate) fn of_ours() -> &'static [&'static str] {
-    if std::env::var_os(BEGUN_AGAIN).is_some() { &[ARENAS, BEGUN_AGAIN] } else { &[] }
+/// Takes what is ours out of the environment of a program that we run.
+pub(crate) fn unset_for(child: &mut std::process::Command) {
+    if std::env::var_os(BEGUN_AGAIN).is_some() {
+        child.env_remove(ARENAS).env_remove(BEGUN_AGAIN);
+    }
 }

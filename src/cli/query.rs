@@ -99,9 +99,7 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
 
 fn duckdb(args: &QueryArgs) -> Command {
     let mut command = Command::new(&args.duckdb);
-    memory::of_ours().iter().for_each(|name| {
-        command.env_remove(name);
-    });
+    memory::unset_for(command.as_std_mut());
     command
 }
 

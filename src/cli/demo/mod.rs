@@ -186,9 +186,7 @@ fn run_duckdb(file: &Path) -> Result<()> {
     let command = format!("duckdb :memory: < {}", file.display());
     let input = fs::File::open(file).map_err(|e| failed(file, e))?;
     let mut duckdb = std::process::Command::new("duckdb");
-    memory::of_ours().iter().for_each(|name| {
-        duckdb.env_remove(name);
-    });
+    memory::unset_for(&mut duckdb);
     match duckdb.arg(":memory:").stdin(input).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => {
