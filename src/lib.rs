@@ -65,10 +65,12 @@ pub mod layout;
 mod monitor;
 mod position;
 pub mod read;
+mod rows;
 pub mod schema;
 mod selection;
 pub mod server;
 mod store;
+mod sum;
 pub mod sync;
 mod temporary;
 
@@ -80,4 +82,5 @@ pub use crate::{
     monitor::{Event, Monitor, NoMonitor},
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
     selection::Selection,
+    sum::{Sum, Sum256},
 };

@@ -14,7 +14,7 @@ use crate::{
     layout,
     position::{DeltaCursor, Walk},
     schema::{Field, Misfits},
-    store::store_error,
+    store::{Upload, store_error},
 };
 
 use super::{
@@ -24,7 +24,6 @@ use super::{
     header::{FORMAT, Header},
     manifest::Head,
     tables::TableState,
-    upload::Upload,
 };
 
 /// How the object begins: readers of the hint read no further than the number behind it.

@@ -15,10 +15,10 @@ use crate::{
     data::DataFile,
     error::{Error, Result},
     layout,
-    store::store_error,
+    store::{Upload, store_error},
 };
 
-use super::{commit::json_line, files::LiveFiles, header::FORMAT, manifest::Head, upload::Upload};
+use super::{commit::json_line, files::LiveFiles, header::FORMAT, manifest::Head};
 
 /// The first line of a checkpoint.
 #[derive(Serialize, Deserialize)]

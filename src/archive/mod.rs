@@ -35,27 +35,21 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod advisory;
-mod aws_profile;
-mod azure_account;
 mod checkpoint;
-mod clouds;
 mod commit;
 mod coverage;
 mod files;
 mod growth;
 mod header;
-mod location;
 mod log;
 mod manifest;
 mod owed;
-mod staging;
 mod status;
 mod tables;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod upload;
 
 use std::sync::{
     Arc,
@@ -68,7 +62,7 @@ use crate::{
     document::Timestamp,
     error::{Error, Result},
     identity::DeploymentIdentity,
-    layout,
+    layout, store,
 };
 
 use self::{
@@ -81,15 +75,13 @@ pub use self::{
     coverage::{Base, Coverage, Covers, Gap, Selected, Span, Untyped},
     files::LiveFiles,
     header::{FORMAT, Header},
-    location::Location,
     manifest::{Head, Latest},
     owed::Owed,
-    staging::STAGING_KEPT,
     status::{DELTAS_KEPT, SNAPSHOT_KEPT, Status, TableStatus, WalkStatus},
     tables::{Counts, TableState},
 };
 
-pub(crate) use self::upload::Upload;
+pub use crate::store::{Location, STAGING_KEPT};
 
 /// This program, as commits name it.
 pub(crate) const PROGRAM: &str = concat!("convex-archiver/", env!("CARGO_PKG_VERSION"));
@@ -129,7 +121,7 @@ impl Archive {
         now: Timestamp,
     ) -> Result<Self> {
         let url = url.into();
-        location::refuse_partition_keys(&url)?;
+        store::refuse_partition_keys(&url)?;
         match header::create(&store, deployment, now).await? {
             Some(header) => Ok(Self::new(store, url, header)),
             None => Err(Error::usage(format!("there already is an archive at {url}; choose another place"))),
@@ -159,7 +151,7 @@ impl Archive {
         if let Some(header) = header::read(&store).await? {
             return Ok(Self::new(store, url, header));
         }
-        location::refuse_partition_keys(&url)?;
+        store::refuse_partition_keys(&url)?;
         match header::create(&store, deployment, now).await? {
             Some(header) => Ok(Self::new(store, url, header)),
             // Another process created it at this very moment.

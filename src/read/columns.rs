@@ -9,13 +9,13 @@ use arrow::datatypes::{DataType, Field as ArrowField};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use super::{files::complete_base, moment::known_table};
 use crate::{
     archive::{Archive, Head},
     codec::{add_misfits, field_id},
     data::{DataFile, FileReader, Wanted},
     document::{TableRef, Timestamp, time_text},
     error::{Result, ResultExt},
+    rows::{files::complete_base, moment::known_table},
     schema::{ColumnType, Field, Kind, Misfits, push_pointer},
 };
 

@@ -4,16 +4,16 @@
 
 use std::cmp::Ordering;
 
-use super::{
-    files::{FilesByTable, TableFiles},
-    moment::base_at,
-    state::{Columns, State, StateBatch, StateOptions},
-};
 use crate::{
     archive::{Archive, Head},
     budget::MemoryBudget,
     document::{Revision, TableRef, Timestamp},
     error::Result,
+    rows::{
+        files::{FilesByTable, TableFiles},
+        moment::base_at,
+        state::{Columns, State, StateBatch, StateOptions},
+    },
 };
 
 /// What is compared, and how.

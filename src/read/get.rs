@@ -9,16 +9,16 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 
-use super::{
-    files::{Part, TableFiles},
-    moment::base_at,
-};
 use crate::{
     archive::{Archive, Head},
     codec::RowReader,
     data::Wanted,
     document::{Revision, TableRef, Timestamp},
     error::{Result, ResultExt},
+    rows::{
+        files::{Part, TableFiles},
+        moment::base_at,
+    },
     schema::TableSchema,
 };
 

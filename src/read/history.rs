@@ -2,16 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    feed::Feed,
-    files::{Part, TableFiles, complete_base},
-    get::{Found, get_of_files},
-    keyed::Picked,
-    merge::Keep,
-    moment::{Missing, known_table, missing, whole_span},
-    sort::Limits,
-    sorted::{Plan, columns, sorted},
-};
+use super::get::{Found, get_of_files};
 use crate::{
     archive::{Archive, Covers, Head},
     budget::MemoryBudget,
@@ -19,6 +10,15 @@ use crate::{
     data::Wanted,
     document::{Revision, TableRef, Timestamp},
     error::{Result, ResultExt},
+    rows::{
+        feed::Feed,
+        files::{Part, TableFiles, complete_base},
+        keyed::Picked,
+        merge::Keep,
+        moment::{Missing, known_table, missing, whole_span},
+        sort::Limits,
+        sorted::{Plan, columns, sorted},
+    },
     schema::TableSchema,
 };
 

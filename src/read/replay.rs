@@ -11,10 +11,6 @@ use std::{collections::VecDeque, sync::Arc};
 use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 
-use super::{
-    feed::{Feed, Outlet},
-    files::{Part, TableFiles},
-};
 use crate::{
     archive::Head,
     budget::MemoryBudget,
@@ -22,6 +18,10 @@ use crate::{
     data::Wanted,
     document::{Revision, TableRef, Timestamp, Value},
     error::{Result, ResultExt},
+    rows::{
+        feed::{Feed, Outlet},
+        files::{Part, TableFiles},
+    },
     schema::TableSchema,
 };
 
@@ -321,13 +321,8 @@ mod tests {
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
-    use super::{
-        super::{
-            FilesByTable,
-            testing::{ORIGIN, World},
-        },
-        *,
-    };
+    use super::{super::FilesByTable, *};
+    use crate::rows::testing::{ORIGIN, World};
 
     /// The rows of deltas that count, in the order of the log.
     fn expected(world: &World, after: i64, through: i64) -> Vec<(TableRef, Revision)> {

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{
-    files::{TableFiles, complete_base},
-    state::{Columns, State, StateOptions},
-};
 use crate::{
     archive::{Archive, Counts, Head, Span},
     budget::MemoryBudget,
     document::{TableRef, Timestamp, time_text},
     error::Result,
+    rows::{
+        files::{TableFiles, complete_base},
+        state::{Columns, State, StateOptions},
+    },
 };
 
 /// A table of an archive.

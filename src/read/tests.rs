@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
-use super::{
-    testing::{Documents, ORIGIN, Row, World},
-    *,
-};
+use super::*;
 use crate::{
     archive::Covers,
     budget::MemoryBudget,
     document::{Revision, TableRef, Timestamp},
     error::ErrorKind,
+    rows::testing::{Documents, ORIGIN, Row, World},
 };
 
 /// Runs `check` on a few random archives.

@@ -13,8 +13,8 @@ use parquet::{
 
 use super::{ExportFormat, ExportOptions};
 use crate::{
-    archive::Upload,
     error::{Error, Result},
+    store::Upload,
 };
 
 /// Stored bytes at which a Parquet file ends.

@@ -22,18 +22,18 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use serde::Serialize;
 
 use self::{files::FileSet, text::Csv};
-use super::{
-    files::FilesByTable,
-    generations::{Generation, left_behind},
-    moment::base_at,
-    state::{Columns, State, StateOptions},
-};
 use crate::{
     archive::{Archive, Head},
     budget::MemoryBudget,
     document::{Encoding, TableRef, Timestamp, time_text},
     error::{Error, Result, ResultExt},
     monitor::{Event, Monitor},
+    rows::{
+        files::FilesByTable,
+        generations::{Generation, left_behind},
+        moment::base_at,
+        state::{Columns, State, StateOptions},
+    },
     schema::OwnColumn,
     selection::Selection,
     store::store_error,

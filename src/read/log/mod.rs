@@ -21,22 +21,22 @@ use self::{
     document::Document,
     told::{Told, read_told, told_schema},
 };
-use super::{
-    ahead::read_ahead,
-    feed::{Feed, Outlet},
-    files::{FilesByTable, Part, TableFiles, complete_base},
-    keyed::Keyed,
-    merge::Keep,
-    moment::{Missing, known_table, missing, whole_span},
-    sort::{Limits, Sorter},
-    sorted::{Plan, columns, hand_on, key_columns, sorted},
-};
 use crate::{
     archive::{Archive, Coverage, Head},
     budget::MemoryBudget,
     data::Wanted,
     document::{TableRef, Timestamp},
     error::{Error, Result},
+    rows::{
+        ahead::read_ahead,
+        feed::{Feed, Outlet},
+        files::{FilesByTable, Part, TableFiles, complete_base},
+        keyed::Keyed,
+        merge::Keep,
+        moment::{Missing, known_table, missing, whole_span},
+        sort::{Limits, Sorter},
+        sorted::{Plan, columns, hand_on, key_columns, sorted},
+    },
     schema::{OwnColumn, TableSchema},
 };
 

@@ -10,7 +10,7 @@ use arrow::{
 use super::{Change, DocumentChange, WindowTable};
 use crate::{
     error::{Error, Result},
-    read::{keyed::Keyed, sort::Sorter},
+    rows::{keyed::Keyed, sort::Sorter},
     schema::OwnColumn,
 };
 

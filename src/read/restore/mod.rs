@@ -28,10 +28,6 @@ use self::{
     system_ids::{declares_files, system_ids},
     zip::SnapshotZip,
 };
-use super::{
-    files::FilesByTable,
-    state::{Columns, State, StateOptions},
-};
 use crate::{
     archive::{Archive, Head},
     budget::MemoryBudget,
@@ -39,6 +35,10 @@ use crate::{
     document::{Encoding, Revision, TableRef, Timestamp, Value, table_number},
     error::{Error, Result, ResultExt},
     monitor::{Event, Monitor},
+    rows::{
+        files::FilesByTable,
+        state::{Columns, State, StateOptions},
+    },
     selection::Selection,
 };
 

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::{generations::Generation, moment::Missing};
 use crate::{
     archive::Span,
     document::{TableRef, Timestamp},
+    rows::{generations::Generation, moment::Missing},
     selection::Selection,
 };
 

@@ -4,12 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::{
-        files::{FilesByTable, TableFiles},
-        generations::{Generation, generations, numbers_at, numbers_of},
-        get::{Found, get_of_files},
-        moment::{base_at, in_full, missing},
-    },
+    super::get::{Found, get_of_files},
     RestoreOptions,
     report::{NotCovered, NumberConflict},
 };
@@ -17,6 +12,11 @@ use crate::{
     archive::{Archive, Base, Covers, Head},
     document::{Revision, TableRef, Timestamp, table_number},
     error::{Error, Result},
+    rows::{
+        files::{FilesByTable, TableFiles},
+        generations::{Generation, generations, numbers_at, numbers_of},
+        moment::{base_at, in_full, missing},
+    },
 };
 
 /// What will be restored.
@@ -25,7 +25,7 @@ pub(super) struct Survey {
     pub(super) not_covered: Vec<NotCovered>,
     pub(super) conflicts: Vec<NumberConflict>,
     pub(super) later: Vec<TableRef>,
-    pub(super) gaps: Vec<super::super::moment::Missing>,
+    pub(super) gaps: Vec<crate::rows::moment::Missing>,
 }
 
 /// One table.

@@ -12,10 +12,9 @@ use object_store::{ObjectStore, local::LocalFileSystem, path::Path, prefix::Pref
 use crate::{
     document::Timestamp,
     error::{Error, Result},
-    store::{disk_error, store_error},
 };
 
-use super::{clouds, staging};
+use super::{clouds, disk_error, staging, store_error};
 
 /// An opened place for an archive.
 #[derive(Debug, Clone)]
@@ -148,7 +147,7 @@ fn local(path: &FilePath) -> Result<Parsed> {
 
 /// Refuses a place below a segment `key=value`: readers of the folder would take it for a partition and add a column that
 /// hides, or is hidden by, the user's own.
-pub(super) fn refuse_partition_keys(url: &str) -> Result<()> {
+pub(crate) fn refuse_partition_keys(url: &str) -> Result<()> {
     match url.split(['/', '\\']).find(|s| s.split_once('=').is_some_and(|(key, _)| !key.is_empty())) {
         None => Ok(()),
         Some(segment) => Err(Error::usage(format!(

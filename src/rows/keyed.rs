@@ -13,8 +13,8 @@ use crate::{
 
 /// A batch of rows with `_id`, `_ts` and `_tombstone`.
 #[derive(Debug, Clone)]
-pub(super) struct Keyed {
-    pub(super) batch: RecordBatch,
+pub(crate) struct Keyed {
+    pub(crate) batch: RecordBatch,
     ids: StringArray,
     ts: Int64Array,
     tombstones: BooleanArray,
@@ -23,7 +23,7 @@ pub(super) struct Keyed {
 impl Keyed {
     /// # Errors
     /// Corrupt, if a column is missing or of another type.
-    pub(super) fn new(batch: RecordBatch) -> Result<Self> {
+    pub(crate) fn new(batch: RecordBatch) -> Result<Self> {
         let column = |own: OwnColumn| {
             let missing = || Error::corrupt(format!("a data file has no column `{}` as it should be", own.name()));
             batch.column_by_name(own.name()).filter(|column| column.null_count() == 0).ok_or_else(missing)
@@ -35,43 +35,43 @@ impl Keyed {
         Ok(Self { batch, ids, ts, tombstones })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.batch.num_rows()
     }
 
-    pub(super) fn id(&self, row: usize) -> &str {
+    pub(crate) fn id(&self, row: usize) -> &str {
         self.ids.value(row)
     }
 
-    pub(super) fn ts(&self, row: usize) -> i64 {
+    pub(crate) fn ts(&self, row: usize) -> i64 {
         self.ts.value(row)
     }
 
-    pub(super) fn is_tombstone(&self, row: usize) -> bool {
+    pub(crate) fn is_tombstone(&self, row: usize) -> bool {
         self.tombstones.value(row)
     }
 
     /// Bytes of its buffers.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.batch.get_array_memory_size()
     }
 }
 
 /// Rows of several batches, in an order of their own: (batch, row). Nothing is copied.
 #[derive(Debug, Default)]
-pub(super) struct Picked {
-    pub(super) sources: Vec<Keyed>,
-    pub(super) rows: Vec<(usize, usize)>,
+pub(crate) struct Picked {
+    pub(crate) sources: Vec<Keyed>,
+    pub(crate) rows: Vec<(usize, usize)>,
 }
 
 impl Picked {
-    pub(super) fn place(&self, row: usize) -> (&Keyed, usize) {
+    pub(crate) fn place(&self, row: usize) -> (&Keyed, usize) {
         let (source, row) = self.rows[row];
         (&self.sources[source], row)
     }
 
     /// As one batch in the columns of `target`.
-    pub(super) fn to_batch(&self, target: &SchemaRef) -> Result<RecordBatch> {
+    pub(crate) fn to_batch(&self, target: &SchemaRef) -> Result<RecordBatch> {
         pick(&self.sources.iter().map(|source| &source.batch).collect::<Vec<_>>(), &self.rows, target)
     }
 }

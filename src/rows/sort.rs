@@ -27,17 +27,17 @@ const ENTRY: usize = size_of::<Entry>() + size_of::<(usize, usize)>();
 
 /// How much may be held.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Rows before they are sorted away, bytes.
-    pub(super) sorting: usize,
+    pub(crate) sorting: usize,
     /// Rows that a run hands on at once, bytes.
-    pub(super) run_batch: usize,
+    pub(crate) run_batch: usize,
     /// Rows that a file hands on at once, bytes.
-    pub(super) file_batch: usize,
+    pub(crate) file_batch: usize,
     /// Runs of one length.
-    pub(super) runs: usize,
+    pub(crate) runs: usize,
     /// Rows handed on at once.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
 }
 
 impl From<MemoryBudget> for Limits {
@@ -53,7 +53,7 @@ impl From<MemoryBudget> for Limits {
 }
 
 /// Takes rows and gives them back sorted.
-pub(super) struct Sorter {
+pub(crate) struct Sorter {
     limits: Limits,
     keep: Keep,
     /// The columns of the runs.
@@ -69,7 +69,7 @@ pub(super) struct Sorter {
 
 impl Sorter {
     /// A sorter of rows that have the columns of `schema`, or of an older schema of the table.
-    pub(super) fn new(schema: SchemaRef, keep: Keep, limits: Limits) -> Self {
+    pub(crate) fn new(schema: SchemaRef, keep: Keep, limits: Limits) -> Self {
         Self { limits, keep, schema, held: Vec::new(), weight: 0, levels: Vec::new(), heaviest: 0 }
     }
 
@@ -77,7 +77,7 @@ impl Sorter {
     ///
     /// # Errors
     /// Resource, if a temporary file cannot be written.
-    pub(super) fn push(&mut self, rows: Keyed) -> Result<()> {
+    pub(crate) fn push(&mut self, rows: Keyed) -> Result<()> {
         self.weight += rows.weight() + rows.len() * ENTRY;
         self.held.push(rows);
         if self.weight >= self.limits.sorting {
@@ -140,7 +140,7 @@ impl Sorter {
     }
 
     /// All rows, sorted, and those of `first`, which is sorted already and counts less.
-    pub(super) fn merge(mut self, first: Option<Input>) -> Result<Merge> {
+    pub(crate) fn merge(mut self, first: Option<Input>) -> Result<Merge> {
         let mut inputs = Vec::new();
         for level in self.levels.drain(..).rev() {
             for run in level {

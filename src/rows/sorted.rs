@@ -20,15 +20,15 @@ use crate::{
 };
 
 /// What is read where no document is wanted.
-pub(super) const KEYS: [OwnColumn; 4] = [OwnColumn::Id, OwnColumn::Ts, OwnColumn::Tombstone, OwnColumn::Base];
+pub(crate) const KEYS: [OwnColumn; 4] = [OwnColumn::Id, OwnColumn::Ts, OwnColumn::Tombstone, OwnColumn::Base];
 
 /// Their names, for [`Wanted`].
-pub(super) fn key_columns() -> Vec<String> {
+pub(crate) fn key_columns() -> Vec<String> {
     KEYS.map(|key| key.name().to_owned()).to_vec()
 }
 
 /// The columns of the newest schema; only the keys, if `keys`.
-pub(super) fn columns(schema: &TableSchema, keys: bool) -> Result<SchemaRef> {
+pub(crate) fn columns(schema: &TableSchema, keys: bool) -> Result<SchemaRef> {
     let all = arrow_schema(schema);
     if !keys {
         return Ok(all);
@@ -40,21 +40,21 @@ pub(super) fn columns(schema: &TableSchema, keys: bool) -> Result<SchemaRef> {
 }
 
 /// Which files are read, and what is made of them.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// Files whose `_id`s ascend, and from one file to the next.
-    pub(super) in_order: Vec<(Part, Wanted)>,
+    pub(crate) in_order: Vec<(Part, Wanted)>,
     /// The others; the later ones count more.
-    pub(super) unsorted: Vec<(Part, Wanted)>,
+    pub(crate) unsorted: Vec<(Part, Wanted)>,
     /// The columns of all rows, of the newest schema.
-    pub(super) columns: SchemaRef,
-    pub(super) keep: Keep,
+    pub(crate) columns: SchemaRef,
+    pub(crate) keep: Keep,
     /// Whether rows that are tombstones are wanted.
-    pub(super) tombstones: bool,
-    pub(super) limits: Limits,
+    pub(crate) tombstones: bool,
+    pub(crate) limits: Limits,
 }
 
 /// The rows by `_id`, then `_ts`.
-pub(super) fn sorted(store: &Arc<dyn ObjectStore>, plan: Plan) -> Result<Feed<Picked>> {
+pub(crate) fn sorted(store: &Arc<dyn ObjectStore>, plan: Plan) -> Result<Feed<Picked>> {
     let in_order = read_ahead(Arc::clone(store), plan.in_order)?;
     let unsorted = read_ahead(Arc::clone(store), plan.unsorted)?;
     let sorter = Sorter::new(plan.columns, plan.keep, plan.limits);
@@ -76,7 +76,7 @@ fn fill(mut sorter: Sorter, mut batches: Feed<RecordBatch>, outlet: &Outlet<Pick
 }
 
 /// Hands on what was sorted.
-pub(super) fn hand_on(first: Option<Input>, sorter: Sorter, tombstones: bool, outlet: &Outlet<Picked>) -> Result<()> {
+pub(crate) fn hand_on(first: Option<Input>, sorter: Sorter, tombstones: bool, outlet: &Outlet<Picked>) -> Result<()> {
     let mut merge = sorter.merge(first)?;
     while let Some(mut picked) = merge.next()? {
         let Picked { sources, rows } = &mut picked;

@@ -150,7 +150,7 @@ pub struct Missing {
 }
 
 /// What may be missing of these tables within a span.
-pub(super) fn missing<'a>(
+pub(crate) fn missing<'a>(
     head: &Head,
     tables: impl Iterator<Item = &'a TableRef>,
     span: &RangeInclusive<Timestamp>,
@@ -173,7 +173,7 @@ pub(super) fn missing<'a>(
 }
 
 /// From the first base on, as far as the deltas reach.
-pub(super) fn whole_span(head: &Head) -> Result<RangeInclusive<Timestamp>> {
+pub(crate) fn whole_span(head: &Head) -> Result<RangeInclusive<Timestamp>> {
     let coverage = head.coverage();
     match (coverage.bases.iter().map(|base| base.ts).min(), coverage.through) {
         (Some(first), Some(through)) => Ok(first..=through),

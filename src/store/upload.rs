@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
 
-use crate::{budget::MemoryBudget, error::Result, store::store_error};
+use crate::{budget::MemoryBudget, error::Result};
+
+use super::store_error;
 
 /// Bytes of one part. The one being filled and the one on its way are the memory that an upload holds.
 const PART: usize = MemoryBudget::LOG_PART;

@@ -22,36 +22,36 @@ use crate::{
 };
 
 /// The first S of every history.
-pub(super) const ORIGIN: i64 = 1_000;
+pub(crate) const ORIGIN: i64 = 1_000;
 
 /// One row as it was written.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
-    pub(super) table: TableRef,
+pub(crate) struct Row {
+    pub(crate) table: TableRef,
     /// S, in files of a base.
-    pub(super) base: Option<Timestamp>,
+    pub(crate) base: Option<Timestamp>,
     /// The commit that brought it.
-    pub(super) rank: u64,
-    pub(super) revision: Revision,
+    pub(crate) rank: u64,
+    pub(crate) revision: Revision,
 }
 
 /// An archive, and what is in it.
-pub(super) struct World {
-    pub(super) archive: Archive,
-    pub(super) head: Head,
-    pub(super) tables: Vec<TableRef>,
+pub(crate) struct World {
+    pub(crate) archive: Archive,
+    pub(crate) head: Head,
+    pub(crate) tables: Vec<TableRef>,
     /// All revisions that the deployment ever had, in the order of `_ts`.
-    pub(super) log: Vec<(TableRef, Revision)>,
+    pub(crate) log: Vec<(TableRef, Revision)>,
     /// All rows that the archive holds.
-    pub(super) rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     /// Rows were written a second time with other contents.
-    pub(super) corrected: bool,
+    pub(crate) corrected: bool,
     run: Run,
     rng: StdRng,
     files: u32,
 }
 
-pub(super) fn table(name: &str) -> TableRef {
+pub(crate) fn table(name: &str) -> TableRef {
     TableRef::new("", name).unwrap()
 }
 
@@ -105,14 +105,14 @@ fn document(rng: &mut StdRng, id: &str, ts: i64) -> BTreeMap<String, Value> {
 }
 
 /// Live documents of a table by id.
-pub(super) type Documents = BTreeMap<String, Revision>;
+pub(crate) type Documents = BTreeMap<String, Revision>;
 
 /// What a file that replaces others says of its rows.
 struct BroughtBy(Option<u64>);
 
 impl World {
     /// A random history of a deployment, and an archive of it: bases, deltas, gaps, corrections in any order.
-    pub(super) async fn random(seed: u64) -> Self {
+    pub(crate) async fn random(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let tables = vec![table("a"), table("b")];
         let ids: Vec<_> =
@@ -160,12 +160,12 @@ impl World {
         world
     }
 
-    pub(super) fn cursor(&self) -> i64 {
+    pub(crate) fn cursor(&self) -> i64 {
         self.head.progress().delta.as_ref().map_or(ORIGIN, |delta| delta.ts.0)
     }
 
     /// The documents that the deployment had at `at`.
-    pub(super) fn deployment_at(&self, table: &TableRef, at: i64) -> Documents {
+    pub(crate) fn deployment_at(&self, table: &TableRef, at: i64) -> Documents {
         let mut documents = Documents::new();
         for (_, revision) in self.log.iter().filter(|(t, r)| t == table && r.ts.0 <= at) {
             documents.insert(revision.id.clone(), revision.clone());
@@ -175,7 +175,7 @@ impl World {
     }
 
     /// The rule of the format, over the plain list of rows.
-    pub(super) fn archived_at(&self, table: &TableRef, base: Timestamp, at: Timestamp) -> Documents {
+    pub(crate) fn archived_at(&self, table: &TableRef, base: Timestamp, at: Timestamp) -> Documents {
         let counts = |row: &&Row| match row.base {
             Some(s) => s == base,
             None => row.revision.ts > base && row.revision.ts <= at,
@@ -372,7 +372,7 @@ impl World {
 }
 
 /// A file of a base with `_id`s between these.
-pub(super) fn part(min_id: &str, max_id: &str) -> super::files::Part {
+pub(crate) fn part(min_id: &str, max_id: &str) -> super::files::Part {
     let file = DataFile {
         table: table("a"),
         path: format!("{min_id}-{max_id}"),

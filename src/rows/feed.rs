@@ -6,20 +6,20 @@ use tokio::{runtime::Handle, sync::mpsc};
 use crate::error::{Error, Result};
 
 /// What comes, until its end or an error.
-pub(super) struct Feed<T> {
+pub(crate) struct Feed<T> {
     receiver: mpsc::Receiver<Result<Option<T>>>,
     ended: bool,
 }
 
 /// Where the thread puts what it makes. One waits, while the next is being made.
-pub(super) struct Outlet<T>(mpsc::Sender<Result<Option<T>>>);
+pub(crate) struct Outlet<T>(mpsc::Sender<Result<Option<T>>>);
 
 impl<T: Send + 'static> Feed<T> {
     /// Begins the work.
     ///
     /// # Errors
     /// Internal, outside a tokio runtime.
-    pub(super) fn start(work: impl FnOnce(&Handle, &Outlet<T>) -> Result<()> + Send + 'static) -> Result<Self> {
+    pub(crate) fn start(work: impl FnOnce(&Handle, &Outlet<T>) -> Result<()> + Send + 'static) -> Result<Self> {
         let runtime = Handle::try_current()
             .map_err(|e| Error::internal("an archive is read outside the runtime").with_source(e))?;
         let (sender, receiver) = mpsc::channel(1);
@@ -33,12 +33,12 @@ impl<T: Send + 'static> Feed<T> {
     }
 
     /// Nothing at all.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { receiver: mpsc::channel(1).1, ended: true }
     }
 
     /// The next; None after the last and after an error.
-    pub(super) async fn next(&mut self) -> Result<Option<T>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<T>> {
         if self.ended {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl<T: Send + 'static> Feed<T> {
     }
 
     /// The same for threads of their own: it waits.
-    pub(super) fn next_blocking(&mut self) -> Result<Option<T>> {
+    pub(crate) fn next_blocking(&mut self) -> Result<Option<T>> {
         if self.ended {
             return Ok(None);
         }
@@ -64,17 +64,17 @@ impl<T: Send + 'static> Feed<T> {
 
 impl<T> Outlet<T> {
     /// Hands it on. False, if nobody wants it any more.
-    pub(super) async fn send(&self, made: T) -> bool {
+    pub(crate) async fn send(&self, made: T) -> bool {
         self.0.send(Ok(Some(made))).await.is_ok()
     }
 
     /// The same, waiting.
-    pub(super) fn send_blocking(&self, made: T) -> bool {
+    pub(crate) fn send_blocking(&self, made: T) -> bool {
         self.0.blocking_send(Ok(Some(made))).is_ok()
     }
 
     /// Whether nobody wants anything any more.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
 }

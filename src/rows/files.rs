@@ -14,15 +14,15 @@ use crate::{
 
 /// What readers need of a data file: some 300 bytes, so that those of a table can be held.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
-    pub(super) path: String,
+pub(crate) struct Part {
+    pub(crate) path: String,
     bytes: u64,
     base: Option<BaseId>,
-    pub(super) min_ts: Timestamp,
-    pub(super) max_ts: Timestamp,
-    pub(super) min_id: String,
-    pub(super) max_id: String,
-    pub(super) ids_ascend: bool,
+    pub(crate) min_ts: Timestamp,
+    pub(crate) max_ts: Timestamp,
+    pub(crate) min_id: String,
+    pub(crate) max_id: String,
+    pub(crate) ids_ascend: bool,
     /// The commit that brought its rows: of two rows with one `_id` and `_ts` the larger counts.
     rank: u64,
 }
@@ -45,38 +45,38 @@ impl From<DataFile> for Part {
 
 impl Part {
     /// A reader of its rows.
-    pub(super) async fn open(&self, store: Arc<dyn ObjectStore>, wanted: &Wanted) -> Result<FileReader> {
+    pub(crate) async fn open(&self, store: Arc<dyn ObjectStore>, wanted: &Wanted) -> Result<FileReader> {
         FileReader::open_object(store, &self.path, self.bytes, wanted).await
     }
 
     /// Whether it is a delta file with rows of these moments.
-    pub(super) fn has_deltas(&self, of: &RangeInclusive<Timestamp>) -> bool {
+    pub(crate) fn has_deltas(&self, of: &RangeInclusive<Timestamp>) -> bool {
         self.base.is_none() && self.min_ts <= *of.end() && *of.start() <= self.max_ts
     }
 
     /// Whether all its rows are of these moments.
-    pub(super) fn is_within(&self, moments: &RangeInclusive<Timestamp>) -> bool {
+    pub(crate) fn is_within(&self, moments: &RangeInclusive<Timestamp>) -> bool {
         moments.contains(&self.min_ts) && moments.contains(&self.max_ts)
     }
 
     /// Of two rows with one `_id` and `_ts` that of the larger file counts.
-    pub(super) fn seniority(&self) -> (u64, &str) {
+    pub(crate) fn seniority(&self) -> (u64, &str) {
         (self.rank, &self.path)
     }
 
     /// Whether it belongs to this base.
-    pub(super) fn is_of(&self, base: &Base) -> bool {
+    pub(crate) fn is_of(&self, base: &Base) -> bool {
         self.base.as_ref() == Some(&base.id)
     }
 
     /// The base that it belongs to.
-    pub(super) fn base(&self) -> Option<&BaseId> {
+    pub(crate) fn base(&self) -> Option<&BaseId> {
         self.base.as_ref()
     }
 }
 
 /// The base of this id, if it is complete and holds the table.
-pub(super) fn complete_base<'a>(head: &'a Head, id: &BaseId, table: &TableRef) -> Option<&'a Base> {
+pub(crate) fn complete_base<'a>(head: &'a Head, id: &BaseId, table: &TableRef) -> Option<&'a Base> {
     head.coverage().bases.iter().find(|base| base.id == *id && base.holds(table))
 }
 
@@ -85,7 +85,7 @@ pub(super) fn complete_base<'a>(head: &'a Head, id: &BaseId, table: &TableRef) -
 pub struct TableFiles {
     /// The table.
     pub table: TableRef,
-    pub(super) parts: Arc<[Part]>,
+    pub(crate) parts: Arc<[Part]>,
 }
 
 /// The live files of one table after another, in the order of tables: one look at the list for all of them.

@@ -111,7 +111,7 @@ impl State {
     }
 
     /// The keys of its documents, and of those that were deleted.
-    pub(super) fn of_keys_and_tombstones(
+    pub(crate) fn of_keys_and_tombstones(
         archive: &Archive,
         head: &Head,
         files: &TableFiles,
@@ -213,7 +213,7 @@ impl StateBatch {
     }
 
     /// Whether the row says that its document was deleted; never, but of a state of keys and tombstones.
-    pub(super) fn is_tombstone(&self, row: usize) -> bool {
+    pub(crate) fn is_tombstone(&self, row: usize) -> bool {
         let (batch, row) = self.picked.place(row);
         batch.is_tombstone(row)
     }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// Which of the rows of one `_id` are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(crate) enum Keep {
     /// The one with the largest `_ts`; among equals the one that came last.
     Newest,
     /// Each `_ts` once: the row that came last.
@@ -27,7 +27,7 @@ pub(super) enum Keep {
 
 impl Keep {
     /// Whether, of two rows of one `_id`, the one of `ts` goes, since one of `later` follows.
-    pub(super) fn drops(self, ts: i64, later: i64) -> bool {
+    pub(crate) fn drops(self, ts: i64, later: i64) -> bool {
         match self {
             Self::Newest => true,
             Self::EachTs => ts == later,
@@ -37,7 +37,7 @@ impl Keep {
 }
 
 /// Rows sorted by `_id`, then `_ts`.
-pub(super) enum Input {
+pub(crate) enum Input {
     /// Held in memory; taken at once.
     Held(Option<Picked>),
     /// A temporary file.
@@ -47,7 +47,7 @@ pub(super) enum Input {
 }
 
 /// Merges one long input and many others, of which the later ones count more.
-pub(super) struct Merge {
+pub(crate) struct Merge {
     /// Apart from the heap, so that its rows cost one comparison each.
     first: Option<Cursor>,
     others: Vec<Cursor>,
@@ -80,7 +80,7 @@ impl PartialOrd for Next {
 impl Merge {
     /// `first` counts less than all `others`. Hands on at most `rows` at once, out of batches of not much more than
     /// `bytes` beside those where the inputs stand.
-    pub(super) fn new(first: Option<Input>, others: Vec<Input>, keep: Keep, rows: usize, bytes: usize) -> Result<Self> {
+    pub(crate) fn new(first: Option<Input>, others: Vec<Input>, keep: Keep, rows: usize, bytes: usize) -> Result<Self> {
         let first = first.map(Cursor::open).transpose()?;
         let others = others.into_iter().map(Cursor::open).collect::<Result<Vec<_>>>()?;
         let heap = others.iter().enumerate().filter_map(|(input, cursor)| {
@@ -92,7 +92,7 @@ impl Merge {
 
     /// The next rows; None after the last. Never empty. Rows of one `_id` may come in several parts, unless one of them drops the
     /// other.
-    pub(super) fn next(&mut self) -> Result<Option<Picked>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Picked>> {
         let mut out = Out::default();
         self.first.iter_mut().chain(&mut self.others).for_each(Cursor::forget);
         let mut was_from_heap = false;

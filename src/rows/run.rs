@@ -19,16 +19,16 @@ use crate::{
 };
 
 /// A run that is being written.
-pub(super) struct RunWriter(StreamWriter<BufWriter<File>>);
+pub(crate) struct RunWriter(StreamWriter<BufWriter<File>>);
 
 impl RunWriter {
-    pub(super) fn create(schema: &SchemaRef) -> Result<Self> {
+    pub(crate) fn create(schema: &SchemaRef) -> Result<Self> {
         let file = temporary::file()?;
         StreamWriter::try_new(BufWriter::with_capacity(256 << 10, file), schema).map(Self).map_err(run_failed)
     }
 
     /// Appends rows, in batches of about `batch` bytes.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         picked: &Picked,
         schema: &SchemaRef,
@@ -56,7 +56,7 @@ impl RunWriter {
     }
 
     /// The run, at its beginning.
-    pub(super) fn finish(self) -> Result<File> {
+    pub(crate) fn finish(self) -> Result<File> {
         let mut file =
             self.0.into_inner().map_err(run_failed)?.into_inner().map_err(|e| temporary::failed(e.into_error()))?;
         file.rewind().map_err(temporary::failed)?;
@@ -65,12 +65,12 @@ impl RunWriter {
 }
 
 /// Reads a run from its beginning.
-pub(super) fn open(run: File) -> Result<RunReader> {
+pub(crate) fn open(run: File) -> Result<RunReader> {
     StreamReader::try_new_buffered(run, None).map(Box::new).map_err(run_failed)
 }
 
 /// What an error of a run means.
-pub(super) fn run_failed(e: ArrowError) -> Error {
+pub(crate) fn run_failed(e: ArrowError) -> Error {
     match e {
         ArrowError::IoError(_, e) => temporary::failed(e),
         e => Error::internal("sorted rows could not be kept in a temporary file").with_source(e),
@@ -78,4 +78,4 @@ pub(super) fn run_failed(e: ArrowError) -> Error {
 }
 
 /// A run, as it is read.
-pub(super) type RunReader = Box<StreamReader<BufReader<File>>>;
+pub(crate) type RunReader = Box<StreamReader<BufReader<File>>>;

@@ -37,12 +37,12 @@ pub struct Generation {
 }
 
 /// The numbers of the least and the largest `_id` of a file.
-pub(super) fn numbers_of(part: &Part) -> (Option<u32>, Option<u32>) {
+pub(crate) fn numbers_of(part: &Part) -> (Option<u32>, Option<u32>) {
     (table_number(&part.min_id), table_number(&part.max_id))
 }
 
 /// The numbers that the files of a state show.
-pub(super) fn numbers_at(files: &TableFiles, base: &Base, at: Timestamp) -> BTreeSet<u32> {
+pub(crate) fn numbers_at(files: &TableFiles, base: &Base, at: Timestamp) -> BTreeSet<u32> {
     let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
     let counts = |part: &&Part| part.is_of(base) || (at > base.ts && part.has_deltas(&moments));
     let numbers = files.parts.iter().filter(counts).map(numbers_of);
@@ -50,7 +50,7 @@ pub(super) fn numbers_at(files: &TableFiles, base: &Base, at: Timestamp) -> BTre
 }
 
 /// The documents of a table at a moment by their number: the table's own last, also if it holds none.
-pub(super) async fn generations(
+pub(crate) async fn generations(
     archive: &Archive,
     head: &Head,
     files: &TableFiles,
@@ -74,7 +74,7 @@ pub(super) async fn generations(
 }
 
 /// What earlier tables of the name have left behind.
-pub(super) async fn left_behind(
+pub(crate) async fn left_behind(
     archive: &Archive,
     head: &Head,
     files: &TableFiles,

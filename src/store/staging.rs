@@ -6,7 +6,9 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use crate::{document::Timestamp, error::Result, layout, store::disk_error};
+use crate::{document::Timestamp, error::Result, layout};
+
+use super::disk_error;
 
 /// How long an untouched staging file is left alone.
 pub const STAGING_KEPT: Duration = Duration::from_secs(24 * 60 * 60);

@@ -17,7 +17,7 @@ use crate::{data::Wanted, error::Result};
 const OPEN: usize = 8;
 
 /// Reads what is wanted of `parts`, in their order.
-pub(super) fn read_ahead(store: Arc<dyn ObjectStore>, parts: Vec<(Part, Wanted)>) -> Result<Feed<RecordBatch>> {
+pub(crate) fn read_ahead(store: Arc<dyn ObjectStore>, parts: Vec<(Part, Wanted)>) -> Result<Feed<RecordBatch>> {
     if parts.is_empty() {
         return Ok(Feed::empty());
     }

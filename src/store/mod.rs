@@ -1,0 +1,71 @@
+//! From a URL to a store, and the few calls of a store whose outcome we branch on.
+//!
+//! [`Location`] is a place that an URL names, opened by the settings of its cloud. Below it everything is an
+//! [`ObjectStore`]; what its errors mean for us stands in [`sentences`].
+
+mod aws_profile;
+mod azure_account;
+mod clouds;
+mod location;
+mod sentences;
+mod staging;
+mod upload;
+
+use bytes::Bytes;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+
+use crate::error::Result;
+
+pub use self::{location::Location, staging::STAGING_KEPT};
+pub(crate) use self::{
+    location::refuse_partition_keys,
+    sentences::{disk_error, store_error},
+    upload::Upload,
+};
+
+/// What became of a put-if-absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PutNew {
+    /// The object did not exist and now holds our bytes.
+    Created,
+    /// The store says that it exists, or that somebody else is writing it.
+    Exists,
+}
+
+/// The bytes of an object; `None` if it does not exist.
+pub(crate) async fn get(store: &dyn ObjectStore, path: &str) -> Result<Option<Bytes>> {
+    let read = async { store.get(&Path::from(path)).await?.bytes().await };
+    match read.await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(e) => Err(store_error(e, &format!("cannot read {path}"))),
+    }
+}
+
+/// Writes an object unless it exists: the only call on which correctness rests.
+pub(crate) async fn put_new(store: &dyn ObjectStore, path: &str, bytes: Bytes) -> Result<PutNew> {
+    let options = PutOptions::from(PutMode::Create);
+    match store.put_opts(&Path::from(path), PutPayload::from_bytes(bytes), options).await {
+        Ok(_) => Ok(PutNew::Created),
+        // Precondition is how some S3-compatible stores say it.
+        Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(PutNew::Exists),
+        Err(e) => Err(store_error(e, &format!("cannot write {path}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::local::LocalFileSystem;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_put_of_an_object_is_refused_and_the_first_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalFileSystem::new_with_prefix(dir.path()).unwrap().with_fsync(true);
+        assert_eq!(put_new(&store, "a/b", "1".into()).await.unwrap(), PutNew::Created);
+        assert_eq!(put_new(&store, "a/b", "2".into()).await.unwrap(), PutNew::Exists);
+        assert_eq!(get(&store, "a/b").await.unwrap().unwrap(), "1");
+        assert_eq!(get(&store, "a/c").await.unwrap(), None);
+    }
+}
