@@ -84,9 +84,25 @@ fn is_name(s: &str) -> bool {
 
 /// A moment of the deployment's log: nanoseconds since the Unix epoch, UTC. Unique per transaction and strictly
 /// increasing in commit order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+///
+/// In JSON it is text: a number of 19 digits does not survive JavaScript or jq, which round it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        // One spelling only: what was read is written again as it was.
+        let number = text.parse().ok().filter(|number: &i64| number.to_string() == text);
+        number.map(Self).ok_or_else(|| serde::de::Error::custom("a moment is nanoseconds as text"))
+    }
+}
 
 impl Timestamp {
     /// As a calendar time. Every `i64` of nanoseconds is one.

@@ -3,12 +3,17 @@
 //! ```text
 //! archive.json
 //! log/00000000000000000042.json
-//! log/00000000000000000064.checkpoint.jsonl.gz
+//! log/00000000000000000042.schemas.SHA256.json
+//! log/00000000000000000064.checkpoint.json.gz
 //! manifest.json
-//! tables/messages/convex_phase=snapshot/convex_month=2026-11-01/20261120T101500Z-5f3a9c01-00000-5f3a9c01.parquet
-//! tables/messages/convex_phase=delta/convex_month=2026-11-01/20261123T101500.123456789Z-00017-5f3a9c01.parquet
-//! components/waitlist/tables/users/convex_phase=…
+//! parts/tables/messages/2026-11-01/00000000000000000042.jsonl.gz
+//! tables/messages/revisions/convex_phase=snapshot/convex_month=2026-11-01/20261120T101500Z-5f3a9c01-00000-5f3a9c01.parquet
+//! tables/messages/revisions/convex_phase=delta/convex_month=2026-11-01/20261123T101500.123456789Z-00017-5f3a9c01.parquet
+//! components/waitlist/tables/users/revisions/convex_phase=…
 //! ```
+//!
+//! Other names are reserved, for what reads or guards an archive beside us: `_delta_log/`, `deletion_vector_*`, `iceberg/`,
+//! `runs/`, `lease.json`, `sentinel.json`.
 //!
 //! Nothing is ever derived from the name of a data file: what a file holds is said by the commit that names it. Why the
 //! partition keys are named so: see `archive/FORMAT.md`, "Layout".
@@ -30,6 +35,10 @@ pub const MANIFEST: &str = "manifest.json";
 pub const LOG: &str = "log";
 /// A checkpoint belongs to every version that is a multiple of this.
 pub const CHECKPOINT_EVERY: u64 = 64;
+/// The folder of the lists of live files.
+pub const PARTS: &str = "parts";
+/// The folder of a table's data files, inside the table's own.
+pub const REVISIONS: &str = "revisions";
 /// The partition key of the phase.
 pub const PHASE_KEY: &str = "convex_phase";
 /// The partition key of the month.
@@ -42,7 +51,17 @@ pub fn commit(version: u64) -> String {
 
 /// The checkpoint that holds the manifest as of `version`.
 pub fn checkpoint(version: u64) -> String {
-    format!("{LOG}/{version:020}.checkpoint.jsonl.gz")
+    format!("{LOG}/{version:020}.checkpoint.json.gz")
+}
+
+/// The object beside commit `version` that holds the schemas which it brings; its content has this digest.
+pub fn schemas(version: u64, digest: &str) -> String {
+    format!("{LOG}/{version:020}.schemas.{digest}.json")
+}
+
+/// The list of the files of one month (first day) that lie in a table's folder, as commit `version` left them.
+pub fn part(folder: &str, month: &str, version: u64) -> String {
+    format!("{PARTS}/{folder}/{month}/{version:020}.jsonl.gz")
 }
 
 /// An object of the log.
@@ -52,9 +71,11 @@ pub enum LogObject {
     Commit(u64),
     /// The checkpoint at this version.
     Checkpoint(u64),
+    /// Schemas beside the commit of this version.
+    Schemas(u64),
 }
 
-/// What the object at `path` is, if it belongs to the log. The inverse of [`commit`] and [`checkpoint`].
+/// What the object at `path` is, if it belongs to the log. The inverse of [`commit`], [`checkpoint`] and [`schemas`].
 pub fn parse_log(path: &str) -> Option<LogObject> {
     let name = path.strip_prefix(LOG)?.strip_prefix('/')?;
     let (digits, suffix) = name.split_at_checked(20)?;
@@ -64,8 +85,12 @@ pub fn parse_log(path: &str) -> Option<LogObject> {
     let version = digits.parse().ok()?;
     match suffix {
         ".json" => Some(LogObject::Commit(version)),
-        ".checkpoint.jsonl.gz" => Some(LogObject::Checkpoint(version)),
-        _ => None,
+        ".checkpoint.json.gz" => Some(LogObject::Checkpoint(version)),
+        _ => {
+            let digest = suffix.strip_prefix(".schemas.")?.strip_suffix(".json")?;
+            let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            hex.then_some(LogObject::Schemas(version))
+        }
     }
 }
 
@@ -102,7 +127,7 @@ pub fn delta_file(folder: &str, first: Timestamp, counter: u32, run: &RunId) -> 
 
 /// `counter` runs over all files of the run, so that no two paths are one, also where two folders are.
 fn data_file(folder: &str, phase: Phase, month: &str, stem: &str, counter: u32, run: &RunId) -> String {
-    format!("{folder}/{PHASE_KEY}={phase}/{MONTH_KEY}={month}/{stem}-{counter:05}-{run}.parquet")
+    format!("{folder}/{REVISIONS}/{PHASE_KEY}={phase}/{MONTH_KEY}={month}/{stem}-{counter:05}-{run}.parquet")
 }
 
 /// The folder of `table`, given the folders that tables already have.
@@ -196,17 +221,18 @@ mod tests {
     fn spells_paths_as_the_format_says() {
         let ts = Timestamp(1_795_434_575_833_065_791);
         assert_eq!(commit(42), "log/00000000000000000042.json");
-        assert_eq!(checkpoint(64), "log/00000000000000000064.checkpoint.jsonl.gz");
+        assert_eq!(checkpoint(64), "log/00000000000000000064.checkpoint.json.gz");
+        assert_eq!(part("tables/a", "2026-11-01", 42), "parts/tables/a/2026-11-01/00000000000000000042.jsonl.gz");
         assert_eq!(month_of(ts), "2026-11-01");
         assert_eq!(
             delta_file("tables/a", ts, 17, "5f3a9c01"),
-            "tables/a/convex_phase=delta/convex_month=2026-11-01/20261123T114935.833065791Z-00017-5f3a9c01.parquet"
+            "tables/a/revisions/convex_phase=delta/convex_month=2026-11-01/20261123T114935.833065791Z-00017-5f3a9c01.parquet"
         );
         let base = base_id(ts, "5f3a9c01");
         assert_eq!(base.0, "20261123T114935Z-5f3a9c01");
         assert_eq!(
             snapshot_file("tables/a", "2026-11-01", &base, 0, "00000000"),
-            "tables/a/convex_phase=snapshot/convex_month=2026-11-01/20261123T114935Z-5f3a9c01-00000-00000000.parquet"
+            "tables/a/revisions/convex_phase=snapshot/convex_month=2026-11-01/20261123T114935Z-5f3a9c01-00000-00000000.parquet"
         );
     }
 
@@ -239,6 +265,9 @@ mod tests {
         fn log_paths_read_back(version in any::<u64>()) {
             prop_assert_eq!(parse_log(&commit(version)), Some(LogObject::Commit(version)));
             prop_assert_eq!(parse_log(&checkpoint(version)), Some(LogObject::Checkpoint(version)));
+            let digest = "0123456789abcdef".repeat(4);
+            prop_assert_eq!(parse_log(&schemas(version, &digest)), Some(LogObject::Schemas(version)));
+            prop_assert_eq!(parse_log(&schemas(version, "x")), None);
         }
 
         #[test]

@@ -1,38 +1,69 @@
-//! Live files as one sorted stream: the lines of a checkpoint, merged with what the commits after it added and removed.
+//! Live files as one sorted stream: those of the parts that a head names, merged with what the commits after it added and
+//! removed.
 //!
-//! Memory: one line of the checkpoint, and of the changes at most
-//! [`MemoryBudget::CHANGES`] bytes: what is more lies sorted in temporary
-//! files, without a name, that vanish with the process.
+//! Memory: the files of one part, those of a table in one month; a few parts on their way, packed; and of the changes at most
+//! [`MemoryBudget::CHANGES`] bytes: what is more lies sorted in temporary files, without a name, that vanish with the
+//! process.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{BufRead, BufReader, BufWriter, Seek, Write},
+    sync::Arc,
 };
 
-use futures::{StreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 
+use super::{
+    commit::{Commit, RemovedFile},
+    commits,
+    head::{Head, tables::Month},
+    log::Log,
+    parts::{self, Key},
+};
 use crate::{
     budget::MemoryBudget,
     data::DataFile,
     document::TableRef,
-    error::{Error, Result},
-    layout, temporary,
+    error::{Error, ErrorKind, Result},
+    layout,
+    monitor::{Event, Finding, Monitor},
+    temporary,
 };
 
-use super::{
-    checkpoint::Checkpoint,
-    commit::{Commit, RemovedFile},
-    log::Log,
-    manifest::Head,
-};
+/// Parts that are read ahead.
+const PARTS_AHEAD: usize = 4;
 
-/// All files that live at one version, sorted by table and path.
+/// Which live files are wanted.
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
+    /// All of them.
+    All,
+    /// Those of these tables.
+    Tables(BTreeSet<TableRef>),
+    /// Those of these tables and months.
+    Parts(BTreeSet<Key>),
+}
+
+impl Wanted {
+    fn has(&self, table: &TableRef, month: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tables(tables) => tables.contains(table),
+            Self::Parts(parts) => parts.contains(&(table.clone(), month.to_owned())),
+        }
+    }
+}
+
+/// The files that live at one version, sorted by table, month and path.
 ///
-/// Guarantee: each commit since the checkpoint added only files that did not live and removed only files that did;
-/// otherwise the stream ends with a Corrupt error. Each file says which commit brought its rows (`brought_by`).
+/// Guarantee: each commit since the parts were written added only files that did not live and removed only files that did,
+/// with all that was known of them; otherwise the stream ends with a Corrupt error. Each file says which commit brought it
+/// (`brought_by`).
 pub struct LiveFiles {
-    checkpoint: Option<Checkpoint>,
+    /// Of parts, in order.
+    listed: BoxStream<'static, Result<DataFile>>,
     line: Option<DataFile>,
     changes: Sorted,
     change: Option<Change>,
@@ -40,36 +71,27 @@ pub struct LiveFiles {
 
 impl LiveFiles {
     /// The files that live at `head`.
-    pub(super) async fn open(log: &Log, head: &Head) -> Result<Self> {
-        let mut checkpoint = match log.checkpoint_at(head.version()).await? {
-            Some(version) => Checkpoint::open(log.store(), version).await?,
-            None => None,
-        };
-        let (after, mut before) = match &checkpoint {
-            Some(c) => (c.head().version(), Some(c.head().digest().to_owned())),
-            None => (0, None),
-        };
+    pub(super) async fn open(log: &Log, head: &Head, wanted: Wanted, monitor: Arc<dyn Monitor>) -> Result<Self> {
+        let after = head.anchor().map_or(0, |anchor| anchor.version);
         let mut changes = Changes::new(MemoryBudget::CHANGES);
-        log.replay(after, head.version(), |stored| {
-            let previous = before.replace(stored.digest);
-            if previous.is_some_and(|p| p != stored.commit.previous) {
-                let path = layout::commit(stored.commit.version);
-                return Err(Error::corrupt(format!("{path} does not follow on what is before it")));
+        let mut last = None;
+        commits::replay(log, after, head.version(), |stored| {
+            let version = stored.commit.version;
+            if last.replace(stored.digest).is_some_and(|before| before != stored.commit.previous) {
+                return Err(Error::corrupt(format!("{} does not follow on what is before it", layout::commit(version))));
             }
-            changes.push_commit(stored.commit)
+            changes.push_commit(stored.commit, &wanted)
         })
         .await?;
-        if before.is_some_and(|digest| digest != head.digest()) {
+        if last.is_some_and(|digest| digest != head.digest()) {
             let path = layout::commit(head.version());
             return Err(Error::corrupt(format!("{path} is not the one that was read before; restore it from a copy")));
         }
-        let line = match &mut checkpoint {
-            Some(c) => c.next().await?,
-            None => None,
-        };
+        let mut listed = listed(log.clone(), head, wanted, monitor);
+        let line = listed.try_next().await?;
         let mut changes = changes.sorted()?;
         let change = changes.next()?;
-        Ok(Self { checkpoint, line, changes, change })
+        Ok(Self { listed, line, changes, change })
     }
 
     /// The next file; `None` after the last.
@@ -77,14 +99,14 @@ impl LiveFiles {
         loop {
             let line_first = match (&self.line, &self.change) {
                 (None, None) => return Ok(None),
-                (Some(line), Some(change)) => (&line.table, &line.path) < change.key(),
+                (Some(line), Some(change)) => key(line) < change.key(),
                 (line, _) => line.is_some(),
             };
             if line_first {
                 return self.next_line().await;
             }
             let Some(mut change) = self.change.take() else { return Ok(None) };
-            let listed = self.line.as_ref().is_some_and(|l| (&l.table, &l.path) == change.key());
+            let listed = self.line.as_ref().is_some_and(|line| key(line) == change.key());
             let mut alive = if listed { self.next_line().await? } else { None };
             loop {
                 let next = self.changes.next()?;
@@ -111,12 +133,44 @@ impl LiveFiles {
 
     /// Takes the held line and reads the next.
     async fn next_line(&mut self) -> Result<Option<DataFile>> {
-        let next = match &mut self.checkpoint {
-            Some(c) => c.next().await?,
-            None => None,
-        };
+        let next = self.listed.try_next().await?;
         Ok(std::mem::replace(&mut self.line, next))
     }
+}
+
+/// The files of the parts that the head's anchor names. A part that is lost is made again from the log.
+fn listed(log: Log, head: &Head, wanted: Wanted, monitor: Arc<dyn Monitor>) -> BoxStream<'static, Result<DataFile>> {
+    let Some(anchor) = head.anchor().cloned() else { return stream::empty().boxed() };
+    let named: Vec<(Key, String, Month)> = anchor
+        .tables
+        .values()
+        .flat_map(|state| {
+            let months = state.months.iter().filter(|(name, _)| wanted.has(&state.table, name));
+            months.map(|(name, month)| ((state.table.clone(), name.clone()), state.folder.clone(), *month))
+        })
+        .collect();
+    stream::iter(named)
+        .map(move |(key, folder, month)| {
+            let (log, monitor, version) = (log.clone(), Arc::clone(&monitor), anchor.version);
+            async move {
+                match parts::read(log.store().as_ref(), &folder, &key.1, month).await {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {
+                        let path = layout::part(&folder, &key.1, month.version);
+                        monitor.report(Event::Finding(&Finding::HeadDamaged { path, why: error.to_string() }));
+                        parts::from_log(&log, version, &key).await
+                    }
+                    read => read,
+                }
+            }
+        })
+        .buffered(PARTS_AHEAD)
+        .map_ok(|files| stream::iter(files.into_iter().map(Ok)))
+        .try_flatten()
+        .boxed()
+}
+
+fn key(file: &DataFile) -> (&TableRef, &str, &str) {
+    (&file.table, &file.month, &file.path)
 }
 
 /// One file, added or removed by one commit.
@@ -133,14 +187,14 @@ enum What {
 }
 
 impl Change {
-    fn key(&self) -> (&TableRef, &String) {
+    fn key(&self) -> (&TableRef, &str, &str) {
         match &self.what {
-            What::Add(file) => (&file.table, &file.path),
-            What::Remove(file) => (&file.table, &file.path),
+            What::Add(file) => key(file),
+            What::Remove(file) => (&file.table, &file.month, &file.path),
         }
     }
 
-    fn order(&self) -> ((&TableRef, &String), u64) {
+    fn order(&self) -> ((&TableRef, &str, &str), u64) {
         (self.key(), self.version)
     }
 
@@ -151,7 +205,7 @@ impl Change {
                 file.brought_by.get_or_insert(self.version);
                 Ok(Some(*file))
             }
-            (What::Remove(file), Some(alive)) if RemovedFile::from(&alive) == *file => Ok(None),
+            (What::Remove(file), Some(alive)) if RemovedFile::of(&alive)? == *file => Ok(None),
             (What::Add(file), Some(_)) => {
                 Err(Error::corrupt(format!("{commit} adds {}, which was already live", file.path)))
             }
@@ -175,11 +229,12 @@ impl Changes {
         Self { limit, held: Vec::new(), bytes: 0, runs: Vec::new() }
     }
 
-    fn push_commit(&mut self, commit: Commit) -> Result<()> {
+    fn push_commit(&mut self, commit: Commit, wanted: &Wanted) -> Result<()> {
         let version = commit.version;
-        let add = commit.draft.add.into_iter().map(|f| What::Add(f.into()));
-        let remove = commit.draft.remove.into_iter().map(|f| What::Remove(f.into()));
-        add.chain(remove).try_for_each(|what| self.push(Change { version, what }))
+        let add = commit.draft.add.into_iter().filter(|f| wanted.has(&f.table, &f.month));
+        let remove = commit.draft.remove.into_iter().filter(|f| wanted.has(&f.table, &f.month));
+        let changes = add.map(|f| What::Add(f.into())).chain(remove.map(|f| What::Remove(f.into())));
+        changes.map(|what| Change { version, what }).try_for_each(|change| self.push(change))
     }
 
     fn push(&mut self, change: Change) -> Result<()> {
@@ -187,9 +242,9 @@ impl Changes {
             // Allocations around the texts; the maps of misfits count by their texts.
             What::Add(f) => {
                 let misfits: usize = f.misfits.iter().map(|(p, k)| p.len() + 96 + k.len() * 64).sum();
-                640 + f.path.len() + f.min_id.len() + f.max_id.len() + misfits
+                768 + f.path.len() + misfits
             }
-            What::Remove(f) => 384 + f.path.len(),
+            What::Remove(f) => 512 + f.path.len(),
         };
         self.held.push(change);
         if self.bytes >= self.limit { self.spill() } else { Ok(()) }
@@ -277,7 +332,7 @@ mod tests {
             let mut oracle = Vec::new();
             for (version, (name, add)) in (1u64..).zip(names) {
                 let file = testing::delta("a", name.into(), 1, 1);
-                let what = if add { What::Add(file.into()) } else { What::Remove(Box::new((&file).into())) };
+                let what = if add { What::Add(file.into()) } else { What::Remove(Box::new(RemovedFile::of(&file).unwrap())) };
                 let change = Change { version, what };
                 oracle.push(change.clone());
                 changes.push(change).unwrap();

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     identity::DeploymentIdentity,
     layout,
+    monitor::{Event, Finding, Monitor, NoMonitor},
     store::{self, PutNew},
 };
 
@@ -103,13 +104,13 @@ pub(super) async fn create(
             return Ok(None);
         }
     }
-    probe(store).await?;
+    probe(store, &NoMonitor).await?;
     Ok(Some(StoredHeader { header, digest: digest(&bytes) }))
 }
 
 /// Puts the header once more, with different bytes: unless that is refused, the store is not one to hold an archive, and
 /// the header is deleted. Only for archives without commits.
-pub(super) async fn probe(store: &dyn ObjectStore) -> Result<()> {
+pub(super) async fn probe(store: &dyn ObjectStore, monitor: &dyn Monitor) -> Result<()> {
     let other = Bytes::from_static(b"{\"probe\":\"this must have been refused\"}\n");
     let failed = match store::put_new(store, layout::HEADER, other.clone()).await {
         Ok(PutNew::Exists) => return Ok(()),
@@ -128,9 +129,9 @@ pub(super) async fn probe(store: &dyn ObjectStore) -> Result<()> {
         }
     };
     if let Err(e) = store.delete(&Path::from(layout::HEADER)).await {
-        let left = format!("{} could not be deleted again; delete it by hand", layout::HEADER);
-        tracing::warn!(error = %e, "{left}");
-        return Err(failed.context(left));
+        let left = Finding::HeaderLeftBehind { path: layout::HEADER.into(), why: e.to_string() };
+        monitor.report(Event::Finding(&left));
+        return Err(failed.context(left.to_string()));
     }
     Err(failed)
 }

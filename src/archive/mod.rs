@@ -37,63 +37,101 @@
 mod advisory;
 mod checkpoint;
 mod commit;
-mod coverage;
+mod commits;
 mod files;
 mod growth;
+mod head;
 mod header;
 mod log;
-mod manifest;
-mod owed;
+mod needs;
+mod parts;
+mod race;
+mod schemas;
 mod status;
-mod tables;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use object_store::ObjectStore;
 
 use crate::{
-    document::Timestamp,
-    error::{Error, Result},
+    document::{TableRef, Timestamp},
+    error::{Error, ErrorKind, Result},
     identity::DeploymentIdentity,
-    layout, store,
+    layout::{self, CHECKPOINT_EVERY},
+    monitor::{Event, Finding, Monitor, NoMonitor},
+    schema::TableSchema,
+    store,
+    sum::Sum,
 };
 
 use self::{
-    checkpoint::Checkpoint,
+    files::Wanted,
     header::StoredHeader,
-    log::{Log, Put, Rebased, Survey},
+    log::{Log, Put},
+    race::Rebased,
 };
 pub use self::{
-    commit::{Commit, Draft, RemovedFile, Run, TableEntry, digest},
-    coverage::{Base, Coverage, Covers, Gap, Selected, Span, Untyped},
+    commit::{
+        Commit, Draft, LeftOut, RemovedFile, Replacement, ReplacementReason, Run, SchemaSize, TableEntry, digest,
+    },
     files::LiveFiles,
+    head::{
+        Head, Latest,
+        base::{
+            Base, BaseMaker, BaseTable, ComponentRows, Doubt, Gap, Proof, ProofSource, Selected, Untyped, Withdrawal,
+            WithdrawalReason,
+        },
+        coverage::{Coverage, Covers, Span},
+        owed::Owed,
+        tables::{Counts, Month, SchemaVersion, TableState},
+    },
     header::{FORMAT, Header},
-    manifest::{Head, Latest},
-    owed::Owed,
+    needs::Needs,
+    schemas::Schemas,
     status::{DELTAS_KEPT, SNAPSHOT_KEPT, Status, TableStatus, WalkStatus},
-    tables::{Counts, TableState},
 };
-
 pub use crate::store::{Location, STAGING_KEPT};
 
 /// This program, as commits name it.
 pub(crate) const PROGRAM: &str = concat!("convex-archiver/", env!("CARGO_PKG_VERSION"));
 
+/// Readers look for a hole behind the newest commit once it is so old: before, another writer may be at work there.
+const SETTLED: Duration = Duration::from_secs(60 * 60);
+
 /// An open archive. Holds no state of it but the header: heads are values, passed in and given back.
 #[derive(Debug)]
 pub struct Archive {
     log: Log,
+    schemas: Schemas,
     url: String,
     header: StoredHeader,
     /// The version of a checkpoint that should be there and is not; 0 if none. The next commit writes it.
     missing: AtomicU64,
+    /// Whether the checkpoint that should be there was looked for.
+    looked: AtomicBool,
+    /// What `manifest.json` shows, as far as it is known.
+    shown: Mutex<Option<Shown>>,
+    /// Hears what readers and writers found, and went on.
+    monitor: Arc<dyn Monitor>,
+}
+
+/// What `manifest.json` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    version: u64,
+    /// All that holds, but for where time stands.
+    substance: Sum,
 }
 
 /// What became of a commit.
@@ -106,6 +144,8 @@ pub enum CommitOutcome {
         /// The version that the other writer took.
         version: u64,
     },
+    /// Another writer was faster, and this maintenance has to be planned anew on this head.
+    Stale(Box<Head>),
 }
 
 impl Archive {
@@ -160,7 +200,22 @@ impl Archive {
     }
 
     fn new(store: Arc<dyn ObjectStore>, url: String, header: StoredHeader) -> Self {
-        Self { log: Log::new(store), url, header, missing: AtomicU64::new(0) }
+        Self {
+            log: Log::new(Arc::clone(&store)),
+            schemas: Schemas::new(store),
+            url,
+            header,
+            missing: AtomicU64::new(0),
+            looked: AtomicBool::new(false),
+            shown: Mutex::new(None),
+            monitor: Arc::new(NoMonitor),
+        }
+    }
+
+    /// The same archive, whose findings (a damaged checkpoint, say) are told to `monitor`; else nobody hears of them.
+    #[must_use]
+    pub fn with_monitor(self, monitor: Arc<dyn Monitor>) -> Self {
+        Self { monitor, ..self }
     }
 
     /// The store; its root is the archive's prefix. For data files.
@@ -178,18 +233,112 @@ impl Archive {
         &self.header.header
     }
 
-    /// The newest head.
+    /// Reads the columns of tables.
+    pub fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
+    /// The newest columns of a table; none, if the archive does not know the table.
+    ///
+    /// # Errors
+    /// As [`Schemas::of`].
+    pub async fn schema(&self, head: &Head, table: &TableRef) -> Result<Arc<TableSchema>> {
+        match head.table(table) {
+            Some(state) => self.schemas.of(head, state).await,
+            None => Ok(Arc::new(TableSchema::empty())),
+        }
+    }
+
+    /// The newest columns of all tables: as much memory as they take.
+    ///
+    /// # Errors
+    /// As [`Schemas::of`].
+    pub async fn all_schemas(&self, head: &Head) -> Result<BTreeMap<TableRef, Arc<TableSchema>>> {
+        let mut schemas = BTreeMap::new();
+        for state in head.tables() {
+            schemas.insert(state.table.clone(), self.schemas.of(head, state).await?);
+        }
+        Ok(schemas)
+    }
+
+    /// The newest head. It begins with the one that `manifest.json` shows, if the commit of that version proves it, and goes
+    /// on commit by commit; nothing is listed then.
+    ///
+    /// # Errors
+    /// Corrupt, if a commit is missing, or one cannot follow on what is before it. Unsupported, if a newer program is
+    /// needed to read on.
     pub async fn head(&self) -> Result<Head> {
-        let hint = advisory::hint(self.store()).await?;
-        let Survey { checkpoint, newest } = self.log.survey(hint).await?;
-        let due = log::floor(newest);
-        self.missing.store(if checkpoint.unwrap_or(0) < due { due } else { 0 }, Ordering::Relaxed);
-        let mut head = self.replay(checkpoint, newest).await?;
-        // What was written since, or what the listing lacked.
-        while let Some(next) = self.log.read(head.version() + 1).await? {
-            head = head.apply(&next.commit, next.digest)?;
+        let (start, least) = match self.shown_head().await? {
+            Some(head) => (head, 0),
+            None => {
+                let listing = self.log.list().await?;
+                (self.newest_checkpoint(listing.checkpoint).await?, listing.newest)
+            }
+        };
+        let head = commits::follow(&self.log, start).await?;
+        if head.version() < least {
+            return Err(log::missing(head.version() + 1));
+        }
+        let settled = |at: Timestamp| i128::from(Timestamp::now().0) - i128::from(at.0) > SETTLED.as_nanos() as i128;
+        if head.latest().is_some_and(|latest| settled(latest.at)) {
+            self.log.check_end(head.version()).await?;
         }
         Ok(head)
+    }
+
+    /// The head that `manifest.json` shows; None, if there is none that the log proves.
+    async fn shown_head(&self) -> Result<Option<Head>> {
+        self.set_shown(None);
+        let Some(manifest) = advisory::read(self.store(), self.monitor.as_ref()).await? else { return Ok(None) };
+        let version = manifest.head.version();
+        if version == 0 {
+            return Ok(None);
+        }
+        let Some(stored) = self.log.read(version).await? else {
+            self.tell(&Finding::ManifestAhead { version });
+            return Ok(None);
+        };
+        let text = manifest.text;
+        let Some(head) = manifest.head.proven_by(&stored.commit, &stored.digest) else {
+            let why = format!("it is not what commit {version} says");
+            self.tell(&Finding::ManifestDamaged { why });
+            return Ok(None);
+        };
+        if advisory::follows(&text, &head, &self.header().archive)? {
+            self.set_shown(Some(Shown { version, substance: head.substance()? }));
+        } else {
+            let why = "what it repeats for SQL does not follow from the rest".to_owned();
+            self.tell(&Finding::ManifestDamaged { why });
+        }
+        Ok(Some(head))
+    }
+
+    /// The head of the newest checkpoint at or below `version` that is sound; the beginning of the log, if there is none.
+    async fn newest_checkpoint(&self, version: u64) -> Result<Head> {
+        let mut at = log::floor(version);
+        while at > 0 {
+            match self.checkpoint(at).await {
+                Ok(Some(head)) => return Ok(head),
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    self.tell(&Finding::CheckpointDamaged { version: at, why: error.to_string() });
+                }
+                Err(error) => return Err(error),
+            }
+            at -= CHECKPOINT_EVERY;
+        }
+        let StoredHeader { header, digest } = &self.header;
+        Head::before_all(header.deployment.clone(), digest.clone())
+    }
+
+    /// The head of a checkpoint, proven by the commit of its version; None, if there is no such checkpoint.
+    async fn checkpoint(&self, version: u64) -> Result<Option<Head>> {
+        let Some(read) = checkpoint::read(self.store(), version).await? else { return Ok(None) };
+        let stored = self.log.read(version).await?.ok_or_else(|| log::missing(version))?;
+        match read.proven_by(&stored.commit, &stored.digest) {
+            Some(head) => Ok(Some(head)),
+            None => Err(checkpoint::damaged(&layout::checkpoint(version))),
+        }
     }
 
     /// The head as it was at `version`.
@@ -200,125 +349,200 @@ impl Archive {
         if version > 0 && !self.log.has(version).await? {
             return Err(Error::not_found(format!("the archive has no version {version}")));
         }
-        let checkpoint = self.log.checkpoint_at(version).await?;
-        self.replay(checkpoint, version).await
-    }
-
-    async fn replay(&self, checkpoint: Option<u64>, until: u64) -> Result<Head> {
-        let from = match checkpoint {
-            Some(version) => Checkpoint::open(self.store(), version).await?.map(Checkpoint::into_head),
-            None => None,
-        };
-        let StoredHeader { header, digest } = &self.header;
-        let from = from.unwrap_or_else(|| Head::before_all(header.deployment.clone(), digest.clone()));
-        let after = from.version();
-        let mut head = Some(from);
-        self.log
-            .replay(after, until, |stored| {
-                // Taken and given back: after an error nobody looks at it.
-                head = head.take().map(|h| h.apply(&stored.commit, stored.digest)).transpose()?;
-                Ok(())
-            })
-            .await?;
-        head.ok_or_else(|| Error::internal("a head was lost while replaying"))
+        let from = self.newest_checkpoint(version).await?;
+        commits::fold(&self.log, from, version).await
     }
 
     /// Commits `draft` after `head`: the only moment at which anything becomes true. Every data file that it adds must be
     /// complete in the store.
     ///
     /// A draft that would break a guarantee of [`Head`] is refused before anything is written.
+    ///
+    /// # Errors
+    /// Unsupported, if a writer must know what this program does not. Corrupt, if a commit behind the head is missing.
     pub async fn commit(&self, head: &Head, run: &mut Run, draft: Draft) -> Result<CommitOutcome> {
-        let mut head = head.clone();
-        let mut commit = draft.after(&head, run.next());
-        let (progress, selection) = (head.progress().clone(), head.coverage().selected());
+        let (mut head, mut draft, run) = (head.clone(), draft, run.next());
         // Whoever wrote the header may have died before it tried whether the store refuses to overwrite.
         if head.version() == 0 {
-            header::probe(self.store().as_ref()).await?;
+            header::probe(self.store().as_ref(), self.monitor.as_ref()).await?;
         }
         loop {
-            let bytes = commit.to_bytes()?;
-            let next = head.clone().apply(&commit, digest(&bytes)).map_err(|e| {
+            head.check_writer()?;
+            self.log.check_end(head.version()).await?;
+            let schemas = self.schemas.put(&head, head.version() + 1, &draft.tables).await?;
+            let (commit, next) = head.follow(draft.clone(), run.clone(), schemas).map_err(|e| {
                 Error::internal("the commit contradicts the archive; nothing was written").with_source(e)
             })?;
             self.check_removed(&head, &commit).await?;
+            let bytes = commit.to_bytes()?;
             match self.log.put(commit.version, &bytes).await? {
                 Put::Ours => {
-                    self.write_due_checkpoints(&next).await;
-                    return Ok(CommitOutcome::Committed(Box::new(next)));
+                    let next = next.with_digest(digest(&bytes));
+                    return Ok(CommitOutcome::Committed(Box::new(self.write_due_checkpoints(next).await)));
                 }
                 Put::Theirs => {
                     let version = commit.version;
+                    let before = head.clone();
                     let mut between = Vec::new();
                     while let Some(theirs) = self.log.read(head.version() + 1).await? {
                         head = head.apply(&theirs.commit, theirs.digest.clone())?;
                         between.push(theirs);
                     }
-                    match log::rebase(&commit, &progress, &selection, &between) {
-                        Rebased::Retry(again) => commit = *again,
+                    match race::rebase(&draft, &before, &between, &head) {
+                        Rebased::Retry(again) => draft = *again,
                         Rebased::Conflict => return Ok(CommitOutcome::Conflict { version }),
+                        Rebased::Anew => return Ok(CommitOutcome::Stale(Box::new(head))),
                     }
                 }
             }
         }
     }
 
-    /// Refuses a commit that removes a file that is not live. Only such a commit pays for the walk over live files.
+    /// Maintenance: commits what `plan` makes of the newest head, and plans anew as often as another writer makes that
+    /// necessary. None of `plan` means that there is nothing to do. Gives the head at the end.
+    ///
+    /// # Errors
+    /// Those of `plan` and of [`commit`](Self::commit). Internal, if the plan is no maintenance.
+    pub async fn update(
+        &self,
+        head: &Head,
+        run: &mut Run,
+        mut plan: impl AsyncFnMut(&Head) -> Result<Option<Draft>>,
+    ) -> Result<Head> {
+        let mut head = head.clone();
+        loop {
+            let Some(draft) = plan(&head).await? else { return Ok(head) };
+            if !draft.maintenance {
+                return Err(Error::internal("data are committed as if they were maintenance"));
+            }
+            match self.commit(&head, run, draft).await? {
+                CommitOutcome::Committed(next) => return Ok(*next),
+                CommitOutcome::Stale(next) => head = *next,
+                CommitOutcome::Conflict { .. } => return Err(Error::internal("maintenance is never in conflict")),
+            }
+        }
+    }
+
+    /// Refuses a commit that removes a file that is not live. Only such a commit pays for a walk over live files: those of
+    /// the tables concerned.
     async fn check_removed(&self, head: &Head, commit: &Commit) -> Result<()> {
-        let mut removed = commit.draft.remove.iter().peekable();
-        if removed.peek().is_none() {
+        if commit.draft.remove.is_empty() {
             return Ok(());
         }
-        let mut live = self.live_files(head).await?;
-        // Both are sorted by table and path.
-        while let (Some(next), Some(file)) = (removed.peek(), live.next().await?) {
-            if RemovedFile::from(&file) == **next {
-                removed.next();
+        let mut removed: BTreeMap<&str, &RemovedFile> =
+            commit.draft.remove.iter().map(|file| (file.path.as_str(), file)).collect();
+        let keys = commit.draft.remove.iter().map(|file| (file.table.clone(), file.month.clone())).collect();
+        let mut live = self.live(head, Wanted::Parts(keys)).await?;
+        while let Some(file) = live.next().await? {
+            if let Some(named) = removed.get(file.path.as_str())
+                && RemovedFile::of(&file)? == **named
+            {
+                removed.remove(file.path.as_str());
             }
         }
-        match removed.next() {
+        match removed.keys().next() {
             None => Ok(()),
-            Some(file) => {
-                Err(Error::internal(format!("{} is to be removed, but is not live; nothing was written", file.path)))
+            Some(path) => {
+                Err(Error::internal(format!("{path} is to be removed, but is not live; nothing was written")))
             }
         }
     }
 
-    /// The files that live at `head`, those of an unfinished base included, sorted by table and path.
+    /// The files that live at `head`, those of an unfinished base included, sorted by table, month and path.
     pub async fn live_files(&self, head: &Head) -> Result<LiveFiles> {
-        LiveFiles::open(&self.log, head).await
+        self.live(head, Wanted::All).await
     }
 
-    /// Rewrites `manifest.json` to show `head`, unless it already shows a newer version.
-    pub async fn write_manifest(&self, head: &Head) -> Result<()> {
-        let files = self.live_files(head).await?;
-        advisory::write(self.store(), self.header(), head, files).await
+    /// The files of one table that live at `head`, sorted by month and path. Only what lists files of this table is read.
+    pub async fn live_files_of(&self, head: &Head, table: &TableRef) -> Result<LiveFiles> {
+        self.live(head, Wanted::Tables(BTreeSet::from([table.clone()]))).await
+    }
+
+    async fn live(&self, head: &Head, wanted: Wanted) -> Result<LiveFiles> {
+        LiveFiles::open(&self.log, head, wanted, Arc::clone(&self.monitor)).await
+    }
+
+    /// Whether `manifest.json` shows less than `head` holds. Where only time has moved on, it stays until the next
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// Internal, if the head cannot be spelled.
+    pub fn is_manifest_due(&self, head: &Head) -> Result<bool> {
+        let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let substance = head.substance()?;
+        Ok(shown.is_none_or(|shown| {
+            shown.substance != substance || log::floor(shown.version) != log::floor(head.version())
+        }))
+    }
+
+    /// Rewrites `manifest.json` to show `head`, unless it already shows a newer version, and writes the parts that it names
+    /// before. Gives the same head: what reads its files from now on begins with those parts.
+    pub async fn write_manifest(&self, head: &Head) -> Result<Head> {
+        let head = self.write_parts(head.clone()).await?;
+        advisory::write(self.store(), &self.header().archive, &head).await?;
+        self.set_shown(Some(Shown { version: head.version(), substance: head.substance()? }));
+        Ok(head)
+    }
+
+    /// Writes the parts of `head` that are not written.
+    async fn write_parts(&self, head: Head) -> Result<Head> {
+        let keys = parts::unwritten(&head);
+        if !keys.is_empty() {
+            let live = self.live(&head, Wanted::Parts(keys.into_iter().collect())).await?;
+            parts::write(self.store(), &head, live.into_stream()).await?;
+        }
+        Ok(head.anchored())
     }
 
     /// Writes the checkpoint of `head`, and one that was found missing. The commit counts already, so a failure is only
-    /// said: the next writer tries again.
-    async fn write_due_checkpoints(&self, head: &Head) {
+    /// told: the next writer tries again.
+    async fn write_due_checkpoints(&self, head: Head) -> Head {
+        self.look_for_checkpoint(&head).await;
         let missing = self.missing.swap(0, Ordering::Relaxed);
         if missing != 0
             && let Err(error) = self.write_checkpoint_at(missing).await
         {
             self.missing.store(missing, Ordering::Relaxed);
-            tracing::warn!(%error, version = missing, "the checkpoint is still missing; the next commit tries again");
+            self.tell(&Finding::CheckpointNotWritten { version: missing, why: error.to_string() });
         }
-        if head.version().is_multiple_of(layout::CHECKPOINT_EVERY)
-            && let Err(error) = self.write_checkpoint(head).await
-        {
-            self.missing.store(head.version(), Ordering::Relaxed);
-            tracing::warn!(%error, version = head.version(), "the checkpoint was not written; the next commit tries again");
+        if !head.version().is_multiple_of(CHECKPOINT_EVERY) {
+            return head;
+        }
+        match self.write_checkpoint(&head).await {
+            Ok(head) => head,
+            Err(error) => {
+                self.missing.store(head.version(), Ordering::Relaxed);
+                self.tell(&Finding::CheckpointNotWritten { version: head.version(), why: error.to_string() });
+                head
+            }
+        }
+    }
+
+    /// Once: whether the newest checkpoint that should be there is. A writer may have died between a commit and its
+    /// checkpoint.
+    async fn look_for_checkpoint(&self, head: &Head) {
+        let due = log::floor(head.version() - 1);
+        if due > 0 && !self.looked.swap(true, Ordering::Relaxed) && matches!(self.log.has_checkpoint(due).await, Ok(false)) {
+            self.missing.store(due, Ordering::Relaxed);
         }
     }
 
     async fn write_checkpoint_at(&self, version: u64) -> Result<()> {
         let head = self.head_at(version).await?;
-        self.write_checkpoint(&head).await
+        self.write_checkpoint(&head).await.map(drop)
     }
 
-    async fn write_checkpoint(&self, head: &Head) -> Result<()> {
-        let files = self.live_files(head).await?;
-        checkpoint::write(self.store(), head, files).await
+    async fn write_checkpoint(&self, head: &Head) -> Result<Head> {
+        let head = self.write_parts(head.clone()).await?;
+        checkpoint::write(self.store(), &self.header().archive, &head).await?;
+        Ok(head)
+    }
+
+    fn set_shown(&self, shown: Option<Shown>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    fn tell(&self, finding: &Finding) {
+        self.monitor.report(Event::Finding(finding));
     }
 }

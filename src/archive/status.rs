@@ -11,9 +11,10 @@ use crate::{
     selection::Selection,
 };
 
-use super::{
-    coverage::{Gap, Span, Untyped},
-    manifest::Head,
+use super::head::{
+    Head,
+    base::{Gap, Untyped},
+    coverage::Span,
     owed::Owed,
     tables::{Counts, TableState},
 };
@@ -157,10 +158,10 @@ fn table_status(head: &Head, state: &TableState) -> TableStatus {
         table: state.table.clone(),
         counts: state.visible(),
         unfinished: state.unfinished,
-        columns: state.schema.fields.len() as u64,
+        columns: state.schema.size.fields,
         rescued_values: state.misfits.values().flat_map(|kinds| kinds.values()).sum(),
         covered: coverage.spans(&state.table),
-        component_doubt: of_component && coverage.component_rows_since.is_none(),
+        component_doubt: of_component && coverage.component_rows.is_none(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`FileReader`] gives the batches back, whole or by column, `_ts` and `_id`. Every batch has the same frame: the
 //! own columns of `schema` in fixed places.
 
+mod created;
 mod frame;
 mod object;
 mod properties;
@@ -23,11 +24,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    document::{TableRef, Timestamp},
+    document::{Encoding, TableRef, Timestamp},
     position::{BaseId, Phase},
 };
 
 pub use self::{
+    created::CreationTime,
     reader::FileReader,
     wanted::Wanted,
     writer::{FileWriter, NewFile, WriterOptions},
@@ -48,10 +50,20 @@ pub struct DataFile {
     /// The base that a snapshot file belongs to; absent in deltas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseId>,
+    /// The first day of the UTC month in whose partition it lies, `2026-11-01`.
+    pub month: String,
+    /// The encoding in which its documents came. Of two rows with one `_id` and `_ts` one that came with types counts.
+    pub encoding: Encoding,
+    /// Whether it only repeats rows that other files hold: a file of a base that the archive made itself, and that is no
+    /// cut. Table formats, which cannot leave out rows that stand twice, leave such files out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeats: bool,
     /// Stored bytes.
     pub bytes: u64,
     /// Lower-case hexadecimal SHA-256 of the stored bytes.
     pub sha256: String,
+    /// Its end, which readers begin with.
+    pub footer: Footer,
     /// Rows, tombstones included. Never 0.
     pub rows: u64,
     /// Rows that are tombstones.
@@ -62,10 +74,18 @@ pub struct DataFile {
     pub min_ts: Timestamp,
     /// Largest `_ts`.
     pub max_ts: Timestamp,
-    /// Smallest `_id`, by bytes.
-    pub min_id: String,
-    /// Largest `_id`, by bytes.
-    pub max_id: String,
+    /// Smallest `_creationTime`; absent if no row has one (all are tombstones), or one is not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_created: Option<CreationTime>,
+    /// Largest `_creationTime`; absent where the smallest is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_created: Option<CreationTime>,
+    /// Smallest `_id`, by bytes. Absent where it had to be erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_id: Option<String>,
+    /// Largest `_id`, by bytes. Absent where it had to be erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_id: Option<String>,
     /// Whether the `_id`s ascend strictly from row to row.
     pub ids_ascend: bool,
     /// The table's schema id under which it was written.
@@ -73,9 +93,6 @@ pub struct DataFile {
     /// Per field path, per kind of value: how many values did not fit the field's columns. Decides about siblings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Reserved: paths of the files that this one replaces, and why (compaction, erasure, re-encryption).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaces: Option<Replaces>,
     /// The data commit that brought these rows. In a commit only where it is another one; always in
     /// [`LiveFiles`](crate::archive::LiveFiles).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,16 +100,14 @@ pub struct DataFile {
     /// Reserved: how the stored bytes are encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<String>,
-    /// Reserved: order-independent digest of the revisions; empty until its text is defined.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub content_digest: String,
 }
 
-/// Which files a file replaces.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replaces {
-    /// Paths inside the archive.
-    pub paths: Vec<String>,
-    /// `compaction`, `erasure` or `encryption`.
-    pub why: String,
+/// The end of a data file: all that follows the pages and Bloom filters of the last row group, that is the indexes of the
+/// pages, the Parquet metadata, and the 8 bytes that close it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Footer {
+    /// Its length, bytes.
+    pub bytes: u64,
+    /// CRC-32C (Castagnoli, as in iSCSI) of these bytes.
+    pub crc32c: u32,
 }

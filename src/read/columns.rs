@@ -71,7 +71,7 @@ pub async fn columns_of(
     table: &TableRef,
     at: Option<Timestamp>,
 ) -> Result<TableColumns> {
-    let state = known_table(head, table)?;
+    known_table(head, table)?;
     let mut found = TableColumns {
         table: table.clone(),
         rows: 0,
@@ -81,18 +81,13 @@ pub async fn columns_of(
     };
     // Of each schema the file with the earliest moment.
     let mut earliest: BTreeMap<u32, (Timestamp, DataFile)> = BTreeMap::new();
-    let mut live = archive.live_files(head).await?;
+    let mut live = archive.live_files_of(head, table).await?;
     while let Some(file) = live.next().await? {
-        if file.table > *table {
-            break;
-        }
         let moment = match &file.base {
             None => Some(file.min_ts),
             Some(id) => complete_base(head, id, table).map(|base| base.ts),
         };
-        let Some(moment) = moment.filter(|moment| file.table == *table && at.is_none_or(|at| *moment <= at)) else {
-            continue;
-        };
+        let Some(moment) = moment.filter(|moment| at.is_none_or(|at| *moment <= at)) else { continue };
         found.rows += file.rows;
         found.rescued_rows += file.rescued_rows;
         add_misfits(&mut found.without_column, &file.misfits);
@@ -101,7 +96,8 @@ pub async fn columns_of(
         }
     }
     let since = births(archive, earliest).await.context(|| format!("table {table}"))?;
-    describe(&state.schema.fields, "", "", &since, at, &mut found);
+    let schema = archive.schema(head, table).await?;
+    describe(&schema.fields, "", "", &since, at, &mut found);
     Ok(found)
 }
 

@@ -56,8 +56,8 @@ pub(super) async fn get_of_files(
     at: Timestamp,
 ) -> Result<Found> {
     let table = &files.table;
-    let (state, base) = base_at(head, table, at)?;
-    let holds = |part: &&Part| part.min_id.as_str() <= id && id <= part.max_id.as_str();
+    let (_, base) = base_at(head, table, at)?;
+    let holds = |part: &&Part| part.may_hold(id);
     let mut wanted = Wanted { ids: Some([id.to_owned()].into()), batch_bytes: 1 << 20, ..Wanted::default() };
     let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
     let deltas = files.parts.iter().filter(|part| at > base.ts && part.has_deltas(&moments)).filter(holds);
@@ -65,11 +65,11 @@ pub(super) async fn get_of_files(
     deltas.sort_by(|a, b| (b.max_ts, b.seniority()).cmp(&(a.max_ts, a.seniority())));
     (wanted.min_ts, wanted.max_ts) = (Some(*moments.start()), Some(at));
     let mut newest =
-        newest(archive.store(), deltas, &wanted, &state.schema).await.context(|| format!("table {table}"))?;
+        newest(archive.store(), deltas, &wanted, &files.schema).await.context(|| format!("table {table}"))?;
     if newest.is_none() {
         (wanted.min_ts, wanted.max_ts) = (None, None);
         let of_base = files.parts.iter().filter(|part| part.is_of(base)).filter(holds).cloned().collect();
-        newest = self::newest(archive.store(), of_base, &wanted, &state.schema)
+        newest = self::newest(archive.store(), of_base, &wanted, &files.schema)
             .await
             .context(|| format!("table {table}"))?;
     }

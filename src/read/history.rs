@@ -1,6 +1,6 @@
 //! [`History`]: every revision of one document that the archive has.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::get::{Found, get_of_files};
 use crate::{
@@ -29,7 +29,7 @@ const ROWS: usize = 64;
 /// written.
 pub struct History {
     table: TableRef,
-    schema: TableSchema,
+    schema: Arc<TableSchema>,
     missing: Vec<Missing>,
     /// S of the bases behind a gap that lack the document, ascending.
     absent: Vec<Timestamp>,
@@ -50,18 +50,18 @@ impl History {
         id: &str,
         budget: MemoryBudget,
     ) -> Result<Self> {
-        let state = known_table(head, table)?;
+        known_table(head, table)?;
         let files = TableFiles::of(archive, head, table).await?;
         let limits = Limits { rows: ROWS, ..Limits::from(budget) };
         let wanted = Wanted { ids: Some([id.to_owned()].into()), batch_bytes: limits.file_batch, ..Wanted::default() };
         let visible = |part: &&Part| part.base().is_none_or(|base| complete_base(head, base, table).is_some());
-        let holds = |part: &&Part| part.min_id.as_str() <= id && id <= part.max_id.as_str();
+        let holds = |part: &&Part| part.may_hold(id);
         let mut parts: Vec<_> = files.parts.iter().filter(holds).filter(visible).cloned().collect();
         parts.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
         let plan = Plan {
             in_order: Vec::new(),
             unsorted: parts.into_iter().map(|part| (part, wanted.clone())).collect(),
-            columns: columns(&state.schema, false)?,
+            columns: columns(&files.schema, false)?,
             keep: Keep::EachTs,
             tombstones: true,
             limits,
@@ -75,7 +75,7 @@ impl History {
         Ok(Self {
             absent,
             table: table.clone(),
-            schema: state.schema.clone(),
+            schema: Arc::clone(&files.schema),
             missing: missing(head, std::iter::once(table), &whole_span(head)?),
             rows: sorted(archive.store(), plan)?,
             ready: (Picked::default(), 0),
@@ -112,7 +112,7 @@ impl History {
 /// S of the bases before which changes are missing, ascending.
 fn bases_behind_gaps(head: &Head, table: &TableRef) -> BTreeSet<Timestamp> {
     let coverage = head.coverage();
-    let bases = coverage.bases.iter().filter(|base| base.holds(table)).map(|base| base.ts);
+    let bases = coverage.bases.iter().filter(|base| coverage.serves(base, table)).map(|base| base.ts);
     let known = |at: Timestamp| matches!(coverage.covers(table, at), Covers::Covered(_));
     bases.filter(|s| known(*s) && !known(Timestamp(s.0.saturating_sub(1)))).collect()
 }

@@ -79,14 +79,16 @@ impl Replay {
         let mut files = Vec::new();
         let mut sources = Vec::new();
         for of_table in tables {
-            let Some(state) = head.table(&of_table.table) else { continue };
+            if head.table(&of_table.table).is_none() {
+                continue;
+            }
             let wanted = of_table.parts.iter().enumerate().filter(|(_, part)| part.has_deltas(&span));
             let before = files.len();
             files.extend(wanted.map(|(part, _)| Place { table: sources.len() as u32, part: part as u32 }));
             if files.len() > before {
                 sources.push(Source {
                     table: Arc::new(of_table.table.clone()),
-                    schema: state.schema.clone(),
+                    schema: Arc::clone(&of_table.schema),
                     parts: Arc::clone(&of_table.parts),
                 });
             }

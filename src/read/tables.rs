@@ -48,7 +48,7 @@ pub async fn tables(archive: &Archive, head: &Head) -> Result<Vec<TableSummary>>
     }
     let summary = |state: &crate::archive::TableState| TableSummary {
         table: state.table.clone(),
-        columns: state.schema.fields.len(),
+        columns: state.schema.size.fields as usize,
         counts: state.visible(),
         first: spans.get(&state.table).map(|span| span.0),
         last: spans.get(&state.table).map(|span| span.1),

@@ -5,11 +5,12 @@ use std::{ops::RangeInclusive, sync::Arc};
 use object_store::ObjectStore;
 
 use crate::{
-    archive::{Archive, Base, Head, LiveFiles},
+    archive::{Archive, Base, Head, LiveFiles, Schemas},
     data::{DataFile, FileReader, Wanted},
-    document::{TableRef, Timestamp},
+    document::{Encoding, TableRef, Timestamp},
     error::Result,
     position::BaseId,
+    schema::TableSchema,
 };
 
 /// What readers need of a data file: some 300 bytes, so that those of a table can be held.
@@ -20,11 +21,11 @@ pub(crate) struct Part {
     base: Option<BaseId>,
     pub(crate) min_ts: Timestamp,
     pub(crate) max_ts: Timestamp,
-    pub(crate) min_id: String,
-    pub(crate) max_id: String,
+    /// The least and the largest `_id`; None, if they were erased.
+    pub(crate) ids: Option<(String, String)>,
     pub(crate) ids_ascend: bool,
-    /// The commit that brought its rows: of two rows with one `_id` and `_ts` the larger counts.
-    rank: u64,
+    /// Whether its documents came with types: of two rows with one `_id` and `_ts` one that did counts.
+    typed: bool,
 }
 
 impl From<DataFile> for Part {
@@ -35,10 +36,9 @@ impl From<DataFile> for Part {
             base: file.base,
             min_ts: file.min_ts,
             max_ts: file.max_ts,
-            min_id: file.min_id,
-            max_id: file.max_id,
+            ids: file.min_id.zip(file.max_id),
             ids_ascend: file.ids_ascend,
-            rank: file.brought_by.unwrap_or(0),
+            typed: file.encoding != Encoding::Json,
         }
     }
 }
@@ -59,9 +59,15 @@ impl Part {
         moments.contains(&self.min_ts) && moments.contains(&self.max_ts)
     }
 
-    /// Of two rows with one `_id` and `_ts` that of the larger file counts.
-    pub(crate) fn seniority(&self) -> (u64, &str) {
-        (self.rank, &self.path)
+    /// Of two rows with one `_id` and `_ts` that of the larger file counts: one that came with types. Otherwise they are
+    /// equal.
+    pub(crate) fn seniority(&self) -> (bool, &str) {
+        (self.typed, &self.path)
+    }
+
+    /// Whether it may hold a document of this id.
+    pub(crate) fn may_hold(&self, id: &str) -> bool {
+        self.ids.as_ref().is_none_or(|(least, largest)| least.as_str() <= id && id <= largest.as_str())
     }
 
     /// Whether it belongs to this base.
@@ -75,9 +81,10 @@ impl Part {
     }
 }
 
-/// The base of this id, if it is complete and holds the table.
+/// The base of this id, if it is complete, holds the table and was not withdrawn.
 pub(crate) fn complete_base<'a>(head: &'a Head, id: &BaseId, table: &TableRef) -> Option<&'a Base> {
-    head.coverage().bases.iter().find(|base| base.id == *id && base.holds(table))
+    let coverage = head.coverage();
+    coverage.bases.iter().find(|base| base.id == *id && coverage.serves(base, table))
 }
 
 /// The live files of one table.
@@ -85,11 +92,15 @@ pub(crate) fn complete_base<'a>(head: &'a Head, id: &BaseId, table: &TableRef) -
 pub struct TableFiles {
     /// The table.
     pub table: TableRef,
+    /// Its newest columns.
+    pub schema: Arc<TableSchema>,
     pub(crate) parts: Arc<[Part]>,
 }
 
 /// The live files of one table after another, in the order of tables: one look at the list for all of them.
 pub struct FilesByTable {
+    head: Head,
+    schemas: Schemas,
     live: LiveFiles,
     next: Option<DataFile>,
 }
@@ -99,7 +110,7 @@ impl FilesByTable {
     pub async fn open(archive: &Archive, head: &Head) -> Result<Self> {
         let mut live = archive.live_files(head).await?;
         let next = live.next().await?;
-        Ok(Self { live, next })
+        Ok(Self { head: head.clone(), schemas: archive.schemas().clone(), live, next })
     }
 
     /// The files of the next table that has any; None after the last.
@@ -114,7 +125,7 @@ impl FilesByTable {
             }
             parts.push(file.into());
         }
-        Ok(Some(TableFiles { table, parts: parts.into() }))
+        self.with_schema(table, parts).await.map(Some)
     }
 
     /// The files of `table`, perhaps none. Tables are asked for in their order; those between are passed over.
@@ -124,25 +135,30 @@ impl FilesByTable {
         }
         let is_next = self.next.as_ref().is_some_and(|file| file.table == *table);
         let files = if is_next { self.next().await? } else { None };
-        Ok(files.unwrap_or_else(|| TableFiles::none(table.clone())))
+        match files {
+            Some(files) => Ok(files),
+            None => self.with_schema(table.clone(), Vec::new()).await,
+        }
+    }
+
+    async fn with_schema(&self, table: TableRef, parts: Vec<Part>) -> Result<TableFiles> {
+        let schema = match self.head.table(&table) {
+            Some(state) => self.schemas.of(&self.head, state).await?,
+            None => Arc::new(TableSchema::empty()),
+        };
+        Ok(TableFiles { table, schema, parts: parts.into() })
     }
 }
 
 impl TableFiles {
     /// The live files of one table. For many tables: [`FilesByTable`].
     pub async fn of(archive: &Archive, head: &Head, table: &TableRef) -> Result<Self> {
-        let mut live = archive.live_files(head).await?;
+        let mut live = archive.live_files_of(head, table).await?;
         let mut parts = Vec::new();
         while let Some(file) = live.next().await? {
-            // They are sorted by table.
-            if file.table > *table {
-                break;
-            }
-            if file.table == *table {
-                parts.push(file.into());
-            }
+            parts.push(file.into());
         }
-        Ok(Self { table: table.clone(), parts: parts.into() })
+        Ok(Self { table: table.clone(), schema: archive.schema(head, table).await?, parts: parts.into() })
     }
 
     /// The first moment of which they tell: S of the first complete base with a document, or the first change.
@@ -152,10 +168,5 @@ impl TableFiles {
             Some(id) => complete_base(head, id, &self.table).map(|base| base.ts),
         });
         moments.min()
-    }
-
-    /// None at all: of a table that has no rows.
-    pub fn none(table: TableRef) -> Self {
-        Self { table, parts: [].into() }
     }
 }

@@ -38,7 +38,8 @@ pub struct Generation {
 
 /// The numbers of the least and the largest `_id` of a file.
 pub(crate) fn numbers_of(part: &Part) -> (Option<u32>, Option<u32>) {
-    (table_number(&part.min_id), table_number(&part.max_id))
+    let number = |id: &str| table_number(id);
+    part.ids.as_ref().map_or((None, None), |(least, largest)| (number(least), number(largest)))
 }
 
 /// The numbers that the files of a state show.

@@ -66,7 +66,7 @@ pub struct State {
     table: TableRef,
     at: Timestamp,
     base: Base,
-    schema: TableSchema,
+    schema: Arc<TableSchema>,
     arrow: SchemaRef,
     batches: Feed<Picked>,
 }
@@ -143,11 +143,12 @@ impl State {
         tombstones: bool,
     ) -> Result<Self> {
         let table = &files.table;
-        let (state, base) = base_at(head, table, at)?;
-        let plan = Plan { tombstones, ..plan(files, &state.schema, base, at, options, limits)? };
+        let (_, base) = base_at(head, table, at)?;
+        let schema = Arc::clone(&files.schema);
+        let plan = Plan { tombstones, ..plan(files, &schema, base, at, options, limits)? };
         let arrow = Arc::clone(&plan.columns);
         let batches = sorted(store, plan)?;
-        Ok(Self { table: table.clone(), at, base: base.clone(), schema: state.schema.clone(), arrow, batches })
+        Ok(Self { table: table.clone(), at, base: base.clone(), schema, arrow, batches })
     }
 
     /// The table.
@@ -183,7 +184,7 @@ impl State {
         let next = self.batches.next().await.context(|| format!("table {}", self.table))?;
         Ok(next.map(|picked| StateBatch {
             picked,
-            schema: Arc::new(self.schema.clone()),
+            schema: Arc::clone(&self.schema),
             arrow: Arc::clone(&self.arrow),
         }))
     }
@@ -281,7 +282,10 @@ fn plan(
     let keys = options.columns == Columns::Keys;
     // The least `_id` that is larger: the same with the least character behind it.
     let min_id = options.after.as_ref().map(|after| format!("{after}\0"));
-    let within = |part: &&Part| min_id.as_ref().is_none_or(|least| *least <= part.max_id);
+    let within = |part: &&Part| match (&min_id, &part.ids) {
+        (Some(least), Some((_, largest))) => least <= largest,
+        _ => true,
+    };
     let mut wanted = Wanted {
         columns: keys.then(key_columns),
         batch_rows: limits.rows,
@@ -289,11 +293,12 @@ fn plan(
         ..Wanted::default()
     };
     let with = |wanted: &Wanted, part: &Part| {
-        let min_id = min_id.clone().filter(|least| *least > part.min_id);
+        let least = part.ids.as_ref().map(|(least, _)| least);
+        let min_id = min_id.clone().filter(|wanted| least.is_none_or(|least| wanted > least));
         (part.clone(), Wanted { min_id, ..wanted.clone() })
     };
     let mut of_base: Vec<_> = files.parts.iter().filter(|part| part.is_of(base)).filter(within).collect();
-    of_base.sort_by(|a, b| (&a.min_id, &a.path).cmp(&(&b.min_id, &b.path)));
+    of_base.sort_by(|a, b| (&a.ids, &a.path).cmp(&(&b.ids, &b.path)));
     let apart = in_order(&of_base);
     let (ordered, mut rest): (Vec<_>, Vec<_>) = of_base.into_iter().zip(apart).partition(|(_, in_order)| *in_order);
     rest.sort_by(|(a, _), (b, _)| a.seniority().cmp(&b.seniority()));
@@ -313,16 +318,19 @@ fn plan(
     Ok(Plan { in_order, unsorted, columns, keep: Keep::Newest, tombstones: false, limits })
 }
 
-/// Which of the files, sorted by their least `_id`, ascend and share no `_id` with another.
+/// Which of the files, sorted by their least `_id`, ascend and share no `_id` with another. Where the ids of one were erased,
+/// none does.
 fn in_order(parts: &[&Part]) -> Vec<bool> {
+    let bounds: Option<Vec<_>> = parts.iter().map(|part| part.ids.as_ref()).collect();
+    let Some(bounds) = bounds else { return vec![false; parts.len()] };
     let mut in_order: Vec<_> = parts.iter().map(|part| part.ids_ascend).collect();
     // The one that reaches farthest so far.
     let mut farthest = 0;
     for next in 1..parts.len() {
-        if parts[next].min_id <= parts[farthest].max_id {
+        if bounds[next].0 <= bounds[farthest].1 {
             (in_order[next], in_order[farthest]) = (false, false);
         }
-        if parts[next].max_id > parts[farthest].max_id {
+        if bounds[next].1 > bounds[farthest].1 {
             farthest = next;
         }
     }

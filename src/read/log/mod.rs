@@ -169,7 +169,7 @@ impl Transactions {
 /// A table that was changed in the span.
 struct WindowTable {
     table: TableRef,
-    schema: TableSchema,
+    schema: Arc<TableSchema>,
     /// Deltas of the span.
     window: Vec<Part>,
     /// All that says what was there before a revision of the span.
@@ -180,14 +180,15 @@ struct WindowTable {
 impl WindowTable {
     /// None, if nothing of it was changed in the span.
     fn new(head: &Head, files: TableFiles, span: &RangeInclusive<Timestamp>) -> Option<Self> {
-        let state = head.table(&files.table)?;
+        head.table(&files.table)?;
         let mut parts = files.parts.to_vec();
         parts.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
         let window: Vec<_> = parts.iter().filter(|part| part.has_deltas(span)).cloned().collect();
         if window.is_empty() {
             return None;
         }
-        let of_table = head.coverage().bases.iter().filter(|base| base.holds(&files.table));
+        let coverage = head.coverage();
+        let of_table = coverage.bases.iter().filter(|base| coverage.serves(base, &files.table));
         let before = of_table.map(|base| base.ts).filter(|s| s < span.start()).max();
         let known_since = before.unwrap_or(Timestamp(i64::MIN));
         let later = known_since..=*span.end();
@@ -196,7 +197,7 @@ impl WindowTable {
             None => part.has_deltas(&later),
         };
         parts.retain(counts);
-        Some(Self { table: files.table.clone(), schema: state.schema.clone(), window, known: parts, known_since })
+        Some(Self { table: files.table.clone(), schema: Arc::clone(&files.schema), window, known: parts, known_since })
     }
 }
 
@@ -254,8 +255,9 @@ impl Work {
         let ids = self.changed(table, &wanted)?;
         let may_hold = |part: &&Part| {
             ids.as_ref().is_none_or(|ids| {
-                let next = ids.partition_point(|id| *id < part.min_id);
-                ids.get(next).is_some_and(|id| *id <= part.max_id)
+                let Some((least, largest)) = &part.ids else { return true };
+                let next = ids.partition_point(|id| id < least);
+                ids.get(next).is_some_and(|id| id <= largest)
             })
         };
         (wanted.min_ts, wanted.ids) = (None, ids.clone());

@@ -133,7 +133,8 @@ async fn walk(
         if let Some(zip) = &mut zip {
             zip.entry(format!("{folder}documents.jsonl")).await?;
         }
-        let mut lines = Lines::new(head, surveyed, zip.as_deref_mut());
+        let schema = archive.schema(head, &table).await?;
+        let mut lines = Lines::new(&schema, surveyed, zip.as_deref_mut());
         if let Some(only) = lines.only.take() {
             for revision in only {
                 lines.text.clear();
@@ -180,10 +181,9 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn new(head: &Head, surveyed: Surveyed, zip: Option<&'a mut SnapshotZip>) -> Self {
-        let fields = head.table(&surveyed.table).map(|state| state.schema.fields.as_slice()).unwrap_or_default();
+    fn new(schema: &TableSchema, surveyed: Surveyed, zip: Option<&'a mut SnapshotZip>) -> Self {
         let done = RestoredTable {
-            declares_files: declares_files(fields),
+            declares_files: declares_files(&schema.fields),
             table: surveyed.table,
             number: surveyed.number,
             base: surveyed.base,

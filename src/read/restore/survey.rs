@@ -234,7 +234,7 @@ impl Documents {
 
     /// Those of this table, in the order of their ids.
     async fn of(&mut self, archive: &Archive, head: &Head, files: &TableFiles, at: Timestamp) -> Result<Vec<Revision>> {
-        let holds = |id: &str| files.parts.iter().any(|part| part.min_id.as_str() <= id && id <= part.max_id.as_str());
+        let holds = |id: &str| files.parts.iter().any(|part| part.may_hold(id));
         let mut found = Vec::new();
         for (id, known) in self.ids.iter_mut().filter(|(id, _)| holds(id)) {
             match get_of_files(archive, head, files, id, at).await? {

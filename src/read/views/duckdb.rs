@@ -9,13 +9,13 @@
 //! The window of the history orders by `_ts` too, which is the same in all its rows: with one key only, DuckDB makes an aggregate
 //! of it (1.5.5, 2.0.0) that turns -0.0 into 0.0 and NaN into another NaN.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use super::names::{Taken, Views, renamed, views};
 use crate::{
     archive::{FORMAT, Head, TableState},
-    document::Timestamp,
-    schema::{ColumnType, Field, push_pointer},
+    document::{TableRef, Timestamp},
+    schema::{ColumnType, Field, TableSchema, push_pointer},
 };
 
 /// What is the same for every archive.
@@ -39,8 +39,15 @@ const OWN: &[(&str, &str)] = &[
 /// A script for DuckDB (1.5 and later) with views of all tables of the archive at `url`: `messages`, `messages_history` and
 /// the macro `messages_as_of(moment)`; tables of components are in schemas.
 ///
-/// With `as_of` the plain names mean that moment; without, as far as the archive reaches when the script is run.
-pub fn duckdb_views(head: &Head, url: &str, as_of: Option<Timestamp>) -> String {
+/// `schemas` are the tables' columns ([`Archive::all_schemas`](crate::archive::Archive::all_schemas)). With `as_of` the plain
+/// names mean that moment; without, as far as the archive reaches when the script is run.
+pub fn duckdb_views(
+    head: &Head,
+    schemas: &BTreeMap<TableRef, Arc<TableSchema>>,
+    url: &str,
+    as_of: Option<Timestamp>,
+) -> String {
+    let none = Arc::new(TableSchema::empty());
     let mut script = header(url, as_of);
     // The URL last: it may hold whatever a placeholder looks like.
     script += &COMMON.replace("$FORMAT", &FORMAT.to_string()).replace("$URL", &string(url));
@@ -53,7 +60,7 @@ pub fn duckdb_views(head: &Head, url: &str, as_of: Option<Timestamp>) -> String 
         let _ = writeln!(script, "CREATE SCHEMA IF NOT EXISTS {};", quoted(schema));
     }
     for (state, names) in head.tables().zip(&names) {
-        script += &table(state, names);
+        script += &table(state, schemas.get(&state.table).unwrap_or(&none), names);
     }
     script + "\nDROP TABLE _archive_tables;\nSET VARIABLE \"_archive making\" = 'nothing more';\n"
 }
@@ -106,8 +113,8 @@ fn moment(as_of: Option<Timestamp>) -> String {
     )
 }
 
-fn table(state: &TableState, names: &Views<'_>) -> String {
-    let fields = &state.schema.fields;
+fn table(state: &TableState, schema: &TableSchema, names: &Views<'_>) -> String {
+    let fields = &schema.fields;
     // Variables and macros too have names in which case does not count.
     let unique = format!("{}.{}", names.schema, names.plain);
     let variable = quoted(&format!("_archive table {unique}"));
@@ -115,7 +122,7 @@ fn table(state: &TableState, names: &Views<'_>) -> String {
     let (name, table) = (string(&unique), string(&state.table.to_string()));
     let within = |name: &str| format!("{}.{}", quoted(&names.schema), quoted(name));
     let (plain, history, as_of) = (within(&names.plain), within(&names.history), within(&names.as_of));
-    let columns = columns(state);
+    let columns = columns(state, schema);
     let empty: Vec<_> = OWN
         .iter()
         .map(|(column, kind)| format!("NULL::{kind} AS {column}"))
@@ -150,8 +157,8 @@ QUALIFY row_number() OVER (PARTITION BY _id, _ts ORDER BY _ts, _rank DESC) = 1;
 
 /// The fields of documents: all that the files have, also columns that come later; JSON text as JSON, columns under the
 /// names of documents, and beside a column the values that had no place in it.
-fn columns(state: &TableState) -> String {
-    let fields = &state.schema.fields;
+fn columns(state: &TableState, schema: &TableSchema) -> String {
+    let fields = &schema.fields;
     let renamed = renamed(fields);
     let name_of =
         |field: &Field| renamed.iter().find(|(column, _)| *column == field.column).map(|(_, name)| name.as_str());

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::duckdb::{quoted, type_of};
 use crate::{
-    archive::TableState,
+    document::TableRef,
     error::{Error, Result},
-    schema::{ColumnType, Field},
+    schema::{ColumnType, Field, TableSchema},
 };
 
 /// For whom a schema is spelled.
@@ -29,11 +29,11 @@ pub enum SchemaFormat {
 ///
 /// # Errors
 /// Internal, if it cannot be spelled.
-pub fn schema_text(state: &TableState, format: SchemaFormat) -> Result<String> {
+pub fn schema_text(table: &TableRef, schema: &TableSchema, format: SchemaFormat) -> Result<String> {
     let columns: Vec<_> = OWN
         .iter()
         .map(|(name, kind)| (*name, kind))
-        .chain(state.schema.fields.iter().map(|field| (field.column.as_str(), &field.column_type)))
+        .chain(schema.fields.iter().map(|field| (field.column.as_str(), &field.column_type)))
         .chain(BEHIND.iter().map(|(name, kind)| (*name, kind)))
         .collect();
     let lines = |line: &dyn Fn(&str, &ColumnType) -> String| {
@@ -66,13 +66,13 @@ pub fn schema_text(state: &TableState, format: SchemaFormat) -> Result<String> {
             )
         }
         SchemaFormat::Sql => {
-            let name = quoted(&state.table.to_string());
+            let name = quoted(&table.to_string());
             let columns: Vec<_> =
                 columns.iter().map(|(name, kind)| format!("    {} {}", quoted(name), type_of(kind))).collect();
             format!("CREATE TABLE {name} (\n{}\n);\n", columns.join(",\n"))
         }
         SchemaFormat::Json => {
-            let text = serde_json::to_string_pretty(&state.schema);
+            let text = serde_json::to_string_pretty(schema);
             text.map_err(|e| Error::internal("cannot spell a schema: report it").with_source(e))? + "\n"
         }
     })

@@ -4,18 +4,18 @@
 
 use crate::{
     archive::TableState,
-    schema::{ColumnType, Field, Kind},
+    schema::{ColumnType, Field, Kind, TableSchema},
     server::{FieldShape, ObjectShape, Shape},
 };
 
 /// The shape of a table's documents.
-pub(super) fn shape_of(table: &TableState) -> Shape {
+pub(super) fn shape_of(table: &TableState, schema: &TableSchema) -> Shape {
     let mut shape = Shape::of_empty_table(table.table.name());
     if let Some(ObjectShape::Fields { objects, fields }) = &mut shape.object {
         // `_id` and `_creationTime` are in each.
         *objects = 1;
         fields.values_mut().for_each(|field| field.seen = 1);
-        for field in &table.schema.fields {
+        for field in &schema.fields {
             add_column(&mut optional(fields, &field.name).shape, &field.column_type, field.references.as_ref());
         }
         for (path, kinds) in &table.misfits {

@@ -2,7 +2,7 @@
 
 use crate::document::TableRef;
 
-use super::{coverage::Covers, manifest::Head};
+use super::{Head, coverage::Covers};
 
 /// What is selected, not covered at the cursor, and can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Head {
         };
         if lacks(false) {
             Owed::Tables
-        } else if coverage.component_rows_since.is_some() && lacks(true) {
+        } else if coverage.component_rows.is_some() && lacks(true) {
             Owed::Components
         } else {
             Owed::Nothing

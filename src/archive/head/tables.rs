@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{document::TableRef, schema::TableSchema};
+use crate::{data::DataFile, document::TableRef, sum::Sum};
 
-use super::commit::{RemovedFile, TableEntry};
+use super::super::commit::{RemovedFile, SchemaSize, TableEntry};
 
-/// What is known of a table.
+/// What is known of a table. Its columns are not held: [`Archive::schema`](crate::archive::Archive::schema) reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableState {
     /// The table.
     pub table: TableRef,
     /// Its folder.
     pub folder: String,
-    /// Its newest schema.
-    pub schema: TableSchema,
+    /// The number that its ids bear, once one was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// Where its newest schema is written, and how large it is.
+    pub schema: SchemaVersion,
     /// Live files of complete bases.
     pub base: Counts,
     /// Live delta files.
@@ -28,6 +31,31 @@ pub struct TableState {
     /// and files that replace others do not count again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Its live files by month (first day): when they last changed, and what their lines sum up to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub months: BTreeMap<String, Month>,
+}
+
+/// Where a table's newest schema is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaVersion {
+    /// What commits say of it.
+    #[serde(flatten)]
+    pub size: SchemaSize,
+    /// The commit beside which it lies; 0 while the table has no columns of its own.
+    pub version: u64,
+    /// SHA-256 of the object that holds it.
+    pub digest: String,
+}
+
+/// The live files of a table in one month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Month {
+    /// The commit that last added or removed one.
+    pub version: u64,
+    /// How many there are, and the sum of their lines.
+    #[serde(flatten)]
+    pub lines: Sum,
 }
 
 /// Sums over files.
@@ -50,17 +78,48 @@ impl TableState {
         Self {
             table: entry.table.clone(),
             folder: entry.folder.clone(),
-            schema: entry.schema.clone(),
+            number: entry.number,
+            schema: SchemaVersion { size: SchemaSize::default(), version: 0, digest: String::new() },
             base: Counts::default(),
             delta: Counts::default(),
             unfinished: Counts::default(),
             misfits: BTreeMap::new(),
+            months: BTreeMap::new(),
         }
     }
 
     /// What readers see of it.
     pub fn visible(&self) -> Counts {
         self.base.plus(self.delta)
+    }
+
+    /// All live files, those of the open walk included.
+    pub fn live(&self) -> Counts {
+        self.visible().plus(self.unfinished)
+    }
+
+    /// The lines of its live files.
+    pub(super) fn lines(&self) -> Sum {
+        self.months.values().fold(Sum::default(), |sum, month| sum.plus(month.lines))
+    }
+
+    /// A file with this line lives from `version` on.
+    pub(super) fn add_line(&mut self, month: &str, line: Sum, version: u64) {
+        let empty = Month { version, lines: Sum::default() };
+        let month = self.months.entry(month.to_owned()).or_insert(empty);
+        *month = Month { version, lines: month.lines.plus(line) };
+    }
+
+    /// A file with this line no longer lives; None, if that month has no files.
+    pub(super) fn remove_line(&mut self, name: &str, line: Sum, version: u64) -> Option<()> {
+        let month = self.months.get_mut(name)?;
+        *month = Month { version, lines: month.lines.minus(line) };
+        Some(())
+    }
+
+    /// Months without a file are not listed.
+    pub(super) fn forget_empty_months(&mut self) {
+        self.months.retain(|_, month| month.lines.count > 0);
     }
 
     pub(super) fn count_misfits(&mut self, misfits: &BTreeMap<String, BTreeMap<String, u64>>) {
@@ -74,13 +133,22 @@ impl TableState {
     }
 }
 
-impl Counts {
-    pub(super) fn of(file: &RemovedFile) -> Self {
+impl From<&RemovedFile> for Counts {
+    fn from(file: &RemovedFile) -> Self {
         let RemovedFile { bytes, rows, tombstones, rescued_rows, .. } = *file;
         Self { files: 1, bytes, rows, tombstones, rescued_rows }
     }
+}
 
-    pub(super) fn is_zero(&self) -> bool {
+impl From<&DataFile> for Counts {
+    fn from(file: &DataFile) -> Self {
+        let DataFile { bytes, rows, tombstones, rescued_rows, .. } = *file;
+        Self { files: 1, bytes, rows, tombstones, rescued_rows }
+    }
+}
+
+impl Counts {
+    pub(crate) fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 
@@ -103,28 +171,5 @@ impl Counts {
             tombstones: self.tombstones.checked_sub(other.tombstones)?,
             rescued_rows: self.rescued_rows.checked_sub(other.rescued_rows)?,
         })
-    }
-}
-
-/// Tables are stored as a list: their key is no string.
-pub(super) mod as_list {
-    use std::{collections::BTreeMap, sync::Arc};
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::{TableRef, TableState};
-
-    pub(in crate::archive) fn serialize<S: Serializer>(
-        tables: &BTreeMap<TableRef, Arc<TableState>>,
-        s: S,
-    ) -> Result<S::Ok, S::Error> {
-        s.collect_seq(tables.values().map(Arc::as_ref))
-    }
-
-    pub(in crate::archive) fn deserialize<'de, D: Deserializer<'de>>(
-        d: D,
-    ) -> Result<BTreeMap<TableRef, Arc<TableState>>, D::Error> {
-        let list = Vec::<TableState>::deserialize(d)?;
-        Ok(list.into_iter().map(|t| (t.table.clone(), Arc::new(t))).collect())
     }
 }

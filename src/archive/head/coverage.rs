@@ -1,100 +1,47 @@
 //! Which `_ts` is covered for which table, and from which base. Pure.
 //!
-//! The rule (FORMAT.md, "Coverage"): the state of a table at T, for T up to the delta cursor, is the newest base that
-//! holds the table with S at or below T, such that no gap (from, to] of the table overlaps (S, T], overridden by the
-//! deltas in (S, T]. Without such a base T is not covered: a gap poisons every T after it until the next base.
+//! The rule (FORMAT.md, "Coverage"): the state of a table at T, for T up to the delta cursor, is the newest base in force
+//! that holds the table with S at or below T, such that no gap (from, to] of the table overlaps (S, T] and no cut lies
+//! between, overridden by the deltas in (S, T]. Without such a base T is not covered: a gap or a cut poisons every T after it
+//! until the next base.
+//!
+//! A base is in force until it is withdrawn. A cut is a base that stands where the deltas did not tell what happened; it goes
+//! on to cut when its base has been withdrawn.
 //!
 //! Gaps are the recorded ones, the time in which the table was not selected, and of a component the time before its rows
 //! were known to arrive.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::base::{Base, ComponentRows, Doubt, Gap, Selected, Untyped, Withdrawal};
 use crate::{
     document::{TableRef, Timestamp},
     position::{BaseId, Scope},
     selection::Selection,
 };
 
-/// A complete base: every table of its scope as it was at `ts`; one without files was empty then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Base {
-    /// Its id, that of the walk that made it.
-    pub id: BaseId,
-    /// S, nanoseconds.
-    pub ts: Timestamp,
-    /// The tables that it holds, as far as they are selected.
-    pub scope: Scope,
-    /// The selection with which it was completed. In a commit that is the commit's own, and not repeated.
-    #[serde(default, skip_serializing_if = "Selection::is_everything")]
-    pub selected: Selection,
-}
-
-impl Base {
-    /// A base as a commit states it.
-    pub fn new(id: BaseId, ts: Timestamp, scope: Scope) -> Self {
-        Self { id, ts, scope, selected: Selection::default() }
-    }
-
-    /// Whether the table is in it; without files it was empty then.
-    pub fn holds(&self, table: &TableRef) -> bool {
-        self.scope.contains(table) && self.selected.contains(table)
-    }
-}
-
-/// A span (from, to] of `_ts` that the archive knows it does not have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
-    /// The tables concerned.
-    pub scope: Scope,
-    /// What comes after this is missing, nanoseconds.
-    pub from: Timestamp,
-    /// This and what is before is missing.
-    pub to: Timestamp,
-    /// One word: `window` (older than the deployment kept).
-    pub why: String,
-}
-
-/// A selection that is in force after a moment, until the next one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selected {
-    /// Deltas after this, nanoseconds.
-    pub after: Timestamp,
-    /// Of these tables only.
-    pub tables: Selection,
-}
-
-/// Documents that came in the encoding `json`, which does not tell int64 and bytes from text: they are kept as they came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Untyped {
-    /// Those of this base; else of deltas.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<BaseId>,
-    /// Deltas after this, nanoseconds; S of the base.
-    pub after: Timestamp,
-    /// Up to this; S of the base.
-    pub to: Timestamp,
-}
-
 /// All that commits said of bases and gaps, and how far deltas reach.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// The delta cursor's `_ts`: nothing later is covered. Absent before the first commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Timestamp>,
-    /// Complete bases in the order in which they were completed.
+    /// Complete bases in the order in which they were completed, also those that were withdrawn.
     pub bases: Vec<Base>,
+    /// Which bases no longer serve, and for which tables.
+    pub withdrawals: Vec<Withdrawal>,
+    /// Bases of the archive's own whose files no longer only repeat what other files hold: those were lost.
+    pub unmarked: Vec<BaseId>,
     /// Gaps in the order in which they were recorded.
     pub gaps: Vec<Gap>,
+    /// Spans in which the archive may differ from the deployment.
+    pub doubts: Vec<Doubt>,
     /// What was selected: before the first of these, everything.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selections: Vec<Selected>,
     /// What came without types, in the order in which it came.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untyped: Vec<Untyped>,
-    /// The delta cursor after the first commit that had seen a row of a component in deltas. Servers that do not send
-    /// component rows in deltas look like quiet ones: before this moment the deltas of a component prove nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub component_rows_since: Option<Timestamp>,
+    /// When the deployment was seen to send rows of components in deltas. Servers that do not send them look like quiet ones:
+    /// before the first such moment the deltas of a component prove nothing.
+    pub component_rows: Option<ComponentRows>,
 }
 
 /// A closed span of `_ts`: `from` and `to` are in it, nanoseconds.
@@ -174,7 +121,7 @@ impl Coverage {
         let mut spans: Vec<_> = self
             .bases
             .iter()
-            .filter(|b| b.holds(table))
+            .filter(|b| self.serves(b, table))
             .map(|b| Span { from: b.ts, to: self.intact_until(Of::Table(table), b) })
             .filter(|s| s.from <= s.to)
             .collect();
@@ -196,23 +143,50 @@ impl Coverage {
         self.gaps_of(Of::Table(table)).filter(|(from, to)| from < to).collect()
     }
 
-    /// The base of the newest S at or below `at` that holds the table; among bases of one S the one completed last.
+    /// The base in force of the newest S at or below `at` that holds the table; among bases of one S that of the latest
+    /// commit.
     fn newest_base(&self, of: Of<'_>, at: Timestamp) -> Option<&Base> {
-        let bases = self.bases.iter().filter(|b| b.ts <= at && of.is_held_by(b));
-        bases.max_by_key(|b| b.ts)
+        let bases = self.bases.iter().filter(|b| b.ts <= at && of.is_held_by(b) && self.is_in_force(of, b));
+        bases.max_by_key(|b| b.rank())
     }
 
-    /// The last moment for which deltas after `base` are complete; before the base's own S if it lies beyond the deltas.
+    fn is_in_force(&self, of: Of<'_>, base: &Base) -> bool {
+        !self.withdrawals.iter().any(|w| w.base == base.id && of.is_in(&w.scope))
+    }
+
+    /// Whether the base still serves the table.
+    pub fn serves(&self, base: &Base, table: &TableRef) -> bool {
+        base.holds(table) && self.is_in_force(Of::Table(table), base)
+    }
+
+    /// The last moment for which deltas after `base` are complete, and no cut lies between; before the base's own S if it
+    /// lies beyond the deltas.
     fn intact_until(&self, of: Of<'_>, base: &Base) -> Timestamp {
         let Some(through) = self.through else { return Timestamp(i64::MIN) };
         let gaps = self.gaps_of(of).filter(|(from, to)| from < to && *to > base.ts);
-        gaps.map(|(from, _)| from.max(base.ts)).fold(through, Timestamp::min)
+        let cuts = self.bases.iter().filter(|c| c.cut && of.is_held_by(c) && c.rank() > base.rank());
+        let until = gaps.map(|(from, _)| from.max(base.ts)).fold(through, Timestamp::min);
+        cuts.map(|cut| Timestamp(cut.ts.0.saturating_sub(1))).fold(until, Timestamp::min)
+    }
+
+    /// Whether a base other than `base`, of those in force, serves every moment of the table that `base` serves: no gap and
+    /// no cut lies between the two.
+    pub(super) fn is_repeated(&self, base: &Base, table: &TableRef) -> bool {
+        let of = Of::Table(table);
+        let others = self.bases.iter().filter(|other| other.rank() < base.rank() && self.serves(other, table));
+        others.max_by_key(|other| other.rank()).is_some_and(|other| {
+            let gap = self.gaps_of(of).any(|(from, to)| from < base.ts && to > other.ts && from < to);
+            let between = other.rank()..=base.rank();
+            let cut = |c: &&Base| c.cut && c.holds(table) && between.contains(&c.rank()) && c.id != other.id;
+            !gap && self.bases.iter().find(cut).is_none()
+        })
     }
 
     /// The gaps (from, to] of the table; an open one ends at the end of time.
     fn gaps_of<'a>(&'a self, of: Of<'a>) -> impl Iterator<Item = (Timestamp, Timestamp)> + 'a {
         let open = Timestamp(i64::MAX);
-        let doubt = of.is_of_component().then(|| (Timestamp(i64::MIN), self.component_rows_since.unwrap_or(open)));
+        let since = self.component_rows.map_or(open, |rows| rows.since);
+        let unproven = of.is_of_component().then_some((Timestamp(i64::MIN), since));
         let said = self.gaps.iter().filter(move |g| of.is_in(&g.scope)).map(|g| (g.from, g.to));
         let unselected = self.selections.iter().enumerate().filter_map(move |(n, selected)| match of {
             Of::Table(table) if selected.tables.contains(table) => None,
@@ -224,7 +198,7 @@ impl Coverage {
                 (!selected.tables.narrows(before)).then_some((Timestamp(i64::MIN), selected.after))
             }
         });
-        said.chain(doubt).chain(unselected)
+        said.chain(unproven).chain(unselected)
     }
 
     /// Documents came without types: of the base `of`, or of deltas.
@@ -241,6 +215,12 @@ impl Coverage {
         self.untyped.retain(|untyped| untyped.base.as_ref() != Some(base));
     }
 
+    /// Notes that the deployment was seen to send rows of components.
+    pub(super) fn record_component_rows(&mut self, ts: Timestamp) {
+        let rows = self.component_rows.get_or_insert(ComponentRows { since: ts, seen: ts });
+        rows.seen = rows.seen.max(ts);
+    }
+
     /// The selection in force.
     pub fn selected(&self) -> Selection {
         self.selections.last().map(|selected| selected.tables.clone()).unwrap_or_default()
@@ -253,7 +233,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::base::WithdrawalReason, *};
 
     fn tables() -> Vec<TableRef> {
         [("", "a"), ("", "b"), ("c", "a")].map(|(c, n)| TableRef::new(c, n).unwrap()).into()
@@ -269,11 +249,21 @@ mod tests {
     }
 
     fn coverage() -> impl Strategy<Value = Coverage> {
-        let base = (0i64..20, scope(), selection()).prop_map(|(ts, scope, selected)| Base {
-            id: BaseId(ts.to_string()),
-            ts: Timestamp(ts),
-            scope,
+        let base = (0i64..20, scope(), selection(), proptest::bool::weighted(0.2)).prop_map(|(ts, scope, selected, cut)| Base {
             selected,
+            cut,
+            ..Base::new(BaseId(String::new()), Timestamp(ts), scope, Vec::new())
+        });
+        let bases = proptest::collection::vec(base, 0..4).prop_map(|mut bases| {
+            for (n, base) in bases.iter_mut().enumerate() {
+                (base.id, base.version) = (BaseId(n.to_string()), n as u64 + 1);
+            }
+            bases
+        });
+        let withdrawal = (0..4, scope()).prop_map(|(n, scope)| Withdrawal {
+            base: BaseId(n.to_string()),
+            scope,
+            why: WithdrawalReason::Lost,
         });
         let gap = (0i64..20, 1i64..6, scope()).prop_map(|(from, length, scope)| Gap {
             scope,
@@ -282,22 +272,28 @@ mod tests {
             why: "window".into(),
         });
         let selections = proptest::collection::btree_map(0i64..20, selection(), 0..3);
-        let bases = proptest::collection::vec(base, 0..4);
+        let withdrawals = proptest::collection::vec(withdrawal, 0..2);
         let gaps = proptest::collection::vec(gap, 0..3);
         let through = proptest::option::weighted(0.9, 0i64..24);
-        (through, bases, gaps, selections, proptest::option::of(0i64..20)).prop_map(
-            |(through, bases, gaps, selections, since)| Coverage {
+        (through, bases, withdrawals, gaps, selections, proptest::option::of(0i64..20)).prop_map(
+            |(through, bases, withdrawals, gaps, selections, since)| Coverage {
                 through: through.map(Timestamp),
                 bases,
+                withdrawals,
                 gaps,
-                selections: selections
-                    .into_iter()
-                    .map(|(after, tables)| Selected { after: Timestamp(after), tables })
-                    .collect(),
-                component_rows_since: since.map(Timestamp),
-                untyped: Vec::new(),
+                selections: selections.into_iter().map(selected).collect(),
+                component_rows: since.map(component_rows),
+                ..Coverage::default()
             },
         )
+    }
+
+    fn selected((after, tables): (i64, Selection)) -> Selected {
+        Selected { after: Timestamp(after), tables, version: 0 }
+    }
+
+    fn component_rows(since: i64) -> ComponentRows {
+        ComponentRows { since: Timestamp(since), seen: Timestamp(since) }
     }
 
     fn selection() -> impl Strategy<Value = Selection> {
@@ -306,7 +302,7 @@ mod tests {
     }
 
     /// The rule read aloud: every single moment after S up to T must have been seen.
-    fn oracle(c: &Coverage, table: &TableRef, at: i64) -> Option<i64> {
+    fn oracle(c: &Coverage, table: &TableRef, at: i64) -> Option<(i64, u64)> {
         if c.through.is_none_or(|t| at > t.0) {
             return None;
         }
@@ -314,14 +310,21 @@ mod tests {
             let said = c.gaps.iter().any(|g| g.scope.contains(table) && g.from.0 < m && m <= g.to.0);
             let in_force = c.selections.iter().rfind(|s| s.after.0 < m);
             said || in_force.is_some_and(|s| !s.tables.contains(table))
-                || (!table.component().is_empty() && c.component_rows_since.is_none_or(|since| m <= since.0))
+                || (!table.component().is_empty() && c.component_rows.is_none_or(|rows| m <= rows.since.0))
         };
-        let usable = |s: i64| s <= at && (s + 1..=at).all(|m| !missing(m));
+        let holds = |b: &&Base| b.scope.contains(table) && b.selected.contains(table);
+        let cut = |s: i64, version: u64| {
+            let mut cuts = c.bases.iter().filter(|b| b.cut).filter(holds);
+            cuts.any(|b| b.ts.0 <= at && (b.ts.0 > s || (b.ts.0 == s && b.version > version)))
+        };
+        let withdrawn = |b: &Base| c.withdrawals.iter().any(|w| w.base == b.id && w.scope.contains(table));
+        let usable = |b: &&Base| b.ts.0 <= at && (b.ts.0 + 1..=at).all(|m| !missing(m)) && !withdrawn(b);
         c.bases
             .iter()
-            .filter(|b| b.scope.contains(table) && b.selected.contains(table))
-            .map(|b| b.ts.0)
-            .filter(|s| usable(*s))
+            .filter(holds)
+            .filter(usable)
+            .map(|b| (b.ts.0, b.version))
+            .filter(|(s, version)| !cut(*s, *version))
             .max()
     }
 
@@ -332,7 +335,7 @@ mod tests {
             for at in -1..30 {
                 match (c.covers(&table, Timestamp(at)), oracle(&c, &table, at)) {
                     (Covers::Covered(base), Some(s)) => {
-                        prop_assert_eq!(base.ts.0, s);
+                        prop_assert_eq!((base.ts.0, base.version), s);
                         covered.insert(at);
                     }
                     (Covers::NotCovered(spans), None) => prop_assert_eq!(spans, c.spans(&table)),
@@ -362,8 +365,7 @@ mod tests {
             selections in proptest::collection::btree_map(0i64..20, wide_selection(), 0..3),
             of_bases in proptest::collection::vec(wide_selection(), 4),
         ) {
-            c.selections =
-                selections.into_iter().map(|(after, tables)| Selected { after: Timestamp(after), tables }).collect();
+            c.selections = selections.into_iter().map(selected).collect();
             c.bases.iter_mut().zip(of_bases).for_each(|(base, selected)| base.selected = selected);
             let all_are = |component: bool, at| {
                 let names = if component { [("c", "z"), ("c", "y"), ("d", "z")] } else { [("", "z"), ("", "y"), ("", "w")] };
@@ -384,12 +386,12 @@ mod tests {
     #[test]
     fn a_component_is_covered_after_its_first_delta_row_only_from_a_later_base_on() {
         let [root, _, inner] = <[_; 3]>::try_from(tables()).unwrap();
-        let base = |ts| Base::new(BaseId(format!("b{ts}")), Timestamp(ts), Scope::All);
+        let base = |ts| Base::new(BaseId(format!("b{ts}")), Timestamp(ts), Scope::All, Vec::new());
         let mut c = Coverage { through: Some(Timestamp(50)), bases: vec![base(10)], ..Coverage::default() };
         let span = |from, to| Span { from: Timestamp(from), to: Timestamp(to) };
         assert_eq!(c.spans(&root), [span(10, 50)]);
         assert_eq!(c.spans(&inner), [span(10, 10)]);
-        c.component_rows_since = Some(Timestamp(30));
+        c.component_rows = Some(component_rows(30));
         assert_eq!(c.spans(&inner), [span(10, 10)]);
         c.bases.push(base(40));
         assert_eq!(c.spans(&inner), [span(10, 10), span(40, 50)]);
@@ -397,19 +399,19 @@ mod tests {
 
     #[test]
     fn a_table_never_seen_was_empty_wherever_a_base_of_all_but_some_is_intact() {
-        let base = |ts, scope| Base::new(BaseId(format!("b{ts}")), Timestamp(ts), scope);
+        let base = |ts, scope| Base::new(BaseId(format!("b{ts}")), Timestamp(ts), scope, Vec::new());
         let some = Scope::Tables(tables());
         let mut c = Coverage { through: Some(Timestamp(50)), bases: vec![base(10, some)], ..Coverage::default() };
         let unseen = |c: &Coverage, at| [false, true].map(|component| c.covers_unseen(component, Timestamp(at)));
         assert_eq!(unseen(&c, 50), [false, false], "a base of some tables says nothing of others");
         c.bases.push(base(20, Scope::Except(tables())));
         assert_eq!((unseen(&c, 19), unseen(&c, 20), unseen(&c, 50)), ([false; 2], [true; 2], [true, false]));
-        c.component_rows_since = Some(Timestamp(20));
+        c.component_rows = Some(component_rows(20));
         assert_eq!(unseen(&c, 50), [true; 2]);
         c.gaps.push(Gap { scope: Scope::All, from: Timestamp(30), to: Timestamp(40), why: "window".into() });
         assert_eq!((unseen(&c, 30), unseen(&c, 50)), ([true; 2], [false; 2]));
         c.bases.push(base(40, Scope::All));
-        let select = |after, text: &str| Selected { after: Timestamp(after), tables: text.parse().unwrap() };
+        let select = |after, text: &str| selected((after, text.parse().unwrap()));
         c.selections.push(select(42, "** !a"));
         assert_eq!(unseen(&c, 50), [true; 2], "what is left was selected before");
         let mut at_s = c.clone();

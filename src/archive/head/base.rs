@@ -1,0 +1,200 @@
+//! Bases and gaps, and what else commits say of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    document::{TableRef, Timestamp},
+    position::{BaseId, Scope},
+    selection::Selection,
+};
+
+/// A complete base: every table of its scope as it was at `ts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Its id, that of the walk that made it.
+    pub id: BaseId,
+    /// S, nanoseconds.
+    pub ts: Timestamp,
+    /// The tables that it holds, as far as they are selected.
+    pub scope: Scope,
+    /// Who told it.
+    #[serde(default, skip_serializing_if = "BaseMaker::is_deployment")]
+    pub made: BaseMaker,
+    /// Whether it stands here because the deltas did not tell what happened (a drop, a correction, the new beginning after
+    /// something was forgotten): no earlier base serves a moment at or beyond it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    /// The tables of its scope that had documents, with their number, sorted. The others in scope were empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<BaseTable>,
+    /// The selection with which it was completed. In a commit that is the commit's own, and not repeated.
+    #[serde(default, skip_serializing_if = "Selection::is_everything")]
+    pub selected: Selection,
+    /// The commit that completed it: of two bases with one S the later counts. In a commit that is its own, and not
+    /// repeated: 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub version: u64,
+}
+
+/// Who told a base.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseMaker {
+    /// The deployment, by list_snapshot.
+    #[default]
+    Deployment,
+    /// The archive itself: the state of its tables, written down. It holds the tables that it names, whatever the
+    /// selection.
+    Archive,
+}
+
+/// A table of a base that had documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseTable {
+    /// The table.
+    pub table: TableRef,
+    /// Its documents: the rows of its files in the base.
+    pub rows: u64,
+}
+
+/// A base that no longer serves: all its files of these tables leave with the commit that says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// The base.
+    pub base: BaseId,
+    /// For which tables.
+    pub scope: Scope,
+    /// Why.
+    pub why: WithdrawalReason,
+}
+
+/// Why a base no longer serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawalReason {
+    /// It is older than what is to be kept.
+    Expired,
+    /// Its files are lost.
+    Lost,
+    /// It held what had to be erased.
+    Erased,
+    /// Another base serves every moment that it served. Only of a base that the archive made itself.
+    Superseded,
+}
+
+/// A span (from, to] of `_ts` that the archive knows it does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The tables concerned.
+    pub scope: Scope,
+    /// What comes after this is missing, nanoseconds.
+    pub from: Timestamp,
+    /// This and what is before is missing.
+    pub to: Timestamp,
+    /// One word: `window` (older than the deployment kept), `expired`, `lost`.
+    pub why: String,
+}
+
+/// A span (after, to) of `_ts` in which what the archive shows of a table may differ from what the deployment held: from
+/// the last moment at which they were known to be equal to the S of the base that corrected it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The tables concerned.
+    pub scope: Scope,
+    /// Up to this they were equal, nanoseconds.
+    pub after: Timestamp,
+    /// From this on they are again.
+    pub to: Timestamp,
+    /// One word, such as `import`.
+    pub why: String,
+}
+
+/// That the deployment sends the rows of components in its change log: servers before August 2026 leave them out without a
+/// word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The `_ts` reached when it was seen, nanoseconds.
+    pub ts: Timestamp,
+    /// By what.
+    pub by: ProofSource,
+}
+
+/// By what it was seen that a deployment sends the rows of components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProofSource {
+    /// A row of a component came.
+    Row,
+    /// The deployment has a route that only servers have which send them, asked at the beginning of a run.
+    Beginning,
+    /// The same, asked at the end of a run.
+    End,
+}
+
+/// Between which moments it was seen that the deployment sends the rows of components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentRows {
+    /// First, nanoseconds.
+    pub since: Timestamp,
+    /// Last.
+    pub seen: Timestamp,
+}
+
+/// A selection that is in force after a moment, until the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selected {
+    /// Deltas after this, nanoseconds.
+    pub after: Timestamp,
+    /// Of these tables only.
+    pub tables: Selection,
+    /// The commit that said so: of two after one moment the later counts.
+    pub version: u64,
+}
+
+/// Documents that came in the encoding `json`, which does not tell int64 and bytes from text: they are kept as they came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untyped {
+    /// Those of this base; else of deltas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseId>,
+    /// Deltas after this, nanoseconds; S of the base.
+    pub after: Timestamp,
+    /// Up to this; S of the base.
+    pub to: Timestamp,
+}
+
+impl Base {
+    /// A base that the deployment told, as a commit states it; `tables` are those that had documents.
+    pub fn new(id: BaseId, ts: Timestamp, scope: Scope, tables: Vec<BaseTable>) -> Self {
+        Self {
+            id,
+            ts,
+            scope,
+            made: BaseMaker::Deployment,
+            cut: false,
+            tables,
+            selected: Selection::default(),
+            version: 0,
+        }
+    }
+
+    /// Whether the table is in it.
+    pub fn holds(&self, table: &TableRef) -> bool {
+        self.scope.contains(table) && (self.made == BaseMaker::Archive || self.selected.contains(table))
+    }
+
+    /// Which of two bases of a table counts where both could: the newer, and of one S that of the later commit.
+    pub(super) fn rank(&self) -> (Timestamp, u64) {
+        (self.ts, self.version)
+    }
+}
+
+impl BaseMaker {
+    fn is_deployment(&self) -> bool {
+        *self == Self::Deployment
+    }
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}

@@ -1,0 +1,144 @@
+//! Parts: the live files of one table in one month, as lines, in an object of their own.
+//!
+//! Nothing that grows with the number of files is written whole each time: a head names for each table and month the commit that
+//! last changed it, and that number is in the name of the part. So the log alone says which parts there are, and when each was
+//! superseded; and since a part follows from the log, two writers write the same one. It is put if absent; one that exists
+//! is read back and compared.
+//!
+//! The head has count and sum of a part's lines, and a commit has the sum over all: what is altered, left out or doubled in a
+//! part is found when it is read. Nothing is lost with it: it is made again from the log.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+
+use super::{
+    checkpoint::{damaged, pack, unpack},
+    commit::json_line,
+    commits,
+    head::{Head, tables::Month},
+    log::Log,
+};
+use crate::{
+    data::DataFile,
+    document::TableRef,
+    error::{Error, Result},
+    layout,
+    store::{self, PutNew, store_error},
+    sum::Sum,
+};
+
+/// Parts that are written at the same time.
+const AT_ONCE: usize = 8;
+
+/// Which part: a table and a month (first day).
+pub(super) type Key = (TableRef, String);
+
+/// The files of a part, sorted by path.
+///
+/// # Errors
+/// Corrupt, if it is missing, or is not what the head says.
+pub(super) async fn read(store: &dyn ObjectStore, folder: &str, month: &str, named: Month) -> Result<Vec<DataFile>> {
+    let path = layout::part(folder, month, named.version);
+    let Some(bytes) = store::get(store, &path).await? else {
+        return Err(Error::corrupt(format!("{path} is missing; it only repeats what commits say")));
+    };
+    let text = unpack(&path, &bytes)?;
+    let (mut files, mut sum) = (Vec::new(), Sum::default());
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        files.push(serde_json::from_slice(line).map_err(|e| damaged(&path).with_source(e))?);
+        sum.add(line);
+    }
+    if sum == named.lines { Ok(files) } else { Err(damaged(&path)) }
+}
+
+/// The same files, from the log: what has to be done where the part is lost.
+pub(super) async fn from_log(log: &Log, version: u64, (table, month): &Key) -> Result<Vec<DataFile>> {
+    let mut live: BTreeMap<String, DataFile> = BTreeMap::new();
+    commits::replay(log, 0, version, |stored| {
+        let draft = stored.commit.draft;
+        for file in draft.remove.iter().filter(|file| file.table == *table && file.month == *month) {
+            live.remove(&file.path);
+        }
+        for mut file in draft.add.into_iter().filter(|file| file.table == *table && file.month == *month) {
+            file.brought_by.get_or_insert(stored.commit.version);
+            live.insert(file.path.clone(), file);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(live.into_values().collect())
+}
+
+/// The parts of `head` that are not written yet, as far as its anchor tells.
+pub(super) fn unwritten(head: &Head) -> Vec<Key> {
+    let known = |table: &TableRef, month: &str| {
+        let state = head.anchor()?.tables.get(table)?;
+        state.months.get(month).map(|month| month.version)
+    };
+    let mut keys = Vec::new();
+    for state in head.tables() {
+        let changed = state.months.iter().filter(|(name, month)| known(&state.table, name) != Some(month.version));
+        keys.extend(changed.map(|(name, _)| (state.table.clone(), name.clone())));
+    }
+    keys
+}
+
+/// Writes parts whose files come one after another, sorted by table, month and path.
+pub(super) async fn write(
+    store: &Arc<dyn ObjectStore>,
+    head: &Head,
+    files: stream::BoxStream<'static, Result<DataFile>>,
+) -> Result<()> {
+    let parts = stream::try_unfold((files, None), |(mut files, mut first): (_, Option<DataFile>)| async move {
+        let first = match first.take() {
+            Some(first) => first,
+            None => match files.try_next().await? {
+                Some(first) => first,
+                None => return Ok::<_, Error>(None),
+            },
+        };
+        let key = (first.table.clone(), first.month.clone());
+        let mut text = json_line(&first)?.to_vec();
+        while let Some(file) = files.try_next().await? {
+            if (&file.table, &file.month) != (&key.0, &key.1) {
+                return Ok(Some(((key, text), (files, Some(file)))));
+            }
+            text.extend_from_slice(&json_line(&file)?);
+        }
+        Ok(Some(((key, text), (files, None))))
+    });
+    parts
+        .map(|part| async {
+            let ((table, month), text) = part?;
+            put(store, head, &table, &month, &text).await
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await
+}
+
+async fn put(store: &Arc<dyn ObjectStore>, head: &Head, table: &TableRef, month: &str, text: &[u8]) -> Result<()> {
+    let named = head.table(table).and_then(|state| Some((state.folder.as_str(), *state.months.get(month)?)));
+    let Some((folder, named)) = named else {
+        return Err(Error::internal(format!("a part of {table} that the head does not name")));
+    };
+    let mut sum = Sum::default();
+    text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| sum.add(line));
+    if sum != named.lines {
+        return Err(Error::internal(format!("the live files of {table} in {month} are not those of the head")));
+    }
+    let path = layout::part(folder, month, named.version);
+    let bytes = pack(text)?;
+    match store::put_new(store, &path, bytes.clone().into()).await? {
+        PutNew::Created => Ok(()),
+        // Another writer's, or one of ours that was not named: the same, unless it is damaged.
+        PutNew::Exists if read(store, folder, month, named).await.is_ok() => Ok(()),
+        PutNew::Exists => store
+            .put(&Path::from(path.as_str()), bytes.into())
+            .await
+            .map(drop)
+            .map_err(|e| store_error(e, &format!("cannot write {path}"))),
+    }
+}
