@@ -24,27 +24,27 @@ use crate::{
     position::{Scope, Walk},
 };
 
-use super::{Given, Work, gather::now};
+use super::run::{RunInput, now};
 
 /// The walk to begin now, if one is owed. The deployment is asked for its components anew: the run may have begun hours
 /// ago, and a component that came since would be taken for one without rows.
-pub(super) async fn begin(head: &Head, run: &Run, given: &Given<'_>) -> Result<Option<Walk>> {
+pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>) -> Result<Option<Walk>> {
     let (owed, Some(cursor)) = (head.owed(), &head.progress().delta) else { return Ok(None) };
     let components = match owed {
         Owed::Nothing => return Ok(None),
-        Owed::Components => components(head, given.source.as_ref()).await?,
+        Owed::Components => components(head, input.source.as_ref()).await?,
         Owed::Tables => Vec::new(),
     };
     let covered = |table: &&TableRef| matches!(head.coverage().covers(table, cursor.ts), Covers::Covered(_));
     let covered: Vec<_> = head.tables().map(|state| &state.table).filter(covered).cloned().collect();
     let began = now();
-    given.monitor.report(Event::NewBase { ts: cursor.ts, components: owed == Owed::Components });
+    input.monitor.report(Event::NewBase { ts: cursor.ts, components: owed == Owed::Components });
     Ok(Some(Walk {
-        base: layout::base_id(began, &run.id),
+        base: layout::base_id(began, &writer.id),
         ts: cursor.ts,
         month: layout::month_of(began),
         scope: if covered.is_empty() { Scope::All } else { Scope::Except(covered) },
-        position: given.source.snapshot_of(&components, cursor.ts),
+        position: input.source.snapshot_of(&components, cursor.ts),
         done: Vec::new(),
     }))
 }
@@ -62,23 +62,23 @@ async fn components(head: &Head, source: &dyn Source) -> Result<Vec<String>> {
     Ok(components.into_iter().map(ToOwned::to_owned).collect())
 }
 
-/// Ends the walk that is open, because of `why`. What it has finished becomes a base; one commit says so, and removes the files
-/// of the table in which it stood.
+/// Ends the walk that is open, because of `why`: the commit to make. What the walk has finished becomes a base; the files of the
+/// table in which it stood are removed.
 ///
 /// Nothing is open if the walk was refused from its first page: a cursor may be old although nothing has happened since (a page
 /// that is just full ends at its last change). The next pass moves the cursor, and another walk begins there.
-pub(super) async fn close(work: &mut Work, given: &Given<'_>, why: &str) -> Result<()> {
-    let (Some(walk), Some(latest)) = (work.head.progress().walk.clone(), work.head.latest()) else { return Ok(()) };
+pub(super) async fn close(head: &Head, input: &RunInput<'_>, why: &str) -> Result<Option<Draft>> {
+    let (Some(walk), Some(latest)) = (head.progress().walk.clone(), head.latest()) else { return Ok(None) };
     let message = format!(
         "a snapshot ends before it is complete; the tables that it has finished count, the others are walked anew after the changes: \
          {why}"
     );
-    given.monitor.report(Event::Warning { message: &message });
+    input.monitor.report(Event::Warning { message: &message });
     let Walk { base, ts, mut done, .. } = walk;
-    let mut draft = Draft::unchanged(&work.head, latest.encoding, latest.selection.clone(), now());
+    let mut draft = Draft::unchanged(head, latest.encoding, latest.selection.clone(), now());
     draft.checked_at = latest.checked_at;
     draft.progress.walk = None;
-    let mut live = given.archive.live_files(&work.head).await?;
+    let mut live = input.archive.live_files(head).await?;
     while let Some(file) = live.next().await? {
         if file.base.as_ref() == Some(&base) && !done.contains(&file.table) {
             draft.remove.push(RemovedFile::from(&file));
@@ -88,5 +88,5 @@ pub(super) async fn close(work: &mut Work, given: &Given<'_>, why: &str) -> Resu
         done.sort();
         draft.bases.push(Base::new(base, ts, Scope::Tables(done)));
     }
-    work.commit(given.archive, draft).await
+    Ok(Some(draft))
 }

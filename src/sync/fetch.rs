@@ -1,31 +1,43 @@
-//! First stage: asks for page after page, as soon as the next position is known.
+//! First stage: asks for page after page, as soon as the next position is known. It alone decides where the deltas begin.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{Stop, gather::now};
+use super::{run::now, steps::PERMIT, stop::Stop};
 use crate::{
     convex::{Page, Source},
     document::Timestamp,
     error::{Error, ErrorKind, Result},
-    position::{Phase, Position, Progress},
+    position::{DeltaCursor, Phase, Position, Progress},
 };
 
-/// Permits of a semaphore count KiB: its largest number is too small for bytes.
-pub(super) const PERMIT: usize = 1024;
-
 /// A page on its way to the next stage, and the memory that it holds.
-pub(super) struct Fetched {
+pub(super) struct FetchedPage {
     pub(super) page: Page,
+    /// Where it was asked for.
+    pub(super) asked: Position,
+    /// Where the deltas begin, if this page told: the first one of the archive's first walk.
+    pub(super) deltas_begin: Option<DeltaCursor>,
     /// When it came. It may wait for its turn, and what is written meanwhile is not in it.
     pub(super) at: Timestamp,
     pub(super) _held: OwnedSemaphorePermit,
 }
 
+impl FetchedPage {
+    /// Whether the deployment had nothing more.
+    pub(super) fn ends_the_log(&self) -> bool {
+        ends_the_log(&self.page)
+    }
+}
+
+fn ends_the_log(page: &Page) -> bool {
+    page.phase == Phase::Delta && !page.more
+}
+
 /// Why there are no more pages.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum FetchEnd {
     /// The deployment has nothing more.
     CaughtUp,
     /// A stop was requested, or the next stage has ended.
@@ -40,45 +52,48 @@ pub(super) enum End {
 pub(super) async fn fetch(
     source: Arc<dyn Source>,
     progress: Progress,
-    pages: mpsc::Sender<Fetched>,
+    pages: mpsc::Sender<FetchedPage>,
     waiting: u64,
     stop: Stop,
-) -> Result<End> {
+) -> Result<FetchEnd> {
     let all = (waiting as usize / PERMIT).max(1);
     let memory = Arc::new(Semaphore::new(all));
-    let mut deltas = progress.delta.map(|d| d.position);
+    let mut deltas = progress.delta;
     let mut at = match (progress.walk, &deltas) {
         (Some(walk), _) => walk.position,
-        (None, Some(position)) => position.clone(),
+        (None, Some(cursor)) => cursor.position.clone(),
         (None, None) => source.snapshot_start(),
     };
     let work = async {
         loop {
             // Where one page takes the whole share, the next is not asked for before it is decoded.
             if memory.acquire().await.is_err() {
-                return Ok(End::Stopped);
+                return Ok(FetchEnd::Stopped);
             }
             let page = match source.page(&at).await {
-                Err(error) if error.kind() == ErrorKind::Window => return Ok(End::TooOld(at.phase(), error)),
+                Err(error) if error.kind() == ErrorKind::Window => return Ok(FetchEnd::TooOld(at.phase(), error)),
                 page => page?,
             };
             let answered = now();
-            let caught_up = page.phase == Phase::Delta && !page.more;
-            at = next(source.as_ref(), &page, &mut deltas)?;
+            let caught_up = ends_the_log(&page);
+            // S of the first walk is where the deltas begin.
+            let deltas_begin = deltas.is_none().then(|| deltas_after(source.as_ref(), page.through));
+            deltas = deltas.or_else(|| deltas_begin.clone());
+            let asked = std::mem::replace(&mut at, next(&page, deltas.as_ref())?);
             let size = (held(&page, waiting) as usize / PERMIT + 1).min(all) as u32;
-            let Ok(held) = Arc::clone(&memory).acquire_many_owned(size).await else { return Ok(End::Stopped) };
-            if pages.send(Fetched { page, at: answered, _held: held }).await.is_err() {
-                return Ok(End::Stopped);
+            let Ok(held) = Arc::clone(&memory).acquire_many_owned(size).await else { return Ok(FetchEnd::Stopped) };
+            if pages.send(FetchedPage { page, asked, deltas_begin, at: answered, _held: held }).await.is_err() {
+                return Ok(FetchEnd::Stopped);
             }
             if caught_up {
-                return Ok(End::CaughtUp);
+                return Ok(FetchEnd::CaughtUp);
             }
         }
     };
     tokio::select! {
         biased;
-        () = stop.requested() => Ok(End::Stopped),
-        () = pages.closed() => Ok(End::Stopped),
+        () = stop.requested() => Ok(FetchEnd::Stopped),
+        () = pages.closed() => Ok(FetchEnd::Stopped),
         end = work => end,
     }
 }
@@ -92,16 +107,14 @@ fn held(page: &Page, waiting: u64) -> u64 {
     spans + page.body.held().map_or(waiting / 2, |text| text.len() as u64)
 }
 
-/// Where to ask after `page`. A finished snapshot is followed by the deltas after the first S.
-fn next(source: &dyn Source, page: &Page, deltas: &mut Option<Position>) -> Result<Position> {
-    let after = deltas.get_or_insert_with(|| source.deltas_after(page.through));
-    match (&page.next, page.phase) {
-        (Some(next), Phase::Snapshot) => Ok(next.clone()),
-        (None, Phase::Snapshot) => Ok(after.clone()),
-        (Some(next), Phase::Delta) => {
-            after.clone_from(next);
-            Ok(next.clone())
-        }
-        (None, Phase::Delta) => Err(Error::internal("a page of deltas names no next position")),
-    }
+/// Where the deltas after `ts` begin: of the first walk those after its S, which is complete there.
+fn deltas_after(source: &dyn Source, ts: Timestamp) -> DeltaCursor {
+    DeltaCursor { position: source.deltas_after(ts), ts }
+}
+
+/// Where to ask after `page`. A finished snapshot is followed by the deltas.
+fn next(page: &Page, deltas: Option<&DeltaCursor>) -> Result<Position> {
+    let after_snapshot = || deltas.filter(|_| page.phase == Phase::Snapshot).map(|cursor| &cursor.position);
+    let next = page.next.as_ref().or_else(after_snapshot).cloned();
+    next.ok_or_else(|| Error::internal("a page of deltas names no next position"))
 }

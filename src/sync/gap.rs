@@ -7,7 +7,7 @@
 //! tables get a new base ([`super::base`]).
 
 use crate::{
-    archive::{Draft, Gap},
+    archive::{Draft, Gap, Head},
     convex::Source,
     document::Timestamp,
     error::{Error, ErrorKind, Result},
@@ -15,7 +15,10 @@ use crate::{
     position::{DeltaCursor, Scope},
 };
 
-use super::{Given, OnGap, Work, gather::now};
+use super::{
+    options::OnGap,
+    run::{RunInput, now},
+};
 
 /// Questions to the deployment: of an absence of a month, the last 160 seconds of what is lost may have been readable.
 const PROBES: u32 = 14;
@@ -27,24 +30,24 @@ const CLOSE: i64 = 1_000_000;
 /// nanoseconds of what is still readable are left behind, so that it stays readable.
 const MARGIN: i64 = 60_000_000_000;
 
-/// Commits the gap between the cursor, which was refused with `why`, and what the deployment still reads, and moves the cursor
-/// behind it. None, if the run was to stop before that was known.
+/// The commit that records the gap between the cursor, which was refused with `why`, and what the deployment still reads, and
+/// moves the cursor behind it. None, if the run was to stop before that was known.
 ///
 /// # Errors
 /// Window, if that was not allowed.
-pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Result<Option<Gap>> {
-    if given.options.on_gap == OnGap::Fail {
+pub(super) async fn record(head: &Head, input: &RunInput<'_>, why: Error) -> Result<Option<Draft>> {
+    if input.options.on_gap == OnGap::Fail {
         let message =
             "changes after the archive's cursor are lost, and the gap was not to be healed; nothing was committed";
         return Err(Error::new(ErrorKind::Window, message).with_source(why));
     }
-    let (Some(cursor), Some(latest)) = (work.head.progress().delta.clone(), work.head.latest()) else {
+    let (Some(cursor), Some(latest)) = (head.progress().delta.clone(), head.latest()) else {
         return Err(Error::internal("a gap in an archive that has no cursor yet"));
     };
     let to = tokio::select! {
         biased;
-        () = given.options.stop.requested() => return Ok(None),
-        to = oldest_kept(given.source.as_ref(), cursor.ts) => to?,
+        () = input.options.stop.requested() => return Ok(None),
+        to = oldest_kept(input.source.as_ref(), cursor.ts) => to?,
     };
     let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
     let message = format!(
@@ -52,12 +55,11 @@ pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Re
          records the gap, goes on with the changes after it, and takes a new base of all tables",
         cursor.ts
     );
-    given.monitor.report(Event::Warning { message: &message });
-    let mut draft = Draft::unchanged(&work.head, latest.encoding, latest.selection.clone(), now());
-    draft.gaps.push(gap.clone());
-    draft.progress.delta = Some(DeltaCursor { position: given.source.deltas_after(to), ts: to });
-    work.commit(given.archive, draft).await?;
-    Ok(Some(gap))
+    input.monitor.report(Event::Warning { message: &message });
+    let mut draft = Draft::unchanged(head, latest.encoding, latest.selection.clone(), now());
+    draft.gaps.push(gap);
+    draft.progress.delta = Some(DeltaCursor { position: input.source.deltas_after(to), ts: to });
+    Ok(Some(draft))
 }
 
 /// The oldest moment after `lost` from which the deployment still reads on, as near as some probes come.

@@ -11,8 +11,19 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
-use super::fetch::PERMIT;
-use crate::{archive::Draft, data::NewFile, error::Error, schema::Misfits};
+use super::tables::KnownTable;
+use crate::{
+    archive::Draft,
+    data::NewFile,
+    document::Timestamp,
+    error::Error,
+    layout,
+    position::{Phase, Walk},
+    schema::Misfits,
+};
+
+/// Permits of a semaphore count KiB: its largest number is too small for bytes.
+pub(super) const PERMIT: usize = 1024;
 
 /// How far the writer is with a file, while it grows: told by the third stage, read by the second.
 #[derive(Debug, Default)]
@@ -69,15 +80,54 @@ pub(super) struct Steps {
     memory: Arc<Semaphore>,
     permits: usize,
     runtime: Handle,
+    names: FileNames,
+}
+
+/// Names no file twice: by the id of who writes, and a counter.
+struct FileNames {
+    writer: String,
+    counter: u32,
+}
+
+impl FileNames {
+    fn next(&mut self) -> u32 {
+        self.counter += 1;
+        self.counter - 1
+    }
 }
 
 impl Steps {
-    /// A queue in which rows of about `bytes` wait at most. Their consumer never waits for the producer, so waiting for
-    /// room cannot deadlock.
-    pub(super) fn channel(bytes: u64, runtime: Handle) -> (Self, mpsc::Receiver<Step>) {
+    /// A queue in which rows of about `bytes` wait at most, of files that the run `writer` writes. Their consumer never waits
+    /// for the producer, so waiting for room cannot deadlock.
+    pub(super) fn channel(bytes: u64, runtime: Handle, writer: &str) -> (Self, mpsc::Receiver<Step>) {
         let (queue, steps) = mpsc::channel(256);
         let permits = (bytes as usize / PERMIT).max(1);
-        (Self { queue, memory: Arc::new(Semaphore::new(permits)), permits, runtime }, steps)
+        let names = FileNames { writer: writer.to_owned(), counter: 0 };
+        (Self { queue, memory: Arc::new(Semaphore::new(permits)), permits, runtime, names }, steps)
+    }
+
+    /// A new file of the base that `walk` becomes.
+    pub(super) fn snapshot_file(&mut self, known: &KnownTable, walk: &Walk, schema_id: u32) -> NewFile {
+        let counter = self.names.next();
+        NewFile {
+            path: layout::snapshot_file(&known.folder, &walk.month, &walk.base, counter, &self.names.writer),
+            table: known.table.clone(),
+            phase: Phase::Snapshot,
+            base: Some(walk.base.clone()),
+            schema_id,
+        }
+    }
+
+    /// A new file of deltas, the first of which is of `first_ts`.
+    pub(super) fn delta_file(&mut self, known: &KnownTable, first_ts: Timestamp, schema_id: u32) -> NewFile {
+        let counter = self.names.next();
+        NewFile {
+            path: layout::delta_file(&known.folder, first_ts, counter, &self.names.writer),
+            table: known.table.clone(),
+            phase: Phase::Delta,
+            base: None,
+            schema_id,
+        }
     }
 
     pub(super) fn send(&mut self, step: Step) -> Result<(), Halt> {

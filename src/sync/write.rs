@@ -1,28 +1,19 @@
 //! Third stage: writes the files and makes the commits, strictly one after another. It alone owns the head.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    Given, Work,
+    run::{RunInput, SyncRun},
     steps::{FileProgress, Step},
 };
 use crate::{
-    archive::{Archive, Counts, Draft, Head},
+    archive::{Archive, Counts, Draft},
     data::{DataFile, FileWriter, WriterOptions},
     error::{Error, Result},
     monitor::{Event, Monitor},
 };
-
-/// `manifest.json` is rewritten while the run goes on at most as often as its writing takes this part of the time.
-const MANIFEST_SHARE: u32 = 100;
-/// … and not more often than this.
-const MANIFEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Files that are completed at the same time. A store answers a put, and a disk a sync, after milliseconds in which nothing
 /// else would happen, and deltas of hundreds of tables end as many files at once. They hold what was gathered; a snapshot
@@ -31,7 +22,7 @@ const CLOSING: usize = 8;
 
 struct Writer<'a> {
     archive: &'a Archive,
-    work: &'a mut Work,
+    run: &'a mut SyncRun,
     options: WriterOptions,
     monitor: &'a dyn Monitor,
     /// Files to which no row will come, oldest first: their last bytes are on the way.
@@ -41,43 +32,14 @@ struct Writer<'a> {
     files: Vec<DataFile>,
 }
 
-/// When `manifest.json` is written again, and which version it shows. It is advisory: a failure is told, and the next run
-/// writes it again.
-pub(super) struct Advisory {
-    due: Instant,
-    version: u64,
-}
-
-impl Advisory {
-    pub(super) fn of(version: u64) -> Self {
-        Self { due: Instant::now() + MANIFEST_PAUSE, version }
-    }
-
-    /// Writes it, if it shows another version than `head`.
-    pub(super) async fn write(&mut self, archive: &Archive, head: &Head, monitor: &dyn Monitor) {
-        if self.version == head.version() {
-            return;
-        }
-        let begin = Instant::now();
-        match archive.write_manifest(head).await {
-            Ok(()) => self.version = head.version(),
-            Err(error) => {
-                let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
-                monitor.report(Event::Warning { message: &message });
-            }
-        }
-        self.due = Instant::now() + MANIFEST_PAUSE.max(begin.elapsed() * MANIFEST_SHARE);
-    }
-}
-
-/// Does all steps; `work` moves on with every commit. After an error nothing is open, and nothing counts since the last
+/// Does all steps; `run` moves on with every commit. After an error nothing is open, and nothing counts since the last
 /// commit.
-pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::Receiver<Step>) -> Result<()> {
-    let &Given { archive, options, ref monitor, .. } = given;
+pub(super) async fn write(input: &RunInput<'_>, run: &mut SyncRun, mut steps: mpsc::Receiver<Step>) -> Result<()> {
+    let &RunInput { archive, options, ref monitor, .. } = input;
     let options = WriterOptions { compression_level: options.compression_level, ..options.budget.into() };
     let mut writer = Writer {
         archive,
-        work,
+        run,
         options,
         monitor: monitor.as_ref(),
         closing: VecDeque::new(),
@@ -95,7 +57,7 @@ pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::R
     // The stage before may have failed between two steps.
     writer.abandon().await;
     // Also after a failure of the deployment: what was committed counts.
-    work.advisory.write(archive, &work.head, monitor.as_ref()).await;
+    run.advisory.write(archive, &run.head, monitor.as_ref()).await;
     Ok(())
 }
 
@@ -151,21 +113,19 @@ impl Writer<'_> {
                 tombstones: file.tombstones,
                 rescued_rows: file.rescued_rows,
             });
-            self.work.sum.tables.insert(file.table.clone());
+            self.run.counts.tables.insert(file.table.clone());
         }
         let draft = Draft { add: files, ..draft };
-        self.work.commit(self.archive, draft).await?;
-        self.work.sum.rows = self.work.sum.rows.plus(added);
-        let head = &self.work.head;
+        self.run.commit(self.archive, draft).await?;
+        self.run.counts.rows = self.run.counts.rows.plus(added);
+        let head = &self.run.head;
         self.monitor.report(Event::Commit {
             version: head.version(),
             files: added.files,
             rows: added.rows,
             through: head.progress().delta.as_ref().map(|d| d.ts),
         });
-        if Instant::now() >= self.work.advisory.due {
-            self.work.advisory.write(self.archive, &self.work.head, self.monitor).await;
-        }
+        self.run.advisory.write_if_due(self.archive, &self.run.head, self.monitor).await;
         Ok(())
     }
 

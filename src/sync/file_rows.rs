@@ -7,11 +7,13 @@ use std::collections::VecDeque;
 
 use arrow::array::RecordBatch;
 
+use super::tables::KnownTable;
 use crate::{
     codec::{TableDecoder, observe},
-    document::{Encoding, TableRef, Timestamp},
+    convex::{DocumentSpan, Page},
+    document::{Encoding, Timestamp},
     error::{Result, ResultExt},
-    schema::{Misfits, TableSchema, evolve, hint},
+    schema::{Misfits, evolve, hint},
 };
 
 /// Text of the first documents, bytes, whose shapes fix the schema.
@@ -27,23 +29,9 @@ const EARLY: usize = 8 << 20;
 /// What the builders of a column hold before their first row, bytes.
 const COLUMN: usize = 600;
 
-/// What a run knows of a table beside its rows.
-#[derive(Debug)]
-pub(super) struct Known {
-    pub(super) table: TableRef,
-    pub(super) folder: String,
-    pub(super) schema: TableSchema,
-    /// As the manifest counts them, this run's commits included.
-    pub(super) misfits: Misfits,
-    /// Not yet in a commit.
-    pub(super) changed: bool,
-    /// What the deployment says of its documents, as JSON text.
-    pub(super) shape: Option<String>,
-}
-
 /// Rows of one file.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(super) struct FileRows {
     base: Option<Timestamp>,
     state: State,
     /// Batches that are full, oldest first, and what they weigh.
@@ -60,12 +48,12 @@ pub(super) struct Rows {
 
 #[derive(Debug)]
 enum State {
-    Sample { text: String, documents: Vec<Sampled> },
+    Sample { text: String, documents: Vec<SampleRow> },
     Decode(Box<TableDecoder>),
 }
 
 #[derive(Debug)]
-struct Sampled {
+struct SampleRow {
     end: usize,
     encoding: Encoding,
     ts: Timestamp,
@@ -74,16 +62,23 @@ struct Sampled {
 
 /// One revision as it stands in its page.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Incoming<'a> {
+pub(super) struct IncomingRow<'a> {
     pub(super) text: &'a str,
     pub(super) encoding: Encoding,
     pub(super) ts: Timestamp,
     pub(super) deleted: bool,
 }
 
-impl Rows {
+impl<'a> IncomingRow<'a> {
+    /// A revision of `page`, with its text.
+    pub(super) fn of(page: &Page, document: &DocumentSpan, text: &'a str) -> Self {
+        Self { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted }
+    }
+}
+
+impl FileRows {
     /// The rows of a file of a table, which begins with a revision of `first_ts`; `base` is S in the files of a base.
-    pub(super) fn new(base: Option<Timestamp>, first_ts: Timestamp, known: &Known) -> Self {
+    pub(super) fn new(base: Option<Timestamp>, first_ts: Timestamp, known: &KnownTable) -> Self {
         Self {
             base,
             state: State::Sample { text: String::new(), documents: Vec::new() },
@@ -98,19 +93,19 @@ impl Rows {
     }
 
     /// Takes one revision.
-    pub(super) fn push(&mut self, row: Incoming<'_>, known: &mut Known) -> Result<()> {
+    pub(super) fn push(&mut self, row: IncomingRow<'_>, known: &mut KnownTable) -> Result<()> {
         self.take(row, known).context(|| format!("table {}", known.table))
     }
 
-    fn take(&mut self, row: Incoming<'_>, known: &mut Known) -> Result<()> {
+    fn take(&mut self, row: IncomingRow<'_>, known: &mut KnownTable) -> Result<()> {
         self.text += row.text.len();
         self.last_ts = row.ts;
         match &mut self.state {
             State::Decode(_) => self.decode(row),
             State::Sample { text, documents } => {
-                let Incoming { encoding, ts, deleted, .. } = row;
+                let IncomingRow { encoding, ts, deleted, .. } = row;
                 text.push_str(row.text);
-                documents.push(Sampled { end: text.len(), encoding, ts, deleted });
+                documents.push(SampleRow { end: text.len(), encoding, ts, deleted });
                 if text.len() >= SAMPLE || documents.len() >= SAMPLE_DOCUMENTS {
                     return self.fix(known);
                 }
@@ -119,7 +114,7 @@ impl Rows {
         }
     }
 
-    fn decode(&mut self, row: Incoming<'_>) -> Result<()> {
+    fn decode(&mut self, row: IncomingRow<'_>) -> Result<()> {
         let State::Decode(decoder) = &mut self.state else { return Ok(()) };
         decoder.push(row.text, row.encoding, row.ts, row.deleted)?;
         if decoder.weight() >= BATCH {
@@ -130,12 +125,12 @@ impl Rows {
     }
 
     /// Fixes the schema of the file and decodes what waited for it.
-    fn fix(&mut self, known: &mut Known) -> Result<()> {
+    fn fix(&mut self, known: &mut KnownTable) -> Result<()> {
         let State::Sample { text, documents } = &mut self.state else { return Ok(()) };
         let (text, documents) = (std::mem::take(text), std::mem::take(documents));
         let begins = std::iter::once(0).chain(documents.iter().map(|d| d.end));
         let rows = || {
-            begins.clone().zip(&documents).map(|(begin, d)| Incoming {
+            begins.clone().zip(&documents).map(|(begin, d)| IncomingRow {
                 text: &text[begin..d.end],
                 encoding: d.encoding,
                 ts: d.ts,
@@ -158,7 +153,7 @@ impl Rows {
     }
 
     /// No row will follow: every row is in a batch then.
-    pub(super) fn end(&mut self, known: &mut Known) -> Result<()> {
+    pub(super) fn end(&mut self, known: &mut KnownTable) -> Result<()> {
         if self.is_empty() {
             return Ok(());
         }
@@ -213,9 +208,10 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{document::TableRef, schema::TableSchema};
 
-    fn known(shape: Option<&str>) -> Known {
-        Known {
+    fn known(shape: Option<&str>) -> KnownTable {
+        KnownTable {
             table: TableRef::new("", "t").unwrap(),
             folder: "t".to_owned(),
             schema: TableSchema::empty(),
@@ -225,19 +221,20 @@ mod tests {
         }
     }
 
-    fn push(rows: &mut Rows, known: &mut Known, fields: &str, deleted: bool) {
+    fn push(rows: &mut FileRows, known: &mut KnownTable, fields: &str, deleted: bool) {
         let text = format!(r#"{{"_id":"i","_creationTime":1.0{fields}}}"#);
-        rows.push(Incoming { text: &text, encoding: Encoding::ExportJson, ts: Timestamp(1), deleted }, known).unwrap();
+        rows.push(IncomingRow { text: &text, encoding: Encoding::ExportJson, ts: Timestamp(1), deleted }, known)
+            .unwrap();
     }
 
-    fn columns(known: &Known) -> Vec<&str> {
+    fn columns(known: &KnownTable) -> Vec<&str> {
         known.schema.fields.iter().map(|f| f.column.as_str()).collect()
     }
 
     #[test]
     fn the_schema_is_fixed_by_the_hint_and_the_first_documents_and_kept_to_the_end() {
         let mut known = known(Some(r#"{"properties":{"hinted":{"type":"string"}}}"#));
-        let mut rows = Rows::new(None, Timestamp(1), &known);
+        let mut rows = FileRows::new(None, Timestamp(1), &known);
         push(&mut rows, &mut known, r#","gone":1"#, true);
         for _ in 1..SAMPLE_DOCUMENTS {
             push(&mut rows, &mut known, r#","seen":1"#, false);
@@ -252,7 +249,7 @@ mod tests {
         assert_eq!((count, rows.schema_id, columns(&known)), (SAMPLE_DOCUMENTS + 1, 1, vec!["hinted", "seen"]));
 
         known.changed = false;
-        let mut rows = Rows::new(None, Timestamp(1), &known);
+        let mut rows = FileRows::new(None, Timestamp(1), &known);
         push(&mut rows, &mut known, r#","late":1"#, false);
         rows.end(&mut known).unwrap();
         assert_eq!((columns(&known), known.changed), (vec!["hinted", "seen", "late"], true));
@@ -261,7 +258,7 @@ mod tests {
     #[test]
     fn a_file_with_little_text_never_ends_early() {
         let mut known = known(None);
-        let mut rows = Rows::new(None, Timestamp(1), &known);
+        let mut rows = FileRows::new(None, Timestamp(1), &known);
         for _ in 0..SAMPLE_DOCUMENTS {
             push(&mut rows, &mut known, "", false);
         }

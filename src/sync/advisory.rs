@@ -1,0 +1,50 @@
+//! When `manifest.json` is rewritten: at the end of a run, and now and then in a long one.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    archive::{Archive, Head},
+    monitor::{Event, Monitor},
+};
+
+/// `manifest.json` is rewritten while the run goes on at most as often as its writing takes this part of the time.
+const MANIFEST_SHARE: u32 = 100;
+/// … and not more often than this.
+const MANIFEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// When `manifest.json` is written again, and which version it shows. It is advisory: a failure is told, and the next run
+/// writes it again.
+pub(super) struct Advisory {
+    due: Instant,
+    version: u64,
+}
+
+impl Advisory {
+    /// It shows `version`, or is due as if it did.
+    pub(super) fn of(version: u64) -> Self {
+        Self { due: Instant::now() + MANIFEST_PAUSE, version }
+    }
+
+    /// Writes it, if it is time to.
+    pub(super) async fn write_if_due(&mut self, archive: &Archive, head: &Head, monitor: &dyn Monitor) {
+        if Instant::now() >= self.due {
+            self.write(archive, head, monitor).await;
+        }
+    }
+
+    /// Writes it, if it shows another version than `head`.
+    pub(super) async fn write(&mut self, archive: &Archive, head: &Head, monitor: &dyn Monitor) {
+        if self.version == head.version() {
+            return;
+        }
+        let begin = Instant::now();
+        match archive.write_manifest(head).await {
+            Ok(()) => self.version = head.version(),
+            Err(error) => {
+                let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
+                monitor.report(Event::Warning { message: &message });
+            }
+        }
+        self.due = Instant::now() + MANIFEST_PAUSE.max(begin.elapsed() * MANIFEST_SHARE);
+    }
+}

@@ -1,0 +1,88 @@
+//! What the next commit will say beside its files, collected page by page. The one place that drafts a commit of data.
+
+use std::time::{Duration, Instant};
+
+use super::{fetch::FetchedPage, run::now, tables::Tables};
+use crate::{
+    archive::{Base, Draft},
+    document::{Encoding, Timestamp},
+    position::{Phase, Progress},
+    schema::Misfits,
+    selection::Selection,
+};
+
+/// What came since the last commit.
+pub(super) struct NextCommit {
+    since: Instant,
+    /// What the deployment answered last.
+    answer: Option<Answer>,
+    component_rows: bool,
+    completed: Vec<Base>,
+    misfits: Vec<(usize, Misfits)>,
+}
+
+#[derive(Clone, Copy)]
+struct Answer {
+    at: Timestamp,
+    encoding: Encoding,
+    caught_up: bool,
+}
+
+impl NextCommit {
+    pub(super) fn begin() -> Self {
+        Self { since: Instant::now(), answer: None, component_rows: false, completed: Vec::new(), misfits: Vec::new() }
+    }
+
+    /// Whether documents of `encoding` are for another commit: each names one.
+    pub(super) fn is_of_another(&self, encoding: Encoding) -> bool {
+        self.answer.is_some_and(|answer| answer.encoding != encoding)
+    }
+
+    /// A page came.
+    pub(super) fn answered(&mut self, fetched: &FetchedPage) {
+        let FetchedPage { page, at, .. } = fetched;
+        self.answer = Some(Answer { at: *at, encoding: page.encoding, caught_up: fetched.ends_the_log() });
+        let of_component = || page.tables.iter().any(|table| !table.component().is_empty());
+        self.component_rows |= page.phase == Phase::Delta && of_component();
+    }
+
+    /// A walk has ended.
+    pub(super) fn complete(&mut self, base: Base) {
+        self.completed.push(base);
+    }
+
+    /// A file of the table with this number ends, and so much did not fit in its columns.
+    pub(super) fn count_misfits(&mut self, table: usize, misfits: Misfits) {
+        self.misfits.push((table, misfits));
+    }
+
+    /// Whether it is time for a periodic commit.
+    pub(super) fn is_late(&self, commit_every: Duration) -> bool {
+        self.since.elapsed() >= commit_every
+    }
+
+    /// The commit of what came, which leaves the archive at `progress`; another begins. None if no page came.
+    pub(super) fn draft(&mut self, tables: &mut Tables, progress: Progress, selection: &Selection) -> Option<Draft> {
+        let Self { answer, component_rows, completed, misfits, .. } = std::mem::replace(self, Self::begin());
+        let answer = answer?;
+        for (table, misfits) in misfits {
+            tables.count_misfits(table, &misfits);
+        }
+        Some(Draft {
+            at: now(),
+            checked_at: answer.at,
+            caught_up: answer.caught_up,
+            encoding: answer.encoding,
+            selection: selection.clone(),
+            progress,
+            tables: tables.take_changed(),
+            // The writer knows them.
+            add: Vec::new(),
+            remove: Vec::new(),
+            bases: completed,
+            gaps: Vec::new(),
+            deployment: None,
+            component_rows,
+        })
+    }
+}

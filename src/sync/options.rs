@@ -1,0 +1,57 @@
+//! How a sync is done.
+
+use std::time::Duration;
+
+use super::stop::Stop;
+use crate::{budget::MemoryBudget, selection::Selection};
+
+/// How a sync is done.
+#[derive(Debug, Clone)]
+pub struct SyncOptions {
+    /// Memory, bytes, and who may hold how much of it.
+    pub budget: MemoryBudget,
+    /// Stored bytes at which a snapshot file ends. Delta files end with their commit and are smaller.
+    pub target_file_bytes: u64,
+    /// Progress is committed at least this often while there is any.
+    pub commit_every: Duration,
+    /// Level of zstd, 1 to 22.
+    pub compression_level: i32,
+    /// The tables that are archived. Rows of others are dropped, whoever sends them.
+    pub selection: Selection,
+    /// Whether an archive of another selection may go on with this one: what leaves has a gap from here, what joins gets a new
+    /// base.
+    pub accept_selection: bool,
+    /// The name or origin of a deployment with which an archive of another name or address may go on: it is the same database,
+    /// moved.
+    pub accept_deployment: Option<String>,
+    /// What to do if the deployment no longer keeps the changes after the archive's cursor.
+    pub on_gap: OnGap,
+    /// Ends the run at a commit.
+    pub stop: Stop,
+}
+
+/// What to do about changes that the deployment no longer keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// Record the gap, go on with the changes after it, and take a new base: [`SyncReport::gaps`] tells.
+    #[default]
+    Heal,
+    /// Fail, and leave the archive as it is.
+    Fail,
+}
+
+impl Default for SyncOptions {
+    fn default() -> Self {
+        Self {
+            budget: MemoryBudget::default(),
+            target_file_bytes: 128 << 20,
+            commit_every: Duration::from_secs(180),
+            compression_level: 1,
+            selection: Selection::default(),
+            accept_selection: false,
+            accept_deployment: None,
+            on_gap: OnGap::default(),
+            stop: Stop::default(),
+        }
+    }
+}

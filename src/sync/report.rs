@@ -1,0 +1,62 @@
+//! What a sync did, for people and for scripts.
+
+use std::time::Duration;
+
+use crate::{
+    archive::Gap,
+    document::{Timestamp, time_text},
+    identity::DeploymentIdentity,
+};
+
+/// What a sync did.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SyncReport {
+    /// The deployment.
+    pub deployment: DeploymentIdentity,
+    /// Whether this run began the archive's first snapshot.
+    pub first_run: bool,
+    /// Whether the deployment had nothing more. If not, more is waiting: run again.
+    pub caught_up: bool,
+    /// Pages read.
+    pub pages: u64,
+    /// Bytes of their bodies, uncompressed.
+    pub page_bytes: u64,
+    /// Tables of which rows were written.
+    pub tables: u64,
+    /// Documents written, tombstones not counted.
+    pub documents: u64,
+    /// Tombstones written.
+    pub tombstones: u64,
+    /// Rows with a value in `_rescued`.
+    pub rescued_rows: u64,
+    /// Data files written.
+    pub files: u64,
+    /// Their stored bytes.
+    pub file_bytes: u64,
+    /// Commits made.
+    pub commits: u64,
+    /// Gaps that this run found and recorded, or that an earlier one did which ended before the new base was complete: a
+    /// finding, whatever else went well.
+    pub gaps: Vec<Gap>,
+    /// The archive's version now.
+    pub version: u64,
+    /// SHA-256 of the newest commit.
+    pub digest: String,
+    /// The delta cursor: the archive covers up to here. Absent until the first snapshot is complete. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::option")]
+    pub through: Option<Timestamp>,
+    /// When the deployment answered last. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::option")]
+    pub checked_at: Option<Timestamp>,
+}
+
+impl SyncReport {
+    /// How far the archive is behind at `now`: since the deployment answered last if it had nothing more (an idle one
+    /// writes nothing that could be behind), else since the `_ts` reached. Absent until the first snapshot is complete.
+    pub fn lag(&self, now: Timestamp) -> Option<Duration> {
+        let since = if self.caught_up { self.checked_at } else { self.through };
+        since
+            .filter(|_| self.through.is_some())
+            .map(|ts| Duration::from_nanos(now.0.saturating_sub(ts.0).try_into().unwrap_or(0)))
+    }
+}

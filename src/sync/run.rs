@@ -1,0 +1,113 @@
+//! What a run is given, and what it has reached so far.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use chrono::Utc;
+
+use super::{advisory::Advisory, options::SyncOptions, report::SyncReport};
+use crate::{
+    archive::{Archive, CommitOutcome, Counts, Draft, Gap, Head, Run},
+    convex::{Shapes, Source},
+    document::{TableRef, Timestamp},
+    error::{Error, Result},
+    identity::DeploymentIdentity,
+    monitor::Monitor,
+};
+
+/// What a run is given.
+pub(super) struct RunInput<'a> {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) archive: &'a Archive,
+    pub(super) shapes: Shapes,
+    pub(super) options: &'a SyncOptions,
+    pub(super) monitor: Arc<dyn Monitor>,
+}
+
+/// What a run has reached so far.
+pub(super) struct SyncRun {
+    pub(super) head: Head,
+    /// Who writes. Ids of bases and names of files hold it, and both are given once: so each pass is written by another.
+    pub(super) writer: Run,
+    pub(super) advisory: Advisory,
+    /// Who the deployment is now, until a commit says so.
+    moved: Option<DeploymentIdentity>,
+    first: bool,
+    pub(super) counts: RunCounts,
+}
+
+/// What a run did.
+#[derive(Default)]
+pub(super) struct RunCounts {
+    pub(super) pages: u64,
+    pub(super) page_bytes: u64,
+    commits: u64,
+    pub(super) rows: Counts,
+    /// Those of which rows were written.
+    pub(super) tables: BTreeSet<TableRef>,
+    /// Found and recorded by this run.
+    pub(super) gaps: Vec<Gap>,
+}
+
+impl SyncRun {
+    /// One that has done nothing yet. `moved`: who the deployment is now, if it is not the one that the archive names.
+    pub(super) fn begin(head: Head, moved: Option<DeploymentIdentity>) -> Self {
+        Self {
+            advisory: Advisory::of(head.version()),
+            first: head.progress().delta.is_none(),
+            head,
+            writer: Run::begin(),
+            moved,
+            counts: RunCounts::default(),
+        }
+    }
+
+    /// Every commit of a run; the first says who the deployment is now, if it has moved.
+    ///
+    /// # Errors
+    /// Conflict, if another sync was faster.
+    pub(super) async fn commit(&mut self, archive: &Archive, draft: Draft) -> Result<()> {
+        let draft = Draft { deployment: self.moved.clone(), ..draft };
+        match archive.commit(&self.head, &mut self.writer, draft).await? {
+            CommitOutcome::Committed(head) => self.head = *head,
+            CommitOutcome::Conflict { version } => {
+                return Err(Error::conflict(format!(
+                    "another sync wrote version {version} of {} at the same time; its work counts, this run's since its last commit \
+                     does not; run again once it has finished, and let one sync at a time run on an archive",
+                    archive.url(),
+                )));
+            }
+        }
+        self.moved = None;
+        self.counts.commits += 1;
+        Ok(())
+    }
+
+    /// What to tell of it. `unhealed`: gaps of earlier runs that are a finding of this one too.
+    pub(super) fn report(self, unhealed: Vec<Gap>, caught_up: bool) -> SyncReport {
+        let Self { head, counts, first, .. } = self;
+        SyncReport {
+            deployment: head.deployment().clone(),
+            first_run: first,
+            caught_up,
+            pages: counts.pages,
+            page_bytes: counts.page_bytes,
+            tables: counts.tables.len() as u64,
+            documents: counts.rows.rows - counts.rows.tombstones,
+            tombstones: counts.rows.tombstones,
+            rescued_rows: counts.rows.rescued_rows,
+            files: counts.rows.files,
+            file_bytes: counts.rows.bytes,
+            commits: counts.commits,
+            gaps: unhealed.into_iter().chain(counts.gaps).collect(),
+            version: head.version(),
+            digest: head.digest().to_owned(),
+            through: head.covered_through(),
+            checked_at: head.latest().map(|l| l.checked_at),
+        }
+    }
+}
+
+/// Wall time.
+pub(super) fn now() -> Timestamp {
+    Timestamp(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
+}
