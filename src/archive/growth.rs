@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::schema::{ColumnType, Field, TableSchema};
+use crate::schema::{ColumnType, Field, Nested, TableSchema};
 
 /// Why `new` is not `old` grown, or not a schema at all; `Ok` if it is. `old` is absent for a new table.
 pub(super) fn check(old: Option<&TableSchema>, new: &TableSchema) -> Result<(), String> {
@@ -32,13 +32,13 @@ pub(super) fn check(old: Option<&TableSchema>, new: &TableSchema) -> Result<(), 
 /// All ids, each once.
 fn collect(fields: &[Field], ids: &mut BTreeSet<i32>) -> Result<(), String> {
     fn nested(t: &ColumnType, ids: &mut BTreeSet<i32>) -> Result<(), String> {
-        match t {
-            ColumnType::List(element) => {
+        match t.nested() {
+            Nested::Nothing => Ok(()),
+            Nested::Items(element) => {
                 once(element.id, ids)?;
                 nested(&element.column_type, ids)
             }
-            ColumnType::Struct(fields) => collect(fields, ids),
-            _ => Ok(()),
+            Nested::Fields(fields) => collect(fields, ids),
         }
     }
     fn once(id: i32, ids: &mut BTreeSet<i32>) -> Result<(), String> {
@@ -64,9 +64,9 @@ fn fields(old: &[Field], new: &[Field]) -> Result<(), String> {
 }
 
 fn types(old: &ColumnType, new: &ColumnType) -> Result<(), String> {
-    match (old, new) {
-        (ColumnType::Struct(old), ColumnType::Struct(new)) => fields(old, new),
-        (ColumnType::List(old), ColumnType::List(new)) if old.id == new.id => types(&old.column_type, &new.column_type),
+    match (old.nested(), new.nested()) {
+        (Nested::Fields(old), Nested::Fields(new)) => fields(old, new),
+        (Nested::Items(old), Nested::Items(new)) if old.id == new.id => types(&old.column_type, &new.column_type),
         _ if old == new => Ok(()),
         _ => Err("its type was changed".into()),
     }

@@ -16,7 +16,7 @@ use crate::{
     document::{TableRef, Timestamp, time_text},
     error::{Result, ResultExt},
     rows::{files::complete_base, moment::known_table},
-    schema::{ColumnType, Field, Kind, Misfits, push_pointer},
+    schema::{Field, Kind, Misfits, Nested, push_pointer},
 };
 
 /// Footers that are read together.
@@ -148,7 +148,7 @@ fn describe(
         let column = if column.is_empty() { field.column.clone() } else { format!("{column}.{}", field.column) };
         // Ids stand in the innermost items.
         let (mut inner, mut references, mut inner_path) = (&field.column_type, &field.references, path.clone());
-        while let ColumnType::List(element) = inner {
+        while let Nested::Items(element) = inner.nested() {
             inner_path.push_str("/*");
             references = if references.is_none() { &element.references } else { references };
             inner = &element.column_type;
@@ -161,7 +161,7 @@ fn describe(
             rescued: found.without_column.remove(&path).unwrap_or_default(),
             path,
         });
-        if let ColumnType::Struct(fields) = inner {
+        if let Nested::Fields(fields) = inner.nested() {
             describe(fields, &inner_path, &column, since, at, found);
         }
     }

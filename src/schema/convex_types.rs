@@ -57,34 +57,43 @@ impl OwnColumn {
     /// How many stand before the fields of a document.
     pub(crate) const LEADING: usize = 5;
     /// Names that no field of a document may take, whatever the case: ours, and the partition keys (field ids 8 and 9).
-    pub(crate) const RESERVED: [&'static str; 9] = [
-        "_id",
-        "_creationTime",
-        "_ts",
-        "_tombstone",
-        "_base",
-        "_nulls",
-        "_rescued",
-        crate::layout::PHASE_KEY,
-        crate::layout::MONTH_KEY,
-    ];
+    pub(crate) const RESERVED: [&'static str; 9] = {
+        let mut names = [crate::layout::PHASE_KEY, crate::layout::MONTH_KEY, "", "", "", "", "", "", ""];
+        let mut own = 0;
+        while own < Self::ALL.len() {
+            names[own + 2] = Self::ALL[own].name();
+            own += 1;
+        }
+        names
+    };
 
-    pub(crate) fn name(self) -> &'static str {
-        Self::RESERVED[self as usize]
+    /// Its name, what it holds, and whether it may be NULL.
+    const fn row(self) -> &'static (&'static str, ColumnType, bool) {
+        match self {
+            Self::Id => &("_id", ColumnType::String, false),
+            Self::CreationTime => &("_creationTime", ColumnType::Float64, true),
+            Self::Ts => &("_ts", ColumnType::Int64, false),
+            Self::Tombstone => &("_tombstone", ColumnType::Boolean, false),
+            Self::Base => &("_base", ColumnType::Int64, true),
+            Self::Nulls => &("_nulls", ColumnType::String, true),
+            Self::Rescued => &("_rescued", ColumnType::String, true),
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// What it holds.
+    pub(crate) fn column_type(self) -> &'static ColumnType {
+        &self.row().1
     }
 
     fn field(self) -> ArrowField {
-        let (data_type, nullable) = match self {
-            Self::Id => (DataType::Utf8, false),
-            Self::CreationTime => (DataType::Float64, true),
-            Self::Ts => (DataType::Int64, false),
-            Self::Tombstone => (DataType::Boolean, false),
-            Self::Base => (DataType::Int64, true),
-            Self::Nulls | Self::Rescued => (DataType::Utf8, true),
-        };
+        let (name, column_type, nullable) = self.row();
         let id = self as i32 + 1;
         let metadata = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]);
-        ArrowField::new(self.name(), data_type, nullable).with_metadata(metadata)
+        ArrowField::new(*name, data_type(column_type), *nullable).with_metadata(metadata)
     }
 }
 

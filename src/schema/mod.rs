@@ -5,12 +5,13 @@
 //! by field id, and DuckDB's `union_by_name` and Spark's `mergeSchema` always work.
 //!
 //! The walk: [`Shape`] is what documents and hints show → [`evolve()`] decides the schema of the next file →
-//! `convex_types` spells it for Arrow.
+//! `convex_types` spells it for Arrow, `spellings` for everybody else.
 
 mod convex_types;
 mod evolve;
 mod infer;
 mod json_schema;
+mod spellings;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ pub(crate) use self::{
     convex_types::{FIRST_FIELD_ID, OwnColumn, arrow_schema, element_field, struct_fields},
     evolve::{LEAF_COLUMNS, push_pointer},
     infer::{STRUCT_FIELDS, is_struct_key},
+    spellings::{Engine, duckdb_cast, rows, served},
 };
 pub use self::{
     evolve::{Misfits, SIBLING_AFTER, evolve},
@@ -103,13 +105,34 @@ impl TableSchema {
     }
 }
 
+/// What is inside a column's values: all that there is to know for who looks for something in a schema and asks nothing of the
+/// types themselves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Nested<'a> {
+    /// One value.
+    Nothing,
+    /// The items of a list.
+    Items(&'a Element),
+    /// The fields of a struct.
+    Fields(&'a [Field]),
+}
+
 impl ColumnType {
+    /// What is inside.
+    pub(crate) fn nested(&self) -> Nested<'_> {
+        match self {
+            Self::Boolean | Self::Int64 | Self::Float64 | Self::String | Self::Bytes | Self::Json => Nested::Nothing,
+            Self::List(element) => Nested::Items(element),
+            Self::Struct(fields) => Nested::Fields(fields),
+        }
+    }
+
     /// Number of leaf columns.
     pub fn leaves(&self) -> usize {
-        match self {
-            Self::List(element) => element.column_type.leaves(),
-            Self::Struct(fields) => fields.iter().map(|f| f.column_type.leaves()).sum(),
-            _ => 1,
+        match self.nested() {
+            Nested::Nothing => 1,
+            Nested::Items(element) => element.column_type.leaves(),
+            Nested::Fields(fields) => fields.iter().map(|f| f.column_type.leaves()).sum(),
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use super::{
     Components,
-    selection::{Selected, Selection},
+    selection::{RequestedSelection, Selected},
 };
 use crate::document::TableRef;
 
-static EVERYTHING: Selection = Selection::Everything;
+static EVERYTHING: RequestedSelection = RequestedSelection::Everything;
 
 /// The tables that a request asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    selection: &'a Selection,
+    selection: &'a RequestedSelection,
     components: Components,
     deltas: bool,
 }
@@ -22,7 +22,7 @@ impl<'a> Asked<'a> {
         Self { selection: &EVERYTHING, components: Components::Everywhere, deltas: false }
     }
 
-    pub(crate) fn new(selection: &'a Selection, components: Components, deltas: bool) -> Self {
+    pub(crate) fn new(selection: &'a RequestedSelection, components: Components, deltas: bool) -> Self {
         Self { selection, components, deltas }
     }
 

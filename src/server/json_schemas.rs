@@ -6,14 +6,15 @@ use std::sync::Arc;
 use super::{
     Schemas,
     refusal::Refusal,
-    shape::{ObjectShape, Shape},
+    shape::{ObjectShape, SampledShape},
 };
 use crate::{
     codec::write_string,
     document::{Encoding, TableRef},
+    schema::{Kind, served},
 };
 
-type Shapes = [(Arc<TableRef>, Shape)];
+type Shapes = [(Arc<TableRef>, SampledShape)];
 
 /// The whole answer of `/api/json_schemas`.
 pub(crate) fn schemas(
@@ -28,8 +29,8 @@ pub(crate) fn schemas(
         let message = "There is no active schema, which is needed for streaming export.";
         return Err(Refusal::bad_request("NoSchemaForExport", message));
     }
-    let table = |(table, shape): &(Arc<TableRef>, Shape)| {
-        let blank = Shape::of_empty_table(table.name());
+    let table = |(table, shape): &(Arc<TableRef>, SampledShape)| {
+        let blank = SampledShape::of_empty_table(table.name());
         let shape = if form == Schemas::Blank { &blank } else { shape };
         (table.name().to_owned(), table_schema(shape, encoding, delta_schema))
     };
@@ -76,7 +77,7 @@ fn components(shapes: &Shapes) -> Vec<&str> {
     all
 }
 
-fn table_schema(shape: &Shape, encoding: Encoding, delta_schema: bool) -> String {
+fn table_schema(shape: &SampledShape, encoding: Encoding, delta_schema: bool) -> String {
     let metadata = [("_table", "string"), ("_component", "string"), ("_ts", "integer"), ("_deleted", "boolean")]
         .map(|(name, kind)| (name.to_owned(), format!("{{\"type\":\"{kind}\"}}")));
     let metadata = if delta_schema { &metadata[..] } else { &[] };
@@ -99,7 +100,7 @@ fn object_schema(shape: &ObjectShape, encoding: Encoding, more: &[(String, Strin
 }
 
 /// One alternative bare, several as `anyOf`, none as `false`.
-fn schema(shape: &Shape, encoding: Encoding) -> String {
+fn schema(shape: &SampledShape, encoding: Encoding) -> String {
     let mut kinds = alternatives(shape, encoding);
     match kinds.len() {
         0 => "false".to_owned(),
@@ -109,67 +110,21 @@ fn schema(shape: &Shape, encoding: Encoding) -> String {
 }
 
 /// In the order in which the server lists them.
-fn alternatives(shape: &Shape, encoding: Encoding) -> Vec<String> {
+fn alternatives(shape: &SampledShape, encoding: Encoding) -> Vec<String> {
+    let SampledShape { null, int64, float64, boolean, string, ids, bytes, array, object } = shape;
+    let one = |seen: bool, kind: Kind| seen.then(|| served(&kind, encoding)).flatten().map(str::to_owned);
     let mut kinds = Vec::new();
-    if shape.null {
-        kinds.push(r#"{"type":"null"}"#.to_owned());
-    }
-    if shape.int64 {
-        kinds.push(int64(encoding).to_owned());
-    }
-    if let Some(special) = shape.float64 {
-        kinds.push(if special { special_float(encoding) } else { r#"{"type":"number"}"# }.to_owned());
-    }
-    if shape.boolean {
-        kinds.push(r#"{"type":"boolean"}"#.to_owned());
-    }
-    kinds.extend(shape.ids.iter().map(|t| format!(r#"{{"$description":"Id({t})","type":"string"}}"#)));
-    if shape.string {
-        kinds.push(r#"{"type":"string"}"#.to_owned());
-    }
-    if shape.bytes {
-        kinds.push(bytes(encoding).to_owned());
-    }
-    if let Some(items) = &shape.array {
-        kinds.push(format!(r#"{{"type":"array","items":{}}}"#, schema(items, encoding)));
-    }
-    if let Some(object) = &shape.object {
-        kinds.push(object_schema(object, encoding, &[], ""));
-    }
+    kinds.extend(null.then(|| r#"{"type":"null"}"#.to_owned()));
+    kinds.extend(one(*int64, Kind::Int64));
+    kinds.extend((*float64 == Some(false)).then(|| r#"{"type":"number"}"#.to_owned()));
+    kinds.extend(one(*float64 == Some(true), Kind::Float64));
+    kinds.extend(one(*boolean, Kind::Boolean));
+    kinds.extend(ids.iter().map(|t| format!(r#"{{"$description":"Id({t})","type":"string"}}"#)));
+    kinds.extend(one(*string, Kind::String));
+    kinds.extend(one(*bytes, Kind::Bytes));
+    kinds.extend(array.iter().map(|items| format!(r#"{{"type":"array","items":{}}}"#, schema(items, encoding))));
+    kinds.extend(object.iter().map(|object| object_schema(object, encoding, &[], "")));
     kinds
-}
-
-fn int64(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::Json => r#"{"$description":"int64 represented as base10 string","type":"string"}"#,
-        Encoding::ConvexEncodedJson => {
-            r#"{"$description":"int64","type":"object","properties":{"$integer":{"$description":"int64 -> little-endian -> base64","type":"string"}}}"#
-        }
-        Encoding::ExportJson => r#"{"$description":"int64","type":"number"}"#,
-    }
-}
-
-fn special_float(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::Json => {
-            r#"{"$description":"float64","anyOf":[{"type":"number"},{"type":"string","$description":"-inf, inf, or NaN"}]}"#
-        }
-        Encoding::ConvexEncodedJson => {
-            r#"{"$description":"float64","anyOf":[{"type":"number"},{"type":"object","$description":"-0, -inf, inf, or NaN","properties":{"$float":{"$description":"float64 -> little-endian -> base64","type":"string"}}}]}"#
-        }
-        Encoding::ExportJson => {
-            r#"{"$description":"float64","anyOf":[{"type":"number"},{"type":"object","$description":"-inf, inf, or NaN","properties":{"$float":{"$description":"float64 -> little-endian -> base64","type":"string"}}}]}"#
-        }
-    }
-}
-
-fn bytes(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::Json => r#"{"$description":"base64 bytes","type":"string"}"#,
-        Encoding::ConvexEncodedJson | Encoding::ExportJson => {
-            r#"{"type":"object","$description":"base64 bytes","properties":{"$bytes":{"type":"string"}}}"#
-        }
-    }
 }
 
 fn string(s: &str) -> String {
@@ -193,10 +148,10 @@ mod tests {
         let mut document: std::collections::BTreeMap<_, _> = names.map(|name| (name, Value::Null)).collect();
         document.insert("_id".into(), Value::String("x".into()));
         document.insert("_creationTime".into(), Value::Float64(1.0));
-        let mut shape = Shape::default();
+        let mut shape = SampledShape::default();
         shape.add_document(&document, &|_| None);
         let odd = (Arc::new(TableRef::new("", "odd").unwrap()), shape);
-        let plain = (Arc::new(TableRef::new("a", "plain").unwrap()), Shape::of_empty_table("plain"));
+        let plain = (Arc::new(TableRef::new("a", "plain").unwrap()), SampledShape::of_empty_table("plain"));
         schemas(&[odd, plain], form, Encoding::Json, false, true)
     }
 
@@ -213,7 +168,7 @@ mod tests {
 
     #[test]
     fn an_array_that_was_always_empty_has_no_items() {
-        let shape = Shape { array: Some(Box::default()), ..Shape::default() };
+        let shape = SampledShape { array: Some(Box::default()), ..SampledShape::default() };
         assert_eq!(schema(&shape, Encoding::Json), r#"{"type":"array","items":false}"#);
     }
 }

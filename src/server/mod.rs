@@ -47,7 +47,7 @@ pub use self::{
     load::{Documents, read_directory},
     routes::router,
     serve::{Contents, SimulateOptions, Then, answer, serve},
-    shape::{FieldShape, ObjectShape, Shape},
+    shape::{FieldShape, ObjectShape, SampledShape},
     simulate::SimulatedDeployment,
     snapshot_zip::read_snapshot_zip,
     transaction::Transaction,
@@ -104,7 +104,7 @@ pub trait Deployment: Send + Sync + 'static {
     async fn log(&self, after: Timestamp, through: Timestamp, limit: usize) -> Result<LogRows>;
 
     /// The shapes of the documents that live now, per table, in the order in which they shall be listed.
-    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, Shape)>>;
+    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>>;
 }
 
 /// One table in its storage. A table that was dropped and created again, or replaced by an import, is another tablet with

@@ -6,7 +6,7 @@ use url::form_urlencoded;
 use super::{
     Components, Posts, RouterOptions, TableParameter,
     refusal::Refusal,
-    selection::{Selection, select},
+    selection::{RequestedSelection, select},
 };
 use crate::document::Encoding;
 
@@ -93,7 +93,7 @@ impl Params {
     }
 
     /// Which tables and columns are asked for, as a server with these options understands it.
-    pub(crate) fn selection(&self, options: &RouterOptions) -> Result<Selection, Refusal> {
+    pub(crate) fn selection(&self, options: &RouterOptions) -> Result<RequestedSelection, Refusal> {
         let mut values = self.values.clone();
         match options.table_parameter {
             TableParameter::Both => {}

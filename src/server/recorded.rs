@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
 
 use super::{
-    Components, Schemas, Shape,
+    Components, SampledShape, Schemas,
     id::table_number,
     json_schemas::{column_names, schemas},
     page::PageWriter,
@@ -124,14 +124,14 @@ fn infers_the_recorded_schemas_from_the_recorded_documents() {
         .collect();
     for ((table, _), document) in &rows {
         let of_id = |id: &str| numbers.get(&(table.component(), table_number(id)?)).cloned();
-        shapes.entry(table).or_insert_with(Shape::default).add_document(document, &of_id);
+        shapes.entry(table).or_insert_with(SampledShape::default).add_document(document, &of_id);
     }
     let mut listed = Vec::new();
     let parsed: Json = serde_json::from_str(&columns).unwrap();
     for (component, tables) in parsed["byComponent"].as_object().unwrap() {
         for table in tables.as_array().unwrap() {
             let table = TableRef::new(component, table["name"].as_str().unwrap()).unwrap();
-            let shape = shapes.remove(&table).unwrap_or_else(|| Shape::of_empty_table(table.name()));
+            let shape = shapes.remove(&table).unwrap_or_else(|| SampledShape::of_empty_table(table.name()));
             listed.push((Arc::new(table), shape));
         }
     }

@@ -16,8 +16,8 @@ use axum::{
 };
 
 use super::{
-    Deployment, Posts, RouterOptions, Shape, access, deltas, fault::Faults, json_schemas, page::json, params::Params,
-    refusal::Refusal, snapshot,
+    Deployment, Posts, RouterOptions, SampledShape, access, deltas, fault::Faults, json_schemas, page::json,
+    params::Params, refusal::Refusal, snapshot,
 };
 use crate::document::TableRef;
 
@@ -105,7 +105,7 @@ impl Served {
     }
 
     /// The shapes of the tables that a server of these options has.
-    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, Shape)>, Refusal> {
+    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>, Refusal> {
         let mut shapes = self.deployment.shapes().await?;
         shapes.retain(|(table, _)| self.options.components.show(table, false));
         Ok(shapes)

@@ -13,7 +13,7 @@ use crate::document::TableRef;
 
 /// The tables and columns that are asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Selection {
+pub(crate) enum RequestedSelection {
     /// Everything.
     Everything,
     /// One table.
@@ -53,7 +53,7 @@ pub(crate) enum Selected<'a> {
     Some(&'a Columns),
 }
 
-impl Selection {
+impl RequestedSelection {
     /// Whether tables of the root are asked for beside those that are `known`.
     pub(crate) fn reaches_beyond(&self, known: impl Fn(&TableRef) -> bool) -> bool {
         match self {
@@ -92,7 +92,7 @@ impl Selection {
 }
 
 /// Reads the selection keys out of a request's arguments.
-pub(crate) fn select(values: &Map<String, Json>, duplicates: &[String]) -> Result<Selection, Refusal> {
+pub(crate) fn select(values: &Map<String, Json>, duplicates: &[String]) -> Result<RequestedSelection, Refusal> {
     let once = |name: &str| !duplicates.iter().any(|d| d == name);
     // `Some(None)` is absent, `None` does not fit.
     let component = match values.get("component") {
@@ -106,7 +106,11 @@ pub(crate) fn select(values: &Map<String, Json>, duplicates: &[String]) -> Resul
             let names = tables.iter().flat_map(|tables| tables.named.keys().map(String::as_str));
             names.chain(["x"]).all(|name| TableRef::new(component.as_str(), name).is_ok())
         };
-        return if tree.named.iter().all(tables) { Ok(Selection::Tree(tree)) } else { Err(Refusal::internal()) };
+        return if tree.named.iter().all(tables) {
+            Ok(RequestedSelection::Tree(tree))
+        } else {
+            Err(Refusal::internal())
+        };
     }
     let name = match (values.get("table_name"), values.get("tableName")) {
         (Some(Json::String(name)), None) if once("table_name") => Some(name),
@@ -118,12 +122,12 @@ pub(crate) fn select(values: &Map<String, Json>, duplicates: &[String]) -> Resul
         TableRef::new(component, name).ok().filter(|_| !all_underscores).ok_or_else(Refusal::internal)
     };
     match (name, component) {
-        (Some(name), Some(component)) => Ok(Selection::Table(table(component.unwrap_or(""), name)?)),
+        (Some(name), Some(component)) => Ok(RequestedSelection::Table(table(component.unwrap_or(""), name)?)),
         (_, Some(Some(component))) => {
             table(component, "x")?;
-            Ok(Selection::Component(component.to_owned()))
+            Ok(RequestedSelection::Component(component.to_owned()))
         }
-        _ => Ok(Selection::Everything),
+        _ => Ok(RequestedSelection::Everything),
     }
 }
 
@@ -165,28 +169,28 @@ mod tests {
 
     use super::*;
 
-    fn of(values: Json) -> Selection {
+    fn of(values: Json) -> RequestedSelection {
         select(values.as_object().unwrap(), &[]).unwrap()
     }
 
     #[test]
     fn what_cannot_be_read_falls_through_to_the_component_or_to_everything() {
-        let users = || Selection::Table(TableRef::new("", "users").unwrap());
+        let users = || RequestedSelection::Table(TableRef::new("", "users").unwrap());
         assert_eq!(of(json!({"tableName": "users"})), users());
         assert_eq!(of(json!({"table_name": "users"})), users());
-        assert_eq!(of(json!({"table_name": "users", "tableName": "users"})), Selection::Everything);
+        assert_eq!(of(json!({"table_name": "users", "tableName": "users"})), RequestedSelection::Everything);
         assert_eq!(
             of(json!({"table_name": "users", "tableName": "users", "component": "a"})),
-            Selection::Component("a".into())
+            RequestedSelection::Component("a".into())
         );
-        assert_eq!(of(json!({"component": ""})), Selection::Component(String::new()));
-        assert_eq!(of(json!({"tablename": "users"})), Selection::Everything);
-        assert_eq!(of(json!({"selection": "{}"})), Selection::Everything);
-        assert_eq!(of(json!({"selection": {"": "excluded"}})), Selection::Everything);
-        assert_eq!(of(json!({"selection": {"": "some", "_other": "incl"}})), Selection::Everything);
+        assert_eq!(of(json!({"component": ""})), RequestedSelection::Component(String::new()));
+        assert_eq!(of(json!({"tablename": "users"})), RequestedSelection::Everything);
+        assert_eq!(of(json!({"selection": "{}"})), RequestedSelection::Everything);
+        assert_eq!(of(json!({"selection": {"": "excluded"}})), RequestedSelection::Everything);
+        assert_eq!(of(json!({"selection": {"": "some", "_other": "incl"}})), RequestedSelection::Everything);
         let without_id =
             json!({"selection": {"": {"t": {"_id": "excl", "_other": "incl"}, "_other": "incl"}, "_other": "incl"}});
-        assert_eq!(of(without_id), Selection::Everything);
+        assert_eq!(of(without_id), RequestedSelection::Everything);
     }
 
     #[test]

@@ -14,7 +14,7 @@ const MAX_FIELDS: usize = 64;
 /// The kinds of value seen at one place; nothing seen is the shape of no value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each says whether one kind of value was seen")]
-pub struct Shape {
+pub struct SampledShape {
     /// `null` was seen.
     pub null: bool,
     /// An int64 was seen.
@@ -30,7 +30,7 @@ pub struct Shape {
     /// Bytes were seen.
     pub bytes: bool,
     /// An array was seen, with items of this shape.
-    pub array: Option<Box<Shape>>,
+    pub array: Option<Box<SampledShape>>,
     /// An object was seen.
     pub object: Option<ObjectShape>,
 }
@@ -55,10 +55,10 @@ pub struct FieldShape {
     /// How many objects had it; optional if fewer than there were objects.
     pub seen: usize,
     /// Its values.
-    pub shape: Shape,
+    pub shape: SampledShape,
 }
 
-impl Shape {
+impl SampledShape {
     /// The shape of a table before its first document: `_id` and `_creationTime`.
     pub fn of_empty_table(name: &str) -> Self {
         let id = Self { ids: [name.to_owned()].into(), ..Self::default() };

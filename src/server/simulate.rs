@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{Deployment, LogRow, LogRows, Shape, Tablet, id::table_number, transaction::Transaction};
+use super::{Deployment, LogRow, LogRows, SampledShape, Tablet, id::table_number, transaction::Transaction};
 use crate::{
     document::{Revision, TableRef, Timestamp, Value},
     error::{Error, Result},
@@ -223,7 +223,7 @@ impl Deployment for SimulatedDeployment {
         Ok(found)
     }
 
-    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, Shape)>> {
+    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>> {
         let state = self.state();
         let mut tables: Vec<_> = state.tables.iter().filter(|table| table.dropped.is_none()).collect();
         tables.sort_by_key(|table| table.tablet.id);
@@ -234,14 +234,14 @@ impl Deployment for SimulatedDeployment {
         let shapes = tables.iter().map(|table| {
             let name = &table.tablet.table;
             let of_id = |id: &str| Some((*names.get(&(name.component(), table_number(id)?))?).to_owned());
-            let mut shape = Shape::default();
+            let mut shape = SampledShape::default();
             for (_, revision) in table.live_at(state.newest, None) {
                 if let Some(document) = &revision.document {
                     shape.add_document(document, &of_id);
                 }
             }
-            if shape == Shape::default() {
-                shape = Shape::of_empty_table(name.name());
+            if shape == SampledShape::default() {
+                shape = SampledShape::of_empty_table(name.name());
             }
             (Arc::clone(name), shape)
         });

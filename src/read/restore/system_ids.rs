@@ -11,7 +11,7 @@ use memchr::{memchr, memchr2};
 
 use crate::{
     document::table_number,
-    schema::{ColumnType, Field},
+    schema::{ColumnType, Field, Nested},
 };
 
 /// Numbers of system tables.
@@ -51,10 +51,10 @@ fn strings(json: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(super) fn declares_files(fields: &[Field]) -> bool {
     const FILES: &str = "_storage";
     fn of(column: &ColumnType) -> bool {
-        match column {
-            ColumnType::List(element) => element.references.as_deref() == Some(FILES) || of(&element.column_type),
-            ColumnType::Struct(fields) => declares_files(fields),
-            _ => false,
+        match column.nested() {
+            Nested::Nothing => false,
+            Nested::Items(element) => element.references.as_deref() == Some(FILES) || of(&element.column_type),
+            Nested::Fields(fields) => declares_files(fields),
         }
     }
     fields.iter().any(|field| field.references.as_deref() == Some(FILES) || of(&field.column_type))

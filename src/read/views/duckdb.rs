@@ -11,11 +11,11 @@
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
-use super::names::{Taken, Views, renamed, views};
+use super::names::{UniqueNames, Views, renamed, views};
 use crate::{
     archive::{FORMAT, Head, TableState},
     document::{TableRef, Timestamp},
-    schema::{ColumnType, Field, TableSchema, push_pointer},
+    schema::{Engine, Field, OwnColumn, TableSchema, duckdb_cast, push_pointer},
 };
 
 /// What is the same for every archive.
@@ -24,17 +24,11 @@ const COMMON: &str = include_str!("duckdb.sql");
 /// Schemas that are DuckDB's own, or ours.
 const RESERVED: &[&str] = &["_archive", "temp", "system", "memory", "information_schema", "pg_catalog"];
 
-/// Columns of every file, and their types.
-const OWN: &[(&str, &str)] = &[
-    ("_id", "VARCHAR"),
-    ("_creationTime", "DOUBLE"),
-    ("_ts", "BIGINT"),
-    ("_tombstone", "BOOLEAN"),
-    ("_base", "BIGINT"),
-    ("_nulls", "VARCHAR"),
-    ("_rescued", "VARCHAR"),
-    ("_rank", "BIGINT"),
-];
+/// Columns of every row, and their types: ours, and which file it came from.
+fn own_columns() -> impl Iterator<Item = (&'static str, String)> {
+    let own = OwnColumn::ALL.iter().map(|own| (own.name(), Engine::DuckDb.type_of(own.column_type())));
+    own.chain([("_rank", "BIGINT".to_owned())])
+}
 
 /// A script for DuckDB (1.5 and later) with views of all tables of the archive at `url`: `messages`, `messages_history` and
 /// the macro `messages_as_of(moment)`; tables of components are in schemas.
@@ -123,10 +117,10 @@ fn table(state: &TableState, schema: &TableSchema, names: &Views<'_>) -> String 
     let within = |name: &str| format!("{}.{}", quoted(&names.schema), quoted(name));
     let (plain, history, as_of) = (within(&names.plain), within(&names.history), within(&names.as_of));
     let columns = columns(state, schema);
-    let empty: Vec<_> = OWN
-        .iter()
+    let type_of = |field: &Field| Engine::DuckDb.type_of(&field.column_type);
+    let empty: Vec<_> = own_columns()
         .map(|(column, kind)| format!("NULL::{kind} AS {column}"))
-        .chain(fields.iter().map(|field| format!("NULL::{} AS {}", type_of(&field.column_type), quoted(&field.column))))
+        .chain(fields.iter().map(|field| format!("NULL::{} AS {}", type_of(field), quoted(&field.column))))
         .collect();
     let empty = empty.join(", ");
     format!(
@@ -162,12 +156,12 @@ fn columns(state: &TableState, schema: &TableSchema) -> String {
     let renamed = renamed(fields);
     let name_of =
         |field: &Field| renamed.iter().find(|(column, _)| *column == field.column).map(|(_, name)| name.as_str());
-    let own = OWN.iter().map(|(column, _)| (*column).to_owned());
+    let own = own_columns().map(|(column, _)| column.to_owned());
     let (mut excluded, mut replaced, mut names, mut added): (Vec<_>, Vec<_>, Vec<_>, Vec<_>) =
         (own.collect(), Vec::new(), Vec::new(), Vec::new());
     for field in fields {
         let column = quoted(&field.column);
-        let cast = json_type(&field.column_type).map(|kind| format!("CAST({column} AS {kind})"));
+        let cast = duckdb_cast(&field.column_type).map(|kind| format!("CAST({column} AS {kind})"));
         match (cast, name_of(field)) {
             (Some(cast), None) => replaced.push(format!("{cast} AS {column}")),
             (None, Some(name)) => names.push(format!("{column} AS {}", quoted(name))),
@@ -189,7 +183,7 @@ fn columns(state: &TableState, schema: &TableSchema) -> String {
         let _ = write!(text, ",\n  {column}");
     }
     let shown = renamed.iter().map(|(_, name)| name.as_str());
-    let mut taken = Taken::of(fields.iter().map(|field| field.column.as_str()).chain(shown));
+    let mut taken = UniqueNames::of(fields.iter().map(|field| field.column.as_str()).chain(shown));
     for field in fields {
         // The oldest of its family, of which values were rescued whole.
         let first = fields.iter().find(|first| first.name == field.name).is_some_and(|first| first.id == field.id);
@@ -210,38 +204,12 @@ fn columns(state: &TableState, schema: &TableSchema) -> String {
     text
 }
 
-/// The type of a column in the files.
-pub(super) fn type_of(column_type: &ColumnType) -> String {
-    match column_type {
-        ColumnType::Boolean => "BOOLEAN".to_owned(),
-        ColumnType::Int64 => "BIGINT".to_owned(),
-        ColumnType::Float64 => "DOUBLE".to_owned(),
-        ColumnType::String | ColumnType::Json => "VARCHAR".to_owned(),
-        ColumnType::Bytes => "BLOB".to_owned(),
-        ColumnType::List(element) => format!("{}[]", type_of(&element.column_type)),
-        ColumnType::Struct(fields) => {
-            let fields = fields.iter().map(|f| format!("{} {}", quoted(&f.column), type_of(&f.column_type)));
-            format!("STRUCT({})", fields.collect::<Vec<_>>().join(", "))
-        }
-    }
-}
-
-/// The type to which JSON text and lists of it are cast. Inside structs it stays text: a cast would lose struct fields that
-/// come later.
-fn json_type(column_type: &ColumnType) -> Option<String> {
-    match column_type {
-        ColumnType::Json => Some("JSON".to_owned()),
-        ColumnType::List(element) => json_type(&element.column_type).map(|inner| format!("{inner}[]")),
-        _ => None,
-    }
-}
-
 /// An identifier.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+fn quoted(name: &str) -> String {
+    Engine::DuckDb.quoted(name)
 }
 
 /// A string.
-pub(super) fn string(text: &str) -> String {
+fn string(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -20,9 +20,9 @@ pub(super) struct Views<'a> {
 
 /// Names that are free when case is ignored; one that is taken gets `-2`, `-3`, …, which no Convex name contains.
 #[derive(Default)]
-pub(super) struct Taken(BTreeSet<String>);
+pub(super) struct UniqueNames(BTreeSet<String>);
 
-impl Taken {
+impl UniqueNames {
     pub(super) fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         Self(names.into_iter().map(str::to_lowercase).collect())
     }
@@ -50,13 +50,13 @@ pub(super) fn views<'a>(
     reserved: &[&str],
 ) -> Vec<Views<'a>> {
     let mut views: Vec<Views<'_>> = Vec::new();
-    let mut schemas = Taken::of(reserved.iter().copied().chain([root]));
-    let mut taken = Taken::default();
+    let mut schemas = UniqueNames::of(reserved.iter().copied().chain([root]));
+    let mut taken = UniqueNames::default();
     let mut begin = 0;
     for table in tables {
         if views.last().is_none_or(|last| last.table.component() != table.component()) {
             derive(&mut views[begin..], &mut taken);
-            (begin, taken) = (views.len(), Taken::default());
+            (begin, taken) = (views.len(), UniqueNames::default());
         }
         let schema = match views.get(begin) {
             Some(first) => first.schema.clone(),
@@ -70,7 +70,7 @@ pub(super) fn views<'a>(
     views
 }
 
-fn derive(views: &mut [Views<'_>], taken: &mut Taken) {
+fn derive(views: &mut [Views<'_>], taken: &mut UniqueNames) {
     for view in views {
         view.history = taken.take(&format!("{}_history", view.plain));
         view.as_of = taken.take(&format!("{}_as_of", view.plain));
@@ -80,7 +80,7 @@ fn derive(views: &mut [Views<'_>], taken: &mut Taken) {
 /// Columns that are to be shown under the name that documents have: pairs of the column and that name. Others keep their
 /// own: siblings, and what differs from another name in case only.
 pub(super) fn renamed(fields: &[Field]) -> Vec<(&str, String)> {
-    let mut taken = Taken::of(fields.iter().map(|field| field.column.as_str()));
+    let mut taken = UniqueNames::of(fields.iter().map(|field| field.column.as_str()));
     let mut renamed: Vec<(&str, String)> = Vec::new();
     for field in fields.iter().filter(|field| field.column != field.name && !field.name.is_empty()) {
         // The oldest of its family, or a sibling of it.

@@ -25,30 +25,16 @@ import warnings
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 URL = $URL
 FORMAT = $FORMAT
 # The moment that is meant where none is said: a _ts, or None for as far as the archive reaches.
 AS_OF = $AS_OF
 
-SIMPLE = {
-    "boolean": T.BooleanType(),
-    "int64": T.LongType(),
-    "float64": T.DoubleType(),
-    "string": T.StringType(),
-    "bytes": T.BinaryType(),
-    "json": T.StringType(),
-}
-OWN = [
-    ("_id", "string"),
-    ("_creationTime", "float64"),
-    ("_ts", "int64"),
-    ("_tombstone", "boolean"),
-    ("_base", "int64"),
-    ("_nulls", "string"),
-    ("_rescued", "string"),
-]
+# Column types as the archive names them, and as Spark does; `$` is what is inside of them.
+TYPES = $TYPES
+# The columns of every file that are no fields of documents.
+OWN = $OWN
 
 
 class Archive:
@@ -116,8 +102,7 @@ class Archive:
         return found
 
     def _rows(self, entry, files):
-        fields = [T.StructField(name, SIMPLE[kind]) for name, kind in OWN]
-        schema = T.StructType(fields + [T.StructField(c["column"], spark_type(c["type"])) for c in entry["columns"]])
+        schema = ", ".join(OWN + [f"{quoted(c['column'])} {spark_type(c['type'])}" for c in entry["columns"]])
         if not files:
             return self.spark.createDataFrame([], schema).withColumn("_rank", F.lit(0))
         # Of two rows with one _id and _ts the one that the larger commit brought counts.
@@ -134,10 +119,13 @@ def is_delta(file):
 
 def spark_type(column_type):
     if isinstance(column_type, str):
-        return SIMPLE[column_type]
-    if "list" in column_type:
-        return T.ArrayType(spark_type(column_type["list"]["type"]))
-    return T.StructType([T.StructField(c["column"], spark_type(c["type"])) for c in column_type["struct"]])
+        return TYPES[column_type]
+    ((name, inner),) = column_type.items()
+    if name == "list":
+        inner = spark_type(inner["type"])
+    else:
+        inner = ", ".join(f"{quoted(c['column'])}: {spark_type(c['type'])}" for c in inner)
+    return TYPES[name].replace("$", inner)
 
 
 def shown(entry, rows):

@@ -3,11 +3,16 @@
 //! # Why it is made like this
 //! Spark's SQL has no macros with a table as their result before 4, and a list of files is not to be had in SQL. So the script is
 //! Python, and general: tables and columns are what `manifest.json` says when it is run, and nothing of it goes stale. The
-//! full schema is given to the reader, which otherwise takes the first file's and drops later columns in silence.
+//! full schema is given to the reader, which otherwise takes the first file's and drops later columns in silence. How Spark spells
+//! each type, and which columns are ours, the script is told when it is made.
 
 use std::fmt::Write;
 
-use crate::{archive::FORMAT, document::Timestamp};
+use crate::{
+    archive::FORMAT,
+    document::Timestamp,
+    schema::{Engine, OwnColumn, rows},
+};
 
 const SCRIPT: &str = include_str!("spark.py");
 
@@ -18,6 +23,12 @@ const SCRIPT: &str = include_str!("spark.py");
 pub fn spark_views(url: &str, as_of: Option<Timestamp>) -> String {
     let as_of = as_of.map_or("None".to_owned(), |ts| ts.0.to_string());
     let script = SCRIPT.replace("$FORMAT", &FORMAT.to_string()).replace("$AS_OF", &as_of);
+    let types = rows().map(|row| format!("    {}: {},\n", string(row.name), string(row.by(Engine::Spark))));
+    let own = OwnColumn::ALL.iter();
+    let own = own.map(|own| format!("    {},\n", string(&Engine::Spark.column(own.name(), own.column_type()))));
+    let script = script.replace("$TYPES", &format!("{{\n{}}}", types.collect::<String>()));
+    let script = script.replace("$OWN", &format!("[\n{}]", own.collect::<String>()));
+    // The URL last: it may hold whatever a placeholder looks like.
     script.replace("$URL", &string(url))
 }
 
@@ -49,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_place_may_look_like_a_placeholder() {
-        let script = spark_views("/srv/$FORMAT/$AS_OF", None);
-        assert!(script.contains("\nURL = \"/srv/$FORMAT/$AS_OF\"\n"), "{script}");
+        let script = spark_views("/srv/$FORMAT/$AS_OF/$OWN", None);
+        assert!(script.contains("\nURL = \"/srv/$FORMAT/$AS_OF/$OWN\"\n"), "{script}");
     }
 }

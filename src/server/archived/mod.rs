@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use self::{shapes::shape_of, walk::Walk};
-use super::{Asked, Deployment, LogRow, LogRows, Shape, Tablet};
+use super::{Asked, Deployment, LogRow, LogRows, SampledShape, Tablet};
 use crate::{
     archive::{Archive, Head},
     budget::MemoryBudget,
@@ -193,11 +193,11 @@ impl Deployment for ArchivedDeployment {
         Ok(LogRows { rows: rows.collect(), more })
     }
 
-    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, Shape)>> {
+    async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>> {
         let shape = |table: &Table| {
             let table = &table.tablet.table;
             let known = self.head.table(table);
-            (Arc::clone(table), known.map_or_else(|| Shape::of_empty_table(table.name()), shape_of))
+            (Arc::clone(table), known.map_or_else(|| SampledShape::of_empty_table(table.name()), shape_of))
         };
         let mut tables: Vec<_> = self.tables_at(self.now).collect();
         tables.sort_by_key(|table| table.tablet.id);

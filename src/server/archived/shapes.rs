@@ -4,13 +4,13 @@
 
 use crate::{
     archive::TableState,
-    schema::{ColumnType, Field, Kind, TableSchema},
-    server::{FieldShape, ObjectShape, Shape},
+    schema::{ColumnType, Field, Kind, Nested, TableSchema},
+    server::{FieldShape, ObjectShape, SampledShape},
 };
 
 /// The shape of a table's documents.
-pub(super) fn shape_of(table: &TableState, schema: &TableSchema) -> Shape {
-    let mut shape = Shape::of_empty_table(table.table.name());
+pub(super) fn shape_of(table: &TableState, schema: &TableSchema) -> SampledShape {
+    let mut shape = SampledShape::of_empty_table(table.table.name());
     if let Some(ObjectShape::Fields { objects, fields }) = &mut shape.object {
         // `_id` and `_creationTime` are in each.
         *objects = 1;
@@ -39,23 +39,17 @@ fn top_level(path: &str) -> Option<String> {
     Some(name.replace("~1", "/").replace("~0", "~"))
 }
 
-fn add_column(shape: &mut Shape, column: &ColumnType, references: Option<&String>) {
-    match column {
-        ColumnType::Boolean => shape.boolean = true,
-        ColumnType::Int64 => shape.int64 = true,
-        ColumnType::Float64 => shape.float64 = Some(true),
-        ColumnType::Bytes => shape.bytes = true,
-        ColumnType::String => match references {
-            Some(table) => drop(shape.ids.insert(table.clone())),
-            None => shape.string = true,
-        },
-        ColumnType::Json => shape.object = Some(ObjectShape::Record),
-        ColumnType::List(element) => {
+fn add_column(shape: &mut SampledShape, column: &ColumnType, references: Option<&String>) {
+    match (column.nested(), references) {
+        // Only strings refer to a table.
+        (Nested::Nothing, Some(table)) => drop(shape.ids.insert(table.clone())),
+        (Nested::Nothing, None) => add_kind(shape, Some(&Kind::of_column(column))),
+        (Nested::Items(element), _) => {
             let items = shape.array.get_or_insert_default();
             items.null = true;
             add_column(items, &element.column_type, element.references.as_ref());
         }
-        ColumnType::Struct(inner) => add_fields(&mut shape.object, inner),
+        (Nested::Fields(inner), _) => add_fields(&mut shape.object, inner),
     }
 }
 
@@ -70,7 +64,7 @@ fn add_fields(object: &mut Option<ObjectShape>, inner: &[Field]) {
 }
 
 /// Something of this kind; without one, anything.
-fn add_kind(shape: &mut Shape, kind: Option<&Kind>) {
+fn add_kind(shape: &mut SampledShape, kind: Option<&Kind>) {
     match kind {
         Some(Kind::Boolean) => shape.boolean = true,
         Some(Kind::Int64) => shape.int64 = true,
