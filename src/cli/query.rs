@@ -73,7 +73,8 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     }
     let url = past.archive.url();
     // Credentials are in here: it goes through a pipe, or a file that only its owner can read.
-    let script = unheard(&secret::duckdb(url, |name| std::env::var(name).ok())) + &duckdb_views(&past.head, url, as_of);
+    let views = duckdb_views(&past.head, &past.archive.all_schemas(&past.head).await?, url, as_of);
+    let script = unheard(&secret::duckdb(url, |name| std::env::var(name).ok())) + &views;
     let ended = match &args.sql {
         Some(sql) => {
             let sql =

@@ -87,8 +87,9 @@ struct Report<'a> {
 pub(super) async fn run(args: &SchemaArgs) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
     if let Some(format) = args.format {
-        let state = known_table(&past.head, &args.table)?;
-        output::print(&schema_text(state, format.into())?)?;
+        known_table(&past.head, &args.table)?;
+        let schema = past.archive.schema(&past.head, &args.table).await?;
+        output::print(&schema_text(&args.table, &schema, format.into())?)?;
         return Ok(Outcome::Done);
     }
     let at = past.at(args.as_of)?;

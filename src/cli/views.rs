@@ -46,7 +46,7 @@ pub(super) async fn run(args: &ViewsArgs) -> Result<Outcome> {
     let as_of = past.fixed(args.as_of)?;
     let url = past.archive.url();
     let script = match args.engine {
-        Engine::Duckdb => duckdb_views(&past.head, url, as_of),
+        Engine::Duckdb => duckdb_views(&past.head, &past.archive.all_schemas(&past.head).await?, url, as_of),
         Engine::Spark => spark_views(url, as_of),
     };
     output::print(&script)?;

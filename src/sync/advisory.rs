@@ -12,35 +12,37 @@ const MANIFEST_SHARE: u32 = 100;
 /// … and not more often than this.
 const MANIFEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// When `manifest.json` is written again, and which version it shows. It is advisory: a failure is told, and the next run
-/// writes it again.
+/// When `manifest.json` is written again. It is advisory: a failure is told, and the next run writes it again.
 pub(super) struct Advisory {
     due: Instant,
-    version: u64,
 }
 
 impl Advisory {
-    /// It shows `version`, or is due as if it did.
-    pub(super) fn of(version: u64) -> Self {
-        Self { due: Instant::now() + MANIFEST_PAUSE, version }
+    /// It is due after a while.
+    pub(super) fn begin() -> Self {
+        Self { due: Instant::now() + MANIFEST_PAUSE }
     }
 
     /// Writes it, if it is time to.
-    pub(super) async fn write_if_due(&mut self, archive: &Archive, head: &Head, monitor: &dyn Monitor) {
+    pub(super) async fn write_if_due(&mut self, archive: &Archive, head: &mut Head, monitor: &dyn Monitor) {
         if Instant::now() >= self.due {
             self.write(archive, head, monitor).await;
         }
     }
 
-    /// Writes it, if it shows another version than `head`.
-    pub(super) async fn write(&mut self, archive: &Archive, head: &Head, monitor: &dyn Monitor) {
-        if self.version == head.version() {
-            return;
-        }
+    /// Writes it, if it shows less than `head` holds. The head is the same afterwards, and knows that its parts are written.
+    pub(super) async fn write(&mut self, archive: &Archive, head: &mut Head, monitor: &dyn Monitor) {
         let begin = Instant::now();
-        match archive.write_manifest(head).await {
-            Ok(()) => self.version = head.version(),
+        let written = async {
+            if archive.is_manifest_due(head)? {
+                *head = archive.write_manifest(head).await?;
+            }
+            Ok(())
+        };
+        match written.await {
+            Ok(()) => {}
             Err(error) => {
+                let error: crate::Error = error;
                 let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
                 monitor.report(Event::Warning { message: &message });
             }

@@ -75,18 +75,18 @@ pub(super) async fn close(head: &Head, input: &RunInput<'_>, why: &str) -> Resul
     );
     input.monitor.report(Event::Warning { message: &message });
     let Walk { base, ts, mut done, .. } = walk;
-    let mut draft = Draft::unchanged(head, latest.encoding, latest.selection.clone(), now());
+    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now());
     draft.checked_at = latest.checked_at;
     draft.progress.walk = None;
     let mut live = input.archive.live_files(head).await?;
     while let Some(file) = live.next().await? {
         if file.base.as_ref() == Some(&base) && !done.contains(&file.table) {
-            draft.remove.push(RemovedFile::from(&file));
+            draft.remove.push(RemovedFile::of(&file)?);
         }
     }
     if !done.is_empty() {
         done.sort();
-        draft.bases.push(Base::new(base, ts, Scope::Tables(done)));
+        draft.bases.push(Base::new(base, ts, Scope::Tables(done), Vec::new()));
     }
     Ok(Some(draft))
 }

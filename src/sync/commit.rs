@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{fetch::FetchedPage, run::now, tables::Tables};
 use crate::{
-    archive::{Base, Draft},
+    archive::{Base, Draft, Proof, ProofSource},
     document::{Encoding, Timestamp},
     position::{Phase, Progress},
     schema::Misfits,
@@ -68,21 +68,17 @@ impl NextCommit {
         for (table, misfits) in misfits {
             tables.count_misfits(table, &misfits);
         }
+        let cursor = progress.delta.as_ref().map(|delta| delta.ts);
+        let proof = cursor.filter(|_| component_rows).map(|ts| Proof { ts, by: ProofSource::Row });
         Some(Draft {
-            at: now(),
             checked_at: answer.at,
             caught_up: answer.caught_up,
-            encoding: answer.encoding,
-            selection: selection.clone(),
             progress,
             tables: tables.take_changed(),
-            // The writer knows them.
-            add: Vec::new(),
-            remove: Vec::new(),
             bases: completed,
-            gaps: Vec::new(),
-            deployment: None,
-            component_rows,
+            proofs: proof.into_iter().collect(),
+            // The writer knows the files.
+            ..tables.head().unchanged(answer.encoding, selection.clone(), now())
         })
     }
 }

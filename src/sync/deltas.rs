@@ -50,7 +50,7 @@ impl GatheredDeltas {
         next: &mut NextCommit,
         steps: &mut Steps,
     ) -> Result<(), Halt> {
-        let numbers = tables.numbers_of(page, |table| selection.contains(table));
+        let numbers = tables.numbers_of(page, |table| selection.contains(table))?;
         let mut texts = page.texts()?;
         let (mut looked_at, mut last) = (0, None);
         for document in &page.documents {
@@ -72,7 +72,7 @@ impl GatheredDeltas {
                 self.ended.extend(self.files.remove_entry(&table));
             }
             let known = tables.get_mut(table);
-            let rows = self.files.entry(table).or_insert_with(|| FileRows::new(None, document.ts, known));
+            let rows = self.files.entry(table).or_insert_with(|| FileRows::new(None, document.ts, page.encoding, known));
             rows.push(IncomingRow::of(page, document, texts.text(document)?), known)?;
         }
         let Some(position) = page.next.clone() else {
@@ -107,7 +107,7 @@ fn write_file(
 ) -> Result<(), Halt> {
     let known = tables.get_mut(table);
     rows.end(known)?;
-    let mut file = Some(steps.delta_file(known, rows.first_ts, rows.schema_id));
+    let mut file = Some(steps.delta_file(known, &rows));
     while let Some(batch) = rows.batch() {
         if let Some(file) = file.take() {
             steps.send(Step::Open { file, schema: batch.schema(), progress: Arc::<FileProgress>::default() })?;

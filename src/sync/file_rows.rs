@@ -42,6 +42,8 @@ pub(super) struct FileRows {
     /// Leaf columns that it has or will have, as far as is known.
     leaves: usize,
     pub(super) schema_id: u32,
+    /// In which its documents come: a commit, and so each of its files, has one.
+    pub(super) encoding: Encoding,
     pub(super) first_ts: Timestamp,
     pub(super) last_ts: Timestamp,
 }
@@ -78,7 +80,7 @@ impl<'a> IncomingRow<'a> {
 
 impl FileRows {
     /// The rows of a file of a table, which begins with a revision of `first_ts`; `base` is S in the files of a base.
-    pub(super) fn new(base: Option<Timestamp>, first_ts: Timestamp, known: &KnownTable) -> Self {
+    pub(super) fn new(base: Option<Timestamp>, first_ts: Timestamp, encoding: Encoding, known: &KnownTable) -> Self {
         Self {
             base,
             state: State::Sample { text: String::new(), documents: Vec::new() },
@@ -87,6 +89,7 @@ impl FileRows {
             text: 0,
             leaves: known.schema.leaves(),
             schema_id: known.schema.id,
+            encoding,
             first_ts,
             last_ts: first_ts,
         }

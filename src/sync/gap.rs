@@ -56,7 +56,7 @@ pub(super) async fn record(head: &Head, input: &RunInput<'_>, why: Error) -> Res
         cursor.ts
     );
     input.monitor.report(Event::Warning { message: &message });
-    let mut draft = Draft::unchanged(head, latest.encoding, latest.selection.clone(), now());
+    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now());
     draft.gaps.push(gap);
     draft.progress.delta = Some(DeltaCursor { position: input.source.deltas_after(to), ts: to });
     Ok(Some(draft))

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
     commit::NextCommit,
@@ -48,7 +48,7 @@ impl Gather {
     pub(super) fn new(head: &Head, progress: Progress, writer: &str, input: &RunInput<'_>) -> Self {
         let (options, monitor) = (input.options, || Arc::clone(&input.monitor));
         Self {
-            tables: Tables::of(head, input.shapes.clone()),
+            tables: Tables::of(head, input.archive.schemas().clone(), Handle::current(), input.shapes.clone()),
             walk: SnapshotWalk::new(head, progress.walk, writer, options.target_file_bytes, monitor()),
             deltas: GatheredDeltas::new(progress.delta, options.budget.gathered() as usize),
             next: NextCommit::begin(),

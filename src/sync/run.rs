@@ -52,7 +52,7 @@ impl SyncRun {
     /// One that has done nothing yet. `moved`: who the deployment is now, if it is not the one that the archive names.
     pub(super) fn begin(head: Head, moved: Option<DeploymentIdentity>) -> Self {
         Self {
-            advisory: Advisory::of(head.version()),
+            advisory: Advisory::begin(),
             first: head.progress().delta.is_none(),
             head,
             writer: Run::begin(),
@@ -69,6 +69,7 @@ impl SyncRun {
         let draft = Draft { deployment: self.moved.clone(), ..draft };
         match archive.commit(&self.head, &mut self.writer, draft).await? {
             CommitOutcome::Committed(head) => self.head = *head,
+            CommitOutcome::Stale(_) => return Err(Error::internal("data of a deployment are no maintenance")),
             CommitOutcome::Conflict { version } => {
                 return Err(Error::conflict(format!(
                     "another sync wrote version {version} of {} at the same time; its work counts, this run's since its last commit \

@@ -11,11 +11,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
-use super::tables::KnownTable;
+use super::{file_rows::FileRows, tables::KnownTable};
 use crate::{
     archive::Draft,
     data::NewFile,
-    document::Timestamp,
     error::Error,
     layout,
     position::{Phase, Walk},
@@ -107,26 +106,32 @@ impl Steps {
     }
 
     /// A new file of the base that `walk` becomes.
-    pub(super) fn snapshot_file(&mut self, known: &KnownTable, walk: &Walk, schema_id: u32) -> NewFile {
+    pub(super) fn snapshot_file(&mut self, known: &KnownTable, walk: &Walk, rows: &FileRows) -> NewFile {
         let counter = self.names.next();
         NewFile {
             path: layout::snapshot_file(&known.folder, &walk.month, &walk.base, counter, &self.names.writer),
             table: known.table.clone(),
             phase: Phase::Snapshot,
             base: Some(walk.base.clone()),
-            schema_id,
+            month: walk.month.clone(),
+            encoding: rows.encoding,
+            repeats: false,
+            schema_id: rows.schema_id,
         }
     }
 
-    /// A new file of deltas, the first of which is of `first_ts`.
-    pub(super) fn delta_file(&mut self, known: &KnownTable, first_ts: Timestamp, schema_id: u32) -> NewFile {
+    /// A new file of deltas.
+    pub(super) fn delta_file(&mut self, known: &KnownTable, rows: &FileRows) -> NewFile {
         let counter = self.names.next();
         NewFile {
-            path: layout::delta_file(&known.folder, first_ts, counter, &self.names.writer),
+            path: layout::delta_file(&known.folder, rows.first_ts, counter, &self.names.writer),
             table: known.table.clone(),
             phase: Phase::Delta,
             base: None,
-            schema_id,
+            month: layout::month_of(rows.first_ts),
+            encoding: rows.encoding,
+            repeats: false,
+            schema_id: rows.schema_id,
         }
     }
 

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use tokio::runtime::Handle;
+
 use crate::{
-    archive::{Head, TableEntry},
+    archive::{Head, Schemas, TableEntry},
     codec::add_misfits,
     convex::{Page, Shapes},
     document::TableRef,
+    error::Result,
     layout,
     position::{Scope, Walk},
     schema::{Misfits, TableSchema},
@@ -27,8 +30,12 @@ pub(super) struct KnownTable {
     pub(super) shape: Option<String>,
 }
 
-/// The tables by number: looked up once a page, not once a document.
+/// The tables by number: looked up once a page, not once a document. What the archive knows of one is read when the first row of
+/// it comes: most tables of a large deployment have none in a run.
 pub(super) struct Tables {
+    head: Head,
+    schemas: Schemas,
+    runtime: Handle,
     numbers: BTreeMap<TableRef, usize>,
     folders: BTreeMap<TableRef, String>,
     list: Vec<KnownTable>,
@@ -37,42 +44,54 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Those of `head`.
-    pub(super) fn of(head: &Head, shapes: Shapes) -> Self {
-        let mut tables = Self { numbers: BTreeMap::new(), folders: BTreeMap::new(), list: Vec::new(), shapes };
-        for state in head.tables() {
-            let shape = tables.take_shape(&state.table);
-            tables.add(KnownTable {
-                table: state.table.clone(),
+    /// Those of `head`, whose columns are read with the help of `runtime`.
+    pub(super) fn of(head: &Head, schemas: Schemas, runtime: Handle, shapes: Shapes) -> Self {
+        Self {
+            head: head.clone(),
+            schemas,
+            runtime,
+            numbers: BTreeMap::new(),
+            folders: head.folders(),
+            list: Vec::new(),
+            shapes,
+        }
+    }
+
+    /// The number of `table`, which may be new. Blocks, if its columns have to be read.
+    fn number(&mut self, table: &TableRef) -> Result<usize> {
+        if let Some(number) = self.numbers.get(table) {
+            return Ok(*number);
+        }
+        let shape = self.take_shape(table);
+        let known = match self.head.table(table) {
+            Some(state) => KnownTable {
+                table: table.clone(),
                 folder: state.folder.clone(),
-                schema: state.schema.clone(),
+                schema: self.runtime.block_on(self.schemas.of(&self.head, state))?.as_ref().clone(),
                 misfits: state.misfits.clone(),
                 changed: false,
                 shape,
-            });
-        }
-        tables
-    }
-
-    /// The number of `table`, which may be new.
-    fn number(&mut self, table: &TableRef) -> usize {
-        if let Some(number) = self.numbers.get(table) {
-            return *number;
-        }
-        let shape = self.take_shape(table);
-        self.add(KnownTable {
-            table: table.clone(),
-            folder: layout::folder(table, &self.folders),
-            schema: TableSchema::empty(),
-            misfits: Misfits::new(),
-            changed: true,
-            shape,
-        })
+            },
+            None => KnownTable {
+                table: table.clone(),
+                folder: layout::folder(table, &self.folders),
+                schema: TableSchema::empty(),
+                misfits: Misfits::new(),
+                changed: true,
+                shape,
+            },
+        };
+        Ok(self.add(known))
     }
 
     /// The numbers of the page's tables; `None` for those that are not wanted.
-    pub(super) fn numbers_of(&mut self, page: &Page, wanted: impl Fn(&TableRef) -> bool) -> Vec<Option<usize>> {
-        page.tables.iter().map(|table| wanted(table).then(|| self.number(table))).collect()
+    pub(super) fn numbers_of(&mut self, page: &Page, wanted: impl Fn(&TableRef) -> bool) -> Result<Vec<Option<usize>>> {
+        page.tables.iter().map(|table| wanted(table).then(|| self.number(table)).transpose()).collect()
+    }
+
+    /// The head at which the pass began.
+    pub(super) fn head(&self) -> &Head {
+        &self.head
     }
 
     pub(super) fn get(&self, number: usize) -> &KnownTable {
@@ -93,7 +112,7 @@ impl Tables {
         let changed = self.list.iter_mut().filter(|known| known.schema.id > 0 && known.changed);
         let entry = |known: &mut KnownTable| {
             known.changed = false;
-            TableEntry { table: known.table.clone(), folder: known.folder.clone(), schema: known.schema.clone() }
+            TableEntry::new(known.table.clone(), known.folder.clone(), None, known.schema.clone())
         };
         changed.map(entry).collect()
     }
@@ -116,7 +135,8 @@ impl Tables {
     }
 }
 
-/// The table in which an earlier run stopped `walk`, by its number in [`Tables::of`] the same head: all before it are done.
-pub(super) fn stopped_in(head: &Head, walk: &Walk) -> Option<usize> {
-    head.tables().position(|state| state.unfinished.files > 0 && !walk.done.contains(&state.table))
+/// The table in which an earlier run stopped `walk`: all before it are done.
+pub(super) fn stopped_in(head: &Head, walk: &Walk) -> Option<TableRef> {
+    let stopped = head.tables().find(|state| state.unfinished.files > 0 && !walk.done.contains(&state.table));
+    stopped.map(|state| state.table.clone())
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     archive::{Base, Head},
-    document::{TableRef, Timestamp},
+    document::{Encoding, TableRef, Timestamp},
     error::{Error, Result},
     layout,
     monitor::{Event, Monitor},
@@ -26,7 +26,7 @@ pub(super) struct SnapshotWalk {
     /// The id of the archive's first base, if this run begins it.
     first_base: BaseId,
     /// The table in which an earlier run stopped the walk: a row of another one, or the end, says that it is finished.
-    stopped_in: Option<usize>,
+    stopped_in: Option<TableRef>,
     file: Option<SnapshotFile>,
     /// Stored bytes at which a file ends.
     target_file_bytes: u64,
@@ -90,13 +90,13 @@ impl SnapshotWalk {
             return Err(Error::protocol(format!("the snapshot of {asked} went on with a page of that of {s}")).into());
         }
         let scope = walk.scope.clone();
-        let numbers = tables.numbers_of(page, |table| selection.contains(table) && scope.contains(table));
+        let numbers = tables.numbers_of(page, |table| selection.contains(table) && scope.contains(table))?;
         let mut texts = page.texts()?;
         for document in &page.documents {
             let Some(table) = numbers[document.table as usize] else { continue };
             if self.file.as_ref().is_none_or(|file| file.table != table) {
                 self.finish_table(tables, next, steps)?;
-                self.begin_table(table, document.ts, tables)?;
+                self.begin_table(table, document.ts, page.encoding, tables)?;
             }
             let Some(file) = &mut self.file else { continue };
             let row = IncomingRow::of(page, document, texts.text(document)?);
@@ -110,8 +110,8 @@ impl SnapshotWalk {
             (Some(position), Some(walk)) => walk.position = position.clone(),
             _ => {
                 self.finish_table(tables, next, steps)?;
-                self.finish_stopped(tables);
-                self.walk.take().into_iter().for_each(|walk| next.complete(Base::new(walk.base, walk.ts, walk.scope)));
+                self.finish_stopped();
+                self.walk.take().into_iter().for_each(|walk| next.complete(Base::new(walk.base, walk.ts, walk.scope, Vec::new())));
             }
         }
         Ok(())
@@ -128,19 +128,20 @@ impl SnapshotWalk {
         file.rows.end(tables.get_mut(file.table))?;
         self.send_batches(tables, steps)?;
         let Some(file) = self.file.take() else { return Ok(()) };
+        let encoding = file.rows.encoding;
         if file.sent.is_some() {
             let misfits = file.rows.misfits();
             next.count_misfits(file.table, misfits.clone());
             steps.send(Step::Close { misfits })?;
         }
-        self.file = Some(self.new_file(file.table, file.rows.last_ts, tables));
+        self.file = Some(self.new_file(file.table, file.rows.last_ts, encoding, tables));
         Ok(())
     }
 
-    fn begin_table(&mut self, number: usize, first_ts: Timestamp, tables: &Tables) -> Result<()> {
+    fn begin_table(&mut self, number: usize, first_ts: Timestamp, encoding: Encoding, tables: &Tables) -> Result<()> {
         match self.stopped_in {
-            Some(stopped) if stopped == number => self.stopped_in = None,
-            _ => self.finish_stopped(tables),
+            Some(ref stopped) if *stopped == tables.get(number).table => self.stopped_in = None,
+            _ => self.finish_stopped(),
         }
         let table = &tables.get(number).table;
         let done = self.walk.as_ref().map_or(&[][..], |walk| &walk.done);
@@ -149,13 +150,13 @@ impl SnapshotWalk {
         }
         let listed = self.walk.as_ref().and_then(|walk| tables.listed(&walk.scope));
         self.monitor.report(Event::Table { table, tables: listed, number: done.len() as u64 + 1 });
-        self.file = Some(self.new_file(number, first_ts, tables));
+        self.file = Some(self.new_file(number, first_ts, encoding, tables));
         Ok(())
     }
 
-    fn new_file(&self, table: usize, first_ts: Timestamp, tables: &Tables) -> SnapshotFile {
+    fn new_file(&self, table: usize, first_ts: Timestamp, encoding: Encoding, tables: &Tables) -> SnapshotFile {
         let base = self.walk.as_ref().map(|walk| walk.ts);
-        SnapshotFile { table, rows: FileRows::new(base, first_ts, tables.get(table)), sent: None }
+        SnapshotFile { table, rows: FileRows::new(base, first_ts, encoding, tables.get(table)), sent: None }
     }
 
     /// Sends the full batches of the open file on; the first one opens it in the store.
@@ -169,7 +170,7 @@ impl SnapshotWalk {
                 let Some(walk) = &self.walk else {
                     return Err(Error::internal("rows of a snapshot without a walk").into());
                 };
-                let new = steps.snapshot_file(tables.get(file.table), walk, file.rows.schema_id);
+                let new = steps.snapshot_file(tables.get(file.table), walk, &file.rows);
                 let progress = Arc::new(FileProgress::default());
                 file.sent = Some((size, Arc::clone(&progress)));
                 steps.send(Step::Open { file: new, schema: batch.schema(), progress })?;
@@ -180,9 +181,9 @@ impl SnapshotWalk {
     }
 
     /// No further row of the table in which an earlier run stopped will come.
-    fn finish_stopped(&mut self, tables: &Tables) {
-        if let (Some(number), Some(walk)) = (self.stopped_in.take(), &mut self.walk) {
-            walk.done.push(tables.get(number).table.clone());
+    fn finish_stopped(&mut self) {
+        if let (Some(table), Some(walk)) = (self.stopped_in.take(), &mut self.walk) {
+            walk.done.push(table);
         }
     }
 

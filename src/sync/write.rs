@@ -1,6 +1,9 @@
 //! Third stage: writes the files and makes the commits, strictly one after another. It alone owns the head.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -9,8 +12,9 @@ use super::{
     steps::{FileProgress, Step},
 };
 use crate::{
-    archive::{Archive, Counts, Draft},
+    archive::{Archive, Counts, Draft, TableEntry},
     data::{DataFile, FileWriter, WriterOptions},
+    document::table_number,
     error::{Error, Result},
     monitor::{Event, Monitor},
 };
@@ -57,7 +61,7 @@ pub(super) async fn write(input: &RunInput<'_>, run: &mut SyncRun, mut steps: mp
     // The stage before may have failed between two steps.
     writer.abandon().await;
     // Also after a failure of the deployment: what was committed counts.
-    run.advisory.write(archive, &run.head, monitor.as_ref()).await;
+    run.advisory.write(archive, &mut run.head, monitor.as_ref()).await;
     Ok(())
 }
 
@@ -106,16 +110,10 @@ impl Writer<'_> {
         let files = std::mem::take(&mut self.files);
         let mut added = Counts::default();
         for file in &files {
-            added = added.plus(Counts {
-                files: 1,
-                bytes: file.bytes,
-                rows: file.rows,
-                tombstones: file.tombstones,
-                rescued_rows: file.rescued_rows,
-            });
+            added = added.plus(file.into());
             self.run.counts.tables.insert(file.table.clone());
         }
-        let draft = Draft { add: files, ..draft };
+        let draft = self.with_numbers(Draft { add: files, ..draft }).await?;
         self.run.commit(self.archive, draft).await?;
         self.run.counts.rows = self.run.counts.rows.plus(added);
         let head = &self.run.head;
@@ -125,8 +123,28 @@ impl Writer<'_> {
             rows: added.rows,
             through: head.progress().delta.as_ref().map(|d| d.ts),
         });
-        self.run.advisory.write_if_due(self.archive, &self.run.head, self.monitor).await;
+        self.run.advisory.write_if_due(self.archive, &mut self.run.head, self.monitor).await;
         Ok(())
+    }
+
+    /// Says which number the ids of a table bear, once one was seen, and when another one comes.
+    async fn with_numbers(&self, mut draft: Draft) -> Result<Draft> {
+        let head = &self.run.head;
+        let mut found = BTreeMap::new();
+        for file in &draft.add {
+            let known = head.table(&file.table).and_then(|state| state.number);
+            let numbers = [&file.min_id, &file.max_id].into_iter().flatten().filter_map(|id| table_number(id));
+            found.extend(numbers.filter(|number| Some(*number) != known).map(|number| (file.table.clone(), number)));
+        }
+        for (table, number) in found {
+            if let Some(entry) = draft.tables.iter_mut().find(|entry| entry.table == table) {
+                entry.number = Some(number);
+            } else if let Some(state) = head.table(&table) {
+                let schema = self.archive.schema(head, &table).await?.as_ref().clone();
+                draft.tables.push(TableEntry::new(table, state.folder.clone(), Some(number), schema));
+            }
+        }
+        Ok(draft)
     }
 
     async fn abandon(&mut self) {

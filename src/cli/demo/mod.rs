@@ -97,7 +97,8 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
 
     let queries = sights.queries(&table);
     let file = dir.join(QUERY);
-    fs::write(&file, duckdb_views(&head, archive.url(), None) + "\n" + &queries).map_err(|e| failed(&file, e))?;
+    let views = duckdb_views(&head, &archive.all_schemas(&head).await?, archive.url(), None);
+    fs::write(&file, views + "\n" + &queries).map_err(|e| failed(&file, e))?;
     heading(&format!("Queries for DuckDB, in {} behind the views that they need", file.display()))?;
     say(&queries)?;
     run_duckdb(&file)?;

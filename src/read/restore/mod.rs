@@ -39,6 +39,7 @@ use crate::{
         files::FilesByTable,
         state::{Columns, State, StateOptions},
     },
+    schema::TableSchema,
     selection::Selection,
 };
 

@@ -195,9 +195,10 @@ impl Deployment for ArchivedDeployment {
 
     async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>> {
         let shape = |table: &Table| {
+            let files = &self.files[table.files];
             let table = &table.tablet.table;
-            let known = self.head.table(table);
-            (Arc::clone(table), known.map_or_else(|| SampledShape::of_empty_table(table.name()), shape_of))
+            let shape = self.head.table(table).map(|known| shape_of(known, &files.schema));
+            (Arc::clone(table), shape.unwrap_or_else(|| SampledShape::of_empty_table(table.name())))
         };
         let mut tables: Vec<_> = self.tables_at(self.now).collect();
         tables.sort_by_key(|table| table.tablet.id);
