@@ -62,7 +62,9 @@ use crate::{
     document::Timestamp,
     error::{Error, Result},
     identity::DeploymentIdentity,
-    layout, store,
+    layout,
+    monitor::{Event, Finding, Monitor, NoMonitor},
+    store,
 };
 
 use self::{
@@ -94,6 +96,8 @@ pub struct Archive {
     header: StoredHeader,
     /// The version of a checkpoint that should be there and is not; 0 if none. The next commit writes it.
     missing: AtomicU64,
+    /// Hears what readers and writers found, and went on.
+    monitor: Arc<dyn Monitor>,
 }
 
 /// What became of a commit.
@@ -160,7 +164,13 @@ impl Archive {
     }
 
     fn new(store: Arc<dyn ObjectStore>, url: String, header: StoredHeader) -> Self {
-        Self { log: Log::new(store), url, header, missing: AtomicU64::new(0) }
+        Self { log: Log::new(store), url, header, missing: AtomicU64::new(0), monitor: Arc::new(NoMonitor) }
+    }
+
+    /// The same archive, whose findings (a damaged checkpoint, say) are told to `monitor`; else nobody hears of them.
+    #[must_use]
+    pub fn with_monitor(self, monitor: Arc<dyn Monitor>) -> Self {
+        Self { monitor, ..self }
     }
 
     /// The store; its root is the archive's prefix. For data files.
@@ -302,14 +312,18 @@ impl Archive {
             && let Err(error) = self.write_checkpoint_at(missing).await
         {
             self.missing.store(missing, Ordering::Relaxed);
-            tracing::warn!(%error, version = missing, "the checkpoint is still missing; the next commit tries again");
+            self.tell(&Finding::CheckpointNotWritten { version: missing, why: error.to_string() });
         }
         if head.version().is_multiple_of(layout::CHECKPOINT_EVERY)
             && let Err(error) = self.write_checkpoint(head).await
         {
             self.missing.store(head.version(), Ordering::Relaxed);
-            tracing::warn!(%error, version = head.version(), "the checkpoint was not written; the next commit tries again");
+            self.tell(&Finding::CheckpointNotWritten { version: head.version(), why: error.to_string() });
         }
+    }
+
+    fn tell(&self, finding: &Finding) {
+        self.monitor.report(Event::Finding(finding));
     }
 
     async fn write_checkpoint_at(&self, version: u64) -> Result<()> {

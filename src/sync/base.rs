@@ -20,7 +20,7 @@ use crate::{
     document::TableRef,
     error::Result,
     layout,
-    monitor::Event,
+    monitor::{Event, Finding},
     position::{Scope, Walk},
 };
 
@@ -69,11 +69,7 @@ async fn components(head: &Head, source: &dyn Source) -> Result<Vec<String>> {
 /// that is just full ends at its last change). The next pass moves the cursor, and another walk begins there.
 pub(super) async fn close(work: &mut Work, given: &Given<'_>, why: &str) -> Result<()> {
     let (Some(walk), Some(latest)) = (work.head.progress().walk.clone(), work.head.latest()) else { return Ok(()) };
-    let message = format!(
-        "a snapshot ends before it is complete; the tables that it has finished count, the others are walked anew after the changes: \
-         {why}"
-    );
-    given.monitor.report(Event::Warning { message: &message });
+    given.monitor.report(Event::Finding(&Finding::SnapshotCutShort { why: why.to_owned() }));
     let Walk { base, ts, mut done, .. } = walk;
     let mut draft = Draft::unchanged(&work.head, latest.encoding, latest.selection.clone(), now());
     draft.checked_at = latest.checked_at;

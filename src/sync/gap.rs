@@ -11,7 +11,7 @@ use crate::{
     convex::Source,
     document::Timestamp,
     error::{Error, ErrorKind, Result},
-    monitor::Event,
+    monitor::{Event, Finding},
     position::{DeltaCursor, Scope},
 };
 
@@ -47,12 +47,7 @@ pub(super) async fn record(work: &mut Work, given: &Given<'_>, why: Error) -> Re
         to = oldest_kept(given.source.as_ref(), cursor.ts) => to?,
     };
     let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
-    let message = format!(
-        "the changes after {} up to {to} are lost: the deployment no longer keeps them, and no sync ran in time. The archive \
-         records the gap, goes on with the changes after it, and takes a new base of all tables",
-        cursor.ts
-    );
-    given.monitor.report(Event::Warning { message: &message });
+    given.monitor.report(Event::Finding(&Finding::Gap { from: cursor.ts, to }));
     let mut draft = Draft::unchanged(&work.head, latest.encoding, latest.selection.clone(), now());
     draft.gaps.push(gap.clone());
     draft.progress.delta = Some(DeltaCursor { position: given.source.deltas_after(to), ts: to });

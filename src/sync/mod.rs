@@ -47,7 +47,7 @@ use crate::{
     document::{TableRef, Timestamp, time_text},
     error::{Error, Result},
     identity::DeploymentIdentity,
-    monitor::{Event, Monitor},
+    monitor::{Event, Finding, FindingCounter, FindingCounts, Monitor},
     position::{Phase, Progress},
     selection::Selection,
 };
@@ -179,6 +179,8 @@ pub struct SyncReport {
     /// Gaps that this run found and recorded, or that an earlier one did which ended before the new base was complete: a
     /// finding, whatever else went well.
     pub gaps: Vec<Gap>,
+    /// What was told to the run's monitor, by kind.
+    pub findings: FindingCounts,
     /// The archive's version now.
     pub version: u64,
     /// SHA-256 of the newest commit.
@@ -260,6 +262,18 @@ pub async fn sync(
     options: &SyncOptions,
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
+    let findings = Arc::new(FindingCounter::new(monitor));
+    let done = run(source, archive, options, Arc::clone(&findings) as Arc<dyn Monitor>).await?;
+    Ok(SyncReport { findings: findings.counts(), ..done })
+}
+
+/// [`sync()`], whose findings are counted by whoever calls.
+async fn run(
+    source: Arc<dyn Source>,
+    archive: &Archive,
+    options: &SyncOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Result<SyncReport> {
     let head = archive.head().await?;
     check_selection(source.as_ref(), archive, &head, options)?;
     let asked = tokio::select! {
@@ -274,8 +288,8 @@ pub async fn sync(
         let work = Work { head, run: Run::begin(), advisory, moved: None, sum: Sum::default() };
         return Ok(work.report(first_run, false));
     };
-    for message in shapes.warnings.iter().chain(&never_fitting(&shapes, &options.selection)) {
-        monitor.report(Event::Warning { message });
+    for finding in shapes.findings.iter().chain(&never_fitting(&shapes, &options.selection)) {
+        monitor.report(Event::Finding(finding));
     }
     let given = Given { source, archive, shapes, options, monitor };
     let advisory = write::Advisory::of(head.version());
@@ -291,12 +305,10 @@ pub async fn sync(
     Ok(work.report(first_run, caught_up))
 }
 
-/// A warning for each table that is selected or left out by name, if the deployment lists its tables and has none of that name.
-fn never_fitting(shapes: &Shapes, selection: &Selection) -> Vec<String> {
+/// A finding for each table that is selected or left out by name, if the deployment lists its tables and has none of that name.
+fn never_fitting(shapes: &Shapes, selection: &Selection) -> Vec<Finding> {
     let names = if shapes.complete { selection.fitting_none_of(shapes.tables.keys()) } else { Vec::new() };
-    let warning =
-        |name| format!("the deployment has no table `{name}`, which the selection names: is it spelled right?");
-    names.into_iter().map(warning).collect()
+    names.into_iter().map(|name| Finding::NoSuchTable { name: name.clone() }).collect()
 }
 
 /// Gaps behind which no base of all tables has followed yet: the run that found them ended too early.
@@ -446,6 +458,7 @@ impl Work {
             file_bytes: sum.rows.bytes,
             commits: sum.commits,
             gaps: sum.unhealed.into_iter().chain(sum.gaps).collect(),
+            findings: FindingCounts::default(),
             version: head.version(),
             digest: head.digest().to_owned(),
             through: head.covered_through(),

@@ -16,7 +16,7 @@ use crate::{
     archive::{Archive, Counts, Draft, Head},
     data::{DataFile, FileWriter, WriterOptions},
     error::{Error, Result},
-    monitor::{Event, Monitor},
+    monitor::{Event, Finding, Monitor},
 };
 
 /// `manifest.json` is rewritten while the run goes on at most as often as its writing takes this part of the time.
@@ -33,7 +33,7 @@ struct Writer<'a> {
     archive: &'a Archive,
     work: &'a mut Work,
     options: WriterOptions,
-    monitor: &'a dyn Monitor,
+    monitor: Arc<dyn Monitor>,
     /// Files to which no row will come, oldest first: their last bytes are on the way.
     closing: VecDeque<JoinHandle<Result<DataFile>>>,
     open: Option<(FileWriter, Arc<FileProgress>)>,
@@ -62,8 +62,7 @@ impl Advisory {
         match archive.write_manifest(head).await {
             Ok(()) => self.version = head.version(),
             Err(error) => {
-                let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
-                monitor.report(Event::Warning { message: &message });
+                monitor.report(Event::Finding(&Finding::ManifestNotRewritten { why: error.to_string() }));
             }
         }
         self.due = Instant::now() + MANIFEST_PAUSE.max(begin.elapsed() * MANIFEST_SHARE);
@@ -79,7 +78,7 @@ pub(super) async fn write(given: &Given<'_>, work: &mut Work, mut steps: mpsc::R
         archive,
         work,
         options,
-        monitor: monitor.as_ref(),
+        monitor: Arc::clone(monitor),
         closing: VecDeque::new(),
         open: None,
         files: Vec::new(),
@@ -103,8 +102,8 @@ impl Writer<'_> {
     async fn step(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Open { file, schema, progress } => {
-                let store = Arc::clone(self.archive.store());
-                self.open = Some((FileWriter::open(store, file, schema, self.options)?, progress));
+                let (store, monitor) = (Arc::clone(self.archive.store()), Arc::clone(&self.monitor));
+                self.open = Some((FileWriter::open(store, file, schema, self.options, monitor)?, progress));
             }
             Step::Rows { batch, held } => {
                 let Some((file, progress)) = &mut self.open else {
@@ -164,7 +163,7 @@ impl Writer<'_> {
             through: head.progress().delta.as_ref().map(|d| d.ts),
         });
         if Instant::now() >= self.work.advisory.due {
-            self.work.advisory.write(self.archive, &self.work.head, self.monitor).await;
+            self.work.advisory.write(self.archive, &self.work.head, self.monitor.as_ref()).await;
         }
         Ok(())
     }
