@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, fmt::Write, hint::black_box, sync::Arc};
 
 use convex_archiver::{
-    BaseId, DeltaCursor, DeploymentIdentity, Encoding, MemoryBudget, Phase, Position, Progress, Scope, Selection,
-    TableRef, Timestamp,
+    BaseId, DeltaCursor, DeploymentIdentity, Encoding, MemoryBudget, NoMonitor, Phase, Position, Progress, Scope,
+    Selection, TableRef, Timestamp,
     archive::{Archive, Base, CommitOutcome, Draft, Head, Run, TableEntry},
     codec::{TableDecoder, observe},
     data::{DataFile, FileWriter, NewFile},
@@ -84,7 +84,8 @@ async fn file(
     };
     let store = Arc::clone(archive.store());
     let mut writer =
-        FileWriter::open(store, new, Arc::clone(decoder.schema()), MemoryBudget::default().into()).expect("a writer");
+        FileWriter::open(store, new, Arc::clone(decoder.schema()), MemoryBudget::default().into(), Arc::new(NoMonitor))
+            .expect("a writer");
     let (mut text, mut rng) = (String::new(), StdRng::seed_from_u64(1));
     for (n, ts, deleted) in rows {
         document(&mut text, n, &mut rng);

@@ -13,7 +13,7 @@ use arrow::{
     datatypes::{DataType, Field, Fields, Schema, SchemaRef},
 };
 use convex_archiver::{
-    MemoryBudget, Phase, TableRef,
+    MemoryBudget, NoMonitor, Phase, TableRef,
     data::{FileWriter, NewFile, WriterOptions},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -162,7 +162,8 @@ fn write(c: &mut Criterion) {
                         schema_id: 1,
                     };
                     let mut writer =
-                        FileWriter::open(Arc::new(InMemory::new()), file, schema(), options).expect("a writer");
+                        FileWriter::open(Arc::new(InMemory::new()), file, schema(), options, Arc::new(NoMonitor))
+                            .expect("a writer");
                     for batch in &batches {
                         writer.write(batch.clone()).await.expect("written");
                     }

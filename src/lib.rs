@@ -79,7 +79,7 @@ pub use crate::{
     document::{Encoding, Revision, TableRef, Timestamp, Value, is_document_id, table_number},
     error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,
-    monitor::{Event, Monitor, NoMonitor},
+    monitor::{Event, Finding, FindingCounter, FindingCounts, Monitor, NoMonitor},
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
     selection::Selection,
     sum::{Sum, Sum256},

@@ -1,10 +1,16 @@
-//! How a verb tells what it is doing: typed events to whoever listens.
+//! How a verb tells what it is doing: typed events to whoever listens. The library writes no log of its own.
+
+mod finding;
+
+use std::{fmt, sync::Arc};
 
 use crate::{
     document::{TableRef, Timestamp},
     error::Error,
     position::Phase,
 };
+
+pub use self::finding::{Finding, FindingCounter, FindingCounts};
 
 /// Something worth telling while a verb runs. New kinds may be added: match with a wildcard.
 #[derive(Debug)]
@@ -86,10 +92,7 @@ pub enum Event<'a> {
         after_ms: u64,
     },
     /// Something that the person should know, though the verb goes on.
-    Warning {
-        /// One sentence.
-        message: &'a str,
-    },
+    Finding(&'a Finding),
 }
 
 /// Listens to events. Called from the thread that does the work: be quick.
@@ -98,9 +101,27 @@ pub trait Monitor: Send + Sync {
     fn report(&self, event: Event<'_>);
 }
 
+impl fmt::Debug for dyn Monitor + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Monitor")
+    }
+}
+
 /// Listens to nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoMonitor;
+
+impl<M: Monitor + ?Sized> Monitor for &M {
+    fn report(&self, event: Event<'_>) {
+        (**self).report(event);
+    }
+}
+
+impl<M: Monitor + ?Sized> Monitor for Arc<M> {
+    fn report(&self, event: Event<'_>) {
+        (**self).report(event);
+    }
+}
 
 impl Monitor for NoMonitor {
     fn report(&self, _event: Event<'_>) {}

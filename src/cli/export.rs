@@ -85,7 +85,8 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     let progress = Progress::reading(screen);
     let exported = export(&past.archive, &past.head, &options, target.store(), &progress).await;
     progress.finish();
-    let exported = exported.context(|| format!("export to {}", target.url()))?;
+    let mut exported = exported.context(|| format!("export to {}", target.url()))?;
+    exported.findings = past.findings.counts().plus(&exported.findings);
     let several: Vec<_> = exported.tables.iter().filter(|table| !table.left_behind.is_empty()).collect();
     let outcome = if several.is_empty() { Outcome::Done } else { Outcome::Findings };
     if args.json {
@@ -94,7 +95,7 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     }
     let documents = exported.tables.iter().map(|t| t.documents).sum();
     let size = exported.tables.iter().map(|t| t.bytes).sum();
-    let facts = output::facts([
+    let facts = [
         ("As of", moment(exported.as_of)),
         (
             "Written",
@@ -106,7 +107,8 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
             ),
         ),
         ("To", target.url().to_owned()),
-    ]);
+    ];
+    let facts = output::facts(facts.into_iter().chain(output::findings(&exported.findings)));
     let header = ["Table", "Documents", "Bytes", "Files"].map(str::to_owned).to_vec();
     let row = |t: &convex_archiver::read::ExportedTable| {
         vec![t.table.to_string(), count(t.documents), bytes(t.bytes), count(t.files.len() as u64)]

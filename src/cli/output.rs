@@ -5,7 +5,7 @@ use std::{
     io::{ErrorKind, IsTerminal, Write},
 };
 
-use convex_archiver::{Error, Result};
+use convex_archiver::{Error, FindingCounts, Result};
 use serde::Serialize;
 
 /// Prints a report. A reader that has gone away (`| head`) is no failure.
@@ -79,6 +79,11 @@ impl Lines {
             Error::resource("cannot write to the standard output").with_source(e)
         })
     }
+}
+
+/// The fact of what was found on the way, if there is any: the log has the sentences.
+pub(crate) fn findings(counts: &FindingCounts) -> Option<(&'static str, String)> {
+    (!counts.is_empty()).then(|| ("Findings", format!("{counts} (said above, one line each)")))
 }
 
 /// Lines of a name and a value, aligned.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use convex_archiver::{
-    Encoding, Error, MemoryBudget, Result, Revision, Selection, TableRef, Timestamp, Value,
+    Encoding, Error, FindingCounter, MemoryBudget, Monitor, Result, Revision, Selection, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
     codec::write_value,
     read::{Missing, Moment, in_full},
@@ -14,7 +14,9 @@ use serde_json::value::RawValue;
 
 use super::{
     config::{self, ArchiveArgs},
-    status, units,
+    status,
+    telemetry::FindingLog,
+    units,
 };
 
 /// How much a verb may take.
@@ -78,14 +80,18 @@ impl SelectionArgs {
 pub(crate) struct Past {
     pub(crate) archive: Archive,
     pub(crate) head: Head,
+    /// Counts what the archive tells while it is read.
+    pub(crate) findings: Arc<FindingCounter<FindingLog>>,
 }
 
 impl Past {
     pub(crate) async fn open(args: &ArchiveArgs) -> Result<Self> {
         let location = Location::open(&args.url)?;
-        let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
+        let findings = Arc::new(FindingCounter::new(FindingLog));
+        let monitor = Arc::clone(&findings) as Arc<dyn Monitor>;
+        let archive = Archive::open(Arc::clone(location.store()), location.url()).await?.with_monitor(monitor);
         let head = archive.head().await?;
-        Ok(Self { archive, head })
+        Ok(Self { archive, head, findings })
     }
 
     /// The `_ts` that a moment means; as far as the archive reaches, if none was said.

@@ -12,7 +12,7 @@ use convex_archiver::{Event, Monitor, Phase};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::{
-    telemetry::Screen,
+    telemetry::{self, Screen},
     units::{bytes, count, time},
 };
 
@@ -170,7 +170,7 @@ impl Monitor for Progress {
             Event::Retry { error, attempt, after_ms } => {
                 tracing::warn!(attempt, after_ms, "asking again: {error}");
             }
-            Event::Warning { message } => tracing::warn!("{message}"),
+            Event::Finding(finding) => telemetry::log_finding(finding),
             _ => {}
         }
     }

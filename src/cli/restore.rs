@@ -90,7 +90,8 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
         tracing::warn!("interrupted: nothing was written");
         return Ok(Outcome::Interrupted);
     };
-    let (report, written) = done?;
+    let (mut report, written) = done?;
+    report.findings = past.findings.counts().plus(&report.findings);
     let told = told::Told::new(past.archive.url(), &options, &report, written);
     if args.json {
         output::print_json(&told)?;

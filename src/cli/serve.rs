@@ -17,7 +17,9 @@ use super::{
     listen::{self, Reached},
     output,
     past::{LimitArgs, Past, moment},
-    signals, status, units,
+    signals, status,
+    telemetry::FindingLog,
+    units,
 };
 
 /// Where the key is looked for.
@@ -126,7 +128,7 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
     let interrupted = signals::interrupted()?;
     output::print(&welcome(&deployment, &url, address, &key))?;
     tokio::select! {
-        ended = answer(listener, Arc::new(deployment), options) => ended?,
+        ended = answer(listener, Arc::new(deployment), options, Arc::new(FindingLog)) => ended?,
         () = interrupted => {}
     }
     Ok(Outcome::Done)

@@ -12,7 +12,9 @@ use convex_archiver::{
 use super::{
     exit::Outcome,
     listen::{self, Reached},
-    output, signals, units,
+    output, signals,
+    telemetry::FindingLog,
+    units,
 };
 
 /// Serves a simulated Convex deployment, from memory
@@ -162,7 +164,7 @@ pub(super) async fn run(args: &SimulateArgs) -> Result<Outcome> {
     let interrupted = signals::interrupted()?;
     output::print(&welcome(&deployment, address, &options))?;
     tokio::select! {
-        ended = serve(listener, deployment, options) => ended?,
+        ended = serve(listener, deployment, options, Arc::new(FindingLog)) => ended?,
         () = interrupted => {}
     }
     Ok(Outcome::Done)

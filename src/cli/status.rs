@@ -13,6 +13,7 @@ use super::{
     config::ArchiveArgs,
     exit::Outcome,
     output,
+    telemetry::FindingLog,
     units::{self, bytes, count, counted, long, time},
 };
 
@@ -53,6 +54,7 @@ struct Report<'a> {
 pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
     let location = Location::open(&args.archive.url)?;
     let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
+    let archive = archive.with_monitor(Arc::new(FindingLog));
     let status = Status::of(&archive.head().await?, units::now());
     let exceeded = args.max_lag.map(|most| status.lag.is_none_or(|lag| lag > most));
     if args.json {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    ErrorKind, Monitor, Result, ResultExt,
+    ErrorKind, FindingCounter, Monitor, Result, ResultExt,
     archive::{Archive, Location},
     convex::{Client, Source, Traffic},
     sync::{OnGap, SyncOptions, SyncReport, sync},
@@ -151,11 +151,14 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     }
     let options = config::sync_options(args, signals::stop_at_a_commit()?)?;
     let progress = Arc::new(Progress::new(screen));
-    let done = archive_it(args, &options, &progress).await;
+    let findings = Arc::new(FindingCounter::new(Arc::clone(&progress)));
+    let done = archive_it(args, &options, &findings).await;
     // The bars go before the report or the error comes.
     progress.finish();
-    let Some(done) = done? else { return stopped_early(args) };
+    let Some(mut done) = done? else { return stopped_early(args) };
 
+    // Of client and archive, too.
+    done.sync.findings = findings.counts();
     let Done { sync, traffic, archive } = done;
     let lag = sync.lag(units::now());
     if args.json {
@@ -183,8 +186,12 @@ struct Done {
 }
 
 /// One sync; `None` if it was stopped before the archive was open.
-async fn archive_it(args: &SyncArgs, options: &SyncOptions, progress: &Arc<Progress>) -> Result<Option<Done>> {
-    let monitor = || Arc::clone(progress) as Arc<dyn Monitor>;
+async fn archive_it(
+    args: &SyncArgs,
+    options: &SyncOptions,
+    listener: &Arc<FindingCounter<Arc<Progress>>>,
+) -> Result<Option<Done>> {
+    let monitor = || Arc::clone(listener) as Arc<dyn Monitor>;
     let (client, archive) = tokio::select! {
         biased;
         () = options.stop.requested() => return Ok(None),
@@ -203,7 +210,7 @@ async fn connect(
 ) -> Result<(Arc<Client>, Archive)> {
     let access = args.deployment.access()?.resolve(monitor()).await?;
     let client = Arc::new(Client::new(access, config::client_options(options), monitor())?);
-    let archive = open(&args.archive.url, &client).await?;
+    let archive = open(&args.archive.url, &client, monitor()).await?;
     Ok((client, archive))
 }
 
@@ -217,7 +224,7 @@ fn stopped_early(args: &SyncArgs) -> Result<Outcome> {
 }
 
 /// The archive; made if there is none, once the deployment has shown that the key opens it.
-pub(super) async fn open(url: &str, client: &Client) -> Result<Archive> {
+pub(super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) -> Result<Archive> {
     let identity = client.identity().await?;
     let existing = match Location::open(url) {
         Ok(location) => match Archive::open(Arc::clone(location.store()), location.url()).await {
@@ -238,11 +245,11 @@ pub(super) async fn open(url: &str, client: &Client) -> Result<Archive> {
             (location, archive)
         }
     };
-    let cleaned = location.clean_staging(units::now())?;
+    let cleaned = location.clean_staging(units::now(), monitor.as_ref())?;
     if cleaned > 0 {
         tracing::info!("removed {} that a killed process had left", counted(cleaned, "unfinished file"));
     }
-    Ok(archive)
+    Ok(archive.with_monitor(monitor))
 }
 
 /// The report, for people.
@@ -275,6 +282,7 @@ pub(super) fn text(
         facts.push(("Rescued", format!("values of {} in _rescued", counted(report.rescued_rows, "row"))));
     }
     facts.extend(report.gaps.iter().map(|gap| ("Lost", super::status::missing(gap))));
+    facts.extend(output::findings(&report.findings));
     if let Some(through) = report.through {
         facts.push(("Through", units::time(through)));
     }

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::{ArgAction, Args, ValueEnum};
+use convex_archiver::{Event, Finding, Monitor};
 use indicatif::MultiProgress;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
@@ -86,6 +87,23 @@ pub(crate) fn init(logging: &Logging) -> Screen {
         LogFormat::Text => lines.with_ansi(false).with_target(false).init(),
     }
     screen
+}
+
+/// One line for what a person should know; in JSON with its kind.
+pub(crate) fn log_finding(finding: &Finding) {
+    tracing::warn!(finding = finding.kind(), "{finding}");
+}
+
+/// Logs findings, and nothing else: for what has no progress to show.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FindingLog;
+
+impl Monitor for FindingLog {
+    fn report(&self, event: Event<'_>) {
+        if let Event::Finding(finding) = event {
+            log_finding(finding);
+        }
+    }
 }
 
 /// Prints why the program fails: for people as sentences, for machines as one more line of the log.

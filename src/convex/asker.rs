@@ -23,7 +23,7 @@ use crate::{
     budget::MemoryBudget,
     error::{Error, Result, ResultExt},
     identity::DeploymentIdentity,
-    monitor::{Event, Monitor},
+    monitor::{Event, Finding, Monitor},
 };
 
 /// Asks a deployment.
@@ -63,8 +63,8 @@ impl Asker {
         Traffic { requests: self.http.requests(), response_bytes: self.http.response_bytes() }
     }
 
-    pub(super) fn warn(&self, message: &str) {
-        self.monitor.report(Event::Warning { message });
+    pub(super) fn tell(&self, finding: &Finding) {
+        self.monitor.report(Event::Finding(finding));
     }
 
     /// Who the deployment is; it is asked itself where neither address nor key tells its name.
@@ -150,7 +150,7 @@ impl Asker {
         match self.keys.renew(key, |other| self.opens_the_same(other))? {
             Renewal::Same(tried) => Ok(Some(refusal.tried(tried))),
             Renewal::Renewed(told) => {
-                told.iter().for_each(|message| self.warn(message));
+                told.iter().for_each(|finding| self.tell(finding));
                 Ok(None)
             }
         }

@@ -39,7 +39,7 @@ use crate::{
     document::{Encoding, Timestamp},
     error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,
-    monitor::Monitor,
+    monitor::{Finding, Monitor},
     position::{Phase, Position},
     selection::Selection,
 };
@@ -119,7 +119,7 @@ impl SnapshotToken {
 }
 
 impl Client {
-    /// A client; nothing is asked yet. `monitor` hears of retries and warnings.
+    /// A client; nothing is asked yet. `monitor` hears of retries and findings.
     pub fn new(access: Access, options: ClientOptions, monitor: Arc<dyn Monitor>) -> Result<Self> {
         let ClientOptions { encoding, selection, budget, retry } = options;
         let asker = Asker::new(access, budget, retry, monitor)?;
@@ -151,7 +151,7 @@ impl Client {
                 Reply::Refused(refusal) => match self.dialect.learn(&refusal, encoding, tree.is_some()) {
                     Lesson::None => return Err(refusal.into_error()),
                     Lesson::AskAgain(told) => {
-                        told.iter().for_each(|message| self.asker.warn(message));
+                        told.iter().for_each(|finding| self.asker.tell(finding));
                         continue;
                     }
                 },
@@ -163,7 +163,7 @@ impl Client {
             };
             if tree.as_ref().is_some_and(|tree| parts.tables.iter().any(|table| !tree.asks_for(table))) {
                 let told = self.dialect.selection_was_ignored();
-                told.iter().for_each(|message| self.asker.warn(message));
+                told.iter().for_each(|finding| self.asker.tell(finding));
                 continue;
             }
             return Ok(Answer { body, parts, encoding, selection: tree.map(|tree| tree.digest()) });
@@ -193,10 +193,7 @@ impl Client {
         let selection = selection.take();
         let everything = everything && selection.is_none();
         if everything && asked.selection.is_some() && self.dialect.selects() {
-            self.asker.warn(
-                "the snapshot was begun when other tables were known, and goes on for all of them: rows that are not selected are sent \
-                 and billed, and dropped here as they come",
-            );
+            self.asker.tell(&Finding::SnapshotOfAllTables);
         }
         let End::Snapshot { snapshot, cursor } = &parts.end else {
             return Err(Error::internal("a page of the wrong phase: report it"));
@@ -287,7 +284,7 @@ impl Client {
                 },
                 Ok(Reply::Refused(refusal)) => {
                     if let Lesson::AskAgain(told) = self.dialect.learn(&refusal, encoding, false) {
-                        told.iter().for_each(|message| self.asker.warn(message));
+                        told.iter().for_each(|finding| self.asker.tell(finding));
                         continue;
                     }
                     if !(refusal.may_pass() || matches!(refusal.status, 400 | 404 | 405)) {
@@ -300,11 +297,7 @@ impl Client {
                 Err(e) => return Err(e).context(name),
             };
         };
-        let warning = format!(
-            "the deployment cannot tell the shapes of its tables ({why}; one odd table makes {JSON_SCHEMAS} fail for all): columns \
-             come from the documents alone"
-        );
-        let shapes = Shapes { warnings: vec![warning], ..Shapes::default() };
+        let shapes = Shapes { findings: vec![Finding::ShapesUnknown { why }], ..Shapes::default() };
         self.table_names(shapes, doubt).await.context(|| format!("GET {TABLE_COLUMN_NAMES}"))
     }
 

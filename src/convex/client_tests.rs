@@ -212,7 +212,7 @@ impl Monitor for Listener {
     fn report(&self, event: Event<'_>) {
         self.0.lock().unwrap().push(match event {
             Event::Retry { error, attempt, .. } => format!("retry {attempt} {:?} {error}", error.kind()),
-            Event::Warning { message } => format!("warning {message}"),
+            Event::Finding(finding) => format!("warning {finding}"),
             other => format!("{other:?}"),
         });
     }
@@ -475,7 +475,7 @@ async fn shapes_come_by_component_or_flat_or_without_shapes() {
         shapes.tables.into_iter().collect::<Vec<_>>(),
         [(table("", "a"), shape.clone()), (table("", "type"), shape.clone()), (table("c/d", "type"), shape.clone())]
     );
-    assert!(shapes.complete && shapes.warnings.is_empty());
+    assert!(shapes.complete && shapes.findings.is_empty());
     assert_eq!(script.uris(), ["/api/json_schemas?deltaSchema=false&byComponent=true&format=convex_encoded_json"]);
 
     let (client, _) = Script::client(vec![answer(200, format!(r#"{{"a":{schema}}}"#))]).await;
@@ -489,16 +489,16 @@ async fn shapes_come_by_component_or_flat_or_without_shapes() {
     assert_eq!(shapes.tables.into_iter().collect::<Vec<_>>(), [(table("", "a"), None), (table("c", "b"), None)]);
     assert!(shapes.complete);
     assert!(
-        shapes.warnings.len() == 1 && shapes.warnings[0].contains("400 NoSchemaForExport"),
+        shapes.findings.len() == 1 && shapes.findings[0].to_string().contains("400 NoSchemaForExport"),
         "{:?}",
-        shapes.warnings
+        shapes.findings
     );
     assert_eq!(script.uris()[1], "/api/get_table_column_names");
 
     let odd = answer(400, r#"{"code":"NoSchemaForExport","message":"x"}"#);
     let (client, _) = Script::client(vec![odd, answer(404, "")]).await;
     let shapes = client.shapes().await.unwrap();
-    assert!(!shapes.complete && shapes.tables.is_empty() && shapes.warnings.len() == 1);
+    assert!(!shapes.complete && shapes.tables.is_empty() && shapes.findings.len() == 1);
 
     let (client, _) = Script::client(vec![answer(403, r#"{"code":"OperationNotPermitted","message":"x"}"#)]).await;
     assert_eq!(client.shapes().await.unwrap_err().kind(), ErrorKind::Access);
@@ -547,7 +547,7 @@ async fn what_the_deployment_cannot_tell_of_its_tables_is_one_warning_and_no_err
         let shapes = advised(shapes, names).await.shapes().await.unwrap();
         assert_eq!((shapes.complete, shapes.tables.len()), (complete, usize::from(complete)), "{why}");
         assert!(shapes.tables.values().all(Option::is_none));
-        assert!(shapes.warnings.len() == 1 && shapes.warnings[0].contains(why), "{:?}", shapes.warnings);
+        assert!(shapes.findings.len() == 1 && shapes.findings[0].to_string().contains(why), "{:?}", shapes.findings);
     }
     let forbidden = || answer(403, r#"{"code":"OperationNotPermitted","message":"x"}"#);
     for client in [advised(unavailable, forbidden).await, advised(forbidden, names).await] {
@@ -605,7 +605,7 @@ async fn the_recorded_walks_come_through_whole() {
     for (name, documents, revisions) in walks {
         let (client, stage) = replay(name).await;
         let shapes = client.shapes().await.unwrap();
-        assert!(shapes.complete && shapes.warnings.is_empty());
+        assert!(shapes.complete && shapes.findings.is_empty());
         let (mut at, mut seen) = (client.snapshot_start(), 0);
         let through = loop {
             let page = client.page(&at).await.unwrap();

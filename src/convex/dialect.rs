@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::refusal::Refusal;
-use crate::document::Encoding;
+use crate::{document::Encoding, monitor::Finding};
 
 /// From the one that loses nothing anywhere to the one that every server has.
 const ENCODINGS: [Encoding; 3] = [Encoding::ConvexEncodedJson, Encoding::ExportJson, Encoding::Json];
@@ -26,7 +26,7 @@ pub(super) enum Lesson {
     /// It was not about the words.
     None,
     /// To ask again in other ones. The first time there is something to tell.
-    AskAgain(Option<String>),
+    AskAgain(Option<Finding>),
 }
 
 impl Dialect {
@@ -55,23 +55,18 @@ impl Dialect {
         if !posted || !no_post {
             return Lesson::None;
         }
-        let why = format!("the deployment takes no selection ({} {})", refusal.status, refusal.code);
-        Lesson::AskAgain(self.stop_selecting(why.replace(" )", ")")))
+        let why = format!("{} {}", refusal.status, refusal.code).trim_end().to_owned();
+        Lesson::AskAgain(self.stop_selecting(Some(why)))
     }
 
     /// It sent what had not been asked for: the next request is without a selection. What to tell, the first time.
-    pub(super) fn selection_was_ignored(&self) -> Option<String> {
-        self.stop_selecting("the deployment does not heed a selection".to_owned())
+    pub(super) fn selection_was_ignored(&self) -> Option<Finding> {
+        self.stop_selecting(None)
     }
 
-    fn stop_selecting(&self, why: String) -> Option<String> {
+    fn stop_selecting(&self, refusal: Option<String>) -> Option<Finding> {
         let first = self.with(|state| std::mem::replace(&mut state.selects, false));
-        first.then(|| {
-            format!(
-                "{why}, so it sends the rows of all tables, and they are billed; those of tables that are not selected are dropped \
-                 here as they come, and archived nowhere"
-            )
-        })
+        first.then_some(Finding::SelectionNotHeeded { refusal })
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
@@ -88,16 +83,9 @@ impl State {
         self.refused.push(encoding);
         let Some(next) = ENCODINGS.into_iter().find(|other| !self.refused.contains(other)) else { return Lesson::None };
         self.encoding = next;
-        let (before, now) = (encoding.as_str(), next.as_str());
         Lesson::AskAgain(Some(match next {
-            Encoding::Json => format!(
-                "the deployment does not know the encoding {before}: documents come as `json`, which LOSES TYPES. An int64 and bytes \
-                 come as text, NaN and infinities as words, and are archived as they come; nothing can tell later what they were. \
-                 Upgrade the deployment; `status` shows the encoding in force"
-            ),
-            _ => format!(
-                "the deployment does not know the encoding {before}: documents are asked for as {now}, which loses nothing either"
-            ),
+            Encoding::Json => Finding::TypesLost { before: encoding },
+            _ => Finding::OtherEncoding { before: encoding, now: next },
         }))
     }
 }
@@ -112,8 +100,8 @@ mod tests {
 
     /// The text of a lesson that is told.
     fn told(lesson: Lesson) -> String {
-        let Lesson::AskAgain(Some(text)) = lesson else { panic!("{lesson:?}") };
-        text
+        let Lesson::AskAgain(Some(finding)) = lesson else { panic!("{lesson:?}") };
+        finding.to_string()
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    monitor::{Event, Monitor},
+    monitor::{Event, Finding, Monitor},
 };
 
 /// The server gives up after 300 s (`HTTP_SERVER_TIMEOUT_SECONDS`), and until then it may send nothing at all.
@@ -256,9 +256,9 @@ impl Http {
         if self.deprecation_told.swap(true, Relaxed) {
             return;
         }
-        let message =
-            format!("{} announces a change ({state}): {}", self.who, text(DEPRECATION_MESSAGE).unwrap_or("no text"));
-        self.monitor.report(Event::Warning { message: &self.keys.redact(&message) });
+        let said = |text: &str| self.keys.redact(text);
+        let (state, message) = (said(state), text(DEPRECATION_MESSAGE).map(said));
+        self.monitor.report(Event::Finding(&Finding::Deprecation { who: self.who.clone(), state, message }));
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::access::DeployKey;
-use crate::error::{Error, Result, ResultExt};
+use crate::{
+    error::{Error, Result, ResultExt},
+    monitor::Finding,
+};
 
 /// Every key that was in force, the newest last.
 pub(super) struct Keys {
@@ -20,8 +23,8 @@ pub(super) struct Keys {
 /// What came of looking for another key.
 #[derive(Debug)]
 pub(super) enum Renewal {
-    /// There is another one than the one that was refused, and it is in force now. The first time it is told by this text.
-    Renewed(Option<String>),
+    /// There is another one than the one that was refused, and it is in force now. The first time it is told.
+    Renewed(Option<Finding>),
     /// There is none. Where a file was looked at, this is what it says instead.
     Same(Option<String>),
 }
@@ -66,9 +69,7 @@ impl Keys {
             Ok(key) => {
                 check(&key).context(|| format!("{name}, read again because its key was refused"))?;
                 known.push(key);
-                Ok(Renewal::Renewed(Some(format!(
-                    "the deployment does not know the deploy key any more; {name} holds another one now, and the run goes on with it"
-                ))))
+                Ok(Renewal::Renewed(Some(Finding::KeyRenewed { place: name })))
             }
         }
     }

@@ -47,6 +47,7 @@ use crate::{
     document::{Encoding, TableRef, Timestamp},
     error::Result,
     identity::DeploymentIdentity,
+    monitor::Finding,
     position::{Phase, Position},
     selection::Selection,
 };
@@ -90,8 +91,8 @@ pub struct Shapes {
     /// one list. (One odd table makes `/api/json_schemas` fail for all; the list then comes, without shapes, from
     /// `/api/get_table_column_names`, which does not.)
     pub complete: bool,
-    /// What the person should know, one sentence each.
-    pub warnings: Vec<String>,
+    /// What the person should know.
+    pub findings: Vec<Finding>,
 }
 
 /// One complete answer of the source: documents still as JSON text, routed to their tables.

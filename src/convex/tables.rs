@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    Shapes,
-    protocol::{JSON_SCHEMAS, TableColumnNames},
-};
-use crate::document::TableRef;
+use super::{Shapes, protocol::TableColumnNames};
+use crate::{document::TableRef, monitor::Finding};
 
 /// The tables of the answer that names columns, without shapes.
 pub(super) fn add_names(shapes: &mut Shapes, names: TableColumnNames) {
@@ -25,7 +22,7 @@ fn add_table(shapes: &mut Shapes, component: &str, name: String, shape: Option<S
         Ok(table) => drop(shapes.tables.insert(table, shape)),
         Err(e) => {
             shapes.complete = false;
-            shapes.warnings.push(format!("{JSON_SCHEMAS} lists a table that cannot exist: {e}"));
+            shapes.findings.push(Finding::ImpossibleTable { why: e.to_string() });
         }
     }
 }

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     document::{TableRef, Timestamp},
     error::{Error, ErrorKind, Result},
+    monitor::NoMonitor,
     position::{BaseId, Phase},
 };
 
@@ -133,7 +134,7 @@ fn new_file() -> NewFile {
 }
 
 async fn write(store: Arc<dyn ObjectStore>, batches: &[RecordBatch], options: WriterOptions) -> Result<DataFile> {
-    let mut writer = FileWriter::open(store, new_file(), batches[0].schema(), options)?;
+    let mut writer = FileWriter::open(store, new_file(), batches[0].schema(), options, Arc::new(NoMonitor))?;
     for batch in batches {
         writer.write(batch.clone()).await?;
     }
@@ -308,7 +309,7 @@ async fn dropped_or_abandoned_before_close_no_object_appears() {
     let options = WriterOptions { part_bytes: 20_000, row_group_bytes: 20_000, ..OPTIONS };
     for wait in [true, false] {
         let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
-        let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options).unwrap();
+        let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options, Arc::new(NoMonitor)).unwrap();
         for batch in hundred_batches() {
             writer.write(batch).await.unwrap();
         }
@@ -328,7 +329,7 @@ async fn dropped_or_abandoned_before_close_no_object_appears() {
 async fn a_failed_upload_is_told_by_the_next_write_though_the_encoder_has_room() {
     let options = WriterOptions { part_bytes: 1_000, row_group_bytes: 1, ..OPTIONS };
     let store = FaultStore::new(Arc::new(InMemory::new()), Fault::Fail(1));
-    let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options).unwrap();
+    let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options, Arc::new(NoMonitor)).unwrap();
     writer.write(batch(0, 2_000)).await.unwrap();
     eventually(|| store.count("abort") == 1).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -360,7 +361,7 @@ async fn rows_that_cannot_be_encoded_are_an_error_with_a_name_and_no_object() {
 async fn bytes_grow_with_the_rows_and_row_groups_are_closed_by_bytes() {
     let store = Arc::new(InMemory::new());
     let options = WriterOptions { row_group_bytes: 200_000, ..OPTIONS };
-    let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options).unwrap();
+    let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options, Arc::new(NoMonitor)).unwrap();
     let mut seen = vec![writer.bytes()];
     for batch in hundred_batches() {
         writer.write(batch).await.unwrap();

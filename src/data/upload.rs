@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Footer;
 use crate::{
     error::{Error, Result},
+    monitor::{Event, Finding, Monitor},
     store::store_error,
 };
 
@@ -112,12 +113,14 @@ impl io::Write for PartSink {
 }
 
 /// Puts the parts into the store as one object: by a single put if there is only one, else by a multipart upload.
-/// When the sender of `cancelled` is dropped, or the parts end without the last one, nothing is left behind.
+/// When the sender of `cancelled` is dropped, or the parts end without the last one, nothing is left behind; if the
+/// store refuses even that, `monitor` is told.
 pub(super) async fn upload(
     store: Arc<dyn ObjectStore>,
     path: Path,
     parts: mpsc::Receiver<Part>,
     cancelled: oneshot::Receiver<Infallible>,
+    monitor: Arc<dyn Monitor>,
 ) -> Result<()> {
     let mut open = None;
     let outcome = tokio::select! {
@@ -126,10 +129,13 @@ pub(super) async fn upload(
         outcome = send(store.as_ref(), &path, parts, &mut open) => outcome,
     };
     if let (Err(_), Some(mut upload)) = (&outcome, open) {
-        match tokio::time::timeout(ABORT, upload.abort()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%path, %error, "an unfinished upload could not be aborted"),
-            Err(_) => tracing::warn!(%path, "an unfinished upload could not be aborted: the store does not answer"),
+        let left = match tokio::time::timeout(ABORT, upload.abort()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("the store does not answer".to_owned()),
+        };
+        if let Some(why) = left {
+            monitor.report(Event::Finding(&Finding::UploadLeftBehind { path: path.to_string(), why }));
         }
     }
     outcome

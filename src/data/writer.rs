@@ -36,6 +36,7 @@ use crate::{
     budget::MemoryBudget,
     document::{Encoding, TableRef, Timestamp},
     error::{Error, Result},
+    monitor::Monitor,
     position::{BaseId, Phase},
 };
 
@@ -123,11 +124,18 @@ enum Stopped {
 }
 
 impl FileWriter {
-    /// Begins a file whose batches have `schema`. Nothing is sent before the first part is full.
+    /// Begins a file whose batches have `schema`. Nothing is sent before the first part is full. `monitor`
+    /// hears of an upload that could not be aborted.
     ///
     /// # Errors
     /// Internal, outside a tokio runtime or with a path that no store takes; Resource, if there is no thread to be had.
-    pub fn open(store: Arc<dyn ObjectStore>, file: NewFile, schema: SchemaRef, options: WriterOptions) -> Result<Self> {
+    pub fn open(
+        store: Arc<dyn ObjectStore>,
+        file: NewFile,
+        schema: SchemaRef,
+        options: WriterOptions,
+        monitor: Arc<dyn Monitor>,
+    ) -> Result<Self> {
         let path = Path::parse(&file.path)
             .map_err(|e| Error::internal(format!("`{}` is no path of a store", file.path)).with_source(e))?;
         let runtime = Handle::try_current()
@@ -143,7 +151,7 @@ impl FileWriter {
             // Whoever dropped the writer does not want to know.
             .spawn(move || drop(outcome.send(encode(work_queue, parts, &schema, options, &progress))))
             .map_err(|e| Error::resource("the system gives no thread to write a data file").with_source(e))?;
-        let upload = runtime.spawn(upload(store, path, part_queue, cancelled));
+        let upload = runtime.spawn(upload(store, path, part_queue, cancelled, monitor));
         Ok(Self { file, bytes, running: Some(Running { work, encoded, upload, cancel }) })
     }
 

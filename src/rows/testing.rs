@@ -16,6 +16,7 @@ use crate::{
     data::{DataFile, FileWriter, Footer, NewFile, Replaces, WriterOptions},
     document::{Encoding, Revision, TableRef, Timestamp, Value},
     identity::DeploymentIdentity,
+    monitor::NoMonitor,
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope},
     schema::{DocumentShape, Misfits, TableSchema, evolve},
     selection::Selection,
@@ -343,7 +344,8 @@ impl World {
         let row_group_bytes = *[1, 8 << 20].choose(&mut self.rng).unwrap();
         let options = WriterOptions { row_group_bytes, ..MemoryBudget::default().into() };
         let store = Arc::clone(self.archive.store());
-        let mut writer = FileWriter::open(store, file, Arc::clone(decoder.schema()), options).unwrap();
+        let mut writer =
+            FileWriter::open(store, file, Arc::clone(decoder.schema()), options, Arc::new(NoMonitor)).unwrap();
         for revision in &revisions {
             let deleted = revision.document.is_none();
             decoder.push(&text(revision), Encoding::ConvexEncodedJson, revision.ts, deleted).unwrap();

@@ -15,7 +15,13 @@ pub(crate) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// What went wrong here, if it did. Not for the client.
+    cause: Option<Cause>,
 }
+
+/// Why a request could not be answered: rides on the answer to whoever tells the monitor.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause(pub(crate) String);
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -25,19 +31,19 @@ struct Body<'a> {
 
 impl Refusal {
     pub(crate) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
+        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), cause: None }
     }
 
     pub(crate) fn unauthorized(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, code, message: message.into() }
+        Self { status: StatusCode::UNAUTHORIZED, code, message: message.into(), cause: None }
     }
 
     pub(crate) fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::FORBIDDEN, code, message: message.into() }
+        Self { status: StatusCode::FORBIDDEN, code, message: message.into(), cause: None }
     }
 
     pub(crate) fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, code, message: message.into() }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code, message: message.into(), cause: None }
     }
 
     /// Of an error of kind Window a refusal with this code; of any other what Convex answers.
@@ -54,20 +60,24 @@ impl Refusal {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             code: "InternalServerError",
             message: "Your request couldn't be completed. Try again later.".to_owned(),
+            cause: None,
         }
     }
 }
 
 impl From<Error> for Refusal {
-    /// The cause goes to the log, not to the client.
+    /// The cause goes to the monitor, not to the client.
     fn from(error: Error) -> Self {
-        tracing::error!(%error, "cannot answer a request");
-        Self::internal()
+        Self { cause: Some(Cause(error.to_string())), ..Self::internal() }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(Body { code: self.code, message: &self.message })).into_response()
+        let mut response = (self.status, Json(Body { code: self.code, message: &self.message })).into_response();
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(cause);
+        }
+        response
     }
 }

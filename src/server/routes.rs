@@ -16,10 +16,18 @@ use axum::{
 };
 
 use super::{
-    Deployment, Posts, RouterOptions, SampledShape, access, deltas, fault::Faults, json_schemas, page::json,
-    params::Params, refusal::Refusal, snapshot,
+    Deployment, Posts, RouterOptions, SampledShape, access, deltas,
+    fault::Faults,
+    json_schemas,
+    page::json,
+    params::Params,
+    refusal::{Cause, Refusal},
+    snapshot,
 };
-use crate::document::TableRef;
+use crate::{
+    document::TableRef,
+    monitor::{Event, Finding, Monitor, NoMonitor},
+};
 
 /// What every route holds.
 struct Served {
@@ -29,6 +37,7 @@ struct Served {
     faults: Faults,
     /// Requests that had to show a key.
     admitted: AtomicU64,
+    monitor: Arc<dyn Monitor>,
 }
 
 type Answer = Result<Response, Refusal>;
@@ -36,12 +45,22 @@ type Answer = Result<Response, Refusal>;
 /// The HTTP API of `deployment`. Pages are built in memory: about `snapshot_page` documents, or `delta_page` log rows plus
 /// one transaction, for every request in flight.
 pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router {
+    monitored_router(deployment, options, Arc::new(NoMonitor))
+}
+
+/// The same; `monitor` hears of requests that could not be answered.
+pub(super) fn monitored_router(
+    deployment: Arc<dyn Deployment>,
+    options: RouterOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Router {
     let served = Arc::new(Served {
         deployment,
         summaries_unavailable: AtomicBool::new(options.summaries_unavailable_once),
         faults: Faults::new(options.faults.clone()),
         admitted: AtomicU64::new(0),
         options,
+        monitor,
     });
     let (mut snapshot, mut deltas) = (get(list_snapshot), get(document_deltas));
     if served.options.posts != Posts::Refuse {
@@ -62,16 +81,21 @@ pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router
     }
     routes
         .layer(DefaultBodyLimit::max(1 << 20))
-        .layer(middleware::from_fn_with_state(Arc::clone(&served), before_all))
+        .layer(middleware::from_fn_with_state(Arc::clone(&served), around_all))
         .with_state(served)
 }
 
-/// What stands before every route: faults.
-async fn before_all(State(s): State<Arc<Served>>, request: Request, next: Next) -> Response {
-    match s.faults.answer(request.uri().path()) {
-        Some(instead) => instead,
-        None => next.run(request).await,
+/// What stands around every route: faults before it, and afterwards the monitor hears why it failed.
+async fn around_all(State(s): State<Arc<Served>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    if let Some(instead) = s.faults.answer(&path) {
+        return instead;
     }
+    let mut response = next.run(request).await;
+    if let Some(Cause(why)) = response.extensions_mut().remove() {
+        s.monitor.report(Event::Finding(&Finding::RequestFailed { path, why }));
+    }
+    response
 }
 
 impl Served {
@@ -172,4 +196,68 @@ async fn instance_name(State(s): State<Arc<Served>>) -> String {
 async fn test_connection(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
     s.admit(&headers, query.as_deref()).await?;
     Ok(json("null"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{
+        document::{Revision, Timestamp},
+        error::{Error, Result},
+        server::{LogRows, Tablet},
+    };
+
+    /// A deployment that knows nothing.
+    struct Broken;
+
+    #[async_trait]
+    impl Deployment for Broken {
+        fn name(&self) -> String {
+            "broken".into()
+        }
+        async fn now(&self) -> Result<Timestamp> {
+            Err(Error::corrupt("the disk is on fire"))
+        }
+        async fn tables(&self, _: Timestamp) -> Result<Vec<Tablet>> {
+            Err(Error::corrupt("the disk is on fire"))
+        }
+        async fn documents(&self, _: &Tablet, _: Timestamp, _: Option<&str>, _: usize) -> Result<Vec<Arc<Revision>>> {
+            Err(Error::corrupt("the disk is on fire"))
+        }
+        async fn log(&self, _: Timestamp, _: Timestamp, _: usize) -> Result<LogRows> {
+            Err(Error::corrupt("the disk is on fire"))
+        }
+        async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, Shape)>> {
+            Err(Error::corrupt("the disk is on fire"))
+        }
+    }
+
+    #[tokio::test]
+    async fn why_a_request_failed_is_told_to_the_monitor_and_not_to_the_client() {
+        #[derive(Default)]
+        struct Heard(Mutex<Vec<Finding>>);
+        impl Monitor for Heard {
+            fn report(&self, event: Event<'_>) {
+                if let Event::Finding(finding) = event {
+                    self.0.lock().unwrap().push(finding.clone());
+                }
+            }
+        }
+        let heard = Arc::new(Heard::default());
+        let routes = monitored_router(Arc::new(Broken), RouterOptions::default(), Arc::clone(&heard) as _);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/api/json_schemas", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
+        let request = reqwest::Client::builder().no_proxy().build().unwrap().get(url);
+        let answer = request.header("authorization", "Convex simulated|key").send().await.unwrap();
+        serving.abort();
+        assert_eq!(answer.status().as_u16(), 500);
+        assert!(!answer.text().await.unwrap().contains("fire"));
+        let why = "the disk is on fire".to_owned();
+        assert_eq!(*heard.0.lock().unwrap(), [Finding::RequestFailed { path: "/api/json_schemas".into(), why }]);
+    }
 }

@@ -7,9 +7,12 @@ use tokio::{net::TcpListener, time::MissedTickBehavior};
 
 use super::{
     Deployment, Documents, RouterOptions, SeededWriter, SimulatedDeployment, demo_documents, generate, load::told_by,
-    read_directory, router,
+    read_directory, routes::monitored_router,
 };
-use crate::error::{Error, Result, ResultExt};
+use crate::{
+    error::{Error, Result, ResultExt},
+    monitor::Monitor,
+};
 
 /// A simulated deployment, as plain data.
 #[derive(Debug, Clone)]
@@ -85,12 +88,17 @@ impl SimulatedDeployment {
     }
 }
 
-/// Answers requests until the future is dropped.
+/// Answers requests until the future is dropped. `monitor` hears of those that could not be answered.
 ///
 /// # Errors
 /// Resource, if the listener fails.
-pub async fn answer(listener: TcpListener, deployment: Arc<dyn Deployment>, options: RouterOptions) -> Result<()> {
-    let routes = router(deployment, options);
+pub async fn answer(
+    listener: TcpListener,
+    deployment: Arc<dyn Deployment>,
+    options: RouterOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Result<()> {
+    let routes = monitored_router(deployment, options, monitor);
     axum::serve(listener, routes).await.map_err(|e| Error::resource("the listener failed").with_source(e))
 }
 
@@ -103,6 +111,7 @@ pub async fn serve(
     listener: TcpListener,
     deployment: Arc<SimulatedDeployment>,
     options: SimulateOptions,
+    monitor: Arc<dyn Monitor>,
 ) -> Result<()> {
     let read = |then: &Then| {
         let documents = told_by(read_directory(&then.directory)?, &then.by);
@@ -133,7 +142,7 @@ pub async fn serve(
         }
     };
     tokio::select! {
-        answered = answer(listener, Arc::clone(&deployment) as _, options.router.clone()) => answered,
+        answered = answer(listener, Arc::clone(&deployment) as _, options.router.clone(), monitor) => answered,
         changed = change => changed,
         written = write => written,
     }
@@ -144,7 +153,10 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::document::{TableRef, Timestamp, Value};
+    use crate::{
+        document::{TableRef, Timestamp, Value},
+        monitor::NoMonitor,
+    };
 
     #[tokio::test]
     async fn the_documents_become_those_of_the_other_directory_while_writes_go_on() {
@@ -168,7 +180,7 @@ mod tests {
         let live = |table: &TableRef| deployment.state_at(Timestamp(i64::MAX))[table].len();
         assert_eq!((before, live(&t), live(&u)), (3, 2, 1));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let serving = serve(listener, Arc::clone(&deployment), options);
+        let serving = serve(listener, Arc::clone(&deployment), options, Arc::new(NoMonitor));
         let arrived = async {
             while deployment.revisions().len() < before + 3 {
                 tokio::task::yield_now().await;
@@ -184,7 +196,7 @@ mod tests {
         let busy = SimulateOptions { writes_per_second: 1e6, ..SimulateOptions::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         tokio::select! {
-            ended = serve(listener, Arc::clone(&deployment), busy) => panic!("{ended:?}"),
+            ended = serve(listener, Arc::clone(&deployment), busy, Arc::new(NoMonitor)) => panic!("{ended:?}"),
             () = async { while deployment.revisions().len() < before + 20 { tokio::time::sleep(Duration::from_millis(1)).await } } => {}
         }
     }
@@ -213,7 +225,8 @@ mod tests {
         let then = Then { directory: folder.path().to_owned(), by: "other".into(), after };
         let options = SimulateOptions { then: Some(then), ..SimulateOptions::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let error = serve(listener, Arc::new(SimulatedDeployment::new("d", 1)), options).await.unwrap_err();
+        let deployment = Arc::new(SimulatedDeployment::new("d", 1));
+        let error = serve(listener, deployment, options, Arc::new(NoMonitor)).await.unwrap_err();
         assert!(error.to_string().contains("no field `other`"), "{error}");
     }
 

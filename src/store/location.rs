@@ -12,6 +12,7 @@ use object_store::{ObjectStore, local::LocalFileSystem, path::Path, prefix::Pref
 use crate::{
     document::Timestamp,
     error::{Error, Result},
+    monitor::Monitor,
 };
 
 use super::{clouds, disk_error, staging, store_error};
@@ -60,11 +61,12 @@ impl Location {
     }
 
     /// Removes what killed processes left under way on a local disk and what nobody has touched for
-    /// [`STAGING_KEPT`](super::STAGING_KEPT). Returns how many files. On other stores unfinished uploads are invisible,
+    /// [`STAGING_KEPT`](super::STAGING_KEPT). Returns how many files; those that cannot
+    /// be removed are told to `monitor`. On other stores unfinished uploads are invisible,
     /// and a lifecycle rule of the bucket removes them.
-    pub fn clean_staging(&self, now: Timestamp) -> Result<u64> {
+    pub fn clean_staging(&self, now: Timestamp, monitor: &dyn Monitor) -> Result<u64> {
         match &self.local {
-            Some(root) => staging::clean(root, now),
+            Some(root) => staging::clean(root, now, monitor),
             None => Ok(0),
         }
     }

@@ -6,7 +6,12 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use crate::{document::Timestamp, error::Result, layout};
+use crate::{
+    document::Timestamp,
+    error::Result,
+    layout,
+    monitor::{Event, Finding, Monitor},
+};
 
 use super::disk_error;
 
@@ -33,8 +38,8 @@ fn is_abandoned(file: &Found, now: Timestamp) -> bool {
     staged && i128::from(now.0) - i128::from(file.touched.0) >= STAGING_KEPT.as_nanos() as i128
 }
 
-/// Removes the abandoned staging files below `root`; returns how many.
-pub(super) fn clean(root: &Path, now: Timestamp) -> Result<u64> {
+/// Removes the abandoned staging files below `root`; returns how many. Those that stay are told to `monitor`.
+pub(super) fn clean(root: &Path, now: Timestamp, monitor: &dyn Monitor) -> Result<u64> {
     let mut removed = 0;
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -57,7 +62,10 @@ pub(super) fn clean(root: &Path, now: Timestamp) -> Result<u64> {
             if meta.is_file() && is_abandoned(&found, now) {
                 match std::fs::remove_file(&found.path) {
                     Ok(()) => removed += 1,
-                    Err(e) => tracing::warn!(path = %found.path.display(), error = %e, "an unfinished file stays"),
+                    Err(e) => monitor.report(Event::Finding(&Finding::StagingFileLeftBehind {
+                        path: found.path.display().to_string(),
+                        why: e.to_string(),
+                    })),
                 }
             }
         }
@@ -68,6 +76,7 @@ pub(super) fn clean(root: &Path, now: Timestamp) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::NoMonitor;
 
     const DAY: i64 = 86_400_000_000_000;
 
@@ -102,8 +111,8 @@ mod tests {
         std::fs::create_dir(neighbour.parent().unwrap()).unwrap();
         std::fs::write(&neighbour, "").unwrap();
         let now = UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
-        assert_eq!(clean(dir.path(), Timestamp(now)).unwrap(), 0);
-        assert_eq!(clean(dir.path(), Timestamp(now + 2 * DAY)).unwrap(), 3);
+        assert_eq!(clean(dir.path(), Timestamp(now), &NoMonitor).unwrap(), 0);
+        assert_eq!(clean(dir.path(), Timestamp(now + 2 * DAY), &NoMonitor).unwrap(), 3);
         assert!(folder.join("x.parquet").exists() && neighbour.exists());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
 
-use crate::{budget::MemoryBudget, error::Result};
+use crate::{budget::MemoryBudget, error::Result, monitor::Finding};
 
 use super::store_error;
 
@@ -62,13 +62,10 @@ impl Upload {
         done.map_err(|e| store_error(e, &format!("cannot write {}", self.path)))
     }
 
-    /// Gives the parts back. What was there before stays.
-    pub(crate) async fn abort(self) {
-        if let Some(parts) = self.parts
-            && let Err(e) = parts.abort().await
-        {
-            tracing::warn!(path = self.path, error = %e, "an unfinished upload is left in the store");
-        }
+    /// Gives the parts back. What was there before stays. If that fails, this is what to tell the person.
+    pub(crate) async fn abort(self) -> Option<Finding> {
+        let aborted = self.parts?.abort().await;
+        aborted.err().map(|e| Finding::UploadLeftBehind { path: self.path, why: e.to_string() })
     }
 }
 
@@ -94,7 +91,7 @@ mod tests {
             assert!(crate::store::get(&store, "x").await.unwrap().unwrap() == expected, "{pieces}");
             let mut upload = Upload::new(store.clone(), "y");
             upload.push(&mut expected).await.unwrap();
-            upload.abort().await;
+            assert_eq!(upload.abort().await, None);
             assert!(crate::store::get(&store, "y").await.unwrap().is_none());
         }
     }

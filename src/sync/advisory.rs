@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     archive::{Archive, Head},
-    monitor::{Event, Monitor},
+    monitor::{Event, Finding, Monitor},
 };
 
 /// `manifest.json` is rewritten while the run goes on at most as often as its writing takes this part of the time.
@@ -43,8 +43,7 @@ impl Advisory {
             Ok(()) => {}
             Err(error) => {
                 let error: crate::Error = error;
-                let message = format!("manifest.json was not rewritten, and shows an older version: {error}");
-                monitor.report(Event::Warning { message: &message });
+                monitor.report(Event::Finding(&Finding::ManifestNotRewritten { why: error.to_string() }));
             }
         }
         self.due = Instant::now() + MANIFEST_PAUSE.max(begin.elapsed() * MANIFEST_SHARE);

@@ -20,7 +20,7 @@ use crate::{
     document::TableRef,
     error::Result,
     layout,
-    monitor::Event,
+    monitor::{Event, Finding},
     position::{Scope, Walk},
 };
 
@@ -69,11 +69,7 @@ async fn components(head: &Head, source: &dyn Source) -> Result<Vec<String>> {
 /// that is just full ends at its last change). The next pass moves the cursor, and another walk begins there.
 pub(super) async fn close(head: &Head, input: &RunInput<'_>, why: &str) -> Result<Option<Draft>> {
     let (Some(walk), Some(latest)) = (head.progress().walk.clone(), head.latest()) else { return Ok(None) };
-    let message = format!(
-        "a snapshot ends before it is complete; the tables that it has finished count, the others are walked anew after the changes: \
-         {why}"
-    );
-    input.monitor.report(Event::Warning { message: &message });
+    input.monitor.report(Event::Finding(&Finding::SnapshotCutShort { why: why.to_owned() }));
     let Walk { base, ts, mut done, .. } = walk;
     let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now());
     draft.checked_at = latest.checked_at;

@@ -11,7 +11,7 @@ use crate::{
     convex::Source,
     document::Timestamp,
     error::{Error, ErrorKind, Result},
-    monitor::Event,
+    monitor::{Event, Finding},
     position::{DeltaCursor, Scope},
 };
 
@@ -50,12 +50,7 @@ pub(super) async fn record(head: &Head, input: &RunInput<'_>, why: Error) -> Res
         to = oldest_kept(input.source.as_ref(), cursor.ts) => to?,
     };
     let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
-    let message = format!(
-        "the changes after {} up to {to} are lost: the deployment no longer keeps them, and no sync ran in time. The archive \
-         records the gap, goes on with the changes after it, and takes a new base of all tables",
-        cursor.ts
-    );
-    input.monitor.report(Event::Warning { message: &message });
+    input.monitor.report(Event::Finding(&Finding::Gap { from: cursor.ts, to }));
     let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now());
     draft.gaps.push(gap);
     draft.progress.delta = Some(DeltaCursor { position: input.source.deltas_after(to), ts: to });

@@ -55,7 +55,7 @@ use crate::{
     convex::{Shapes, Source},
     error::{Error, Result},
     identity::DeploymentIdentity,
-    monitor::{Event, Monitor},
+    monitor::{Event, Finding, FindingCounter, Monitor},
     selection::Selection,
 };
 
@@ -117,6 +117,18 @@ pub async fn sync(
     options: &SyncOptions,
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
+    let findings = Arc::new(FindingCounter::new(monitor));
+    let done = run(source, archive, options, Arc::clone(&findings) as Arc<dyn Monitor>).await?;
+    Ok(SyncReport { findings: findings.counts(), ..done })
+}
+
+/// [`sync()`], whose findings are counted by whoever calls.
+async fn run(
+    source: Arc<dyn Source>,
+    archive: &Archive,
+    options: &SyncOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Result<SyncReport> {
     let head = archive.head().await?;
     check_selection(source.as_ref(), archive, &head, options)?;
     let asked = tokio::select! {
@@ -128,8 +140,8 @@ pub async fn sync(
         // Nobody has answered, so nothing is committed.
         return Ok(SyncRun::begin(head, None).report(Vec::new(), false));
     };
-    for message in shapes.warnings.iter().chain(&never_fitting(&shapes, &options.selection)) {
-        monitor.report(Event::Warning { message });
+    for finding in shapes.findings.iter().chain(&never_fitting(&shapes, &options.selection)) {
+        monitor.report(Event::Finding(finding));
     }
     let changed = head.latest().is_some_and(|latest| latest.selection != options.selection) || moved.is_some();
     let unhealed = unhealed(&head);
@@ -143,12 +155,10 @@ pub async fn sync(
     Ok(run.report(unhealed, caught_up))
 }
 
-/// A warning for each table that is selected or left out by name, if the deployment lists its tables and has none of that name.
-fn never_fitting(shapes: &Shapes, selection: &Selection) -> Vec<String> {
+/// A finding for each table that is selected or left out by name, if the deployment lists its tables and has none of that name.
+fn never_fitting(shapes: &Shapes, selection: &Selection) -> Vec<Finding> {
     let names = if shapes.complete { selection.fitting_none_of(shapes.tables.keys()) } else { Vec::new() };
-    let warning =
-        |name| format!("the deployment has no table `{name}`, which the selection names: is it spelled right?");
-    names.into_iter().map(warning).collect()
+    names.into_iter().map(|name| Finding::NoSuchTable { name: name.clone() }).collect()
 }
 
 /// Gaps behind which no base of all tables has followed yet: the run that found them ended too early.

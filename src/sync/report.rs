@@ -6,6 +6,7 @@ use crate::{
     archive::Gap,
     document::{Timestamp, time_text},
     identity::DeploymentIdentity,
+    monitor::FindingCounts,
 };
 
 /// What a sync did.
@@ -38,6 +39,8 @@ pub struct SyncReport {
     /// Gaps that this run found and recorded, or that an earlier one did which ended before the new base was complete: a
     /// finding, whatever else went well.
     pub gaps: Vec<Gap>,
+    /// What was told to the run's monitor, by kind.
+    pub findings: FindingCounts,
     /// The archive's version now.
     pub version: u64,
     /// SHA-256 of the newest commit.

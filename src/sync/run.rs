@@ -11,7 +11,7 @@ use crate::{
     document::{TableRef, Timestamp},
     error::{Error, Result},
     identity::DeploymentIdentity,
-    monitor::Monitor,
+    monitor::{FindingCounts, Monitor},
 };
 
 /// What a run is given.
@@ -100,6 +100,7 @@ impl SyncRun {
             file_bytes: counts.rows.bytes,
             commits: counts.commits,
             gaps: unhealed.into_iter().chain(counts.gaps).collect(),
+            findings: FindingCounts::default(),
             version: head.version(),
             digest: head.digest().to_owned(),
             through: head.covered_through(),

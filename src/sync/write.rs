@@ -28,7 +28,7 @@ struct Writer<'a> {
     archive: &'a Archive,
     run: &'a mut SyncRun,
     options: WriterOptions,
-    monitor: &'a dyn Monitor,
+    monitor: Arc<dyn Monitor>,
     /// Files to which no row will come, oldest first: their last bytes are on the way.
     closing: VecDeque<JoinHandle<Result<DataFile>>>,
     open: Option<(FileWriter, Arc<FileProgress>)>,
@@ -45,7 +45,7 @@ pub(super) async fn write(input: &RunInput<'_>, run: &mut SyncRun, mut steps: mp
         archive,
         run,
         options,
-        monitor: monitor.as_ref(),
+        monitor: Arc::clone(monitor),
         closing: VecDeque::new(),
         open: None,
         files: Vec::new(),
@@ -69,8 +69,8 @@ impl Writer<'_> {
     async fn step(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Open { file, schema, progress } => {
-                let store = Arc::clone(self.archive.store());
-                self.open = Some((FileWriter::open(store, file, schema, self.options)?, progress));
+                let (store, monitor) = (Arc::clone(self.archive.store()), Arc::clone(&self.monitor));
+                self.open = Some((FileWriter::open(store, file, schema, self.options, monitor)?, progress));
             }
             Step::Rows { batch, held } => {
                 let Some((file, progress)) = &mut self.open else {
@@ -123,7 +123,7 @@ impl Writer<'_> {
             rows: added.rows,
             through: head.progress().delta.as_ref().map(|d| d.ts),
         });
-        self.run.advisory.write_if_due(self.archive, &mut self.run.head, self.monitor).await;
+        self.run.advisory.write_if_due(self.archive, &mut self.run.head, self.monitor.as_ref()).await;
         Ok(())
     }
 

@@ -38,6 +38,7 @@ async fn without_shapes_a_sync_warns_once_and_takes_its_columns_from_the_documen
         let report =
             sync(Arc::new(client), &world.archive().await, &SyncOptions::default(), warnings.clone()).await.unwrap();
         assert!(report.caught_up && report.documents > 1000, "{why}");
+        assert_eq!(report.findings.iter().collect::<Vec<_>>(), [("shapes_unknown", 1)]);
         world.assert_equal().await;
         let warnings = warnings.0.lock().unwrap();
         assert!(warnings.len() == 1 && warnings[0].contains(why), "{why}: {warnings:?}");

@@ -127,7 +127,7 @@ impl Monitor for Heard {
     fn report(&self, event: Event<'_>) {
         let line = match event {
             Event::Retry { error, .. } => format!("retry: {error}"),
-            Event::Warning { message } => format!("warning: {message}"),
+            Event::Finding(finding) => format!("warning: {finding}"),
             _ => return,
         };
         self.0.lock().unwrap().push(line);

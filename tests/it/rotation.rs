@@ -37,7 +37,7 @@ impl Monitor for Rotator {
                     std::fs::write(&self.file, self.text).unwrap();
                 }
             }
-            Event::Warning { message } => self.heard.lock().unwrap().push(message.to_owned()),
+            Event::Finding(finding) => self.heard.lock().unwrap().push(finding.to_string()),
             _ => {}
         }
     }

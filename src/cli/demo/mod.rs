@@ -28,7 +28,7 @@ use super::{
     memory, output,
     progress::Progress,
     status,
-    telemetry::Screen,
+    telemetry::{FindingLog, Screen},
     units::{self, bytes, counted},
 };
 
@@ -127,7 +127,7 @@ impl<'a> Demo<'a> {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(no_port)?;
         let url = format!("http://{}", listener.local_addr().map_err(no_port)?);
         let key = options.router.key.clone();
-        Ok(Self { dir, url, key, server: tokio::spawn(serve(listener, deployment, options)) })
+        Ok(Self { dir, url, key, server: tokio::spawn(serve(listener, deployment, options, Arc::new(FindingLog))) })
     }
 
     fn client(&self, monitor: Arc<dyn Monitor>) -> Result<Client> {
@@ -136,8 +136,8 @@ impl<'a> Demo<'a> {
     }
 
     async fn archive(&self) -> Result<Archive> {
-        let client = self.client(Arc::new(convex_archiver::NoMonitor))?;
-        super::sync::open(&self.dir.to_string_lossy(), &client).await
+        let client = self.client(Arc::new(FindingLog))?;
+        super::sync::open(&self.dir.to_string_lossy(), &client, Arc::new(FindingLog)).await
     }
 
     /// One run, and what it did.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use convex_archiver::{
-    TableRef,
+    FindingCounts, TableRef,
     archive::Span,
     read::{Generation, Missing, NumberConflict, RestoreOptions, RestoreReport, RestoredTable},
 };
@@ -46,6 +46,7 @@ pub(super) struct Told<'a> {
     gaps_before: Vec<Gap<'a>>,
     archived: String,
     came_without_types: bool,
+    findings: &'a FindingCounts,
     never_contains: [&'static str; 4],
     import: &'a str,
     afterwards: &'static str,
@@ -111,6 +112,7 @@ impl<'a> Told<'a> {
                 .collect(),
             archived: report.archived.to_string(),
             came_without_types: report.untyped,
+            findings: &report.findings,
             never_contains: NEVER,
             import: import(options, report),
             afterwards: NEW_BASE,
@@ -130,6 +132,7 @@ impl<'a> Told<'a> {
         let path = self.output.map_or("FILE".to_owned(), |path| path.display().to_string());
         facts.push(("Import", format!("{} {path}", self.import)));
         facts.push(("Afterwards", self.afterwards.to_owned()));
+        facts.extend(output::findings(&self.report.findings));
         format!("{}\n{}{}{}", output::facts(facts), self.table_lines(), self.findings(), Self::never())
     }
 

@@ -14,6 +14,7 @@ use parquet::{
 use super::{ExportFormat, ExportOptions};
 use crate::{
     error::{Error, Result},
+    monitor::{Event, Monitor},
     store::Upload,
 };
 
@@ -115,9 +116,11 @@ impl FileSet {
     }
 
     /// Gives up the file that is open.
-    pub(super) async fn abort(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.upload.abort().await;
+    pub(super) async fn abort(&mut self, monitor: &dyn Monitor) {
+        if let Some(open) = self.open.take()
+            && let Some(left) = open.upload.abort().await
+        {
+            monitor.report(Event::Finding(&left));
         }
     }
 
@@ -147,23 +150,18 @@ impl FileSet {
     }
 
     async fn close(&mut self) -> Result<()> {
-        let Some(mut open) = self.open.take() else { return Ok(()) };
-        if let Some(writer) = open.parquet.take() {
-            match writer.into_inner() {
-                Ok(mut rest) => {
-                    self.bytes += rest.len() as u64;
-                    if let Err(error) = open.upload.push(&mut rest).await {
-                        open.upload.abort().await;
-                        return Err(error);
-                    }
-                }
-                Err(error) => {
-                    open.upload.abort().await;
-                    return Err(not_encoded(error));
-                }
-            }
+        // What fails here is given up by whoever hears of it.
+        if let Some(open) = &mut self.open
+            && let Some(writer) = open.parquet.take()
+        {
+            let mut rest = writer.into_inner().map_err(not_encoded)?;
+            self.bytes += rest.len() as u64;
+            open.upload.push(&mut rest).await?;
         }
-        open.upload.finish().await
+        match self.open.take() {
+            Some(open) => open.upload.finish().await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
     budget::MemoryBudget,
     document::{Encoding, TableRef, Timestamp, time_text},
     error::{Error, Result, ResultExt},
-    monitor::{Event, Monitor},
+    monitor::{Event, FindingCounter, FindingCounts, Monitor},
     rows::{
         files::FilesByTable,
         generations::{Generation, left_behind},
@@ -90,6 +90,8 @@ pub struct ExportReport {
     pub format: ExportFormat,
     /// The tables, in their order.
     pub tables: Vec<ExportedTable>,
+    /// What was told to the monitor, by kind.
+    pub findings: FindingCounts,
 }
 
 /// A table of an export.
@@ -123,6 +125,7 @@ pub async fn export(
     target: &Arc<dyn ObjectStore>,
     monitor: &dyn Monitor,
 ) -> Result<ExportReport> {
+    let monitor = &FindingCounter::new(monitor);
     let selected = head.tables().filter(|state| options.selection.contains(&state.table)).collect::<Vec<_>>();
     if selected.is_empty() {
         return Err(Error::not_found("the archive has no such table: see tables for those that it has"));
@@ -139,6 +142,7 @@ pub async fn export(
         as_of_ts: options.at.0.to_string(),
         format: options.format,
         tables: Vec::with_capacity(selected.len()),
+        findings: FindingCounts::default(),
     };
     let mut files = FilesByTable::open(archive, head).await?;
     for (number, known) in (1..).zip(&selected) {
@@ -155,6 +159,7 @@ pub async fn export(
         let (table, folder, bytes) = (table.clone(), known.folder.clone(), set.bytes());
         report.tables.push(ExportedTable { table, folder, files: set.into_names(), documents, bytes, left_behind });
     }
+    report.findings = monitor.counts();
     let summary = serde_json::to_vec_pretty(&report)
         .map_err(|e| Error::internal("cannot spell what was exported: report it").with_source(e))?;
     let put = target.put(&Path::from(SUMMARY), summary.into()).await;
@@ -222,7 +227,7 @@ async fn table_files(
     match outcome.await {
         Ok(()) => Ok((set, documents)),
         Err(error) => {
-            set.abort().await;
+            set.abort(monitor).await;
             Err(error)
         }
     }

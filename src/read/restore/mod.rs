@@ -34,7 +34,7 @@ use crate::{
     codec::write_value,
     document::{Encoding, Revision, TableRef, Timestamp, Value, table_number},
     error::{Error, Result, ResultExt},
-    monitor::{Event, Monitor},
+    monitor::{Event, FindingCounter, FindingCounts, Monitor},
     rows::{
         files::FilesByTable,
         state::{Columns, State, StateOptions},
@@ -112,6 +112,7 @@ async fn walk(
     mut zip: Option<&mut SnapshotZip>,
     monitor: &dyn Monitor,
 ) -> Result<RestoreReport> {
+    let monitor = &FindingCounter::new(monitor);
     let Survey { tables: surveyed, not_covered, conflicts, later, gaps } = survey;
     let coverage = head.coverage();
     let mut report = RestoreReport {
@@ -123,6 +124,7 @@ async fn walk(
         gaps,
         archived: coverage.selected(),
         untyped: false,
+        findings: FindingCounts::default(),
     };
     let mut files = FilesByTable::open(archive, head).await?;
     let tables = surveyed.len() as u64;
@@ -169,6 +171,7 @@ async fn walk(
             zip.write(b"\"uniform\"\n").await?;
         }
     }
+    report.findings = monitor.counts();
     Ok(report)
 }
 

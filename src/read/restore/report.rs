@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::{
     archive::Span,
     document::{TableRef, Timestamp},
+    monitor::FindingCounts,
     rows::{generations::Generation, moment::Missing},
     selection::Selection,
 };
@@ -28,6 +29,8 @@ pub struct RestoreReport {
     pub archived: Selection,
     /// Whether documents came in an encoding that does not tell int64 and bytes from text: they are restored as text.
     pub untyped: bool,
+    /// What was told to the monitor, by kind.
+    pub findings: FindingCounts,
 }
 
 /// A table of a restore.

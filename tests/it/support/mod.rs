@@ -30,8 +30,8 @@ pub(crate) struct Warnings(pub(crate) Mutex<Vec<String>>);
 
 impl Monitor for Warnings {
     fn report(&self, event: Event<'_>) {
-        if let Event::Warning { message } = event {
-            self.0.lock().unwrap().push(message.to_owned());
+        if let Event::Finding(finding) = event {
+            self.0.lock().unwrap().push(finding.to_string());
         }
     }
 }

@@ -1,0 +1,432 @@
+//! [`Finding`]: what a person should know, though the verb goes on. And how often each kind of it came up.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use serde::Serialize;
+
+use super::{Event, Monitor};
+use crate::document::{Encoding, Timestamp};
+
+/// Something that a person should know, though the verb goes on: its `Display` is the sentence, [`kind`](Self::kind) the
+/// word for programs. As JSON it is the fields beside `"kind"`.
+///
+/// `why` is always the text of the error that was met, without the deploy key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Finding {
+    /// Changes that the deployment no longer keeps were recorded as a gap.
+    Gap {
+        /// The archive has everything up to here.
+        from: Timestamp,
+        /// It goes on with what came after this.
+        to: Timestamp,
+    },
+    /// A walk ended before it was complete: what it finished counts, the rest is walked anew.
+    SnapshotCutShort {
+        /// The cause.
+        why: String,
+    },
+    /// A selection names a table that the deployment does not have.
+    NoSuchTable {
+        /// The name, as the selection has it.
+        name: String,
+    },
+    /// The deployment does not tell the shapes of its tables.
+    ShapesUnknown {
+        /// The cause.
+        why: String,
+    },
+    /// The deployment lists a table under a name that no table can have: it is left out.
+    ImpossibleTable {
+        /// The cause.
+        why: String,
+    },
+    /// The deployment does not know an encoding; another that loses nothing either takes its place.
+    OtherEncoding {
+        /// The one that it does not know.
+        before: Encoding,
+        /// The one in force now.
+        now: Encoding,
+    },
+    /// The deployment knows no encoding that keeps types.
+    TypesLost {
+        /// The last one that was tried.
+        before: Encoding,
+    },
+    /// The deployment sends, and bills, the rows of tables that are not selected, too.
+    SelectionNotHeeded {
+        /// How it refused the selection; `None`, if it said nothing and sent everything.
+        refusal: Option<String>,
+    },
+    /// A snapshot goes on for all tables, since it was begun when other tables were known.
+    SnapshotOfAllTables,
+    /// The deploy key was refused, and the file that it came from holds another one now.
+    KeyRenewed {
+        /// Where the other key stands.
+        place: String,
+    },
+    /// A server announced a change.
+    Deprecation {
+        /// The server.
+        who: String,
+        /// The state that it announces.
+        state: String,
+        /// Its own words.
+        message: Option<String>,
+    },
+    /// `manifest.json` could not be read, so the log was listed instead.
+    ManifestUnreadable {
+        /// The cause.
+        why: String,
+    },
+    /// `manifest.json` names a version that the log does not have, so the log was listed instead.
+    ManifestAhead {
+        /// The version that it names.
+        version: u64,
+    },
+    /// `manifest.json`, or a part of it, is not what the log says.
+    ManifestDamaged {
+        /// The cause.
+        why: String,
+    },
+    /// `manifest.json` was not rewritten: it shows an older version.
+    ManifestNotRewritten {
+        /// The cause.
+        why: String,
+    },
+    /// A checkpoint that is due was not written; the next commit tries again.
+    CheckpointNotWritten {
+        /// The version whose checkpoint it is.
+        version: u64,
+        /// The cause.
+        why: String,
+    },
+    /// A checkpoint is damaged: an older one was taken, and the commits after it.
+    CheckpointDamaged {
+        /// The version whose checkpoint it is.
+        version: u64,
+        /// The cause.
+        why: String,
+    },
+    /// An object that holds a head, or a part of one, is damaged: the commits were read instead.
+    HeadDamaged {
+        /// Its path inside the archive.
+        path: String,
+        /// The cause.
+        why: String,
+    },
+    /// A store that is none for archives keeps a header that could not be deleted again.
+    HeaderLeftBehind {
+        /// Its path inside the archive.
+        path: String,
+        /// The cause.
+        why: String,
+    },
+    /// An upload that will not be completed could not be aborted: its parts stay in the store, unseen.
+    UploadLeftBehind {
+        /// The path that the object would have had.
+        path: String,
+        /// The cause.
+        why: String,
+    },
+    /// A file that a killed process left on the disk could not be removed.
+    StagingFileLeftBehind {
+        /// Where it is.
+        path: String,
+        /// The cause.
+        why: String,
+    },
+    /// Our own server failed to answer a request: whoever asked was told no more than that.
+    RequestFailed {
+        /// The path that was asked for.
+        path: String,
+        /// The cause.
+        why: String,
+    },
+}
+
+impl Finding {
+    /// A stable lower-case word, as it appears in JSON reports.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Gap { .. } => "gap",
+            Self::SnapshotCutShort { .. } => "snapshot_cut_short",
+            Self::NoSuchTable { .. } => "no_such_table",
+            Self::ShapesUnknown { .. } => "shapes_unknown",
+            Self::ImpossibleTable { .. } => "impossible_table",
+            Self::OtherEncoding { .. } => "other_encoding",
+            Self::TypesLost { .. } => "types_lost",
+            Self::SelectionNotHeeded { .. } => "selection_not_heeded",
+            Self::SnapshotOfAllTables => "snapshot_of_all_tables",
+            Self::KeyRenewed { .. } => "key_renewed",
+            Self::Deprecation { .. } => "deprecation",
+            Self::ManifestUnreadable { .. } => "manifest_unreadable",
+            Self::ManifestAhead { .. } => "manifest_ahead",
+            Self::ManifestDamaged { .. } => "manifest_damaged",
+            Self::ManifestNotRewritten { .. } => "manifest_not_rewritten",
+            Self::CheckpointNotWritten { .. } => "checkpoint_not_written",
+            Self::CheckpointDamaged { .. } => "checkpoint_damaged",
+            Self::HeadDamaged { .. } => "head_damaged",
+            Self::HeaderLeftBehind { .. } => "header_left_behind",
+            Self::UploadLeftBehind { .. } => "upload_left_behind",
+            Self::StagingFileLeftBehind { .. } => "staging_file_left_behind",
+            Self::RequestFailed { .. } => "request_failed",
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gap { from, to } => write!(
+                f,
+                "the changes after {from} up to {to} are lost: the deployment no longer keeps them, and no sync ran in time. The archive \
+                 records the gap, goes on with the changes after it, and takes a new base of all tables"
+            ),
+            Self::SnapshotCutShort { why } => write!(
+                f,
+                "a snapshot ends before it is complete; the tables that it has finished count, the others are walked anew after the changes: \
+                 {why}"
+            ),
+            Self::NoSuchTable { name } => {
+                write!(f, "the deployment has no table `{name}`, which the selection names: is it spelled right?")
+            }
+            Self::ShapesUnknown { why } => write!(
+                f,
+                "the deployment cannot tell the shapes of its tables ({why}; one odd table makes /api/json_schemas fail for all): columns \
+                 come from the documents alone"
+            ),
+            Self::ImpossibleTable { why } => {
+                write!(f, "the deployment lists a table that cannot exist, and it is left out: {why}")
+            }
+            Self::OtherEncoding { before, now } => write!(
+                f,
+                "the deployment does not know the encoding {}: documents are asked for as {}, which loses nothing either",
+                before.as_str(),
+                now.as_str()
+            ),
+            Self::TypesLost { before } => write!(
+                f,
+                "the deployment does not know the encoding {}: documents come as `json`, which LOSES TYPES. An int64 and bytes \
+                 come as text, NaN and infinities as words, and are archived as they come; nothing can tell later what they were. \
+                 Upgrade the deployment; `status` shows the encoding in force",
+                before.as_str()
+            ),
+            Self::SelectionNotHeeded { refusal } => {
+                match refusal {
+                    Some(refusal) => write!(f, "the deployment takes no selection ({refusal})")?,
+                    None => f.write_str("the deployment does not heed a selection")?,
+                }
+                f.write_str(
+                    ", so it sends the rows of all tables, and they are billed; those of tables that are not selected are dropped \
+                     here as they come, and archived nowhere",
+                )
+            }
+            Self::SnapshotOfAllTables => f.write_str(
+                "the snapshot was begun when other tables were known, and goes on for all of them: rows that are not selected are sent \
+                 and billed, and dropped here as they come",
+            ),
+            Self::KeyRenewed { place } => write!(
+                f,
+                "the deployment does not know the deploy key any more; {place} holds another one now, and the run goes on with it"
+            ),
+            Self::Deprecation { who, state, message } => {
+                write!(f, "{who} announces a change ({state}): {}", message.as_deref().unwrap_or("no text"))
+            }
+            Self::ManifestUnreadable { why } => {
+                write!(f, "manifest.json cannot be read, and the whole log was listed instead: {why}")
+            }
+            Self::ManifestAhead { version } => write!(
+                f,
+                "manifest.json names version {version}, which does not exist, and the whole log was listed instead"
+            ),
+            Self::ManifestDamaged { why } => {
+                write!(f, "manifest.json does not show what the log says; the next sync writes it again: {why}")
+            }
+            Self::ManifestNotRewritten { why } => {
+                write!(f, "manifest.json was not rewritten, and shows an older version: {why}")
+            }
+            Self::CheckpointNotWritten { version, why } => {
+                write!(f, "the checkpoint of version {version} was not written; the next commit tries again: {why}")
+            }
+            Self::CheckpointDamaged { version, why } => write!(
+                f,
+                "the checkpoint of version {version} is damaged, and the commits before it were read instead: {why}"
+            ),
+            Self::HeadDamaged { path, why } => {
+                write!(f, "{path} is damaged, and the commits were read instead: {why}")
+            }
+            Self::HeaderLeftBehind { path, why } => {
+                write!(f, "{path} could not be deleted again; delete it by hand: {why}")
+            }
+            Self::UploadLeftBehind { path, why } => write!(
+                f,
+                "an unfinished upload of {path} could not be aborted, and its parts stay in the store until a lifecycle rule \
+                 of the bucket removes them: {why}"
+            ),
+            Self::StagingFileLeftBehind { path, why } => {
+                write!(f, "the unfinished file {path} cannot be removed; delete it by hand: {why}")
+            }
+            Self::RequestFailed { path, why } => {
+                write!(f, "a request for {path} could not be answered: {why}")
+            }
+        }
+    }
+}
+
+/// How often each kind of finding came up. As JSON an object: `{"gap": 1}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct FindingCounts(BTreeMap<&'static str, u64>);
+
+impl FindingCounts {
+    /// Whether there was none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The sums of both.
+    pub fn plus(mut self, other: &Self) -> Self {
+        for (kind, times) in &other.0 {
+            *self.0.entry(kind).or_default() += times;
+        }
+        self
+    }
+
+    /// How often `kind` came up.
+    pub fn of(&self, kind: &str) -> u64 {
+        self.0.get(kind).copied().unwrap_or(0)
+    }
+
+    /// Kinds that came up, with how often, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map(|(kind, times)| (*kind, *times))
+    }
+}
+
+/// `gap 1, types_lost 2`
+impl fmt::Display for FindingCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (kind, times)) in self.iter().enumerate() {
+            let between = if i == 0 { "" } else { ", " };
+            write!(f, "{between}{kind} {times}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Hands every event on, and counts the findings among them. To count those of a whole run, give the same one to all
+/// who report: client, archive and verb.
+#[derive(Debug, Default)]
+pub struct FindingCounter<M> {
+    listener: M,
+    counts: Mutex<FindingCounts>,
+}
+
+impl<M: Monitor> FindingCounter<M> {
+    /// Counts before `listener` hears.
+    pub fn new(listener: M) -> Self {
+        Self { listener, counts: Mutex::default() }
+    }
+
+    /// What came up so far.
+    pub fn counts(&self) -> FindingCounts {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl<M: Monitor> Monitor for FindingCounter<M> {
+    fn report(&self, event: Event<'_>) {
+        if let Event::Finding(finding) = &event {
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            *counts.0.entry(finding.kind()).or_default() += 1;
+        }
+        self.listener.report(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::monitor::NoMonitor;
+
+    fn some_of_each() -> Vec<Finding> {
+        let (why, path) = (|| "the store is away".to_owned(), || "a/b".to_owned());
+        let (before, now) = (Encoding::ConvexEncodedJson, Encoding::ExportJson);
+        vec![
+            Finding::Gap { from: Timestamp(1), to: Timestamp(2) },
+            Finding::SnapshotCutShort { why: why() },
+            Finding::NoSuchTable { name: "user".into() },
+            Finding::ShapesUnknown { why: why() },
+            Finding::ImpossibleTable { why: why() },
+            Finding::OtherEncoding { before, now },
+            Finding::TypesLost { before },
+            Finding::SelectionNotHeeded { refusal: None },
+            Finding::SnapshotOfAllTables,
+            Finding::KeyRenewed { place: path() },
+            Finding::Deprecation { who: "it".into(), state: "soon".into(), message: None },
+            Finding::ManifestUnreadable { why: why() },
+            Finding::ManifestAhead { version: 3 },
+            Finding::ManifestDamaged { why: why() },
+            Finding::ManifestNotRewritten { why: why() },
+            Finding::CheckpointNotWritten { version: 64, why: why() },
+            Finding::CheckpointDamaged { version: 64, why: why() },
+            Finding::HeadDamaged { path: path(), why: why() },
+            Finding::HeaderLeftBehind { path: path(), why: why() },
+            Finding::UploadLeftBehind { path: path(), why: why() },
+            Finding::StagingFileLeftBehind { path: path(), why: why() },
+            Finding::RequestFailed { path: path(), why: why() },
+        ]
+    }
+
+    #[test]
+    fn every_kind_is_spelled_in_json_as_programs_ask_for_it() {
+        for finding in some_of_each() {
+            let json = serde_json::to_value(&finding).unwrap();
+            assert_eq!(json["kind"], finding.kind(), "{finding}");
+        }
+    }
+
+    #[test]
+    fn findings_are_counted_by_kind_and_every_event_is_heard() {
+        #[derive(Default)]
+        struct Heard(Mutex<Vec<String>>);
+        impl Monitor for Heard {
+            fn report(&self, event: Event<'_>) {
+                self.0.lock().unwrap().push(format!("{event:?}"));
+            }
+        }
+        let heard = Arc::new(Heard::default());
+        let counter = FindingCounter::new(Arc::clone(&heard));
+        for finding in &some_of_each() {
+            counter.report(Event::Finding(finding));
+        }
+        counter.report(Event::Documents { documents: 1, bytes: 2 });
+        counter.report(Event::Finding(&Finding::ManifestAhead { version: 4 }));
+        let counts = counter.counts();
+        assert_eq!((counts.of("manifest_ahead"), counts.of("gap"), counts.of("other")), (2, 1, 0));
+        assert_eq!(counts.iter().map(|(_, times)| times).sum::<u64>(), some_of_each().len() as u64 + 1);
+        assert_eq!(heard.0.lock().unwrap().len(), some_of_each().len() + 2);
+    }
+
+    #[test]
+    fn counts_are_an_object_in_json_and_a_list_for_people() {
+        let counter = FindingCounter::new(NoMonitor);
+        assert_eq!(serde_json::to_string(&counter.counts()).unwrap(), "{}");
+        counter.report(Event::Finding(&Finding::SnapshotOfAllTables));
+        counter.report(Event::Finding(&Finding::ManifestAhead { version: 4 }));
+        let counts = counter.counts();
+        assert_eq!(serde_json::to_string(&counts).unwrap(), r#"{"manifest_ahead":1,"snapshot_of_all_tables":1}"#);
+        assert_eq!(counts.to_string(), "manifest_ahead 1, snapshot_of_all_tables 1");
+        let other = FindingCounter::new(NoMonitor);
+        other.report(Event::Finding(&Finding::ManifestAhead { version: 5 }));
+        assert_eq!(counts.plus(&other.counts()).to_string(), "manifest_ahead 2, snapshot_of_all_tables 1");
+    }
+}
