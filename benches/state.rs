@@ -79,6 +79,7 @@ async fn file(
         path: format!("tables/orders/{path}"),
         phase: if base.is_some() { Phase::Snapshot } else { Phase::Delta },
         base: base.map(|base| base.id.clone()),
+        month: "2026-11-01".into(),
         schema_id: schema.id,
     };
     let store = Arc::clone(archive.store());

@@ -158,6 +158,7 @@ fn write(c: &mut Criterion) {
                         path: "tables/orders/orders.parquet".into(),
                         phase: Phase::Snapshot,
                         base: None,
+                        month: "2026-11-01".into(),
                         schema_id: 1,
                     };
                     let mut writer =

@@ -17,7 +17,7 @@ use object_store::{
 use proptest::prelude::*;
 
 use crate::{
-    data::{DataFile, Replaces},
+    data::{CreationTime, DataFile, Footer, Replaces},
     document::{Encoding, TableRef, Timestamp},
     identity::DeploymentIdentity,
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
@@ -53,13 +53,17 @@ pub(super) fn delta(name: &str, n: u64, min: i64, max: i64) -> DataFile {
         path: format!("tables/{name}/convex_phase=delta/convex_month=1970-01-01/{n:05}.parquet"),
         phase: Phase::Delta,
         base: None,
+        month: "1970-01-01".into(),
         bytes: 100 + n,
         sha256: "0".repeat(64),
+        footer: Footer { bytes: 10 + n, crc32c: 0x1234_5678 },
         rows: 2,
         tombstones: 1,
         rescued_rows: 0,
         min_ts: Timestamp(min),
         max_ts: Timestamp(max),
+        min_created: CreationTime::new(1_790_000_000_000.25),
+        max_created: CreationTime::new(1_790_000_000_001.5),
         min_id: "a".into(),
         max_id: "b".into(),
         ids_ascend: true,

@@ -5,8 +5,8 @@
 //! ```
 
 use arrow::{
-    array::{AsArray, BooleanArray, Int64Array, RecordBatch, StringArray},
-    datatypes::Int64Type,
+    array::{AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray},
+    datatypes::{Float64Type, Int64Type},
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Frame<'a> {
     pub(super) id: &'a StringArray,
+    pub(super) creation_time: &'a Float64Array,
     pub(super) ts: &'a Int64Array,
     pub(super) tombstone: &'a BooleanArray,
     pub(super) rescued: &'a StringArray,
@@ -42,6 +43,10 @@ impl<'a> Frame<'a> {
         let wrong = |own: OwnColumn| Error::internal(format!("column {} of a batch has the wrong type", own.name()));
         Ok(Self {
             id: batch.column(0).as_string_opt().ok_or_else(|| wrong(OwnColumn::Id))?,
+            creation_time: batch
+                .column(1)
+                .as_primitive_opt::<Float64Type>()
+                .ok_or_else(|| wrong(OwnColumn::CreationTime))?,
             ts: batch.column(2).as_primitive_opt::<Int64Type>().ok_or_else(|| wrong(OwnColumn::Ts))?,
             tombstone: batch.column(3).as_boolean_opt().ok_or_else(|| wrong(OwnColumn::Tombstone))?,
             rescued: batch.column(last).as_string_opt().ok_or_else(|| wrong(OwnColumn::Rescued))?,

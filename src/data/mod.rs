@@ -4,6 +4,7 @@
 //! [`FileReader`] gives the batches back, whole or by column, `_ts` and `_id`. Every batch has the same frame: the
 //! own columns of `schema` in fixed places.
 
+mod created;
 mod frame;
 mod object;
 mod properties;
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub use self::{
+    created::CreationTime,
     reader::FileReader,
     wanted::Wanted,
     writer::{FileWriter, NewFile, WriterOptions},
@@ -48,10 +50,14 @@ pub struct DataFile {
     /// The base that a snapshot file belongs to; absent in deltas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseId>,
+    /// The first day of the UTC month in whose partition it lies, `2026-11-01`.
+    pub month: String,
     /// Stored bytes.
     pub bytes: u64,
     /// Lower-case hexadecimal SHA-256 of the stored bytes.
     pub sha256: String,
+    /// Its end, which readers begin with.
+    pub footer: Footer,
     /// Rows, tombstones included. Never 0.
     pub rows: u64,
     /// Rows that are tombstones.
@@ -62,6 +68,12 @@ pub struct DataFile {
     pub min_ts: Timestamp,
     /// Largest `_ts`.
     pub max_ts: Timestamp,
+    /// Smallest `_creationTime`; absent if no row has one (all are tombstones), or one is not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_created: Option<CreationTime>,
+    /// Largest `_creationTime`; absent where the smallest is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_created: Option<CreationTime>,
     /// Smallest `_id`, by bytes.
     pub min_id: String,
     /// Largest `_id`, by bytes.
@@ -86,6 +98,16 @@ pub struct DataFile {
     /// Reserved: order-independent digest of the revisions; empty until its text is defined.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content_digest: String,
+}
+
+/// The end of a data file: all that follows the pages and Bloom filters of the last row group, that is the indexes of the
+/// pages, the Parquet metadata, and the 8 bytes that close it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Footer {
+    /// Its length, bytes.
+    pub bytes: u64,
+    /// CRC-32C (Castagnoli, as in iSCSI) of these bytes.
+    pub crc32c: u32,
 }
 
 /// Which files a file replaces.

@@ -10,6 +10,7 @@ use arrow::{
     datatypes::{DataType, Field, Fields, Int64Type, Schema, SchemaRef},
 };
 use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory, path::Path};
 use parquet::{
     arrow::{
@@ -22,7 +23,7 @@ use parquet::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    DataFile, FileReader, FileWriter, NewFile, Wanted, WriterOptions,
+    CreationTime, DataFile, FileReader, FileWriter, NewFile, Wanted, WriterOptions,
     faults::{Fault, FaultStore},
 };
 use crate::{
@@ -126,6 +127,7 @@ fn new_file() -> NewFile {
         path: PATH.into(),
         phase: Phase::Snapshot,
         base: Some(BaseId("20261101T000000Z-5f3a9c01".into())),
+        month: "2026-11-01".into(),
         schema_id: 3,
     }
 }
@@ -174,12 +176,48 @@ async fn says_of_the_file_what_was_written_and_its_digest_is_that_of_the_object(
             let bytes = stored(store.as_ref()).await;
             assert_eq!(file.bytes, bytes.len() as u64);
             assert_eq!(file.sha256, format!("{:x}", Sha256::digest(&bytes)));
+            let end = &bytes[bytes.len() - file.footer.bytes as usize..];
+            assert_eq!(u64::from(file.footer.crc32c), crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, end));
+            let groups = footer(&bytes).row_groups().to_vec();
+            let pages = groups.iter().flat_map(|group| group.columns()).map(|column| column.byte_range());
+            let filters = groups
+                .iter()
+                .map(|group| group.column(0))
+                .map(|id| (id.bloom_filter_offset().unwrap() as u64, id.bloom_filter_length().unwrap() as u64));
+            let before = pages.chain(filters).map(|(at, length)| at + length).max();
+            assert_eq!(before, Some(file.bytes - file.footer.bytes), "all that follows the last page and filter");
             assert_eq!((file.rows, file.tombstones, file.rescued_rows), (10_000, 1_000, 1_429));
             assert_eq!((file.min_ts, file.max_ts), (Timestamp(0), Timestamp(9_999)));
             assert!(file.min_id.starts_with("00000000") && file.max_id.starts_with("00009999"));
+            assert_eq!((file.min_created, file.max_created), (CreationTime::new(0.0), CreationTime::new(9_999.0)));
+            assert_eq!(file.month, "2026-11-01");
             assert!(file.ids_ascend);
             assert_eq!((file.schema, file.phase, file.path.as_str()), (3, Phase::Snapshot, PATH));
         }
+    }
+}
+
+#[tokio::test]
+async fn creation_times_bound_the_documents_if_all_are_finite() {
+    let with = |times: [Option<f64>; 3]| {
+        let mut columns = batch(0, 3).columns().to_vec();
+        columns[1] = Arc::new(Float64Array::from(times.to_vec()));
+        RecordBatch::try_new(schema(), columns).unwrap()
+    };
+    let none = [None; 3];
+    let some = [Some(7.25), None, Some(-3.5)];
+    for (batches, bounds) in [
+        (vec![none], None),
+        (vec![some], Some((-3.5, 7.25))),
+        (vec![none, some, [Some(8.5), None, Some(0.0)], none], Some((-3.5, 8.5))),
+        (vec![some, [Some(f64::NAN), None, Some(1.0)], some], None),
+        (vec![[Some(-f64::NAN), Some(1.0), None], some], None),
+        (vec![some, [Some(f64::NEG_INFINITY), Some(1.0), None]], None),
+    ] {
+        let batches: Vec<_> = batches.into_iter().map(with).collect();
+        let file = write(Arc::new(InMemory::new()), &batches, OPTIONS).await.unwrap();
+        let said = file.min_created.zip(file.max_created).map(|(min, max)| (min.ms(), max.ms()));
+        assert_eq!((said, file.min_created.is_some()), (bounds, file.max_created.is_some()));
     }
 }
 

@@ -7,10 +7,12 @@
 use std::{convert::Infallible, fmt::Write as _, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest as Crc};
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, path::Path};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Footer;
 use crate::{
     error::{Error, Result},
     store::store_error,
@@ -35,15 +37,38 @@ pub(super) struct PartSink {
     filling: Vec<u8>,
     written: u64,
     hash: Sha256,
+    /// Where the footer begins, and its checksum so far.
+    footer: Option<(u64, Crc)>,
+}
+
+/// What was sent.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) bytes: u64,
+    /// Of all bytes, lower-case hexadecimal.
+    pub(super) sha256: String,
+    pub(super) footer: Footer,
 }
 
 impl PartSink {
     pub(super) fn new(parts: mpsc::Sender<Part>, part_bytes: usize) -> Self {
-        Self { parts, part_bytes: part_bytes.max(1), filling: Vec::new(), written: 0, hash: Sha256::new() }
+        Self {
+            parts,
+            part_bytes: part_bytes.max(1),
+            filling: Vec::new(),
+            written: 0,
+            hash: Sha256::new(),
+            footer: None,
+        }
     }
 
-    /// Sends the rest; the object's bytes and their SHA-256 in lower-case hexadecimal.
-    pub(super) fn finish(mut self) -> io::Result<(u64, String)> {
+    /// What is written from here on is the footer.
+    pub(super) fn begin_footer(&mut self) {
+        self.footer = Some((self.written, Crc::new(CrcAlgorithm::Crc32Iscsi)));
+    }
+
+    /// Sends the rest.
+    pub(super) fn finish(mut self) -> io::Result<Sent> {
         let rest = std::mem::take(&mut self.filling);
         self.send(Part::Last(rest.into()))?;
         let sha256 = self.hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
@@ -51,7 +76,11 @@ impl PartSink {
             let _ = write!(text, "{byte:02x}");
             text
         });
-        Ok((self.written, sha256))
+        let footer = self.footer.map_or(Footer::default(), |(begin, crc)| Footer {
+            bytes: self.written - begin,
+            crc32c: crc.finalize() as u32,
+        });
+        Ok(Sent { bytes: self.written, sha256, footer })
     }
 
     fn send(&self, part: Part) -> io::Result<()> {
@@ -64,6 +93,9 @@ impl io::Write for PartSink {
         // Parts of one size: some stores insist.
         let taken = &bytes[..bytes.len().min(self.part_bytes - self.filling.len())];
         self.hash.update(taken);
+        if let Some((_, crc)) = &mut self.footer {
+            crc.update(taken);
+        }
         self.filling.extend_from_slice(taken);
         self.written += taken.len() as u64;
         if self.filling.len() == self.part_bytes {

@@ -30,7 +30,7 @@ use tokio::{
 use super::{
     DataFile, properties,
     tally::Tally,
-    upload::{Part, PartSink, upload},
+    upload::{Part, PartSink, Sent, upload},
 };
 use crate::{
     budget::MemoryBudget,
@@ -50,6 +50,8 @@ pub struct NewFile {
     pub phase: Phase,
     /// The base that a snapshot file belongs to.
     pub base: Option<BaseId>,
+    /// The first day of the UTC month in whose partition it lies, `2026-11-01`.
+    pub month: String,
     /// The table's schema id under which it is written.
     pub schema_id: u32,
 }
@@ -104,8 +106,7 @@ enum Work {
 
 #[derive(Debug)]
 struct Encoded {
-    bytes: u64,
-    sha256: String,
+    sent: Sent,
     tally: Tally,
 }
 
@@ -186,19 +187,24 @@ impl FileWriter {
         let Some(running) = self.running.take() else { return Err(self.named(failed_before())) };
         // If the encoder is gone, its outcome says why.
         let _ = running.work.send(Work::Finish).await;
-        let Encoded { bytes, sha256, tally } = running.end().await.map_err(|e| self.named(e))?;
+        let Encoded { sent, tally } = running.end().await.map_err(|e| self.named(e))?;
+        let created = tally.created.bounds();
         Ok(DataFile {
             table: self.file.table,
             path: self.file.path,
             phase: self.file.phase,
             base: self.file.base,
-            bytes,
-            sha256,
+            month: self.file.month,
+            bytes: sent.bytes,
+            sha256: sent.sha256,
+            footer: sent.footer,
             rows: tally.rows,
             tombstones: tally.tombstones,
             rescued_rows: tally.rescued_rows,
             min_ts: Timestamp(tally.min_ts),
             max_ts: Timestamp(tally.max_ts),
+            min_created: created.map(|(min, _)| min),
+            max_created: created.map(|(_, max)| max),
             min_id: tally.min_id,
             max_id: tally.max_id,
             ids_ascend: tally.ids_ascend,
@@ -297,8 +303,12 @@ fn encode(
         bytes.store((writer.bytes_written() + writer.in_progress_size()) as u64, Ordering::Relaxed);
         next = work.blocking_recv();
     }
+    writer.flush().map_err(failed)?;
+    // So that the sink has all of it before it is told that the footer follows.
+    writer.sync().map_err(|_| Stopped::Abandoned)?;
+    writer.inner_mut().begin_footer();
     let sink = writer.into_inner().map_err(failed)?;
-    let (stored, sha256) = sink.finish().map_err(|_| Stopped::Abandoned)?;
-    bytes.store(stored, Ordering::Relaxed);
-    Ok(Encoded { bytes: stored, sha256, tally })
+    let sent = sink.finish().map_err(|_| Stopped::Abandoned)?;
+    bytes.store(sent.bytes, Ordering::Relaxed);
+    Ok(Encoded { sent, tally })
 }

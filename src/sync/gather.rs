@@ -317,6 +317,7 @@ impl Gather {
                     table: known.table.clone(),
                     phase: Phase::Snapshot,
                     base: Some(walk.base.clone()),
+                    month: walk.month.clone(),
                     schema_id: file.rows.schema_id,
                 };
                 let progress = Arc::new(FileProgress::default());
@@ -454,6 +455,7 @@ impl Gather {
             table: known.table.clone(),
             phase: Phase::Delta,
             base: None,
+            month: layout::month_of(rows.first_ts),
             schema_id: rows.schema_id,
         });
         while let Some(batch) = rows.batch() {
