@@ -22,8 +22,12 @@ use serde::Deserialize;
 use self::documents::{Documents, Form, Rng, TABLES, seed};
 pub use self::source::Premade;
 
-/// Of every so many documents of `benches/compare` one: 10,000 in all, 5 MB.
-const SHARE: u64 = 200;
+/// Of every so many documents of `benches/compare` one. By default 10,000 in all, 5 MB; `BENCH_SHARE=20` makes ten times as
+/// many, so that files have the sizes of real ones.
+fn share() -> u64 {
+    std::env::var("BENCH_SHARE").map_or(200, |share| share.parse().expect("BENCH_SHARE is a number"))
+}
+
 /// Documents of a page, as the server sends them at most.
 const PAGE: usize = 1_024;
 /// S of the snapshots; deltas begin after it.
@@ -71,7 +75,7 @@ impl Pages {
 fn table(t: usize, last: bool) -> Pages {
     let (documents, mut r) = (Documents::new(), seed(t));
     let mut pages = Pages::new(TABLES[t].0, Phase::Snapshot);
-    let all: Vec<u64> = (0..TABLES[t].1 / SHARE).collect();
+    let all: Vec<u64> = (0..TABLES[t].1 / share()).collect();
     let mut chunks = all.chunks(PAGE).peekable();
     while let Some(chunk) = chunks.next() {
         let mut text = Vec::new();
@@ -104,7 +108,7 @@ pub fn snapshot() -> Pages {
 pub fn deltas(copies: u64) -> Pages {
     let documents = Documents::new();
     let mut pages = Pages::new(format!("{} tables interleaved", 6 * copies), Phase::Delta);
-    let mut tables: Vec<(Rng, u64, u64)> = (0..6).map(|t| (seed(t), TABLES[t].1 / SHARE, 0)).collect();
+    let mut tables: Vec<(Rng, u64, u64)> = (0..6).map(|t| (seed(t), TABLES[t].1 / share(), 0)).collect();
     let mut left: u64 = tables.iter().map(|table| table.1).sum();
     let (mut r, mut ts, mut text, mut held) = (Rng(7), S, Vec::new(), 0);
     while left > 0 {

@@ -2,7 +2,8 @@
 //!
 //! # Laws, each a property below
 //! 1. Nothing that is known changes or goes: fields are only added, at the end.
-//! 2. Ids are unique in the table and never used again; `last_field_id` never falls.
+//! 2. Ids are unique in the table and never used again; `last_field_id` never falls. A node's id is smaller than those of
+//!    the nodes inside it: DuckLake reads a table from its fields by ascending id, and refuses a child before its parent.
 //! 3. Column names are unique in their struct when case is ignored, and none is a name of ours.
 //! 4. A struct has 1 to 64 fields, a table at most 1,024 leaf columns, and nothing nests deeper than Convex does.
 //! 5. The same evidence again changes nothing.
@@ -54,6 +55,9 @@ pub fn evolve(known: &TableSchema, seen: &DocumentShape, misfits: &Misfits) -> T
     schema
 }
 
+/// Of a node that is not in the schema yet: perhaps it never will be, and ids are spent on what is.
+const NO_ID: i32 = 0;
+
 struct Growth<'a> {
     last_id: i32,
     leaves: usize,
@@ -70,8 +74,7 @@ impl Growth<'_> {
             {
                 let column = column_name(name, &taken);
                 taken.insert(column.to_ascii_lowercase());
-                let field = self.field(name, column, column_type, shape);
-                fields.push(field);
+                fields.push(self.numbered(field(name, column, column_type, shape)));
             }
         }
         self.grow_all(fields, seen, "", 1);
@@ -87,8 +90,7 @@ impl Growth<'_> {
                 && !twin()
                 && let Some(column_type) = self.birth(shape, level + 1)
             {
-                let field = self.field(name, name.clone(), column_type, shape);
-                fields.push(field);
+                fields.push(self.numbered(field(name, name.clone(), column_type, shape)));
             }
         }
         self.grow_all(fields, seen, path, level + 1);
@@ -157,28 +159,27 @@ impl Growth<'_> {
                 else {
                     continue;
                 };
-                let before = (self.last_id, self.leaves);
+                let before = self.leaves;
                 let shape = only(seen.get(&name).unwrap_or(&nothing), &kind);
                 match self.birth(&shape, level) {
                     Some(column_type) if Kind::of_column(&column_type) == kind => {
-                        let field = self.field(&name, column, column_type, &shape);
-                        fields.push(field);
+                        fields.push(self.numbered(field(&name, column, column_type, &shape)));
                     }
                     // Its objects have no shape yet, or none that makes a struct: it stays in `_rescued`.
-                    _ => (self.last_id, self.leaves) = before,
+                    _ => self.leaves = before,
                 }
             }
         }
     }
 
-    /// The type of a new node at `level` (1 for a column), its leaves already counted.
+    /// The type of a new node at `level` (1 for a column), its leaves already counted, its nodes without ids.
     fn birth(&mut self, shape: &Shape, level: usize) -> Option<ColumnType> {
-        let before = (self.last_id, self.leaves);
+        let before = self.leaves;
         let born = self.type_of(shape, level)?;
         if self.leaves <= LEAF_COLUMNS {
             return Some(born);
         }
-        (self.last_id, self.leaves) = before;
+        self.leaves = before;
         if self.leaves + 1 > LEAF_COLUMNS {
             return None;
         }
@@ -194,21 +195,15 @@ impl Growth<'_> {
             1 if nested && level >= NESTING => ColumnType::Json,
             1 => match (&shape.items, &shape.object) {
                 (Some(items), _) => {
-                    let before = self.last_id;
-                    let id = self.next_id();
-                    let Some(column_type) = self.type_of(items, level + 1) else {
-                        self.last_id = before;
-                        return None;
-                    };
+                    let column_type = self.type_of(items, level + 1)?;
                     let references = references(&column_type, items);
-                    return Some(ColumnType::List(Box::new(Element { id, column_type, references })));
+                    return Some(ColumnType::List(Box::new(Element { id: NO_ID, column_type, references })));
                 }
                 (_, Some(object)) if object.keys == Keys::Names => {
                     let mut fields = Vec::new();
                     for (name, shape) in &object.fields {
                         if let Some(column_type) = self.type_of(shape, level + 1) {
-                            let field = self.field(name, name.clone(), column_type, shape);
-                            fields.push(field);
+                            fields.push(field(name, name.clone(), column_type, shape));
                         }
                     }
                     return (!fields.is_empty()).then_some(ColumnType::Struct(fields));
@@ -226,15 +221,40 @@ impl Growth<'_> {
         Some(born)
     }
 
-    fn field(&mut self, name: &str, column: String, column_type: ColumnType, shape: &Shape) -> Field {
-        let references = references(&column_type, shape);
-        Field { id: self.next_id(), name: name.to_owned(), column, column_type, references }
+    /// A new field, its own id and those of all nodes inside it given, depth first.
+    fn numbered(&mut self, mut field: Field) -> Field {
+        self.number(std::slice::from_mut(&mut field));
+        field
+    }
+
+    fn number(&mut self, fields: &mut [Field]) {
+        for field in fields {
+            field.id = self.next_id();
+            self.number_inside(&mut field.column_type);
+        }
+    }
+
+    fn number_inside(&mut self, column: &mut ColumnType) {
+        match column {
+            ColumnType::List(element) => {
+                element.id = self.next_id();
+                self.number_inside(&mut element.column_type);
+            }
+            ColumnType::Struct(fields) => self.number(fields),
+            _ => {}
+        }
     }
 
     fn next_id(&mut self) -> i32 {
         self.last_id += 1;
         self.last_id
     }
+}
+
+/// A new field without its id.
+fn field(name: &str, column: String, column_type: ColumnType, shape: &Shape) -> Field {
+    let references = references(&column_type, shape);
+    Field { id: NO_ID, name: name.to_owned(), column, column_type, references }
 }
 
 fn references(column: &ColumnType, shape: &Shape) -> Option<String> {
@@ -422,6 +442,18 @@ mod tests {
         }
     }
 
+    /// Every node's id is above that of the node it stands in.
+    fn parents_first(parent: i32, fields: &[Field]) -> bool {
+        fn inside(parent: i32, column: &ColumnType) -> bool {
+            match column {
+                ColumnType::Struct(fields) => parents_first(parent, fields),
+                ColumnType::List(element) => parent < element.id && inside(element.id, &element.column_type),
+                _ => true,
+            }
+        }
+        fields.iter().all(|field| parent < field.id && inside(field.id, &field.column_type))
+    }
+
     /// What stood in `old` stands in `new`, at the same place.
     fn extends(old: &[Field], new: &[Field]) -> bool {
         old.len() <= new.len()
@@ -453,7 +485,10 @@ mod tests {
                 let distinct: BTreeSet<_> = all.iter().collect();
                 prop_assert_eq!(distinct.len(), all.len());
                 prop_assert!(all.iter().all(|id| (FIRST_FIELD_ID..=next.last_field_id).contains(id)));
+                prop_assert!(parents_first(FIRST_FIELD_ID - 1, &next.fields));
                 prop_assert!(next.last_field_id >= known.last_field_id);
+                let new = all.iter().filter(|id| **id > known.last_field_id).count();
+                prop_assert_eq!(new, (next.last_field_id - known.last_field_id) as usize, "no id is spent on what is not born");
                 prop_assert!(next.leaves() <= LEAF_COLUMNS);
                 prop_assert!(next.id == known.id || next.id == known.id + 1);
                 prop_assert_eq!(&evolve(&next, &seen, &misfits), &next, "the same evidence again");
