@@ -15,14 +15,19 @@ use axum::{
     routing::get,
 };
 
+use tokio::net::TcpListener;
+
 use super::{
-    Deployment, Posts, RouterOptions, SampledShape, access, deltas, fault::Faults, json_schemas, page::json,
-    params::Params, refusal::Refusal, snapshot,
+    access, deltas, deployment::Deployment, era::Posts, fault::Faults, json_schemas, options::RouterOptions,
+    page::json, params::Params, refusal::Refusal, shape::SampledShape, snapshot,
 };
-use crate::document::TableRef;
+use crate::{
+    document::TableRef,
+    error::{Error, Result},
+};
 
 /// What every route holds.
-struct Served {
+struct ServedDeployment {
     deployment: Arc<dyn Deployment>,
     options: RouterOptions,
     summaries_unavailable: AtomicBool,
@@ -31,12 +36,12 @@ struct Served {
     admitted: AtomicU64,
 }
 
-type Answer = Result<Response, Refusal>;
+type Answer = std::result::Result<Response, Refusal>;
 
 /// The HTTP API of `deployment`. Pages are built in memory: about `snapshot_page` documents, or `delta_page` log rows plus
 /// one transaction, for every request in flight.
 pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router {
-    let served = Arc::new(Served {
+    let served = Arc::new(ServedDeployment {
         deployment,
         summaries_unavailable: AtomicBool::new(options.summaries_unavailable_once),
         faults: Faults::new(options.faults.clone()),
@@ -66,15 +71,24 @@ pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router
         .with_state(served)
 }
 
+/// Answers requests until the future is dropped.
+///
+/// # Errors
+/// Resource, if the listener fails.
+pub async fn answer(listener: TcpListener, deployment: Arc<dyn Deployment>, options: RouterOptions) -> Result<()> {
+    let routes = router(deployment, options);
+    axum::serve(listener, routes).await.map_err(|e| Error::resource("the listener failed").with_source(e))
+}
+
 /// What stands before every route: faults.
-async fn before_all(State(s): State<Arc<Served>>, request: Request, next: Next) -> Response {
+async fn before_all(State(s): State<Arc<ServedDeployment>>, request: Request, next: Next) -> Response {
     match s.faults.answer(request.uri().path()) {
         Some(instead) => instead,
         None => next.run(request).await,
     }
 }
 
-impl Served {
+impl ServedDeployment {
     /// Lets the request pass after the latency, or refuses it.
     async fn admit(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Params, Refusal> {
         if !self.options.latency.is_zero() {
@@ -120,13 +134,17 @@ impl Served {
     }
 }
 
-async fn list_snapshot(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn list_snapshot(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
     let params = s.admit(&headers, query.as_deref()).await?;
     snapshot::answer(&*s.deployment, &s.options, &params).await
 }
 
 async fn post_list_snapshot(
-    State(s): State<Arc<Served>>,
+    State(s): State<Arc<ServedDeployment>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
@@ -135,13 +153,17 @@ async fn post_list_snapshot(
     snapshot::answer(&*s.deployment, &s.options, &params).await
 }
 
-async fn document_deltas(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn document_deltas(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
     let params = s.admit(&headers, query.as_deref()).await?;
     deltas::answer(&*s.deployment, &s.options, &params).await
 }
 
 async fn post_document_deltas(
-    State(s): State<Arc<Served>>,
+    State(s): State<Arc<ServedDeployment>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
@@ -150,7 +172,7 @@ async fn post_document_deltas(
     deltas::answer(&*s.deployment, &s.options, &params).await
 }
 
-async fn schemas(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn schemas(State(s): State<Arc<ServedDeployment>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
     let params = s.admit(&headers, query.as_deref()).await?;
     let (delta_schema, by_component) = (params.flag("deltaSchema")?, params.flag("byComponent")?);
     let encoding = params.encoding(&s.options.formats)?;
@@ -159,17 +181,21 @@ async fn schemas(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, header
     json_schemas::schemas(&shapes, s.options.schemas, encoding, delta_schema, by_component).map(json)
 }
 
-async fn column_names(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn column_names(State(s): State<Arc<ServedDeployment>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
     s.admit(&headers, query.as_deref()).await?;
     s.check_summaries()?;
     Ok(json(json_schemas::column_names(&s.shapes().await?)))
 }
 
-async fn instance_name(State(s): State<Arc<Served>>) -> String {
+async fn instance_name(State(s): State<Arc<ServedDeployment>>) -> String {
     s.deployment.name()
 }
 
-async fn test_connection(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn test_connection(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
     s.admit(&headers, query.as_deref()).await?;
     Ok(json("null"))
 }
