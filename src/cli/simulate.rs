@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use convex_archiver::{
     Result, Timestamp,
-    server::{Contents, RouterOptions, Schemas, SimulateOptions, SimulatedDeployment, Then, serve},
+    server::{Contents, LaterContents, RouterOptions, Schemas, SimulateOptions, SimulatedDeployment, serve},
 };
 
 use super::{
@@ -147,7 +147,7 @@ impl From<&SimulateArgs> for SimulateOptions {
             name: args.name.clone(),
             seed: args.seed,
             contents: args.documents.clone().map_or(Contents::Generated(args.generate), Contents::Directory),
-            then: then.map(|(directory, by)| Then { directory, by, after: args.after }),
+            then: then.map(|(directory, by)| LaterContents { directory, by, after: args.after }),
             writes_per_second: args.writes_per_second,
             router: match args.server_of {
                 Some(day) => router.server_of(day),

@@ -2,7 +2,10 @@
 
 use axum::response::Response;
 
-use super::{Asked, Deployment, RouterOptions, page::PageWriter, params::Params, refusal::Refusal};
+use super::{
+    deployment::Deployment, options::RouterOptions, page::PageWriter, params::Params, refusal::Refusal,
+    requested::RequestedTables,
+};
 use crate::document::Timestamp;
 
 /// The code for changes that are no longer kept.
@@ -30,7 +33,7 @@ pub(crate) async fn answer(
     }
 
     let not_kept = |error| Refusal::outside(NOT_KEPT, error);
-    deployment.covers_log(&Asked::new(&selection, options.components, true), after, now).map_err(not_kept)?;
+    deployment.covers_log(&RequestedTables::new(&selection, options.components, true), after, now).map_err(not_kept)?;
 
     // A cursor from the future finds nothing, and the answer's cursor goes back to now.
     let log = deployment.log(after, now, options.delta_page).await.map_err(not_kept)?;

@@ -1,11 +1,6 @@
-//! Servers of other years: what they do not know yet, as switches, and the switches of a day.
+//! Servers of other years: what they do not know yet, as switches. `options` knows the switches of a day.
 
-use std::time::Duration;
-
-use chrono::NaiveDate;
-
-use super::RouterOptions;
-use crate::document::{Encoding, TableRef};
+use crate::document::TableRef;
 
 /// What a server knows of components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,46 +61,4 @@ pub enum Schemas {
     Blank,
     /// 400 `NoSchemaForExport`, always.
     Failing,
-}
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-impl RouterOptions {
-    /// These options as a server of that day has them (dates of commits to Convex's backend; a deployment of one's own lags
-    /// behind by as long as nobody upgrades it). What has no known date stays as it is: whether there are components at
-    /// all, `byComponent`, `/instance_name`, `/instance_version`.
-    #[must_use]
-    pub fn server_of(self, day: NaiveDate) -> Self {
-        let since =
-            |year, month, of_month| NaiveDate::from_ymd_opt(year, month, of_month).is_some_and(|then| day >= then);
-        let mut formats = vec![Encoding::ConvexEncodedJson, Encoding::Json];
-        if since(2026, 3, 10) {
-            formats.push(Encoding::ExportJson);
-        }
-        Self {
-            formats,
-            posts: if self.posts == Posts::Select && !since(2025, 8, 14) { Posts::Ignore } else { self.posts },
-            table_parameter: match () {
-                () if since(2026, 3, 17) => TableParameter::Both,
-                () if since(2025, 8, 14) => TableParameter::Snake,
-                () => TableParameter::Camel,
-            },
-            snapshot_window: match () {
-                () if since(2026, 3, 9) => 5 * DAY,
-                () if since(2025, 3, 4) => 30 * DAY,
-                () => Duration::MAX,
-            },
-            deltas_window: match () {
-                () if since(2026, 4, 23) => 14 * DAY,
-                () if since(2025, 11, 30) => 30 * DAY,
-                () => 79 * DAY,
-            },
-            components: match self.components {
-                Components::Everywhere if !since(2026, 8, 11) => Components::NotInDeltas,
-                components => components,
-            },
-            bad_cursor_code: since(2026, 8, 17),
-            ..self
-        }
-    }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    Schemas,
+    era::Schemas,
     refusal::Refusal,
     shape::{ObjectShape, SampledShape},
 };

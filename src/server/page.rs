@@ -7,8 +7,8 @@ use axum::{
 };
 
 use super::{
-    Components,
-    selection::{Columns, Selected},
+    era::Components,
+    selection::{Columns, SelectedColumns},
 };
 use crate::{
     codec::{write_string, write_value},
@@ -34,11 +34,11 @@ impl PageWriter {
     }
 
     /// Appends one revision; a tombstone has nothing but its `_id`.
-    pub(crate) fn push(&mut self, table: &TableRef, revision: &Revision, selected: Selected<'_>) {
+    pub(crate) fn push(&mut self, table: &TableRef, revision: &Revision, selected: SelectedColumns<'_>) {
         let columns = match selected {
-            Selected::Nothing => return,
-            Selected::AllColumns => None,
-            Selected::Some(columns) => Some(columns),
+            SelectedColumns::Nothing => return,
+            SelectedColumns::AllColumns => None,
+            SelectedColumns::Some(columns) => Some(columns),
         };
         let out = &mut self.text;
         if !std::mem::take(&mut self.empty) {

@@ -4,7 +4,8 @@ use serde_json::{Map, Value as Json};
 use url::form_urlencoded;
 
 use super::{
-    Components, Posts, RouterOptions, TableParameter,
+    era::{Components, Posts, TableParameter},
+    options::RouterOptions,
     refusal::Refusal,
     selection::{RequestedSelection, select},
 };

@@ -6,12 +6,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
 
 use super::{
-    Components, SampledShape, Schemas,
-    id::table_number,
+    era::{Components, Schemas},
     json_schemas::{column_names, schemas},
     page::PageWriter,
-    selection::Selected,
-    simulate::Fields,
+    selection::SelectedColumns,
+    shape::SampledShape,
+    simulate::{Fields, table_number},
 };
 use crate::document::{Encoding, Revision, TableRef, Timestamp, Value};
 
@@ -94,7 +94,7 @@ fn writes_every_recorded_page_byte_for_byte_in_each_encoding() {
             let Some(expected) = lossless(x, encoding) else { continue };
             let mut writer = PageWriter::new(encoding, deltas, Components::Everywhere);
             for (table, revision) in page["values"].as_array().unwrap().iter().map(revision) {
-                writer.push(&table, &revision, Selected::AllColumns);
+                writer.push(&table, &revision, SelectedColumns::AllColumns);
             }
             let values = writer.into_text();
             assert_eq!(values, expected[..values.len()]);

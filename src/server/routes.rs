@@ -15,22 +15,29 @@ use axum::{
     routing::get,
 };
 
+use tokio::net::TcpListener;
+
 use super::{
-    Deployment, Posts, RouterOptions, SampledShape, access, deltas,
+    access, deltas,
+    deployment::Deployment,
+    era::Posts,
     fault::Faults,
     json_schemas,
+    options::RouterOptions,
     page::json,
     params::Params,
     refusal::{Cause, Refusal},
+    shape::SampledShape,
     snapshot,
 };
 use crate::{
     document::TableRef,
+    error::{Error, Result},
     monitor::{Event, Finding, Monitor, NoMonitor},
 };
 
 /// What every route holds.
-struct Served {
+struct ServedDeployment {
     deployment: Arc<dyn Deployment>,
     options: RouterOptions,
     summaries_unavailable: AtomicBool,
@@ -40,7 +47,7 @@ struct Served {
     monitor: Arc<dyn Monitor>,
 }
 
-type Answer = Result<Response, Refusal>;
+type Answer = std::result::Result<Response, Refusal>;
 
 /// The HTTP API of `deployment`. Pages are built in memory: about `snapshot_page` documents, or `delta_page` log rows plus
 /// one transaction, for every request in flight.
@@ -49,12 +56,8 @@ pub fn router(deployment: Arc<dyn Deployment>, options: RouterOptions) -> Router
 }
 
 /// The same; `monitor` hears of requests that could not be answered.
-pub(super) fn monitored_router(
-    deployment: Arc<dyn Deployment>,
-    options: RouterOptions,
-    monitor: Arc<dyn Monitor>,
-) -> Router {
-    let served = Arc::new(Served {
+fn monitored_router(deployment: Arc<dyn Deployment>, options: RouterOptions, monitor: Arc<dyn Monitor>) -> Router {
+    let served = Arc::new(ServedDeployment {
         deployment,
         summaries_unavailable: AtomicBool::new(options.summaries_unavailable_once),
         faults: Faults::new(options.faults.clone()),
@@ -85,8 +88,22 @@ pub(super) fn monitored_router(
         .with_state(served)
 }
 
+/// Answers requests until the future is dropped. `monitor` hears of those that could not be answered.
+///
+/// # Errors
+/// Resource, if the listener fails.
+pub async fn answer(
+    listener: TcpListener,
+    deployment: Arc<dyn Deployment>,
+    options: RouterOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Result<()> {
+    let routes = monitored_router(deployment, options, monitor);
+    axum::serve(listener, routes).await.map_err(|e| Error::resource("the listener failed").with_source(e))
+}
+
 /// What stands around every route: faults before it, and afterwards the monitor hears why it failed.
-async fn around_all(State(s): State<Arc<Served>>, request: Request, next: Next) -> Response {
+async fn around_all(State(s): State<Arc<ServedDeployment>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     if let Some(instead) = s.faults.answer(&path) {
         return instead;
@@ -98,7 +115,7 @@ async fn around_all(State(s): State<Arc<Served>>, request: Request, next: Next) 
     response
 }
 
-impl Served {
+impl ServedDeployment {
     /// Lets the request pass after the latency, or refuses it.
     async fn admit(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Params, Refusal> {
         if !self.options.latency.is_zero() {
@@ -144,13 +161,17 @@ impl Served {
     }
 }
 
-async fn list_snapshot(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn list_snapshot(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
     let params = s.admit(&headers, query.as_deref()).await?;
     snapshot::answer(&*s.deployment, &s.options, &params).await
 }
 
 async fn post_list_snapshot(
-    State(s): State<Arc<Served>>,
+    State(s): State<Arc<ServedDeployment>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
@@ -159,13 +180,17 @@ async fn post_list_snapshot(
     snapshot::answer(&*s.deployment, &s.options, &params).await
 }
 
-async fn document_deltas(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn document_deltas(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
     let params = s.admit(&headers, query.as_deref()).await?;
     deltas::answer(&*s.deployment, &s.options, &params).await
 }
 
 async fn post_document_deltas(
-    State(s): State<Arc<Served>>,
+    State(s): State<Arc<ServedDeployment>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
@@ -174,7 +199,7 @@ async fn post_document_deltas(
     deltas::answer(&*s.deployment, &s.options, &params).await
 }
 
-async fn schemas(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn schemas(State(s): State<Arc<ServedDeployment>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
     let params = s.admit(&headers, query.as_deref()).await?;
     let (delta_schema, by_component) = (params.flag("deltaSchema")?, params.flag("byComponent")?);
     let encoding = params.encoding(&s.options.formats)?;
@@ -183,17 +208,21 @@ async fn schemas(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, header
     json_schemas::schemas(&shapes, s.options.schemas, encoding, delta_schema, by_component).map(json)
 }
 
-async fn column_names(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn column_names(State(s): State<Arc<ServedDeployment>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
     s.admit(&headers, query.as_deref()).await?;
     s.check_summaries()?;
     Ok(json(json_schemas::column_names(&s.shapes().await?)))
 }
 
-async fn instance_name(State(s): State<Arc<Served>>) -> String {
+async fn instance_name(State(s): State<Arc<ServedDeployment>>) -> String {
     s.deployment.name()
 }
 
-async fn test_connection(State(s): State<Arc<Served>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+async fn test_connection(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
     s.admit(&headers, query.as_deref()).await?;
     Ok(json("null"))
 }

@@ -47,7 +47,7 @@ impl Columns {
 
 /// What is asked for of one table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Selected<'a> {
+pub(crate) enum SelectedColumns<'a> {
     Nothing,
     AllColumns,
     Some(&'a Columns),
@@ -72,19 +72,19 @@ impl RequestedSelection {
     }
 
     /// What is asked for of `table`.
-    pub(crate) fn of(&self, table: &TableRef) -> Selected<'_> {
-        let all = |included| if included { Selected::AllColumns } else { Selected::Nothing };
+    pub(crate) fn of(&self, table: &TableRef) -> SelectedColumns<'_> {
+        let all = |included| if included { SelectedColumns::AllColumns } else { SelectedColumns::Nothing };
         match self {
-            Self::Everything => Selected::AllColumns,
+            Self::Everything => SelectedColumns::AllColumns,
             Self::Table(one) => all(one == table),
             Self::Component(component) => all(component == table.component()),
             Self::Tree(components) => match components.named.get(table.component()) {
                 None => all(components.others),
-                Some(None) => Selected::Nothing,
+                Some(None) => SelectedColumns::Nothing,
                 Some(Some(tables)) => match tables.named.get(table.name()) {
                     None => all(tables.others),
-                    Some(None) => Selected::Nothing,
-                    Some(Some(columns)) => Selected::Some(columns),
+                    Some(None) => SelectedColumns::Nothing,
+                    Some(Some(columns)) => SelectedColumns::Some(columns),
                 },
             },
         }
@@ -235,10 +235,10 @@ mod tests {
             "_other": "excluded",
         }}));
         let shown = |component: &str, name: &str| match selection.of(&TableRef::new(component, name).unwrap()) {
-            Selected::Nothing => "nothing",
-            Selected::AllColumns => "all",
-            Selected::Some(columns) if columns.includes("secret") => "secret",
-            Selected::Some(_) => "some",
+            SelectedColumns::Nothing => "nothing",
+            SelectedColumns::AllColumns => "all",
+            SelectedColumns::Some(columns) if columns.includes("secret") => "secret",
+            SelectedColumns::Some(_) => "some",
         };
         assert_eq!(shown("", "users"), "some");
         assert_eq!(shown("", "logs"), "nothing");

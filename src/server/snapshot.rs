@@ -5,7 +5,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Asked, Deployment, RouterOptions, page::PageWriter, params::Params, refusal::Refusal, selection::Selected,
+    deployment::Deployment, options::RouterOptions, page::PageWriter, params::Params, refusal::Refusal,
+    requested::RequestedTables, selection::SelectedColumns,
 };
 use crate::document::{Timestamp, is_document_id};
 
@@ -69,11 +70,11 @@ pub(crate) async fn answer(
     let cursor = cursor.map_err(|refusal| if options.bad_cursor_code { refusal } else { Refusal::internal() })?;
 
     let too_old = |error| Refusal::outside(TOO_OLD, error);
-    deployment.covers_state(&Asked::new(&selection, options.components, false), snapshot).map_err(too_old)?;
+    deployment.covers_state(&RequestedTables::new(&selection, options.components, false), snapshot).map_err(too_old)?;
 
     let mut tablets = deployment.tables(snapshot).await?;
     tablets.retain(|t| options.components.show(&t.table, false));
-    tablets.retain(|t| !matches!(selection.of(&t.table), Selected::Nothing));
+    tablets.retain(|t| !matches!(selection.of(&t.table), SelectedColumns::Nothing));
     tablets.sort_by_key(|t| t.id);
     let (at, after) = match cursor {
         // A tablet that is not among those asked for ends the walk; it is no error.

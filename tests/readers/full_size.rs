@@ -6,7 +6,7 @@
 //! cargo test --test readers -- --ignored --nocapture full_size
 //! ```
 //!
-//! It fetches the two releases with npm. To use directories that `src/server/documents/make.py release` made before, name
+//! It fetches the two releases with npm. To use directories that `src/server/simulate/demo/make.py release` made before, name
 //! them in `FULL_SIZE_FROM` and `FULL_SIZE_TO`.
 
 use std::{
@@ -75,7 +75,7 @@ async fn sync(world: &World, place: &str, what: &str, source: &Path) {
 fn release(version: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser-compat").join(version);
     if !directory.exists() {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/documents/make.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/simulate/demo/make.py");
         let made = directory.with_extension("new");
         let status = Command::new("python3").arg(script).args(["release", version]).arg(&made).status().unwrap();
         assert!(status.success(), "make.py needs npm and its registry");

@@ -6,13 +6,13 @@ use crate::{
     document::{TableRef, Timestamp},
     error::{Error, Result},
     read::{base_at, in_full},
-    server::Asked,
+    server::requested::RequestedTables,
 };
 
 impl ArchivedDeployment {
     /// Of the tables that there are now, those whose state is not in the archive. Who asks for one of them is refused.
     pub fn uncovered(&self) -> Vec<&TableRef> {
-        self.uncovered_at(&Asked::everything(), self.now).collect()
+        self.uncovered_at(&RequestedTables::everything(), self.now).collect()
     }
 
     /// Whether the state of any table is in the archive, be it an empty one.
@@ -31,7 +31,7 @@ impl ArchivedDeployment {
         let mut moments: Vec<_> = missing.map(|(_, to)| to).chain(said).chain(self.head.origin()).collect();
         moments.retain(|moment| *moment < self.now);
         moments.sort_unstable();
-        let complete = |after: &Timestamp| self.check_log(&Asked::everything(), *after, self.now).is_ok();
+        let complete = |after: &Timestamp| self.check_log(&RequestedTables::everything(), *after, self.now).is_ok();
         moments.into_iter().find(complete).unwrap_or(self.now)
     }
 
@@ -45,7 +45,7 @@ impl ArchivedDeployment {
         in_force.or_else(at_first).is_none_or(|tables| tables.contains(table))
     }
 
-    fn uncovered_at(&self, asked: &Asked<'_>, at: Timestamp) -> impl Iterator<Item = &TableRef> {
+    fn uncovered_at(&self, asked: &RequestedTables<'_>, at: Timestamp) -> impl Iterator<Item = &TableRef> {
         let tables = self.tables.iter().map(|table| &*table.tablet.table);
         tables.filter(move |table| {
             asked.contains(table)
@@ -58,7 +58,7 @@ impl ArchivedDeployment {
         base_at(&self.head, table, at).map(drop).map_err(|error| Error::window(error.to_string()))
     }
 
-    pub(super) fn check_state(&self, asked: &Asked<'_>, at: Timestamp) -> Result<()> {
+    pub(super) fn check_state(&self, asked: &RequestedTables<'_>, at: Timestamp) -> Result<()> {
         if let Some(table) = self.uncovered_at(asked, at).next() {
             return self.check_table(table, at);
         }
@@ -105,7 +105,7 @@ impl ArchivedDeployment {
         }
     }
 
-    pub(super) fn check_log(&self, asked: &Asked<'_>, after: Timestamp, through: Timestamp) -> Result<()> {
+    pub(super) fn check_log(&self, asked: &RequestedTables<'_>, after: Timestamp, through: Timestamp) -> Result<()> {
         if after >= through {
             return Ok(());
         }

@@ -22,7 +22,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use self::{shapes::shape_of, walk::Walk};
-use super::{Asked, Deployment, LogRow, LogRows, SampledShape, Tablet};
+use super::{
+    deployment::{Deployment, LogRow, LogRows, Tablet},
+    requested::RequestedTables,
+    shape::SampledShape,
+};
 use crate::{
     archive::{Archive, Head},
     budget::MemoryBudget,
@@ -134,11 +138,11 @@ impl Deployment for ArchivedDeployment {
         Ok(self.now)
     }
 
-    fn covers_state(&self, asked: &Asked<'_>, at: Timestamp) -> Result<()> {
+    fn covers_state(&self, asked: &RequestedTables<'_>, at: Timestamp) -> Result<()> {
         self.check_state(asked, at)
     }
 
-    fn covers_log(&self, asked: &Asked<'_>, after: Timestamp, through: Timestamp) -> Result<()> {
+    fn covers_log(&self, asked: &RequestedTables<'_>, after: Timestamp, through: Timestamp) -> Result<()> {
         self.check_log(asked, after, through)
     }
 

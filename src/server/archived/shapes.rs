@@ -5,7 +5,7 @@
 use crate::{
     archive::TableState,
     schema::{ColumnType, Field, Kind, Nested, TableSchema},
-    server::{FieldShape, ObjectShape, SampledShape},
+    server::shape::{FieldShape, ObjectShape, SampledShape},
 };
 
 /// The shape of a table's documents.

@@ -12,7 +12,7 @@ use zip::ZipArchive;
 
 use super::{
     load::{Documents, parse_document},
-    simulate::Fields,
+    state::Fields,
 };
 use crate::{
     codec::parse_value,

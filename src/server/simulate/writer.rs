@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{SimulatedDeployment, Transaction, generate, id::new_document_id, simulate::Fields};
+use super::{deployment::SimulatedDeployment, generate, id::new_document_id, state::Fields, transaction::Transaction};
 use crate::{
     document::{Revision, TableRef, Timestamp, Value, is_document_id},
     error::Result,

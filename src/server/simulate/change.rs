@@ -1,88 +1,16 @@
-//! Documents from files, and the way from what a deployment holds to other documents.
+//! Whole tables at once: inserted, and the way from what a deployment holds to other documents.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{BufRead, BufReader},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{SimulatedDeployment, simulate::Fields};
+use super::{deployment::SimulatedDeployment, load::Documents, state::Fields};
 use crate::{
-    codec::{parse_value, write_value},
+    codec::write_value,
     document::{Encoding, TableRef, Timestamp, Value},
-    error::{Error, Result, ResultExt},
+    error::{Error, Result},
 };
-
-/// Whole tables, in the order of their documents.
-pub type Documents = BTreeMap<TableRef, Vec<BTreeMap<String, Value>>>;
 
 /// Documents written in one transaction, when many are.
 const TRANSACTION: usize = 100;
-
-/// Reads `DIR/[_components/NAME/]TABLE.ndjson`: one document a line, values in export_json. All of it is held in memory.
-///
-/// # Errors
-/// Usage, if the directory cannot be read or a line is no document; the file and the line are named.
-pub fn read_directory(directory: &Path) -> Result<Documents> {
-    let mut documents = Documents::new();
-    read_component(directory, "", &mut documents)?;
-    if documents.is_empty() {
-        return Err(Error::usage(format!("{}: there is no TABLE.ndjson in it", directory.display())));
-    }
-    Ok(documents)
-}
-
-fn read_component(directory: &Path, component: &str, documents: &mut Documents) -> Result<()> {
-    let named = || directory.display().to_string();
-    let unreadable = |e| Error::usage("the directory cannot be read: check the path").with_source(e);
-    for entry in fs::read_dir(directory).map_err(unreadable).context(named)? {
-        let path = entry.map_err(unreadable).context(named)?.path();
-        let (Some(stem), extension) = (path.file_stem().and_then(|s| s.to_str()), path.extension()) else { continue };
-        if extension.is_some_and(|e| e == "ndjson") {
-            let table = TableRef::new(component, stem);
-            let table = table.map_err(|e| Error::usage(e.to_string())).context(|| path.display().to_string())?;
-            documents.insert(table, read_file(&path).context(|| path.display().to_string())?);
-        } else if stem == "_components" && path.is_dir() {
-            for child in fs::read_dir(&path).map_err(unreadable).context(named)? {
-                let child = child.map_err(unreadable).context(named)?;
-                let name = child.file_name().to_string_lossy().into_owned();
-                let below = if component.is_empty() { name } else { format!("{component}/{name}") };
-                read_component(&child.path(), &below, documents)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn read_file(path: &Path) -> Result<Vec<Fields>> {
-    let unreadable = |e| Error::usage("the file cannot be read").with_source(e);
-    let lines = BufReader::new(fs::File::open(path).map_err(unreadable)?).lines().enumerate();
-    let documents =
-        lines.map(|(i, line)| parse_document(&line.map_err(unreadable)?).context(|| format!("line {}", i + 1)));
-    documents.collect()
-}
-
-/// One document as export_json.
-pub(crate) fn parse_document(line: &str) -> Result<Fields> {
-    match parse_value(line, Encoding::ExportJson)? {
-        value if !has_field_names(&value) => Err(Error::usage("a field name that Convex does not take")),
-        Value::Object(fields) => Ok(fields),
-        _ => Err(Error::usage("a document is an object")),
-    }
-}
-
-/// Whether Convex takes every field name in `value` (`crates/value/src/field_name.rs`): printable ASCII, at most 1,024
-/// characters, no `$` at the front; the empty name passes.
-fn has_field_names(value: &Value) -> bool {
-    let is_name =
-        |name: &str| name.len() <= 1024 && !name.starts_with('$') && name.bytes().all(|b| (b' '..=b'~').contains(&b));
-    match value {
-        Value::Array(items) => items.iter().all(has_field_names),
-        Value::Object(fields) => fields.iter().all(|(name, value)| is_name(name) && has_field_names(value)),
-        _ => true,
-    }
-}
 
 /// One write.
 enum Change {
@@ -148,13 +76,13 @@ impl SimulatedDeployment {
     /// # Errors
     /// Usage, if a wanted document lacks the field, or two of a table have the same value in it.
     pub fn change_to(&self, wanted: Documents, by: &str) -> Result<usize> {
-        let mut way = self.way_to(told_by(wanted, by)?, by);
+        let mut way = self.way_to(keyed(wanted, by)?, by);
         let writes = way.0.len();
         while way.step(self)?.is_some() {}
         Ok(writes)
     }
 
-    pub(crate) fn way_to(&self, mut wanted: ToldBy, by: &str) -> Way {
+    pub(crate) fn way_to(&self, mut wanted: KeyedDocuments, by: &str) -> Way {
         let state = self.state_at(Timestamp(i64::MAX));
         let tables: BTreeSet<TableRef> = state.keys().chain(wanted.keys()).cloned().collect();
         let mut changes = Vec::new();
@@ -180,14 +108,14 @@ impl SimulatedDeployment {
 }
 
 /// Whole tables, each document under what it is told apart by.
-pub(crate) type ToldBy = BTreeMap<TableRef, BTreeMap<String, Fields>>;
+pub(crate) type KeyedDocuments = BTreeMap<TableRef, BTreeMap<String, Fields>>;
 
 /// Documents under their field `by`.
 ///
 /// # Errors
 /// Usage, if a document lacks the field, or two of a table have the same value in it.
-pub(crate) fn told_by(documents: Documents, by: &str) -> Result<ToldBy> {
-    let mut tables = ToldBy::new();
+pub(crate) fn keyed(documents: Documents, by: &str) -> Result<KeyedDocuments> {
+    let mut tables = KeyedDocuments::new();
     for (table, documents) in documents {
         let mut by_key = BTreeMap::new();
         for document in documents {

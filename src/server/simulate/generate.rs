@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand::{Rng, RngCore, seq::IndexedRandom};
 
-use super::{load::Documents, simulate::Fields};
+use super::{load::Documents, state::Fields};
 use crate::{
     document::{TableRef, Value},
     error::Result,

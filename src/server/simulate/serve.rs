@@ -6,12 +6,17 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 
 use super::{
-    Deployment, Documents, RouterOptions, SeededWriter, SimulatedDeployment, demo_documents, generate, load::told_by,
-    read_directory, routes::monitored_router,
+    change::keyed,
+    demo::demo_documents,
+    deployment::SimulatedDeployment,
+    generate,
+    load::{Documents, read_directory},
+    writer::SeededWriter,
 };
 use crate::{
-    error::{Error, Result, ResultExt},
+    error::{Result, ResultExt},
     monitor::Monitor,
+    server::{options::RouterOptions, routes::answer},
 };
 
 /// A simulated deployment, as plain data.
@@ -24,7 +29,7 @@ pub struct SimulateOptions {
     /// What it holds at first.
     pub contents: Contents,
     /// What it becomes.
-    pub then: Option<Then>,
+    pub then: Option<LaterContents>,
     /// Transactions that are written each second; 0 for none.
     pub writes_per_second: f64,
     /// How it answers.
@@ -56,7 +61,7 @@ impl Contents {
 /// Other documents that come later: the whole of what the deployment then holds, see
 /// [`SimulatedDeployment::change_to`]. They are written in transactions of a hundred.
 #[derive(Debug, Clone)]
-pub struct Then {
+pub struct LaterContents {
     /// Where they are.
     pub directory: PathBuf,
     /// The field that tells which documents are the same.
@@ -88,20 +93,6 @@ impl SimulatedDeployment {
     }
 }
 
-/// Answers requests until the future is dropped. `monitor` hears of those that could not be answered.
-///
-/// # Errors
-/// Resource, if the listener fails.
-pub async fn answer(
-    listener: TcpListener,
-    deployment: Arc<dyn Deployment>,
-    options: RouterOptions,
-    monitor: Arc<dyn Monitor>,
-) -> Result<()> {
-    let routes = monitored_router(deployment, options, monitor);
-    axum::serve(listener, routes).await.map_err(|e| Error::resource("the listener failed").with_source(e))
-}
-
 /// Serves `deployment` and writes to it as the options say, until the future is dropped or something fails.
 ///
 /// # Errors
@@ -113,8 +104,8 @@ pub async fn serve(
     options: SimulateOptions,
     monitor: Arc<dyn Monitor>,
 ) -> Result<()> {
-    let read = |then: &Then| {
-        let documents = told_by(read_directory(&then.directory)?, &then.by);
+    let read = |then: &LaterContents| {
+        let documents = keyed(read_directory(&then.directory)?, &then.by);
         documents.context(|| then.directory.display().to_string())
     };
     let later = options.then.as_ref().map(|then| read(then).map(|documents| (then, documents))).transpose()?;
@@ -171,7 +162,7 @@ mod tests {
         write("new/t.ndjson", "{\"k\":2,\"v\":\"x\"}\n{\"k\":1,\"v\":2.0}\n{\"k\":3}\n");
         let options = SimulateOptions {
             contents: Contents::Directory(folder.path().join("old")),
-            then: Some(Then { directory: folder.path().join("new"), by: "k".into(), after: Duration::ZERO }),
+            then: Some(LaterContents { directory: folder.path().join("new"), by: "k".into(), after: Duration::ZERO }),
             ..SimulateOptions::default()
         };
         let deployment = Arc::new(SimulatedDeployment::from_options(&options).unwrap());
@@ -207,7 +198,7 @@ mod tests {
         let document = |k: i64, v: i64| [("k".into(), Value::Int64(k)), ("v".into(), Value::Int64(v))].into();
         let deployment = SimulatedDeployment::new("d", 1);
         deployment.insert_all([(t.clone(), vec![document(1, 1), document(2, 1)])].into()).unwrap();
-        let wanted = told_by([(t.clone(), vec![document(1, 2)])].into(), "k").unwrap();
+        let wanted = keyed([(t.clone(), vec![document(1, 2)])].into(), "k").unwrap();
         let mut way = deployment.way_to(wanted, "k");
         let ids: Vec<_> = deployment.state_at(Timestamp(i64::MAX))[&t].keys().cloned().collect();
         deployment.transaction(|tx| ids.iter().try_for_each(|id| tx.delete(&t, id))).unwrap();
@@ -222,7 +213,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("t.ndjson"), "{\"k\":1}\n").unwrap();
         let after = Duration::from_secs(3600);
-        let then = Then { directory: folder.path().to_owned(), by: "other".into(), after };
+        let then = LaterContents { directory: folder.path().to_owned(), by: "other".into(), after };
         let options = SimulateOptions { then: Some(then), ..SimulateOptions::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let deployment = Arc::new(SimulatedDeployment::new("d", 1));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::{
     id::{new_document_id, table_number},
-    simulate::{Fields, LogEntry, State},
+    state::{Fields, LogEntry, State},
 };
 use crate::{
     document::{Revision, TableRef, Timestamp, Value},

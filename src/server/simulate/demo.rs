@@ -1,5 +1,5 @@
-//! The demo's documents: an extract of npm's `@mdn/browser-compat-data` (CC0-1.0, see `documents/LICENSE.md`), made by
-//! `documents/make.py`: the tables `html`, `http` and `svg` of release 6.0.0, and its way to 7.0.0 in two steps.
+//! The demo's documents: an extract of npm's `@mdn/browser-compat-data` (CC0-1.0, see `demo/LICENSE.md`), made by
+//! `demo/make.py`: the tables `html`, `http` and `svg` of release 6.0.0, and its way to 7.0.0 in two steps.
 
 use std::{collections::BTreeMap, io::Read};
 
@@ -7,14 +7,14 @@ use flate2::read::GzDecoder;
 
 use super::{
     load::{Documents, parse_document},
-    simulate::Fields,
+    state::Fields,
 };
 use crate::{
     document::{TableRef, Value},
     error::{Error, Result},
 };
 
-const BROWSER_COMPAT: &[u8] = include_bytes!("documents/browser-compat.ndjson.gz");
+const BROWSER_COMPAT: &[u8] = include_bytes!("demo/browser-compat.ndjson.gz");
 
 /// What the demo's deployment holds after `step` 0, 1 or 2; documents are told apart by the field `feature`, and
 /// [`change_to`](super::SimulatedDeployment::change_to) leads from one to the next.

@@ -1,8 +1,8 @@
-//! [`Asked`]: which tables a request asks for, as a [`Deployment`](super::Deployment) is told.
+//! [`RequestedTables`]: which tables a request asks for, as a [`Deployment`](super::Deployment) is told.
 
 use super::{
-    Components,
-    selection::{RequestedSelection, Selected},
+    era::Components,
+    selection::{RequestedSelection, SelectedColumns},
 };
 use crate::document::TableRef;
 
@@ -10,13 +10,13 @@ static EVERYTHING: RequestedSelection = RequestedSelection::Everything;
 
 /// The tables that a request asks for.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct RequestedTables<'a> {
     selection: &'a RequestedSelection,
     components: Components,
     deltas: bool,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RequestedTables<'a> {
     /// All of them.
     pub fn everything() -> Self {
         Self { selection: &EVERYTHING, components: Components::Everywhere, deltas: false }
@@ -28,7 +28,7 @@ impl<'a> Asked<'a> {
 
     /// Whether this table is asked for.
     pub fn contains(&self, table: &TableRef) -> bool {
-        self.components.show(table, self.deltas) && !matches!(self.selection.of(table), Selected::Nothing)
+        self.components.show(table, self.deltas) && !matches!(self.selection.of(table), SelectedColumns::Nothing)
     }
 
     /// Whether tables of the root are asked for beside those that are `known`.

@@ -1,0 +1,28 @@
+//! A deployment in memory, for the demo and for tests: what it holds (`state`), how it is written to (`transaction`, `writer`,
+//! `change`), where its documents come from (`generate`, `load`, `snapshot_zip`, `demo`), and how it is served (`serve`).
+//!
+//! It is seeded: the same steps with the same clock give the same ids, the same tablets and the same log.
+
+mod change;
+mod demo;
+mod deployment;
+mod generate;
+mod id;
+mod load;
+mod serve;
+mod snapshot_zip;
+mod state;
+mod transaction;
+mod writer;
+
+pub use self::{
+    demo::demo_documents,
+    deployment::SimulatedDeployment,
+    load::{Documents, read_directory},
+    serve::{Contents, LaterContents, SimulateOptions, serve},
+    snapshot_zip::read_snapshot_zip,
+    transaction::Transaction,
+    writer::{SeededWriter, Write},
+};
+#[cfg(test)]
+pub(super) use self::{id::table_number, state::Fields};
