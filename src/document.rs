@@ -105,6 +105,12 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 impl Timestamp {
+    /// What the clock on the wall says: the one place that looks at it. What decides anything is given a moment.
+    #[allow(clippy::disallowed_methods, reason = "this is the place")]
+    pub fn now() -> Self {
+        Self(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
+    }
+
     /// As a calendar time. Every `i64` of nanoseconds is one.
     pub fn to_datetime(self) -> DateTime<Utc> {
         DateTime::from_timestamp_nanos(self.0)

@@ -147,7 +147,7 @@ struct Place {
 /// A table that was written in the span.
 struct Source {
     table: Arc<TableRef>,
-    schema: TableSchema,
+    schema: Arc<TableSchema>,
     parts: Arc<[Part]>,
 }
 

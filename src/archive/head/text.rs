@@ -26,6 +26,7 @@ use crate::{
     },
     document::{TableRef, Timestamp},
     error::Result,
+    identity::DeploymentIdentity,
     position::{BaseId, DeltaCursor, Position, Progress},
     sum::Sum,
 };
@@ -208,7 +209,7 @@ impl Written {
             version: self.version,
             digest: self.digest,
             needs: self.needs,
-            deployment: crate::identity::DeploymentIdentity::default(),
+            deployment: DeploymentIdentity { name: None, origin: String::new() },
             latest: self.latest,
             progress: Progress { delta: self.cursor, walk: None },
             origin: None,

@@ -33,11 +33,11 @@ fn own_columns() -> impl Iterator<Item = (&'static str, String)> {
 /// A script for DuckDB (1.5 and later) with views of all tables of the archive at `url`: `messages`, `messages_history` and
 /// the macro `messages_as_of(moment)`; tables of components are in schemas.
 ///
-/// `schemas` are the tables' columns ([`Archive::all_schemas`](crate::archive::Archive::all_schemas)). With `as_of` the plain
+/// `columns` are those of the tables ([`Archive::all_schemas`](crate::archive::Archive::all_schemas)). With `as_of` the plain
 /// names mean that moment; without, as far as the archive reaches when the script is run.
 pub fn duckdb_views(
     head: &Head,
-    schemas: &BTreeMap<TableRef, Arc<TableSchema>>,
+    columns: &BTreeMap<TableRef, Arc<TableSchema>>,
     url: &str,
     as_of: Option<Timestamp>,
 ) -> String {
@@ -54,7 +54,7 @@ pub fn duckdb_views(
         let _ = writeln!(script, "CREATE SCHEMA IF NOT EXISTS {};", quoted(schema));
     }
     for (state, names) in head.tables().zip(&names) {
-        script += &table(state, schemas.get(&state.table).unwrap_or(&none), names);
+        script += &table(state, columns.get(&state.table).unwrap_or(&none), names);
     }
     script + "\nDROP TABLE _archive_tables;\nSET VARIABLE \"_archive making\" = 'nothing more';\n"
 }
