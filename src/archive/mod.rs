@@ -489,7 +489,7 @@ impl Archive {
         let keys = parts::unwritten(&head);
         if !keys.is_empty() {
             let live = self.live(&head, Wanted::Parts(keys.into_iter().collect())).await?;
-            parts::write(self.store(), &head, live.into_stream()).await?;
+            parts::write(self.store(), &head, live).await?;
         }
         Ok(head.anchored())
     }

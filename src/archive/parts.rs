@@ -17,6 +17,7 @@ use super::{
     checkpoint::{damaged, pack, unpack},
     commit::json_line,
     commits,
+    files::LiveFiles,
     head::{Head, tables::Month},
     log::Log,
 };
@@ -89,19 +90,19 @@ pub(super) fn unwritten(head: &Head) -> Vec<Key> {
 pub(super) async fn write(
     store: &Arc<dyn ObjectStore>,
     head: &Head,
-    files: stream::BoxStream<'static, Result<DataFile>>,
+    files: LiveFiles,
 ) -> Result<()> {
-    let parts = stream::try_unfold((files, None), |(mut files, mut first): (_, Option<DataFile>)| async move {
-        let first = match first.take() {
+    let parts = stream::try_unfold((files, None), |(mut files, first): (LiveFiles, Option<DataFile>)| async move {
+        let first = match first {
             Some(first) => first,
-            None => match files.try_next().await? {
+            None => match files.next().await? {
                 Some(first) => first,
                 None => return Ok::<_, Error>(None),
             },
         };
         let key = (first.table.clone(), first.month.clone());
         let mut text = json_line(&first)?.to_vec();
-        while let Some(file) = files.try_next().await? {
+        while let Some(file) = files.next().await? {
             if (&file.table, &file.month) != (&key.0, &key.1) {
                 return Ok(Some(((key, text), (files, Some(file)))));
             }

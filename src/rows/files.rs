@@ -125,7 +125,7 @@ impl FilesByTable {
             }
             parts.push(file.into());
         }
-        self.with_schema(table, parts).await.map(Some)
+        with_schema(&self.head, &self.schemas, table, parts).await.map(Some)
     }
 
     /// The files of `table`, perhaps none. Tables are asked for in their order; those between are passed over.
@@ -137,17 +137,17 @@ impl FilesByTable {
         let files = if is_next { self.next().await? } else { None };
         match files {
             Some(files) => Ok(files),
-            None => self.with_schema(table.clone(), Vec::new()).await,
+            None => with_schema(&self.head, &self.schemas, table.clone(), Vec::new()).await,
         }
     }
+}
 
-    async fn with_schema(&self, table: TableRef, parts: Vec<Part>) -> Result<TableFiles> {
-        let schema = match self.head.table(&table) {
-            Some(state) => self.schemas.of(&self.head, state).await?,
-            None => Arc::new(TableSchema::empty()),
-        };
-        Ok(TableFiles { table, schema, parts: parts.into() })
-    }
+async fn with_schema(head: &Head, schemas: &Schemas, table: TableRef, parts: Vec<Part>) -> Result<TableFiles> {
+    let schema = match head.table(&table) {
+        Some(state) => schemas.of(head, state).await?,
+        None => Arc::new(TableSchema::empty()),
+    };
+    Ok(TableFiles { table, schema, parts: parts.into() })
 }
 
 impl TableFiles {
