@@ -155,3 +155,272 @@ fn stands(base: &Base, between: &[Stored], now: &Head) -> bool {
 fn lies_across(file: &DataFile, s: Timestamp) -> bool {
     file.min_ts <= s && s < file.max_ts
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        archive::{
+            Commit, Gap, Run,
+            testing::{base_id, cursor, delta, deployment, draft, first_draft, join, next_draft, removed, snapshot, table},
+        },
+        position::{BaseId, Progress, Scope},
+    };
+
+    /// Live delta files, the commit that brought each, and the rows that it holds: what the oracle looks at.
+    type Live = BTreeMap<String, (DataFile, u64, Vec<u64>)>;
+
+    /// A history with delta files of `a`, one a commit, and what lives at its end.
+    fn history(files: u64) -> (Head, Live) {
+        let mut head = Head::before_all(deployment(), "0".into()).unwrap();
+        let mut live = Live::new();
+        head = step(&head, first_draft()).1;
+        let second = next_draft(&head);
+        head = step(&head, second).1;
+        for n in 0..files {
+            let file = delta("a", n, 1001 + 10 * n as i64, 1010 + 10 * n as i64);
+            let progress = Progress { delta: Some(cursor(file.max_ts.0)), walk: None };
+            head = step(&head, Draft { add: vec![file.clone()], ..draft(progress) }).1;
+            live.insert(file.path.clone(), (file, head.version(), vec![n]));
+        }
+        (head, live)
+    }
+
+    fn step(head: &Head, draft: Draft) -> (Stored, Head) {
+        let version = head.version() + 1;
+        let run = Run { id: format!("{version:08x}"), counter: version };
+        let (commit, next): (Commit, Head) = head.follow(draft, run, None).unwrap();
+        let digest = version.to_string();
+        (Stored { commit, digest: digest.clone() }, next.with_digest(digest))
+    }
+
+    /// Joins some of the live files into one; the new one is called `n`.
+    fn compact(draft: &mut Draft, live: &Live, chosen: &[prop::sample::Index], n: u64) {
+        let paths: BTreeSet<_> = chosen.iter().filter_map(|i| live.keys().nth(i.index(live.len().max(1)))).collect();
+        let inputs: Vec<_> = paths.iter().map(|path| (live[*path].0.clone(), live[*path].1)).collect();
+        let (Some(min), Some(max)) =
+            (inputs.iter().map(|(f, _)| f.min_ts.0).min(), inputs.iter().map(|(f, _)| f.max_ts.0).max())
+        else {
+            return;
+        };
+        let sum = |of: fn(&DataFile) -> u64| inputs.iter().map(|(f, _)| of(f)).sum();
+        let joined = DataFile { rows: sum(|f| f.rows), tombstones: sum(|f| f.tombstones), ..delta("a", n, min, max) };
+        join(draft, &inputs, joined);
+    }
+
+    /// Plain reading of a commit: takes the removed files away and adds the new ones with their rows.
+    fn apply(live: &mut Live, draft: &Draft, version: u64, own_rows: &BTreeMap<String, Vec<u64>>) {
+        let before = live.clone();
+        for file in &draft.remove {
+            live.remove(&file.path).expect("it was live");
+        }
+        for file in &draft.add {
+            let group = draft.replaced.iter().find(|group| group.outputs.contains(&file.path));
+            let rows = match group {
+                Some(group) => group.inputs.iter().flat_map(|path| before[path].2.clone()).collect(),
+                None => own_rows[&file.path].clone(),
+            };
+            assert!(live.insert(file.path.clone(), (file.clone(), version, rows)).is_none(), "it was not live");
+        }
+    }
+
+    fn rows(live: Live) -> Vec<u64> {
+        let mut rows: Vec<_> = live.into_values().flat_map(|(_, _, rows)| rows).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    type Choices = Vec<Vec<prop::sample::Index>>;
+
+    fn choices(most: usize) -> impl Strategy<Value = Choices> {
+        proptest::collection::vec(proptest::collection::vec(any::<prop::sample::Index>(), 1..4), 0..most)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// We bring a file of new rows and compact some old ones, while others compact as they like.
+        #[test]
+        fn after_a_lost_race_against_maintenance_every_row_is_there_once(
+            files in 1u64..8, others in choices(4), mine in choices(3),
+        ) {
+            let (before, mut live) = history(files);
+            let new = delta("b", 50, 5001, 5009);
+            let own = BTreeMap::from([(new.path.clone(), vec![50])]);
+            let progress = Progress { delta: Some(cursor(5009)), walk: None };
+            let entry = crate::archive::testing::entry("b");
+            let mut ours = Draft { add: vec![new.clone()], tables: vec![entry], ..draft(progress) };
+            let mut left = live.clone();
+            for (n, chosen) in (60..).zip(&mine) {
+                compact(&mut ours, &left, chosen, n);
+                left.retain(|path, _| ours.remove.iter().all(|file| file.path != *path));
+            }
+            let (mut head, mut between) = (before.clone(), Vec::new());
+            for (n, chosen) in (100..).zip(&others) {
+                let mut draft = head.maintenance(Timestamp(6000)).unwrap();
+                compact(&mut draft, &live, chosen, n);
+                let (stored, next) = step(&head, draft);
+                apply(&mut live, &stored.commit.draft, next.version(), &own);
+                between.push(stored);
+                head = next;
+            }
+            let Rebased::Retry(again) = rebase(&ours, &before, &between, &head) else {
+                return Err(TestCaseError::fail("maintenance is no conflict"));
+            };
+            prop_assert!(again.add.contains(&new));
+            prop_assert_eq!(&again.progress, &ours.progress);
+            let (stored, next) = step(&head, *again);
+            apply(&mut live, &stored.commit.draft, next.version(), &own);
+            prop_assert_eq!(next.live().rows, before.live().rows + new.rows);
+            prop_assert_eq!(rows(live), (0..files).chain([50]).collect::<Vec<_>>());
+        }
+
+        /// The other way round: we compact, and others bring data and compact.
+        #[test]
+        fn a_compaction_is_carried_over_data_and_drops_only_what_lost_an_input(
+            files in 1u64..8, others in choices(4), mine in choices(3),
+        ) {
+            let (before, mut live) = history(files);
+            let mut ours = before.maintenance(Timestamp(6000)).unwrap();
+            let mut left = live.clone();
+            for (n, chosen) in (60..).zip(&mine) {
+                compact(&mut ours, &left, chosen, n);
+                left.retain(|path, _| ours.remove.iter().all(|file| file.path != *path));
+            }
+            let (mut head, mut between, mut own) = (before.clone(), Vec::new(), BTreeMap::new());
+            for (n, chosen) in (100..).zip(&others) {
+                let at = 5000 + 10 * n as i64;
+                let new = delta("a", n + 100, at + 1, at + 10);
+                own.insert(new.path.clone(), vec![n]);
+                let progress = Progress { delta: Some(cursor(at + 10)), walk: None };
+                let mut data = Draft { add: vec![new], ..draft(progress) };
+                compact(&mut data, &live, chosen, n);
+                let (stored, next) = step(&head, data);
+                apply(&mut live, &stored.commit.draft, next.version(), &own);
+                between.push(stored);
+                head = next;
+            }
+            let gone = |path: &String| !live.contains_key(path);
+            let stale = ours.replaced.iter().filter(|group| group.inputs.iter().any(gone)).count();
+            match rebase(&ours, &before, &between, &head) {
+                Rebased::Retry(again) => {
+                    prop_assert_eq!(again.replaced.len(), ours.replaced.len() - stale);
+                    prop_assert_eq!(&again.progress, head.progress());
+                    let (stored, next) = step(&head, *again);
+                    apply(&mut live, &stored.commit.draft, next.version(), &own);
+                    prop_assert_eq!(next.live().rows, head.live().rows);
+                }
+                Rebased::Anew => prop_assert_eq!(ours.replaced.len(), stale),
+                Rebased::Conflict => prop_assert!(false, "maintenance is never in conflict"),
+            }
+            prop_assert_eq!(rows(live), (0..files).chain((100..).take(others.len())).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_moved_progress_is_a_conflict_for_data_and_an_empty_commit_is_not() {
+        let (before, _) = history(3);
+        let same = before.progress().clone();
+        let moved = Progress { delta: Some(cursor(2000)), walk: None };
+        let ours = draft(Progress { delta: Some(cursor(3000)), walk: None });
+        for (progress, conflict) in [(same, false), (moved, true)] {
+            let (stored, now) = step(&before, draft(progress));
+            let rebased = rebase(&ours, &before, &[stored], &now);
+            assert_eq!(rebased == Rebased::Conflict, conflict);
+        }
+    }
+
+    fn own_base(head: &Head) -> Draft {
+        let s = head.progress().delta.as_ref().unwrap().ts;
+        let id = BaseId("own".into());
+        let file = DataFile { base: Some(id.clone()), repeats: true, ..snapshot("a", 70) };
+        let scope = Scope::Tables(vec![table("a")]);
+        let base = Base { made: BaseMaker::Archive, ..Base::new(id, s, scope, Vec::new()) };
+        Draft { add: vec![file], bases: vec![base], ..head.maintenance(Timestamp(6000)).unwrap() }
+    }
+
+    #[test]
+    fn an_own_base_is_carried_over_data_and_compactions_and_planned_anew_once_something_was_said_of_its_table() {
+        let (before, live) = history(4);
+        let ours = own_base(&before);
+        let progress = |ts| Progress { delta: Some(cursor(ts)), walk: None };
+        let compaction = |inputs: &[&str], output: DataFile| {
+            let inputs: Vec<_> = inputs.iter().map(|path| (live[*path].0.clone(), live[*path].1)).collect();
+            let mut draft = before.maintenance(Timestamp(6000)).unwrap();
+            join(&mut draft, &inputs, DataFile { rows: 4, tombstones: 2, ..output });
+            draft
+        };
+        let path = |n| delta("a", n, 1, 1).path;
+        let gap = |scope| Gap { scope, from: Timestamp(1040), to: Timestamp(1050), why: "window".into() };
+        let other = Scope::Tables(vec![table("b")]);
+        let mine = Scope::Tables(vec![table("a")]);
+        let lost = Draft {
+            gaps: vec![Gap { scope: mine.clone(), from: Timestamp(1000), to: Timestamp(1010), why: "lost".into() }],
+            remove: vec![removed(&live[&path(0)].0, live[&path(0)].1)],
+            ..before.maintenance(Timestamp(6000)).unwrap()
+        };
+        for (what, between, carried) in [
+            ("data", draft(progress(1050)), true),
+            ("a compaction", compaction(&[&path(0), &path(1)], delta("a", 90, 1001, 1020)), true),
+            ("a gap of another table", Draft { gaps: vec![gap(other)], ..draft(progress(1050)) }, true),
+            ("a gap", Draft { gaps: vec![gap(mine)], ..draft(progress(1050)) }, false),
+            ("lost deltas", lost, false),
+            ("another own base", own_base_named(&before, "other"), false),
+        ] {
+            let (stored, now) = step(&before, between);
+            let rebased = rebase(&ours, &before, &[stored], &now);
+            assert_eq!(matches!(rebased, Rebased::Retry(_)), carried, "{what}: {rebased:?}");
+            if let Rebased::Retry(again) = rebased {
+                let (_, after) = step(&now, *again);
+                assert_eq!(after.live().rows, now.live().rows + 2, "{what}");
+            }
+        }
+    }
+
+    fn own_base_named(head: &Head, id: &str) -> Draft {
+        let mut draft = own_base(head);
+        draft.bases[0].id = BaseId(id.into());
+        draft.add[0].base = Some(BaseId(id.into()));
+        draft.add[0].path.push_str(id);
+        draft
+    }
+
+    #[test]
+    fn a_compaction_across_the_moment_of_a_base_that_came_is_dropped() {
+        let (before, live) = history(4);
+        let mut ours = before.maintenance(Timestamp(6000)).unwrap();
+        let path = |n| delta("a", n, 1, 1).path;
+        let input = |n| (live[&path(n)].0.clone(), live[&path(n)].1);
+        join(&mut ours, &[input(0), input(1)], DataFile { rows: 4, tombstones: 2, ..delta("a", 90, 1001, 1020) });
+        join(&mut ours, &[input(2), input(3)], DataFile { rows: 4, tombstones: 2, ..delta("a", 91, 1021, 1040) });
+        // Between the second and the third lies an S now: at 1020 nothing is across, at 1030 the second join is.
+        for (s, kept) in [(1020, 2), (1030, 1)] {
+            let mut base = own_base(&before);
+            base.bases[0].ts = Timestamp(s);
+            let (stored, now) = step(&before, base);
+            let Rebased::Retry(again) = rebase(&ours, &before, &[stored], &now) else { panic!("one join stands") };
+            assert_eq!(again.replaced.len(), kept, "{s}");
+            step(&now, *again);
+        }
+    }
+
+    #[test]
+    fn other_maintenance_is_planned_anew_and_never_committed_with_a_part_left_out() {
+        let (before, live) = history(3);
+        let path = delta("a", 0, 1, 1).path;
+        let mut lost = before.maintenance(Timestamp(6000)).unwrap();
+        lost.gaps.push(Gap { scope: Scope::All, from: Timestamp(1000), to: Timestamp(1010), why: "lost".into() });
+        lost.remove.push(removed(&live[&path].0, live[&path].1));
+        let mut expired = before.maintenance(Timestamp(6000)).unwrap();
+        let why = WithdrawalReason::Expired;
+        expired.withdrawn.push(crate::archive::Withdrawal { base: base_id(), scope: Scope::All, why });
+        let (stored, now) = step(&before, draft(Progress { delta: Some(cursor(2000)), walk: None }));
+        for ours in [lost, expired] {
+            assert_eq!(rebase(&ours, &before, std::slice::from_ref(&stored), &now), Rebased::Anew);
+        }
+    }
+}

@@ -17,15 +17,19 @@ use object_store::{
 use proptest::prelude::*;
 
 use crate::{
-    data::{CreationTime, DataFile, Footer, Replaces},
+    data::{DataFile, Footer},
     document::{Encoding, TableRef, Timestamp},
     identity::DeploymentIdentity,
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
     schema::TableSchema,
     selection::Selection,
+    sum::Sum,
 };
 
-use super::{Archive, Base, Commit, CommitOutcome, Draft, Gap, Head, RemovedFile, Run, TableEntry};
+use super::{
+    Archive, Base, BaseMaker, BaseTable, Commit, CommitOutcome, Doubt, Draft, Gap, Head, LeftOut, Needs, Proof, ProofSource,
+    RemovedFile, Replacement, ReplacementReason, Run, TableEntry, Withdrawal, WithdrawalReason,
+};
 
 /// S of the first walk in every history here.
 pub(super) const S: i64 = 1000;
@@ -39,7 +43,7 @@ pub(super) fn table(name: &str) -> TableRef {
 }
 
 pub(super) fn entry(name: &str) -> TableEntry {
-    TableEntry { table: table(name), folder: format!("tables/{name}"), schema: TableSchema::empty() }
+    TableEntry::new(table(name), format!("tables/{name}"), None, TableSchema::empty())
 }
 
 pub(super) fn base_id() -> BaseId {
@@ -50,41 +54,58 @@ pub(super) fn base_id() -> BaseId {
 pub(super) fn delta(name: &str, n: u64, min: i64, max: i64) -> DataFile {
     DataFile {
         table: table(name),
-        path: format!("tables/{name}/convex_phase=delta/convex_month=1970-01-01/{n:05}.parquet"),
+        path: format!("tables/{name}/revisions/convex_phase=delta/convex_month=1970-01-01/{n:05}.parquet"),
         phase: Phase::Delta,
         base: None,
         month: "1970-01-01".into(),
+        encoding: Encoding::ConvexEncodedJson,
+        repeats: false,
         bytes: 100 + n,
         sha256: "0".repeat(64),
-        footer: Footer { bytes: 10 + n, crc32c: 0x1234_5678 },
+        footer: Footer { bytes: 8, crc32c: 0 },
         rows: 2,
         tombstones: 1,
         rescued_rows: 0,
         min_ts: Timestamp(min),
         max_ts: Timestamp(max),
-        min_created: CreationTime::new(1_790_000_000_000.25),
-        max_created: CreationTime::new(1_790_000_000_001.5),
-        min_id: "a".into(),
-        max_id: "b".into(),
+        min_created: None,
+        max_created: None,
+        min_id: Some("a".into()),
+        max_id: Some("b".into()),
         ids_ascend: true,
         schema: 0,
         misfits: BTreeMap::from([("/x".to_owned(), BTreeMap::from([("string".to_owned(), 1)]))]),
-        replaces: None,
         brought_by: None,
         encryption: None,
-        content_digest: String::new(),
     }
 }
 
 /// Snapshot file `n` of a table.
 pub(super) fn snapshot(name: &str, n: u64) -> DataFile {
     DataFile {
-        path: format!("tables/{name}/convex_phase=snapshot/convex_month=1970-01-01/{n:05}.parquet"),
+        path: format!("tables/{name}/revisions/convex_phase=snapshot/convex_month=1970-01-01/{n:05}.parquet"),
         phase: Phase::Snapshot,
         base: Some(base_id()),
         tombstones: 0,
         ..delta(name, n, 1, S)
     }
+}
+
+/// The file, as a commit removes it that commit `version` brought.
+pub(super) fn removed(file: &DataFile, version: u64) -> RemovedFile {
+    RemovedFile::of(&DataFile { brought_by: Some(version), ..file.clone() }).unwrap()
+}
+
+/// The commit joins `inputs`, with the commits that brought them, into `output`.
+pub(super) fn join(draft: &mut Draft, inputs: &[(DataFile, u64)], output: DataFile) {
+    draft.replaced.push(Replacement {
+        inputs: inputs.iter().map(|(file, _)| file.path.clone()).collect(),
+        outputs: vec![output.path.clone()],
+        why: ReplacementReason::Compaction,
+        left: None,
+    });
+    draft.remove.extend(inputs.iter().map(|(file, version)| removed(file, *version)));
+    draft.add.push(output);
 }
 
 pub(super) fn cursor(ts: i64) -> DeltaCursor {
@@ -103,21 +124,9 @@ pub(super) fn walk() -> Walk {
 }
 
 pub(super) fn draft(progress: Progress) -> Draft {
-    Draft {
-        at: Timestamp(5000),
-        checked_at: Timestamp(5000),
-        caught_up: true,
-        encoding: Encoding::ConvexEncodedJson,
-        selection: Selection::default(),
-        progress,
-        tables: Vec::new(),
-        add: Vec::new(),
-        remove: Vec::new(),
-        bases: Vec::new(),
-        gaps: Vec::new(),
-        deployment: None,
-        component_rows: false,
-    }
+    let head = Head::before_all(deployment(), String::new()).unwrap();
+    let unchanged = head.unchanged(Encoding::ConvexEncodedJson, Selection::default(), Timestamp(5000));
+    Draft { caught_up: true, progress, ..unchanged }
 }
 
 pub(super) fn first_draft() -> Draft {
@@ -126,8 +135,8 @@ pub(super) fn first_draft() -> Draft {
 }
 
 pub(super) fn first_commit() -> Commit {
-    let head = Head::before_all(deployment(), "0".repeat(64));
-    first_draft().after(&head, Run { id: "00000000".into(), counter: 1 })
+    let head = Head::before_all(deployment(), "0".repeat(64)).unwrap();
+    head.follow(first_draft(), Run { id: "00000000".into(), counter: 1 }, None).unwrap().0
 }
 
 /// The next commit of one fixed history, told by the version alone: a walk in two commits, then deltas of two tables, and
@@ -139,22 +148,17 @@ pub(super) fn next_draft(head: &Head) -> Draft {
         1 => first_draft(),
         2 => Draft {
             add: vec![snapshot("a", 1)],
-            bases: vec![Base::new(base_id(), Timestamp(S), Scope::All)],
+            bases: vec![Base::new(base_id(), Timestamp(S), Scope::All, Vec::new())],
             ..draft(Progress { delta: Some(cursor(S)), walk: None })
         },
         _ if n.is_multiple_of(10) => {
-            let inputs = [3, 5].map(|k| delta("a", n - k, ts(n - k - 1) + 1, ts(n - k)));
-            let paths = inputs.iter().map(|f| f.path.clone()).collect();
-            let joined = DataFile {
-                rows: 4,
-                tombstones: 2,
-                replaces: Some(Replaces { paths, why: "compaction".into() }),
-                brought_by: Some(n - 3),
-                ..delta("a", n, inputs[1].min_ts.0, inputs[0].max_ts.0)
-            };
-            let remove = inputs.iter().map(RemovedFile::from).collect();
+            let inputs = [5, 3].map(|k| (delta("a", n - k, ts(n - k - 1) + 1, ts(n - k)), n - k));
+            let joined =
+                DataFile { rows: 4, tombstones: 2, ..delta("a", n, inputs[0].0.min_ts.0, inputs[1].0.max_ts.0) };
             // Nothing comes, but the deployment was asked.
-            Draft { add: vec![joined], remove, ..draft(Progress { delta: Some(cursor(ts(n))), walk: None }) }
+            let mut draft = draft(Progress { delta: Some(cursor(ts(n))), walk: None });
+            join(&mut draft, &inputs, joined);
+            draft
         }
         _ => {
             let name = if n.is_multiple_of(2) { "b" } else { "a" };
@@ -170,7 +174,7 @@ pub(super) async fn advance(archive: &Archive, mut head: Head, run: &mut Run, ve
     while head.version() < version {
         match archive.commit(&head, run, next_draft(&head)).await? {
             CommitOutcome::Committed(next) => head = *next,
-            CommitOutcome::Conflict { .. } => panic!("nobody else writes"),
+            other => panic!("nobody else writes: {other:?}"),
         }
     }
     Ok(head)
@@ -179,10 +183,11 @@ pub(super) async fn advance(archive: &Archive, mut head: Head, run: &mut Run, ve
 /// The files that live at `version` of the fixed history.
 pub(super) fn expected_files(version: u64) -> Vec<DataFile> {
     let mut live = BTreeMap::new();
-    let mut head = Head::before_all(deployment(), String::new());
+    let mut head = Head::before_all(deployment(), String::new()).unwrap();
     for n in 1..=version {
-        let commit = next_draft(&head).after(&head, Run { id: "00000000".into(), counter: n });
-        head = head.apply(&commit, n.to_string()).unwrap();
+        let run = Run { id: "00000000".into(), counter: n };
+        let (commit, next) = head.follow(next_draft(&head), run, None).unwrap();
+        head = next.with_digest(n.to_string());
         for file in commit.draft.remove {
             live.remove(&(file.table, file.path)).unwrap();
         }
@@ -207,39 +212,63 @@ pub(super) async fn all_files(archive: &Archive, head: &Head) -> crate::Result<V
 pub(super) fn any_commit() -> impl Strategy<Value = Commit> {
     let name = || "[a-z]{1,3}";
     let file = (name(), any::<u64>(), any::<i64>(), any::<i64>(), ".{0,8}", any::<bool>()).prop_map(
-        |(table, n, min, max, id, replaces)| DataFile {
-            min_id: id.clone(),
-            max_id: id,
+        |(table, n, min, max, id, flag)| DataFile {
+            min_id: flag.then(|| id.clone()),
+            max_id: flag.then_some(id),
             base: (n % 2 == 0).then(base_id),
-            replaces: replaces.then(|| Replaces { paths: vec!["x".into()], why: "compaction".into() }),
-            brought_by: replaces.then_some(n),
+            repeats: flag,
+            brought_by: flag.then_some(n),
             ..delta(&table, n % 1000, min, max)
         },
     );
     let files = || proptest::collection::vec(file.clone(), 0..4);
-    let gap = (any::<i64>(), any::<i64>()).prop_map(|(from, to)| Gap {
-        scope: Scope::Except(vec![table("x")]),
-        from: Timestamp(from),
-        to: Timestamp(to),
-        why: "window".into(),
-    });
-    let head = (1u64.., any::<u64>(), any::<i64>(), any::<bool>(), proptest::option::of(gap));
+    let span = || (any::<i64>(), any::<i64>()).prop_map(|(from, to)| (Timestamp(from), Timestamp(to)));
+    let head = (1u64.., any::<u64>(), any::<i64>(), any::<bool>(), proptest::option::of(span()));
     (head, files(), files(), proptest::option::of(".{0,8}")).prop_map(
         |((version, counter, at, flag, gap), add, remove, name)| Commit {
             version,
             previous: "ab".repeat(32),
             run: Run { id: "5f3a9c01".into(), counter },
             program: "convex-archiver/0".into(),
+            needs: Needs::default(),
+            state: Sum::of(&counter.to_le_bytes()),
+            schemas: flag.then(|| "cd".repeat(32)),
             draft: Draft {
                 at: Timestamp(at),
                 caught_up: flag,
+                maintenance: !flag,
                 tables: if flag { vec![entry("t")] } else { Vec::new() },
+                replaced: vec![Replacement {
+                    inputs: remove.iter().map(|f| f.path.clone()).collect(),
+                    outputs: add.iter().map(|f| f.path.clone()).collect(),
+                    why: if flag { ReplacementReason::Compaction } else { ReplacementReason::Erasure },
+                    left: flag.then_some(LeftOut { rows: counter, tombstones: 1, rescued_rows: 0 }),
+                }],
                 add,
-                remove: remove.iter().map(RemovedFile::from).collect(),
-                bases: vec![Base::new(base_id(), Timestamp(at), Scope::Tables(vec![table("t")]))],
-                gaps: gap.into_iter().collect(),
+                remove: remove.iter().map(|file| removed(file, version)).collect(),
+                bases: vec![Base {
+                    made: if flag { BaseMaker::Archive } else { BaseMaker::Deployment },
+                    cut: flag,
+                    ..Base::new(
+                        base_id(),
+                        Timestamp(at),
+                        Scope::Tables(vec![table("t")]),
+                        vec![BaseTable { table: table("t"), rows: counter }],
+                    )
+                }],
+                withdrawn: vec![Withdrawal { base: base_id(), scope: Scope::All, why: WithdrawalReason::Lost }],
+                unmarked: vec![base_id()],
+                gaps: gap
+                    .map(|(from, to)| Gap { scope: Scope::Except(vec![table("x")]), from, to, why: "window".into() })
+                    .into_iter()
+                    .collect(),
+                doubts: gap
+                    .map(|(after, to)| Doubt { scope: Scope::All, after, to, why: "import".into() })
+                    .into_iter()
+                    .collect(),
                 deployment: name.map(|n| DeploymentIdentity { name: Some(n), ..deployment() }),
-                component_rows: flag,
+                proofs: flag.then_some(Proof { ts: Timestamp(at), by: ProofSource::End }).into_iter().collect(),
+                erased: vec!["ef".repeat(32)],
                 ..draft(Progress { delta: Some(cursor(at)), walk: flag.then(walk) })
             },
         },

@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory, path::Path};
 
 use super::{
-    testing::{Fault, FaultyStore, advance, all_files, cursor, delta, deployment, draft, expected_files, next_draft},
+    testing::{
+        Fault, FaultyStore, advance, all_files, cursor, delta, deployment, draft, expected_files, next_draft, removed,
+    },
     *,
 };
-use crate::{data::DataFile, error::ErrorKind, position::Progress};
+use crate::{data::DataFile, error::ErrorKind, position::{Progress, Scope}};
 
 const NOW: Timestamp = Timestamp(1_795_434_575_000_000_000);
 
@@ -135,7 +137,7 @@ async fn process(store: Arc<dyn ObjectStore>, until: u64) -> Result<()> {
     let archive = Archive::open_or_create(store, "memory", deployment(), NOW).await?;
     let head = archive.head().await?;
     let head = advance(&archive, head, &mut Run::begin(), until).await?;
-    archive.write_manifest(&head).await
+    archive.write_manifest(&head).await.map(drop)
 }
 
 async fn survives_every_fault(prepared: &InMemory, until: u64) {
@@ -216,6 +218,7 @@ async fn race(store: Arc<dyn ObjectStore>, writers: u64) {
                 match archive.commit(&head, &mut run, next_draft(&head)).await.unwrap() {
                     CommitOutcome::Committed(head) => won.push((head.version(), run.clone())),
                     CommitOutcome::Conflict { version } => assert!(version > head.version()),
+                    CommitOutcome::Stale(_) => panic!("these are data"),
                 }
             }
             won
@@ -261,7 +264,8 @@ async fn maintenance_that_came_first_does_not_cost_the_data() {
     let head = archive.head().await.unwrap();
     let head = advance(&archive, head, &mut Run::begin(), 9).await.unwrap();
     // The other one compacts the files of versions 5 and 7 and leaves the progress alone.
-    let compaction = Draft { progress: head.progress().clone(), ..next_draft(&head) };
+    let Draft { add, remove, replaced, .. } = next_draft(&head);
+    let compaction = Draft { add, remove, replaced, ..head.maintenance(NOW).unwrap() };
     let outcome = archive.commit(&head, &mut Run::begin(), compaction).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Committed(h) if h.version() == 10));
     let at = head.progress().delta.as_ref().unwrap().ts.0;
@@ -274,7 +278,7 @@ async fn maintenance_that_came_first_does_not_cost_the_data() {
             assert!(files.contains(&DataFile { brought_by: Some(11), ..data.add[0].clone() }));
             assert_eq!(files.iter().map(|f| f.rows).sum::<u64>(), next.live().rows);
         }
-        CommitOutcome::Conflict { .. } => panic!("it was maintenance only"),
+        other => panic!("it was maintenance only: {other:?}"),
     }
     // The same once more, from the same old head: by now the progress has moved.
     let outcome = archive.commit(&head, &mut Run::begin(), data).await.unwrap();
@@ -287,14 +291,16 @@ async fn a_commit_that_removes_what_is_not_live_is_refused_before_it_is_written(
     let archive = new_archive(store.clone()).await;
     let head = archive.head().await.unwrap();
     let head = advance(&archive, head, &mut Run::begin(), 9).await.unwrap();
-    let draft = Draft { remove: vec![(&delta("a", 500, 1, 1)).into()], ..draft(head.progress().clone()) };
+    let file = removed(&DataFile { bytes: 100, ..delta("a", 500, 1010, 1010) }, 3);
+    let gap = Gap { scope: Scope::All, from: Timestamp(1009), to: Timestamp(1010), why: "lost".into() };
+    let draft = Draft { remove: vec![file], gaps: vec![gap], ..head.maintenance(NOW).unwrap() };
     let error = archive.commit(&head, &mut Run::begin(), draft).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal);
     assert!(!exists(&store, &layout::commit(10)).await);
 }
 
 #[tokio::test]
-async fn the_manifest_shows_one_version_and_only_what_readers_may_see() {
+async fn the_manifest_shows_one_version_and_its_parts_hold_the_live_files() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let archive = new_archive(store.clone()).await;
     let read = || async {
@@ -305,20 +311,24 @@ async fn the_manifest_shows_one_version_and_only_what_readers_may_see() {
     archive.write_manifest(&head).await.unwrap();
     assert_eq!((&read().await["version"], &read().await["tables"]), (&0.into(), &serde_json::json!([])));
     let mut run = Run::begin();
-    for (version, files) in [(1, 0), (2, 2), (4, 4), (12, 12 - 1 - 1)] {
+    for version in [1, 2, 4, 12] {
         head = advance(&archive, head, &mut run, version).await.unwrap();
-        archive.write_manifest(&head).await.unwrap();
+        head = archive.write_manifest(&head).await.unwrap();
         let manifest = read().await;
         assert_eq!(manifest["version"], version);
-        assert_eq!(manifest["cursor"]["ts"], head.progress().delta.as_ref().unwrap().ts.0);
-        let tables = manifest["tables"].as_array().unwrap();
-        let listed: Vec<_> = tables.iter().flat_map(|t| t["files"].as_array().unwrap()).collect();
-        assert_eq!(listed.len() as u64, files, "version {version}");
-        assert_eq!(listed.iter().map(|f| f["rows"].as_u64().unwrap()).sum::<u64>(), manifest["rows"]);
-        for t in tables {
-            let rows: u64 = t["files"].as_array().unwrap().iter().map(|f| f["rows"].as_u64().unwrap()).sum();
-            assert_eq!(t["rows"], rows);
+        assert_eq!(manifest["cursor"]["ts"], head.progress().delta.as_ref().unwrap().ts.0.to_string());
+        let mut listed = Vec::new();
+        for table in manifest["tables"].as_array().unwrap() {
+            let table = &table["table"];
+            for (month, of_month) in table["months"].as_object().unwrap() {
+                let named: Month = serde_json::from_value(of_month.clone()).unwrap();
+                let folder = table["folder"].as_str().unwrap();
+                listed.extend(parts::read(&store, folder, month, named).await.unwrap());
+            }
         }
+        assert_eq!(listed, expected_files(version), "version {version}");
+        let visible = listed.iter().filter(|file| head.shows(file));
+        assert_eq!(visible.map(|f| f.rows).sum::<u64>(), manifest["rows"].as_u64().unwrap());
     }
     archive.write_manifest(&archive.head_at(3).await.unwrap()).await.unwrap();
     assert_eq!(read().await["version"], 12, "an older version does not replace a newer one");
@@ -351,14 +361,17 @@ async fn a_log_that_adds_a_live_file_or_removes_one_that_is_not_is_corrupt_with_
         let progress = Progress { delta: Some(cursor(at + 5)), walk: None };
         let (min_ts, max_ts) = (Timestamp(at + 1), Timestamp(at + 5));
         let again = DataFile { min_ts, max_ts, ..real.clone() };
-        let unknown = RemovedFile { path: "tables/a/x".into(), ..real.into() };
-        let altered = RemovedFile { bytes: real.bytes - 1, ..real.into() };
+        let unknown = RemovedFile { path: "tables/a/x".into(), ..RemovedFile::of(real).unwrap() };
+        let altered = RemovedFile { bytes: real.bytes - 1, ..RemovedFile::of(real).unwrap() };
+        let from = Timestamp(real.min_ts.0 - 1);
+        let gap = Gap { scope: Scope::All, from, to: real.max_ts, why: "lost".into() };
+        let lost = |file| Draft { remove: vec![file], gaps: vec![gap.clone()], ..draft(progress.clone()) };
         for (harm, says) in [
             (Draft { add: vec![again], ..draft(progress.clone()) }, "already live"),
-            (Draft { remove: vec![unknown], ..draft(progress.clone()) }, "not live"),
-            (Draft { remove: vec![altered], ..draft(progress.clone()) }, "not live"),
+            (lost(unknown), "not live"),
+            (lost(altered), "not live"),
         ] {
-            let commit = harm.after(&head, Run { id: "5f3a9c01".into(), counter: 1 });
+            let (commit, _) = head.follow(harm, Run { id: "5f3a9c01".into(), counter: 1 }, None).unwrap();
             let path = layout::commit(version + 1);
             store.put(&Path::from(path.as_str()), commit.to_bytes().unwrap().into()).await.unwrap();
             let harmed = archive.head().await.unwrap();
