@@ -97,6 +97,7 @@ pub async fn columns_of(
     }
     let since = births(archive, earliest).await.context(|| format!("table {table}"))?;
     let schema = archive.schema(head, table).await?;
+    found.without_column = misfits_by_path(&found.without_column, &schema);
     describe(&schema.fields, "", "", &since, at, &mut found);
     Ok(found)
 }
