@@ -39,7 +39,7 @@ fn entry(n: u64) -> TableEntry {
         references: None,
     };
     let schema = TableSchema { id: 1, last_field_id: 36, fields: (17..=36).map(field).collect() };
-    TableEntry { table: table(n), folder: format!("tables/table_{n:03}"), schema }
+    TableEntry::new(table(n), format!("tables/table_{n:03}"), None, schema)
 }
 
 fn file(table: u64, version: u64, counter: u64) -> DataFile {
@@ -51,6 +51,8 @@ fn file(table: u64, version: u64, counter: u64) -> DataFile {
         phase: Phase::Delta,
         base: None,
         month: layout::month_of(min),
+        encoding: Encoding::ConvexEncodedJson,
+        repeats: false,
         bytes: 100_000,
         sha256: "0".repeat(64),
         footer: Footer { bytes: 4_000, crc32c: 0x1234_5678 },
@@ -61,15 +63,13 @@ fn file(table: u64, version: u64, counter: u64) -> DataFile {
         max_ts: max,
         min_created: CreationTime::new(min.0 as f64 / 1e6),
         max_created: CreationTime::new(max.0 as f64 / 1e6),
-        min_id: "j5700221pceb603t7je2hkqn0s8jrtmp".into(),
-        max_id: "j57ctvgn8g1g4g69wrh7hgjdmn8jrcng".into(),
+        min_id: Some("j5700221pceb603t7je2hkqn0s8jrtmp".into()),
+        max_id: Some("j57ctvgn8g1g4g69wrh7hgjdmn8jrcng".into()),
         ids_ascend: false,
         schema: 1,
         misfits: BTreeMap::default(),
-        replaces: None,
         brought_by: None,
         encryption: None,
-        content_digest: String::new(),
     }
 }
 
@@ -81,12 +81,12 @@ fn draft(head: &Head) -> Draft {
     let selection = Selection::default();
     let mut draft = Draft {
         progress: Progress { delta: Some(cursor), walk: None },
-        ..Draft::unchanged(head, Encoding::ConvexEncodedJson, selection, through)
+        ..head.unchanged(Encoding::ConvexEncodedJson, selection, through)
     };
     if version == 1 {
         draft.tables = (0..TABLES).map(entry).collect();
         let id = BaseId("20261120T101500Z-5f3a9c01".into());
-        draft.bases = vec![Base::new(id, Timestamp(S), Scope::All)];
+        draft.bases = vec![Base::new(id, Timestamp(S), Scope::All, Vec::new())];
     } else {
         draft.add = (0..FILES).map(|n| file((version * FILES + n) % TABLES, version, version * FILES + n)).collect();
     }
@@ -100,7 +100,7 @@ async fn archive(store: Arc<dyn ObjectStore>) -> Archive {
     while head.version() < COMMITS {
         match archive.commit(&head, &mut run, draft(&head)).await.expect("a commit") {
             CommitOutcome::Committed(next) => head = *next,
-            CommitOutcome::Conflict { .. } => unreachable!("nobody else writes"),
+            _ => unreachable!("nobody else writes"),
         }
     }
     archive.write_manifest(&head).await.expect("a manifest");

@@ -80,6 +80,8 @@ async fn file(
         phase: if base.is_some() { Phase::Snapshot } else { Phase::Delta },
         base: base.map(|base| base.id.clone()),
         month: "2026-11-01".into(),
+        encoding: Encoding::ExportJson,
+        repeats: false,
         schema_id: schema.id,
     };
     let store = Arc::clone(archive.store());
@@ -112,18 +114,18 @@ async fn archive(documents: u64) -> (Archive, Head) {
         observe(&text, Encoding::ExportJson, &mut shape).expect("a document");
     }
     let schema = evolve(&TableSchema::empty(), &shape, &Misfits::new());
-    let base = Base::new(BaseId("20261120T101500Z-5f3a9c01".into()), Timestamp(S), Scope::All);
+    let base = Base::new(BaseId("20261120T101500Z-5f3a9c01".into()), Timestamp(S), Scope::All, Vec::new());
     for commit in 0..=COMMITS {
         let through = Timestamp(S + commit as i64 * SECOND);
         let cursor = DeltaCursor { position: Position::new(Phase::Delta, through.to_string()), ts: through };
         let selection = Selection::default();
         let mut draft = Draft {
             progress: Progress { delta: Some(cursor), walk: None },
-            ..Draft::unchanged(&head, Encoding::ConvexEncodedJson, selection, through)
+            ..head.unchanged(Encoding::ExportJson, selection, through)
         };
         if commit == 0 {
             let folder = "tables/orders".to_owned();
-            draft.tables = vec![TableEntry { table: table(), folder, schema: schema.clone() }];
+            draft.tables = vec![TableEntry::new(table(), folder, None, schema.clone())];
             for first in (0..documents).step_by(FILE as usize) {
                 let rows = (first..documents.min(first + FILE)).map(|n| (n, S - 1, false));
                 draft.add.push(file(&archive, &schema, Some(&base), format!("base-{first}.parquet"), rows).await);
@@ -141,7 +143,7 @@ async fn archive(documents: u64) -> (Archive, Head) {
         }
         head = match archive.commit(&head, &mut run, draft).await.expect("a commit") {
             CommitOutcome::Committed(next) => *next,
-            CommitOutcome::Conflict { .. } => unreachable!("nobody else writes"),
+            _ => unreachable!("nobody else writes"),
         };
     }
     (archive, head)

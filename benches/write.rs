@@ -13,7 +13,7 @@ use arrow::{
     datatypes::{DataType, Field, Fields, Schema, SchemaRef},
 };
 use convex_archiver::{
-    MemoryBudget, NoMonitor, Phase, TableRef,
+    Encoding, MemoryBudget, NoMonitor, Phase, TableRef,
     data::{FileWriter, NewFile, WriterOptions},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -159,6 +159,8 @@ fn write(c: &mut Criterion) {
                         phase: Phase::Snapshot,
                         base: None,
                         month: "2026-11-01".into(),
+                        encoding: Encoding::ConvexEncodedJson,
+                        repeats: false,
                         schema_id: 1,
                     };
                     let mut writer =

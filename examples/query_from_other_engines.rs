@@ -11,10 +11,7 @@ use std::{fs, process::Command};
 
 use convex_archiver::{
     Result, TableRef,
-    read::{
-        known_table,
-        views::{SchemaFormat, duckdb_views, schema_text, spark_views},
-    },
+    read::views::{SchemaFormat, duckdb_views, schema_text, spark_views},
 };
 
 #[tokio::main]
@@ -24,10 +21,11 @@ async fn main() -> Result<()> {
     let table = TableRef::new("", support::TABLE)?;
 
     // Without a moment the plain names mean as far as the archive reaches, whenever the script is run.
-    let script = duckdb_views(&head, archive.url(), Some(before));
+    let script = duckdb_views(&head, &archive.all_schemas(&head).await?, archive.url(), Some(before));
     let spark = spark_views(archive.url(), Some(before));
     println!("{} lines for DuckDB, {} for Spark", script.lines().count(), spark.lines().count());
-    println!("{}", schema_text(known_table(&head, &table)?, SchemaFormat::Sql)?);
+    let columns = archive.schema(&head, &table).await?;
+    println!("{}", schema_text(&table, &columns, SchemaFormat::Sql)?);
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("views.sql");

@@ -26,7 +26,7 @@ async fn main() -> Result<()> {
             table.table,
             counts.rows,
             counts.files,
-            table.schema.fields.len()
+            table.schema.size.fields
         );
     }
 
@@ -36,10 +36,10 @@ async fn main() -> Result<()> {
         if wanted.as_ref().is_some_and(|name| *name != file.table.to_string()) {
             continue;
         }
-        let Some(table) = head.table(&file.table) else { continue };
+        let columns = archive.schema(&head, &file.table).await?;
         let mut reader = FileReader::open(Arc::clone(archive.store()), &file, &Wanted::default()).await?;
         while let Some(batch) = reader.next().await? {
-            let rows = RowReader::new(&table.schema, &batch)?;
+            let rows = RowReader::new(&columns, &batch)?;
             for row in 0..batch.num_rows() {
                 let revision = rows.revision(row)?;
                 shown += 1;

@@ -330,7 +330,7 @@ mod tests {
     fn expected(world: &World, after: i64, through: i64) -> Vec<(TableRef, Revision)> {
         let mut rows = BTreeMap::new();
         let mut of_deltas: Vec<_> = world.rows.iter().filter(|row| row.base.is_none()).collect();
-        of_deltas.sort_by_key(|row| row.rank);
+        of_deltas.sort_by_key(|row| row.typed);
         for row in of_deltas.into_iter().filter(|row| (after + 1..=through).contains(&row.revision.ts.0)) {
             rows.insert((row.revision.ts, row.table.clone(), row.revision.id.clone()), row.revision.clone());
         }

@@ -12,13 +12,13 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom, seq::SliceRandom}
 use crate::{
     archive::{Archive, Base, CommitOutcome, Draft, Gap, Head, Run, TableEntry},
     budget::MemoryBudget,
-    codec::{TableDecoder, observe, write_value},
-    data::{DataFile, FileWriter, Footer, NewFile, Replaces, WriterOptions},
+    codec::{TableDecoder, observe, parse_value, write_value},
+    data::{DataFile, FileWriter, Footer, NewFile, WriterOptions},
     document::{Encoding, Revision, TableRef, Timestamp, Value},
     identity::DeploymentIdentity,
     monitor::NoMonitor,
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope},
-    schema::{DocumentShape, Misfits, TableSchema, evolve},
+    schema::{DocumentShape, Misfits, evolve},
     selection::Selection,
 };
 
@@ -31,8 +31,8 @@ pub(crate) struct Row {
     pub(crate) table: TableRef,
     /// S, in files of a base.
     pub(crate) base: Option<Timestamp>,
-    /// The commit that brought it.
-    pub(crate) rank: u64,
+    /// Whether it came with types: it counts before one that did not.
+    pub(crate) typed: bool,
     pub(crate) revision: Revision,
 }
 
@@ -45,8 +45,8 @@ pub(crate) struct World {
     pub(crate) log: Vec<(TableRef, Revision)>,
     /// All rows that the archive holds.
     pub(crate) rows: Vec<Row>,
-    /// Rows were written a second time with other contents.
-    pub(crate) corrected: bool,
+    /// Rows that came without types, so that they are not what the deployment had.
+    pub(crate) untyped: usize,
     run: Run,
     rng: StdRng,
     files: u32,
@@ -108,11 +108,25 @@ fn document(rng: &mut StdRng, id: &str, ts: i64) -> BTreeMap<String, Value> {
 /// Live documents of a table by id.
 pub(crate) type Documents = BTreeMap<String, Revision>;
 
-/// What a file that replaces others says of its rows.
-struct BroughtBy(Option<u64>);
+fn text_of(document: &BTreeMap<String, Value>, encoding: Encoding) -> String {
+    let mut text = String::new();
+    write_value(&mut text, &Value::Object(document.clone()), encoding);
+    text
+}
+
+/// A revision as it comes without types: int64, bytes and odd numbers are text.
+fn without_types(revision: Revision) -> Revision {
+    let document = revision.document.map(|document| {
+        match parse_value(&text_of(&document, Encoding::Json), Encoding::Json).unwrap() {
+            Value::Object(document) => document,
+            other => panic!("a document has become {other:?}"),
+        }
+    });
+    Revision { document, ..revision }
+}
 
 impl World {
-    /// A random history of a deployment, and an archive of it: bases, deltas, gaps, corrections in any order.
+    /// A random history of a deployment, and an archive of it: bases, deltas, gaps in any order, some of it without types.
     pub(crate) async fn random(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let tables = vec![table("a"), table("b")];
@@ -144,17 +158,16 @@ impl World {
             Archive::create(Arc::new(InMemory::new()), "memory:///a", deployment, Timestamp(1)).await.unwrap();
         let head = archive.head().await.unwrap();
         let mut world =
-            Self { archive, head, tables, log, rows: Vec::new(), corrected: false, run: Run::begin(), rng, files: 0 };
+            Self { archive, head, tables, log, rows: Vec::new(), untyped: 0, run: Run::begin(), rng, files: 0 };
         world.base(ORIGIN, ORIGIN).await;
         let end = ts.max(ORIGIN) + 3;
         while world.cursor() < end {
-            match world.rng.random_range(0..10) {
+            match world.rng.random_range(0..9) {
                 0 => {
                     let s = world.rng.random_range(ORIGIN..=end);
                     world.base(s, world.cursor()).await;
                 }
                 1 => world.gap(end).await,
-                2 => world.correct().await,
                 _ => world.deltas(end).await,
             }
         }
@@ -182,7 +195,7 @@ impl World {
             None => row.revision.ts > base && row.revision.ts <= at,
         };
         let mut rows: Vec<_> = self.rows.iter().filter(|row| row.table == *table).filter(counts).collect();
-        rows.sort_by_key(|row| (row.revision.ts, row.rank));
+        rows.sort_by_key(|row| (row.revision.ts, row.typed));
         let mut documents = Documents::new();
         for row in rows {
             documents.insert(row.revision.id.clone(), row.revision.clone());
@@ -191,19 +204,20 @@ impl World {
         documents
     }
 
-    fn draft(&self, cursor: i64) -> Draft {
-        let selection = Selection::default();
+    fn draft(&mut self, cursor: i64) -> Draft {
+        let encodings = [Encoding::ConvexEncodedJson, Encoding::ConvexEncodedJson, Encoding::Json];
+        let encoding = *encodings.choose(&mut self.rng).unwrap();
         let position = Position::new(Phase::Delta, cursor.to_string());
         Draft {
             progress: Progress { delta: Some(DeltaCursor { position, ts: Timestamp(cursor) }), walk: None },
-            ..Draft::unchanged(&self.head, Encoding::ConvexEncodedJson, selection, Timestamp(5_000))
+            ..self.head.unchanged(encoding, Selection::default(), Timestamp(5_000))
         }
     }
 
     async fn commit(&mut self, draft: Draft) {
         match self.archive.commit(&self.head, &mut self.run, draft).await.unwrap() {
             CommitOutcome::Committed(head) => self.head = *head,
-            CommitOutcome::Conflict { version } => panic!("version {version} is taken"),
+            taken => panic!("nobody else writes: {taken:?}"),
         }
     }
 
@@ -217,7 +231,7 @@ impl World {
         let first = self.head.version() == 0;
         let tables: Vec<_> = self.tables.iter().filter(|_| first || self.rng.random_bool(0.7)).cloned().collect();
         self.files += 1;
-        let base = Base::new(BaseId(format!("b{}", self.files)), Timestamp(s), Scope::Tables(tables.clone()));
+        let base = Base::new(BaseId(format!("b{}", self.files)), Timestamp(s), Scope::Tables(tables.clone()), Vec::new());
         for table in tables {
             let mut documents: Vec<_> = self.deployment_at(&table, s).into_values().collect();
             let (mut groups, order) = (vec![Vec::new(); self.rng.random_range(1..4)], self.rng.random_range(0..4));
@@ -231,7 +245,7 @@ impl World {
                 groups[if order == 1 { i % groups_number } else { i / each }].push(document);
             }
             for group in groups.into_iter().filter(|group| !group.is_empty()) {
-                self.write(&table, Some(&base), group, None, &mut draft).await;
+                self.write(&table, Some(&base), group, draft.encoding, &mut draft).await;
             }
         }
         draft.bases.push(base);
@@ -250,7 +264,14 @@ impl World {
             let mut rows = self.log_between(&table, from, to);
             while !rows.is_empty() {
                 let rest = rows.split_off(self.rng.random_range(1..=rows.len()));
-                self.write(&table, None, std::mem::replace(&mut rows, rest), None, &mut draft).await;
+                let rows = std::mem::replace(&mut rows, rest);
+                let again: Vec<_> = rows.iter().filter(|_| self.rng.random_bool(0.3)).cloned().collect();
+                self.write(&table, None, rows, draft.encoding, &mut draft).await;
+                // Some rows stand in a second file, as they came or in the other way.
+                if !again.is_empty() && self.rng.random_bool(0.3) {
+                    let encoding = *[Encoding::ConvexEncodedJson, Encoding::Json].choose(&mut self.rng).unwrap();
+                    self.write(&table, None, again, encoding, &mut draft).await;
+                }
             }
         }
         self.commit(draft).await;
@@ -268,68 +289,41 @@ impl World {
         for table in self.tables.clone().iter().filter(|table| !scope.contains(table)) {
             let rows = self.log_between(table, from, to);
             if !rows.is_empty() {
-                self.write(table, None, rows, None, &mut draft).await;
+                self.write(table, None, rows, draft.encoding, &mut draft).await;
             }
         }
         draft.gaps.push(Gap { scope, from: Timestamp(from), to: Timestamp(to), why: "window".into() });
         self.commit(draft).await;
     }
 
-    /// Some rows of deltas once more, with other contents: brought by this commit, or said to be older than any.
-    async fn correct(&mut self) {
-        let rows = self.rows.iter().filter(|row| row.base.is_none());
-        let held: Vec<_> = rows.map(|row| (row.table.clone(), row.revision.clone())).collect();
-        let Some((table, _)) = held.choose(&mut self.rng).cloned() else { return };
-        let mut revisions = BTreeMap::new();
-        for (_, revision) in held.into_iter().filter(|(t, _)| *t == table) {
-            if self.rng.random_bool(0.3) {
-                revisions.insert((revision.ts, revision.id.clone()), revision);
-            }
-        }
-        if revisions.is_empty() {
-            return;
-        }
-        let rows = revisions.into_values().map(|mut revision| {
-            if let Some(fields) = &mut revision.document {
-                fields.insert("body".to_owned(), Value::String(format!("corrected by {}", self.head.version() + 1)));
-            }
-            revision
-        });
-        let rows = rows.collect();
-        let brought_by = self.rng.random_bool(0.5).then_some(1);
-        let mut draft = self.draft(self.cursor());
-        self.corrected = true;
-        self.write(&table, None, rows, Some(BroughtBy(brought_by)), &mut draft).await;
-        self.commit(draft).await;
-    }
-
-    /// One file. `replaces`: it comes later than its rows, and is brought by that commit.
+    /// One file, of rows that came in this encoding.
     async fn write(
         &mut self,
         table: &TableRef,
         base: Option<&Base>,
         revisions: Vec<Revision>,
-        replaces: Option<BroughtBy>,
+        encoding: Encoding,
         draft: &mut Draft,
     ) {
-        let text = |revision: &Revision| {
-            let fields = revision.document.clone();
-            let fields = fields.unwrap_or_else(|| [("_id".to_owned(), Value::String(revision.id.clone()))].into());
-            let mut text = String::new();
-            write_value(&mut text, &Value::Object(fields), Encoding::ConvexEncodedJson);
-            text
+        let typed = encoding != Encoding::Json;
+        let text = |revision: &Revision| match &revision.document {
+            Some(document) => text_of(document, encoding),
+            None => text_of(&[("_id".to_owned(), Value::String(revision.id.clone()))].into(), encoding),
         };
-        let learned = draft.tables.iter().find(|entry| entry.table == *table).map(|entry| &entry.schema);
-        let known = learned.or(self.head.table(table).map(|t| &t.schema)).cloned().unwrap_or_else(TableSchema::empty);
+        let learned = draft.tables.iter().find(|entry| entry.table == *table).map(|entry| entry.schema.clone());
+        let known = match learned {
+            Some(schema) => schema,
+            None => self.archive.schema(&self.head, table).await.unwrap().as_ref().clone(),
+        };
         let mut shape = DocumentShape::default();
         for revision in revisions.iter().filter(|revision| revision.document.is_some()) {
-            observe(&text(revision), Encoding::ConvexEncodedJson, &mut shape).unwrap();
+            observe(&text(revision), encoding, &mut shape).unwrap();
         }
         let schema = evolve(&known, &shape, &Misfits::new());
         let folder = format!("tables/{}", table.name());
         if schema != known {
             draft.tables.retain(|entry| entry.table != *table);
-            draft.tables.push(TableEntry { table: table.clone(), folder: folder.clone(), schema: schema.clone() });
+            draft.tables.push(TableEntry::new(table.clone(), folder.clone(), None, schema.clone()));
         }
         let mut decoder = TableDecoder::new(&schema, base.map(|base| base.ts));
         let file = NewFile {
@@ -338,6 +332,8 @@ impl World {
             phase: if base.is_some() { Phase::Snapshot } else { Phase::Delta },
             base: base.map(|base| base.id.clone()),
             month: "1970-01-01".into(),
+            encoding,
+            repeats: false,
             schema_id: schema.id,
         };
         self.files += 1;
@@ -348,7 +344,7 @@ impl World {
             FileWriter::open(store, file, Arc::clone(decoder.schema()), options, Arc::new(NoMonitor)).unwrap();
         for revision in &revisions {
             let deleted = revision.document.is_none();
-            decoder.push(&text(revision), Encoding::ConvexEncodedJson, revision.ts, deleted).unwrap();
+            decoder.push(&text(revision), encoding, revision.ts, deleted).unwrap();
             if self.rng.random_bool(0.2)
                 && let Some(batch) = decoder.flush().unwrap()
             {
@@ -358,18 +354,13 @@ impl World {
         if let Some(batch) = decoder.flush().unwrap() {
             writer.write(batch).await.unwrap();
         }
-        let file = writer.close(BTreeMap::new()).await.unwrap();
-        let version = self.head.version() + 1;
-        let (replaced, brought_by) = match replaces {
-            Some(BroughtBy(brought_by)) => (Some(Replaces { paths: Vec::new(), why: "erasure".into() }), brought_by),
-            None => (None, None),
-        };
-        draft.add.push(DataFile { replaces: replaced, brought_by, ..file });
+        draft.add.push(writer.close(BTreeMap::new()).await.unwrap());
+        self.untyped += if typed { 0 } else { revisions.len() };
         self.rows.extend(revisions.into_iter().map(|revision| Row {
             table: table.clone(),
             base: base.map(|base| base.ts),
-            rank: brought_by.unwrap_or(version),
-            revision,
+            typed,
+            revision: if typed { revision } else { without_types(revision) },
         }));
     }
 }
@@ -382,6 +373,8 @@ pub(crate) fn part(min_id: &str, max_id: &str) -> super::files::Part {
         phase: Phase::Snapshot,
         base: Some(BaseId("b".into())),
         month: "1970-01-01".into(),
+        encoding: Encoding::ConvexEncodedJson,
+        repeats: false,
         bytes: 1,
         sha256: String::new(),
         footer: Footer::default(),
@@ -392,15 +385,13 @@ pub(crate) fn part(min_id: &str, max_id: &str) -> super::files::Part {
         max_ts: Timestamp(1),
         min_created: None,
         max_created: None,
-        min_id: min_id.into(),
-        max_id: max_id.into(),
+        min_id: Some(min_id.into()),
+        max_id: Some(max_id.into()),
         ids_ascend: true,
         schema: 1,
         misfits: BTreeMap::new(),
-        replaces: None,
         brought_by: None,
         encryption: None,
-        content_digest: String::new(),
     };
     file.into()
 }

@@ -237,7 +237,7 @@ mod tests {
     use crate::{
         document::{Revision, Timestamp},
         error::{Error, Result},
-        server::{LogRows, Tablet},
+        server::{LogRows, Tablet, shape::SampledShape},
     };
 
     /// A deployment that knows nothing.
@@ -260,7 +260,7 @@ mod tests {
         async fn log(&self, _: Timestamp, _: Timestamp, _: usize) -> Result<LogRows> {
             Err(Error::corrupt("the disk is on fire"))
         }
-        async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, Shape)>> {
+        async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>> {
             Err(Error::corrupt("the disk is on fire"))
         }
     }

@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn the_schema_is_fixed_by_the_hint_and_the_first_documents_and_kept_to_the_end() {
         let mut known = known(Some(r#"{"properties":{"hinted":{"type":"string"}}}"#));
-        let mut rows = FileRows::new(None, Timestamp(1), &known);
+        let mut rows = FileRows::new(None, Timestamp(1), Encoding::ExportJson, &known);
         push(&mut rows, &mut known, r#","gone":1"#, true);
         for _ in 1..SAMPLE_DOCUMENTS {
             push(&mut rows, &mut known, r#","seen":1"#, false);
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!((count, rows.schema_id, columns(&known)), (SAMPLE_DOCUMENTS + 1, 1, vec!["hinted", "seen"]));
 
         known.changed = false;
-        let mut rows = FileRows::new(None, Timestamp(1), &known);
+        let mut rows = FileRows::new(None, Timestamp(1), Encoding::ExportJson, &known);
         push(&mut rows, &mut known, r#","late":1"#, false);
         rows.end(&mut known).unwrap();
         assert_eq!((columns(&known), known.changed), (vec!["hinted", "seen", "late"], true));
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_file_with_little_text_never_ends_early() {
         let mut known = known(None);
-        let mut rows = FileRows::new(None, Timestamp(1), &known);
+        let mut rows = FileRows::new(None, Timestamp(1), Encoding::ExportJson, &known);
         for _ in 0..SAMPLE_DOCUMENTS {
             push(&mut rows, &mut known, "", false);
         }

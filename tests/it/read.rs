@@ -242,6 +242,6 @@ async fn columns_are_told_with_their_birth_and_what_did_not_fit() {
     let before = columns_of(&archive, &head, &users, Some(base)).await.unwrap();
     assert_eq!(before.columns.len(), 3);
     assert!(before.columns[0].rescued.is_empty());
-    let nothing = TableFiles::none(users.clone());
+    let nothing = TableFiles::of(&archive, &archive.head_at(0).await.unwrap(), &users).await.unwrap();
     assert_eq!(count(&archive, &head, &nothing, base, MemoryBudget::default()).await.unwrap(), 0);
 }

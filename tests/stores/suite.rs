@@ -148,23 +148,12 @@ pub(crate) async fn a_log_of_2500_commits_is_opened_and_gone_on_with(place: Plac
     let (mut head, mut run) = (archive.head().await.unwrap(), Run::begin());
     while head.version() < COMMITS {
         let draft = Draft {
-            at: Timestamp(1),
-            checked_at: Timestamp(1),
             caught_up: true,
-            encoding: Encoding::ConvexEncodedJson,
-            selection: Selection::default(),
-            progress: head.progress().clone(),
-            tables: Vec::new(),
-            add: Vec::new(),
-            remove: Vec::new(),
-            bases: Vec::new(),
-            gaps: Vec::new(),
-            deployment: None,
-            component_rows: false,
+            ..head.unchanged(Encoding::ConvexEncodedJson, Selection::default(), Timestamp(1))
         };
         head = match archive.commit(&head, &mut run, draft).await.unwrap() {
             CommitOutcome::Committed(head) => *head,
-            CommitOutcome::Conflict { .. } => panic!("nobody else writes"),
+            taken => panic!("nobody else writes: {taken:?}"),
         };
     }
     let mut objects = Vec::new();

@@ -423,7 +423,7 @@ impl History {
         let tables = self.deployment.state_at(through).into_keys().filter(|table| self.selection.contains(table));
         for table in &tables.collect::<Vec<_>>() {
             let covered = matches!(coverage.covers(table, through), Covers::Covered(_));
-            let in_doubt = !table.component().is_empty() && coverage.component_rows_since.is_none();
+            let in_doubt = !table.component().is_empty() && coverage.component_rows.is_none();
             assert!(covered || in_doubt, "{table} is not covered at {through}: {coverage:?}");
         }
         assert!(head.progress().walk.is_none());

@@ -160,17 +160,18 @@ impl Held {
 
 /// The rows of a file, which are as many and lie where its commit says.
 async fn rows(archive: &Archive, head: &Head, file: &DataFile) -> Vec<Revision> {
-    let schema = &head.table(&file.table).unwrap().schema;
+    let schema = archive.schema(head, &file.table).await.unwrap();
     let mut reader = FileReader::open(Arc::clone(archive.store()), file, &Wanted::default()).await.unwrap();
     let mut rows = Vec::new();
     while let Some(batch) = reader.next().await.unwrap() {
-        let read = RowReader::new(schema, &batch).unwrap();
+        let read = RowReader::new(&schema, &batch).unwrap();
         rows.extend((0..batch.num_rows()).map(|row| read.revision(row).unwrap()));
     }
     assert_eq!(rows.len() as u64, file.rows, "{}", file.path);
+    let (least, largest) = (file.min_id.as_ref().unwrap(), file.max_id.as_ref().unwrap());
     for revision in &rows {
         assert!((file.min_ts..=file.max_ts).contains(&revision.ts));
-        assert!((&file.min_id..=&file.max_id).contains(&&revision.id));
+        assert!((least..=largest).contains(&&revision.id));
     }
     rows
 }
