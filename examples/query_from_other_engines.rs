@@ -24,10 +24,12 @@ async fn main() -> Result<()> {
     let table = TableRef::new("", support::TABLE)?;
 
     // Without a moment the plain names mean as far as the archive reaches, whenever the script is run.
-    let script = duckdb_views(&head, archive.url(), Some(before));
+    let columns = archive.all_schemas(&head).await?;
+    let script = duckdb_views(&head, &columns, archive.url(), Some(before));
     let spark = spark_views(archive.url(), Some(before));
     println!("{} lines for DuckDB, {} for Spark", script.lines().count(), spark.lines().count());
-    println!("{}", schema_text(known_table(&head, &table)?, SchemaFormat::Sql)?);
+    known_table(&head, &table)?;
+    println!("{}", schema_text(&table, &columns[&table], SchemaFormat::Sql)?);
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("views.sql");
