@@ -101,6 +101,7 @@ pub use self::{
     schemas::Schemas,
     status::{DELTAS_KEPT, SNAPSHOT_KEPT, Status, TableStatus, WalkStatus},
 };
+pub(crate) use self::needs::READERS;
 pub use crate::store::{Location, STAGING_KEPT};
 
 /// This program, as commits name it.

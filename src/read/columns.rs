@@ -16,7 +16,7 @@ use crate::{
     document::{TableRef, Timestamp, time_text},
     error::{Result, ResultExt},
     rows::{files::complete_base, moment::known_table},
-    schema::{Field, Kind, Misfits, Nested, push_pointer},
+    schema::{Field, Kind, Misfits, Nested, misfits_by_path, push_pointer},
 };
 
 /// Footers that are read together.

@@ -25,7 +25,7 @@ fn python_reads_the_restored_zip_as_the_state_of_that_moment() {
         let through = head.coverage().through.unwrap();
         let written: Vec<Timestamp> = world.deployment.revisions().iter().map(|(_, r)| r.ts).collect();
         // The last, and one in the middle at which components are covered too.
-        let known = head.coverage().component_rows_since.unwrap();
+        let known = head.coverage().component_rows.unwrap().since;
         let middle = written.into_iter().find(|ts| *ts > known).unwrap_or(through);
         for (n, at) in [middle, through].into_iter().enumerate() {
             let zip = path(&format!("{n}.zip"));

@@ -85,6 +85,10 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
     let manifest = manifest::read(dir)?;
     heading("manifest.json, shortened: what is in the archive, and the cursor to go on from")?;
     say(&manifest.shortened()?)?;
+    if let Some((name, lines)) = manifest.part(dir)? {
+        heading(&format!("{name}, unpacked and shortened: the files of that table in that month"))?;
+        say(&lines)?;
+    }
     heading("convex-archiver status")?;
     let archive = demo.archive().await?;
     let head = archive.head().await?;
