@@ -20,7 +20,7 @@ use self::{
     child::{Ended, Purpose},
     target::Target,
 };
-use super::{config::ArchiveArgs, exit::Outcome, memory, past::Past, secret};
+use super::{config::ArchiveArgs, memory, outcome::Outcome, past::Past, secret};
 
 /// Runs SQL over the archive with DuckDB: the documents of each table, its history, and its documents at any moment
 ///

@@ -13,11 +13,11 @@ use rand::RngCore;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
     listen::{self, Reached},
+    outcome::Outcome,
     output,
     past::{LimitArgs, Past, moment},
-    signals, status, units,
+    signals, units, words,
 };
 
 /// Where the key is looked for.
@@ -117,7 +117,7 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
         tracing::warn!(
             "at {} the archive does not cover {}: who asks for them is refused; others can be asked for alone (sync --exclude)",
             moment(deployment.as_of()),
-            status::list(uncovered.into_iter())
+            words::list(uncovered.into_iter())
         );
     }
     if !deployment.head().coverage().untyped.is_empty() {
@@ -156,7 +156,7 @@ fn welcome(deployment: &ArchivedDeployment, archive: &str, address: SocketAddr, 
          Ctrl-C ends it.\n",
         moment(now),
         units::counted(spans.len() as u64, "table"),
-        status::covered(spans.iter().map(|(table, spans)| (*table, spans.as_slice()))),
+        words::covered(spans.iter().map(|(table, spans)| (*table, spans.as_slice()))),
         deployment.changes_after().0,
     )
 }

@@ -10,8 +10,8 @@ use convex_archiver::{
 };
 
 use super::{
-    exit::Outcome,
     listen::{self, Reached},
+    outcome::Outcome,
     output, signals, units,
 };
 

@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
+    outcome::Outcome,
     output,
     past::{self, LimitArgs, Past, moment},
-    status, units,
+    units, words,
 };
 
 /// Lists the tables of an archive: how large they are, when they were written, at which moments they are covered
@@ -132,6 +132,6 @@ fn text(summaries: &[TableSummary], documents: &[Option<u64>], at: Option<Timest
     let mut text = at.map(|at| format!("As of {}\n\n", moment(at))).unwrap_or_default();
     text.push_str(&output::table(&rows));
     text.push('\n');
-    text.push_str(&status::covered(summaries.iter().map(|s| (&s.table, s.covered.as_slice()))));
+    text.push_str(&words::covered(summaries.iter().map(|s| (&s.table, s.covered.as_slice()))));
     text
 }

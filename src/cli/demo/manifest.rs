@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use convex_archiver::{Error, Result, TableRef, layout};
 use serde::{Deserialize, Serialize};
 
-use super::super::units::counted;
+use super::{super::units::counted, say::failed};
 
 /// Files of a table that are shown.
 const FILES: usize = 2;
@@ -50,7 +50,7 @@ struct File {
 /// Reads the manifest of the archive in a folder.
 pub(super) fn read(archive: &Path) -> Result<Manifest> {
     let path = archive.join(layout::MANIFEST);
-    let text = fs::read(&path).map_err(|e| super::failed(&path, e))?;
+    let text = fs::read(&path).map_err(|e| failed(&path, e))?;
     serde_json::from_slice(&text)
         .map_err(|e| Error::internal("manifest.json is not what was written: report it").with_source(e))
 }
