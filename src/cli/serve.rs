@@ -13,7 +13,7 @@ use rand::RngCore;
 
 use super::{
     config::ArchiveArgs,
-    listen::{self, Reached},
+    listen::{self, ListenerUrl},
     outcome::Outcome,
     output,
     past::{LimitArgs, Past, moment},
@@ -140,10 +140,10 @@ fn welcome(deployment: &ArchivedDeployment, archive: &str, address: SocketAddr, 
     };
     let spans: Vec<_> =
         head.tables().map(|state| (&state.table, served(head.coverage().spans(&state.table)))).collect();
-    let Reached { url, flags } = Reached::at(address);
+    let ListenerUrl { url, flags } = ListenerUrl::at(address);
     let (shown, given) = match &key.variable {
         Some(variable) => (format!("that of {variable}"), format!("\"${variable}\"")),
-        None => (key.key.clone(), listen::quoted(&key.key)),
+        None => (key.key.clone(), words::of_shell(&key.key)),
     };
     format!(
         "The archive {archive} is served as of {}, with {}.\n\

@@ -10,9 +10,9 @@ use convex_archiver::{
 };
 
 use super::{
-    listen::{self, Reached},
+    listen::{self, ListenerUrl},
     outcome::Outcome,
-    output, signals, units,
+    output, signals, units, words,
 };
 
 /// Serves a simulated Convex deployment, from memory
@@ -172,8 +172,8 @@ fn welcome(deployment: &SimulatedDeployment, address: SocketAddr, options: &Simu
     let state = deployment.state_at(Timestamp(i64::MAX));
     let documents = state.values().map(|table| table.len() as u64).sum();
     let (documents, tables) = (units::counted(documents, "document"), units::counted(state.len() as u64, "table"));
-    let Reached { url, flags } = Reached::at(address);
-    let key = listen::quoted(&options.router.key);
+    let ListenerUrl { url, flags } = ListenerUrl::at(address);
+    let key = words::of_shell(&options.router.key);
     format!(
         "A simulated deployment with {documents} in {tables} listens.\n\
          URL: {url}\n\

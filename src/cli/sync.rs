@@ -157,7 +157,7 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     progress.finish();
     let Some(done) = done? else { return stopped_early(args) };
 
-    let Done { sync, traffic, archive } = done;
+    let SyncedArchive { sync, traffic, archive } = done;
     let lag = sync.lag(units::now());
     if args.json {
         output::print_json(&Report {
@@ -197,14 +197,14 @@ fn client_options(options: &SyncOptions) -> ClientOptions {
 }
 
 /// What came of it.
-struct Done {
+struct SyncedArchive {
     sync: SyncReport,
     traffic: Traffic,
     archive: String,
 }
 
 /// One sync; `None` if it was stopped before the archive was open.
-async fn archive_it(args: &SyncArgs, options: &SyncOptions, progress: &Arc<Progress>) -> Result<Option<Done>> {
+async fn archive_it(args: &SyncArgs, options: &SyncOptions, progress: &Arc<Progress>) -> Result<Option<SyncedArchive>> {
     let monitor = || Arc::clone(progress) as Arc<dyn Monitor>;
     let (client, archive) = tokio::select! {
         biased;
@@ -213,7 +213,7 @@ async fn archive_it(args: &SyncArgs, options: &SyncOptions, progress: &Arc<Progr
     };
     let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, options, monitor()).await;
     let sync = report.context(|| format!("sync to {}", archive.url()))?;
-    Ok(Some(Done { sync, traffic: client.traffic(), archive: archive.url().to_owned() }))
+    Ok(Some(SyncedArchive { sync, traffic: client.traffic(), archive: archive.url().to_owned() }))
 }
 
 /// The deployment and the archive.

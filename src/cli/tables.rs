@@ -59,13 +59,13 @@ struct Report<'a> {
 struct Table<'a> {
     #[serde(flatten)]
     summary: &'a TableSummary,
-    covered: Vec<Covered>,
+    covered: Vec<CoveredSpan>,
     #[serde(skip_serializing_if = "Option::is_none")]
     documents: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Covered {
+struct CoveredSpan {
     from: String,
     to: String,
 }
@@ -103,7 +103,8 @@ pub(super) async fn run(args: &TablesArgs) -> Result<Outcome> {
 }
 
 fn table(summary: &TableSummary, documents: Option<u64>) -> Table<'_> {
-    let covered = summary.covered.iter().map(|s| Covered { from: s.from.to_string(), to: s.to.to_string() }).collect();
+    let covered =
+        summary.covered.iter().map(|s| CoveredSpan { from: s.from.to_string(), to: s.to.to_string() }).collect();
     Table { summary, covered, documents }
 }
 

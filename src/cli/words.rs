@@ -1,6 +1,6 @@
 //! What several verbs say in the same words: tables, covered moments, gaps.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use convex_archiver::{
     Scope, TableRef,
@@ -64,6 +64,12 @@ pub(crate) fn missing(gap: &Gap) -> String {
         other => other,
     };
     format!("after {} {to}, {tables}: {why}", time(gap.from))
+}
+
+/// A text as one word of a shell.
+pub(crate) fn of_shell(text: &str) -> String {
+    // Only what no argument can hold, a zero byte, cannot be quoted.
+    shlex::try_quote(text).map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 #[cfg(test)]

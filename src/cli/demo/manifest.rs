@@ -27,11 +27,11 @@ pub(super) struct Manifest {
     tombstones: u64,
     files: u64,
     bytes: u64,
-    tables: Vec<Listed>,
+    tables: Vec<TableEntry>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Listed {
+struct TableEntry {
     table: TableRef,
     rows: u64,
     tombstones: u64,

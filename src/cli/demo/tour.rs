@@ -11,7 +11,7 @@ use convex_archiver::{
 use futures::future::LocalBoxFuture;
 
 use super::{
-    super::{outcome::Outcome, output, telemetry::Screen},
+    super::{outcome::Outcome, output, telemetry::Screen, words::of_shell},
     say::heading,
 };
 
@@ -102,17 +102,14 @@ FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
 
 /// Types a command, and runs it as the program would.
 async fn shown(words: Vec<String>, screen: &Screen, typed: RunWords) -> Result<()> {
-    output::print(&format!("\n$ convex-archiver {}\n", words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ")))?;
+    output::print(&format!(
+        "\n$ convex-archiver {}\n",
+        words.iter().map(|w| of_shell(w)).collect::<Vec<_>>().join(" ")
+    ))?;
     let words = ["convex-archiver".to_owned()].into_iter().chain(words).collect();
     match typed(words, screen).await {
         Ok(_) => Ok(()),
         // What is not there is an answer too.
         Err(error) => output::print(&format!("error: {error}\n")),
     }
-}
-
-/// As a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -39,9 +39,9 @@ pub(super) struct RestoreOutput<'a> {
     output_bytes: Option<u64>,
     documents: u64,
     bytes: u64,
-    tables: Vec<Held<'a>>,
+    tables: Vec<TableContents<'a>>,
     first_written_later: &'a [TableRef],
-    not_covered: Vec<NotCovered<'a>>,
+    not_covered: Vec<UncoveredTable<'a>>,
     number_conflicts: &'a [NumberConflict],
     gaps_before: Vec<Gap<'a>>,
     archived: String,
@@ -54,7 +54,7 @@ pub(super) struct RestoreOutput<'a> {
 }
 
 #[derive(Serialize)]
-struct Held<'a> {
+struct TableContents<'a> {
     table: &'a TableRef,
     number: Option<u32>,
     documents: u64,
@@ -68,7 +68,7 @@ struct Held<'a> {
 }
 
 #[derive(Serialize)]
-struct NotCovered<'a> {
+struct UncoveredTable<'a> {
     table: &'a TableRef,
     covered: Vec<[String; 2]>,
 }
@@ -101,7 +101,7 @@ impl<'a> RestoreOutput<'a> {
             not_covered: report
                 .not_covered
                 .iter()
-                .map(|n| NotCovered { table: &n.table, covered: spans(&n.covered) })
+                .map(|n| UncoveredTable { table: &n.table, covered: spans(&n.covered) })
                 .collect(),
             number_conflicts: &report.conflicts,
             gaps_before: report
@@ -140,7 +140,7 @@ impl<'a> RestoreOutput<'a> {
 
     fn table_lines(&self) -> String {
         let header = ["Table", "Documents", "Bytes", "Number"].map(str::to_owned).to_vec();
-        let row = |t: &Held<'_>| {
+        let row = |t: &TableContents<'_>| {
             let number = t.number.map_or("-".to_owned(), |number| number.to_string());
             vec![t.table.to_string(), count(t.documents), bytes(t.bytes), number]
         };
@@ -206,8 +206,8 @@ impl<'a> RestoreOutput<'a> {
     }
 }
 
-fn table(t: &RestoredTable) -> Held<'_> {
-    Held {
+fn table(t: &RestoredTable) -> TableContents<'_> {
+    TableContents {
         table: &t.table,
         number: t.number,
         documents: t.documents,
