@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
+    outcome::Outcome,
     output,
     past::{LimitArgs, Past, SelectionArgs, moment},
     progress::Progress,

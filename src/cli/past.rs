@@ -14,9 +14,8 @@ use serde_json::value::RawValue;
 
 use super::{
     config::{self, ArchiveArgs},
-    status,
     telemetry::FindingLog,
-    units,
+    units, words,
 };
 
 /// How much a verb may take.
@@ -137,7 +136,7 @@ pub(crate) fn document(revision: &Revision) -> Result<Option<Box<RawValue>>> {
 /// Warns of what is missing.
 pub(crate) fn warn_of(missing: &[Missing], what: &str) {
     for Missing { tables, from, to } in missing {
-        let tables = status::list(tables.iter());
+        let tables = words::list(tables.iter());
         tracing::warn!("{what} of {tables} may be missing after {} to {}", moment(*from), moment(*to));
     }
 }

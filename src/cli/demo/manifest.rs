@@ -6,7 +6,7 @@ use convex_archiver::{Error, Result, TableRef, layout};
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::super::units::counted;
+use super::{super::units::counted, say::failed};
 
 /// Files of a part that are shown.
 const FILES: usize = 2;
@@ -100,7 +100,7 @@ struct File {
 /// Reads the manifest of the archive in a folder, with one of its tables.
 pub(super) fn read(archive: &Path) -> Result<Manifest> {
     let path = archive.join(layout::MANIFEST);
-    let text = fs::read(&path).map_err(|e| super::failed(&path, e))?;
+    let text = fs::read(&path).map_err(|e| failed(&path, e))?;
     let mut manifest: Manifest = parse(layout::MANIFEST, &text)?;
     manifest.left = manifest.tables.len().saturating_sub(1) as u64;
     manifest.tables.truncate(1);
