@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use convex_archiver::{
     DeploymentIdentity, NoMonitor, Result, TableRef, Timestamp,
-    archive::{Archive, Head, Location},
+    archive::{Archive, Head, Location, Settings},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::{Change, LogOptions, Transactions},
     server::{Deployment, RouterOptions, SimulatedDeployment, demo_documents, router},
@@ -40,7 +40,7 @@ pub(crate) async fn archive() -> Result<(Archive, Head, Option<tempfile::TempDir
             (folder, Some(scratch))
         }
     };
-    let location = Location::open(&url)?;
+    let location = Location::open(&url, &std::env::vars().collect())?;
     let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
     let head = archive.head().await?;
     Ok((archive, head, scratch))
@@ -61,7 +61,7 @@ async fn of_the_simulation(folder: &str) -> Result<()> {
 
 /// A new archive at a folder or URL.
 pub(crate) async fn new_archive(url: &str, identity: DeploymentIdentity) -> Result<Archive> {
-    let location = Location::create(url)?;
+    let location = Location::create(url, &Settings::default())?;
     let now = Timestamp(chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default());
     Archive::create(Arc::clone(location.store()), location.url(), identity, now).await
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use convex_archiver::{
     Error, MemoryBudget, Result, Selection,
+    archive::Settings,
     convex::{AccessOptions, ClientOptions},
     sync::{Stop, SyncOptions},
 };
@@ -49,6 +50,12 @@ impl DeploymentArgs {
         };
         flags.with_environment(|name| std::env::var_os(name))
     }
+}
+
+/// What the environment says, for stores. What is no text is for other programs.
+pub(crate) fn settings() -> Settings {
+    let texts = std::env::vars_os().map(|(name, value)| (name.into_string(), value.into_string()));
+    texts.filter_map(|(name, value)| Some((name.ok()?, value.ok()?))).collect()
 }
 
 /// How a sync is done.

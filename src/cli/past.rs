@@ -86,7 +86,7 @@ pub(crate) struct Past {
 
 impl Past {
     pub(crate) async fn open(args: &ArchiveArgs) -> Result<Self> {
-        let location = Location::open(&args.url)?;
+        let location = Location::open(&args.url, &config::settings())?;
         let findings = Arc::new(FindingCounter::new(FindingLog));
         let monitor = Arc::clone(&findings) as Arc<dyn Monitor>;
         let archive = Archive::open(Arc::clone(location.store()), location.url()).await?.with_monitor(monitor);

@@ -20,7 +20,13 @@ use self::{
     child::{Ended, Purpose},
     target::Target,
 };
-use super::{config::ArchiveArgs, exit::Outcome, memory, past::Past, secret};
+use super::{
+    config::{self, ArchiveArgs},
+    exit::Outcome,
+    memory,
+    past::Past,
+    secret,
+};
 
 /// Runs SQL over the archive with DuckDB: the documents of each table, its history, and its documents at any moment
 ///
@@ -73,7 +79,7 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     }
     let url = past.archive.url();
     // Credentials are in here: it goes through a pipe, or a file that only its owner can read.
-    let script = unheard(&secret::duckdb(url, |name| std::env::var(name).ok())) + &duckdb_views(&past.head, url, as_of);
+    let script = unheard(&secret::duckdb(url, &config::settings())) + &duckdb_views(&past.head, url, as_of);
     let ended = match &args.sql {
         Some(sql) => {
             let sql =

@@ -10,7 +10,7 @@ use convex_archiver::{
 use serde::Serialize;
 
 use super::{
-    config::ArchiveArgs,
+    config::{self, ArchiveArgs},
     exit::Outcome,
     output,
     telemetry::FindingLog,
@@ -52,7 +52,7 @@ struct Report<'a> {
 }
 
 pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
-    let location = Location::open(&args.archive.url)?;
+    let location = Location::open(&args.archive.url, &config::settings())?;
     let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
     let archive = archive.with_monitor(Arc::new(FindingLog));
     let status = Status::of(&archive.head().await?, units::now());

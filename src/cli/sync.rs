@@ -225,8 +225,9 @@ fn stopped_early(args: &SyncArgs) -> Result<Outcome> {
 
 /// The archive; made if there is none, once the deployment has shown that the key opens it.
 pub(super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) -> Result<Archive> {
+    let settings = config::settings();
     let identity = client.identity().await?;
-    let existing = match Location::open(url) {
+    let existing = match Location::open(url, &settings) {
         Ok(location) => match Archive::open(Arc::clone(location.store()), location.url()).await {
             Ok(archive) => Some((location, archive)),
             Err(e) if e.kind() == ErrorKind::NotFound => None,
@@ -239,7 +240,7 @@ pub(super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) 
         Some(existing) => existing,
         None => {
             client.shapes().await?;
-            let location = Location::create(url)?;
+            let location = Location::create(url, &settings)?;
             let store = Arc::clone(location.store());
             let archive = Archive::open_or_create(store, location.url(), identity, units::now()).await?;
             (location, archive)
