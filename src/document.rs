@@ -89,6 +89,13 @@ fn is_name(s: &str) -> bool {
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// The moment that this machine's clock shows. The one place that reads it: plans and decisions are given a moment.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn now() -> Self {
+        // From 2262 on the clock stands still here.
+        Self(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
+    }
+
     /// As a calendar time. Every `i64` of nanoseconds is one.
     pub fn to_datetime(self) -> DateTime<Utc> {
         DateTime::from_timestamp_nanos(self.0)

@@ -1,5 +1,6 @@
 //! What the examples share: an archive of a simulated deployment that changed, since examples need no account.
 
+#![allow(clippy::disallowed_methods, reason = "an example is a program of its own")]
 // Each example is a program of its own, and uses some of it.
 #![allow(dead_code, clippy::expect_used, reason = "an example may give up")]
 
@@ -62,7 +63,7 @@ async fn of_the_simulation(folder: &str) -> Result<()> {
 /// A new archive at a folder or URL.
 pub(crate) async fn new_archive(url: &str, identity: DeploymentIdentity) -> Result<Archive> {
     let location = Location::create(url, &Settings::default())?;
-    let now = Timestamp(chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default());
+    let now = Timestamp::now();
     Archive::create(Arc::clone(location.store()), location.url(), identity, now).await
 }
 

@@ -96,7 +96,7 @@ impl Past {
 
     /// The `_ts` that a moment means; as far as the archive reaches, if none was said.
     pub(crate) fn at(&self, moment: Option<Moment>) -> Result<Timestamp> {
-        moment.unwrap_or(Moment::Through).resolve(&self.head, units::now())
+        moment.unwrap_or(Moment::Through).resolve(&self.head, Timestamp::now())
     }
 
     /// The `_ts` that a moment means; None, if it is as far as the archive reaches whenever one looks.

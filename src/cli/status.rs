@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    Encoding, Phase, Result, Scope, TableRef,
+    Encoding, Phase, Result, Scope, TableRef, Timestamp,
     archive::{Archive, Counts, Gap, Location, Span, Status},
 };
 use serde::Serialize;
@@ -55,7 +55,7 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
     let location = Location::open(&args.archive.url, &config::settings())?;
     let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
     let archive = archive.with_monitor(Arc::new(FindingLog));
-    let status = Status::of(&archive.head().await?, units::now());
+    let status = Status::of(&archive.head().await?, Timestamp::now());
     let exceeded = args.max_lag.map(|most| status.lag.is_none_or(|lag| lag > most));
     if args.json {
         let format = archive.header().format;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    ErrorKind, FindingCounter, Monitor, Result, ResultExt,
+    ErrorKind, FindingCounter, Monitor, Result, ResultExt, Timestamp,
     archive::{Archive, Location},
     convex::{Client, Source, Traffic},
     sync::{OnGap, SyncOptions, SyncReport, sync},
@@ -160,7 +160,7 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     // Of client and archive, too.
     done.sync.findings = findings.counts();
     let Done { sync, traffic, archive } = done;
-    let lag = sync.lag(units::now());
+    let lag = sync.lag(Timestamp::now());
     if args.json {
         output::print_json(&Report {
             archive: &archive,
@@ -242,11 +242,11 @@ pub(super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) 
             client.shapes().await?;
             let location = Location::create(url, &settings)?;
             let store = Arc::clone(location.store());
-            let archive = Archive::open_or_create(store, location.url(), identity, units::now()).await?;
+            let archive = Archive::open_or_create(store, location.url(), identity, Timestamp::now()).await?;
             (location, archive)
         }
     };
-    let cleaned = location.clean_staging(units::now(), monitor.as_ref())?;
+    let cleaned = location.clean_staging(Timestamp::now(), monitor.as_ref())?;
     if cleaned > 0 {
         tracing::info!("removed {} that a killed process had left", counted(cleaned, "unfinished file"));
     }

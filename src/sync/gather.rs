@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
 use tokio::sync::mpsc;
 
 use super::{
@@ -497,5 +496,5 @@ fn incoming<'a>(page: &Page, document: &DocumentSpan, text: &'a str) -> Incoming
 
 /// Wall time.
 pub(super) fn now() -> Timestamp {
-    Timestamp(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
+    Timestamp::now()
 }
