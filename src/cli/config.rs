@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use convex_archiver::{Error, Result, convex::AccessOptions};
+use convex_archiver::{Error, Result, archive::Settings, convex::AccessOptions};
 
 /// Which archive.
 #[derive(Debug, Args)]
@@ -43,6 +43,12 @@ impl DeploymentArgs {
         };
         flags.with_environment(|name| std::env::var_os(name))
     }
+}
+
+/// What the environment says, for stores. What is no text is for other programs.
+pub(crate) fn settings() -> Settings {
+    let texts = std::env::vars_os().map(|(name, value)| (name.into_string(), value.into_string()));
+    texts.filter_map(|(name, value)| Some((name.ok()?, value.ok()?))).collect()
 }
 
 /// Where temporary files go from now on.

@@ -1,6 +1,11 @@
 //! The command line: one file per verb, each with its flags (whose comments are the help), and a `run` that makes
 //! options of them, calls the library once and prints once. Reports go to stdout, progress and logs to stderr.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the program is where the process's environment and command line are read"
+)]
+
 mod completions;
 mod config;
 mod demo;

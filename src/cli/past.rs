@@ -85,7 +85,7 @@ pub(crate) struct Past {
 
 impl Past {
     pub(crate) async fn open(args: &ArchiveArgs) -> Result<Self> {
-        let location = Location::open(&args.url)?;
+        let location = Location::open(&args.url, &config::settings())?;
         let findings = Arc::new(FindingCounter::new(FindingLog));
         let monitor = Arc::clone(&findings) as Arc<dyn Monitor>;
         let archive = Archive::open(Arc::clone(location.store()), location.url()).await?.with_monitor(monitor);
@@ -95,7 +95,7 @@ impl Past {
 
     /// The `_ts` that a moment means; as far as the archive reaches, if none was said.
     pub(crate) fn at(&self, moment: Option<Moment>) -> Result<Timestamp> {
-        moment.unwrap_or(Moment::Through).resolve(&self.head, units::now())
+        moment.unwrap_or(Moment::Through).resolve(&self.head, Timestamp::now())
     }
 
     /// The `_ts` that a moment means; None, if it is as far as the archive reaches whenever one looks.

@@ -20,7 +20,13 @@ use self::{
     child::{Ending, Purpose},
     target::Target,
 };
-use super::{config::ArchiveArgs, memory, outcome::Outcome, past::Past, secret};
+use super::{
+    config::{self, ArchiveArgs},
+    memory,
+    outcome::Outcome,
+    past::Past,
+    secret,
+};
 
 /// Runs SQL over the archive with DuckDB: the documents of each table, its history, and its documents at any moment
 ///
@@ -74,7 +80,7 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     let url = past.archive.url();
     // Credentials are in here: it goes through a pipe, or a file that only its owner can read.
     let views = duckdb_views(&past.head, &past.archive.all_schemas(&past.head).await?, url, as_of);
-    let script = unheard(&secret::duckdb(url, |name| std::env::var(name).ok())) + &views;
+    let script = unheard(&secret::duckdb(url, &config::settings())) + &views;
     let ended = match &args.sql {
         Some(sql) => {
             let sql =

@@ -4,13 +4,13 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    Encoding, Phase, Result,
+    Encoding, Phase, Result, Timestamp,
     archive::{Archive, Counts, Location, Status},
 };
 use serde::Serialize;
 
 use super::{
-    config::ArchiveArgs,
+    config::{self, ArchiveArgs},
     outcome::Outcome,
     output,
     telemetry::FindingLog,
@@ -53,10 +53,10 @@ struct Report<'a> {
 }
 
 pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
-    let location = Location::open(&args.archive.url)?;
+    let location = Location::open(&args.archive.url, &config::settings())?;
     let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
     let archive = archive.with_monitor(Arc::new(FindingLog));
-    let status = Status::of(&archive.head().await?, units::now());
+    let status = Status::of(&archive.head().await?, Timestamp::now());
     let exceeded = args.max_lag.map(|most| status.lag.is_none_or(|lag| lag > most));
     if args.json {
         let format = archive.header().format;

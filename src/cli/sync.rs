@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    ErrorKind, FindingCounter, MemoryBudget, Monitor, Result, ResultExt, Selection,
+    ErrorKind, FindingCounter, MemoryBudget, Monitor, Result, ResultExt, Selection, Timestamp,
     archive::{Archive, Location},
     convex::{Client, ClientOptions, Source, Traffic},
     sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
@@ -161,7 +161,7 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     // Of client and archive, too.
     done.sync.findings = findings.counts();
     let SyncedArchive { sync, traffic, archive } = done;
-    let lag = sync.lag(units::now());
+    let lag = sync.lag(Timestamp::now());
     if args.json {
         output::print_json(&Report {
             archive: &archive,
@@ -246,8 +246,9 @@ fn stopped_early(args: &SyncArgs) -> Result<Outcome> {
 
 /// The archive; made if there is none, once the deployment has shown that the key opens it.
 pub(super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) -> Result<Archive> {
+    let settings = config::settings();
     let identity = client.identity().await?;
-    let existing = match Location::open(url) {
+    let existing = match Location::open(url, &settings) {
         Ok(location) => match Archive::open(Arc::clone(location.store()), location.url()).await {
             Ok(archive) => Some((location, archive)),
             Err(e) if e.kind() == ErrorKind::NotFound => None,
@@ -260,13 +261,13 @@ pub(super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) 
         Some(existing) => existing,
         None => {
             client.shapes().await?;
-            let location = Location::create(url)?;
+            let location = Location::create(url, &settings)?;
             let store = Arc::clone(location.store());
-            let archive = Archive::open_or_create(store, location.url(), identity, units::now()).await?;
+            let archive = Archive::open_or_create(store, location.url(), identity, Timestamp::now()).await?;
             (location, archive)
         }
     };
-    let cleaned = location.clean_staging(units::now(), monitor.as_ref())?;
+    let cleaned = location.clean_staging(Timestamp::now(), monitor.as_ref())?;
     if cleaned > 0 {
         tracing::info!("removed {} that a killed process had left", counted(cleaned, "unfinished file"));
     }

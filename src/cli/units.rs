@@ -58,11 +58,6 @@ pub(crate) fn time(ts: Timestamp) -> String {
     ts.to_datetime().format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// The time now, nanoseconds since 1970.
-pub(crate) fn now() -> Timestamp {
-    Timestamp(chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

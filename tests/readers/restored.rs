@@ -4,7 +4,7 @@ use std::path::Path;
 
 use convex_archiver::{
     MemoryBudget, NoMonitor, Selection, Timestamp,
-    archive::Location,
+    archive::{Location, Settings},
     read::{ExportFormat, ExportOptions, RestoreOptions, export, restore},
 };
 
@@ -50,7 +50,7 @@ fn pyarrow_json_and_csv_read_the_exported_files_as_the_state() {
         let at = head.coverage().through.unwrap();
         for format in [ExportFormat::Parquet, ExportFormat::Ndjson, ExportFormat::Csv] {
             let target = path(format.extension());
-            let location = Location::create(target.to_str().unwrap()).unwrap();
+            let location = Location::create(target.to_str().unwrap(), &Settings::default()).unwrap();
             let options =
                 ExportOptions { at, selection: Selection::default(), format, budget: MemoryBudget::default() };
             export(&archive, &head, &options, location.store(), &NoMonitor).await.unwrap();

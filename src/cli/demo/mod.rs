@@ -14,7 +14,7 @@ use std::{
 
 use clap::Args;
 use convex_archiver::{
-    Error, Monitor, Result, TableRef,
+    Error, Monitor, Result, TableRef, Timestamp,
     archive::{Archive, Status},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::views::duckdb_views,
@@ -33,7 +33,7 @@ use super::{
     progress::Progress,
     status,
     telemetry::{FindingLog, Screen},
-    units::{self, bytes, counted},
+    units::{bytes, counted},
 };
 
 /// Shows all of it on this machine, in half a minute
@@ -97,7 +97,7 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Re
     heading("convex-archiver status")?;
     let archive = demo.archive().await?;
     let head = archive.head().await?;
-    say(&status::text(&Status::of(&head, units::now()), &dir.display().to_string()))?;
+    say(&status::text(&Status::of(&head, Timestamp::now()), &dir.display().to_string()))?;
 
     let table = TableRef::new("", TABLE)?;
     let sights = Sights::of(&archive, &head, &table).await?;

@@ -26,6 +26,7 @@ use super::{
     retry::{Decision, Outcome, RetryPolicy, Tries},
 };
 use crate::{
+    document::Timestamp,
     error::{Error, Result},
     monitor::{Event, Finding, Monitor},
 };
@@ -213,7 +214,7 @@ impl Http {
             let body = self.body(response, room).await?;
             return Ok(body.map_err(|e| Failure::Broken(broken("the answer broke off", e))));
         }
-        let retry_after = retry_after(response.headers(), Utc::now());
+        let retry_after = retry_after(response.headers(), Timestamp::now().to_datetime());
         let body = self.beginning(response).await;
         Ok(Err(Failure::Refused(Refusal::new(status, &body, |text| self.keys.redact(text)), retry_after)))
     }
