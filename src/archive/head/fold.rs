@@ -101,17 +101,9 @@ impl Head {
             self.coverage.record_component_rows(proof.ts);
         }
         self.origin = self.origin.or(self.cursor());
-        let checked_before = self.latest.as_ref().map(|l| l.checked_at);
-        self.latest = Some(Latest {
-            run: commit.run.clone(),
-            program: commit.program.clone(),
-            at: draft.at,
-            // Maintenance that slipped in between may have been told an older moment.
-            checked_at: checked_before.map_or(draft.checked_at, |before| before.max(draft.checked_at)),
-            caught_up: draft.caught_up,
-            encoding: draft.encoding,
-            selection: draft.selection.clone(),
-        });
+        // Maintenance that slipped in between may have been told an older moment.
+        let checked_before = self.latest.as_ref().map_or(draft.checked_at, |latest| latest.checked_at);
+        self.latest = Some(Latest::of(commit, checked_before));
         Ok(())
     }
 

@@ -21,7 +21,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use self::{base::Base, coverage::Coverage, tables::{Counts, TableState}};
-use super::{commit::Run, needs::Needs};
+use super::{
+    commit::{Commit, Draft, Run},
+    needs::Needs,
+};
 use crate::{
     data::DataFile,
     document::{Encoding, TableRef, Timestamp},
@@ -95,6 +98,22 @@ pub struct Latest {
     pub encoding: Encoding,
     /// The selection in force.
     pub selection: Selection,
+}
+
+impl Latest {
+    /// What `commit` says of itself; the deployment was asked at `checked_at`, or at some moment later than the commit says.
+    fn of(commit: &Commit, checked_at: Timestamp) -> Self {
+        let Draft { at, caught_up, encoding, ref selection, .. } = commit.draft;
+        Self {
+            run: commit.run.clone(),
+            program: commit.program.clone(),
+            at,
+            checked_at: checked_at.max(commit.draft.checked_at),
+            caught_up,
+            encoding,
+            selection: selection.clone(),
+        }
+    }
 }
 
 /// The newest head before this one of which all parts are written: where the list of live files can be begun.

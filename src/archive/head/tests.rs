@@ -174,7 +174,10 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             c.draft.progress.walk = Some(Walk { month: "1970-02-01".into(), ..walk() });
         }),
         (1, "though the base is complete", |c| c.draft.progress.walk = Some(walk())),
-        (1, "another S than its walk", |c| c.draft.bases[0].ts = Timestamp(testing::S + 5)),
+        (1, "another S than its walk", |c| {
+            c.draft.progress.delta = Some(cursor(testing::S + 5));
+            c.draft.bases[0].ts = Timestamp(testing::S + 5);
+        }),
         (1, "left in a", |c| {
             c.draft.add.clear();
             c.draft.bases.clear();

@@ -81,7 +81,6 @@ struct BaseOfTables<'a> {
 struct Written {
     version: u64,
     digest: String,
-    program: String,
     needs: Needs,
     #[serde(default)]
     cursor: Option<DeltaCursor>,
@@ -195,7 +194,8 @@ impl ReadHead {
         let proven = head.version == commit.version
             && head.digest == digest
             && head.sum == commit.state
-            && head.progress == commit.draft.progress;
+            && head.progress == commit.draft.progress
+            && head.latest.as_ref().is_some_and(|latest| *latest == Latest::of(commit, latest.checked_at));
         proven.then(|| head.anchored())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::protocol::{JSON_SCHEMAS, TableColumnNames};
+use super::protocol::TableColumnNames;
 use crate::{convex::source::Shapes, document::TableRef, monitor::Finding};
 
 /// The tables of the answer that names columns, without shapes.
