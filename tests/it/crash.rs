@@ -247,7 +247,7 @@ async fn of_two_writers_one_that_crashes_at_any_store_call_leaves_no_head_that_n
     let alone = FaultyStore::new(stores.next(), None);
     run(&world, Arc::new(alone.clone()), &options).await.unwrap();
     let calls = alone.calls();
-    assert!(count(&calls, "put parts/") >= 1 && count(&calls, "put manifest.json") == 1, "{calls:?}");
+    assert!(count(&calls, "put parts/") >= 1 && count(&calls, "put manifest.json") >= 1, "{calls:?}");
     for (number, name) in calls.iter().enumerate().filter(|(_, name)| is_new(name)) {
         // All of the other's run comes before this call, which then fails, or whose answer is lost; or nothing is wrong.
         let faults = Fault::all(number).filter(|fault| fault.how != How::IsRepeated);
