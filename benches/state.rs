@@ -2,6 +2,7 @@
 //! store in memory. `cargo bench --bench state`; `STATE_DOCUMENTS=2000000` sets the size of the base, `STATE_LIMIT_MIB`
 //! the memory limit (256). Throughput is in documents of the base and revisions.
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
+#![allow(clippy::disallowed_methods, reason = "the environment says how much to measure")]
 
 use std::{collections::BTreeMap, fmt::Write, hint::black_box, sync::Arc};
 

@@ -4,6 +4,7 @@
 //! `cargo run --example archive_a_deployment -- [FOLDER]`
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "an example prints, and may give up")]
+#![allow(clippy::disallowed_methods, reason = "an example is a program of its own")]
 
 mod support;
 
@@ -11,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use convex_archiver::{
     Event, Monitor, Result, Timestamp,
-    archive::{Archive, Location},
+    archive::{Archive, Location, Settings},
     convex::Source,
     server::{SimulatedDeployment, demo_documents},
     sync::{Stop, SyncOptions, sync},
@@ -39,9 +40,9 @@ async fn main() -> Result<()> {
     // Anything that `Location` takes: a folder, s3://bucket/prefix, …
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let folder = std::env::args().nth(1).unwrap_or_else(|| scratch.path().display().to_string());
-    let location = Location::create(&folder)?;
+    let location = Location::create(&folder, &Settings::default())?;
     let identity = client.identity().await?;
-    let now = Timestamp(chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default());
+    let now = Timestamp::now();
     let archive = Archive::open_or_create(Arc::clone(location.store()), location.url(), identity, now).await?;
 
     println!("snapshot:");

@@ -11,7 +11,10 @@ use std::{fs, process::Command};
 
 use convex_archiver::{
     Result, TableRef,
-    read::views::{SchemaFormat, duckdb_views, schema_text, spark_views},
+    read::{
+        known_table,
+        views::{SchemaFormat, duckdb_views, schema_text, spark_views},
+    },
 };
 
 #[tokio::main]
@@ -21,11 +24,12 @@ async fn main() -> Result<()> {
     let table = TableRef::new("", support::TABLE)?;
 
     // Without a moment the plain names mean as far as the archive reaches, whenever the script is run.
-    let script = duckdb_views(&head, &archive.all_schemas(&head).await?, archive.url(), Some(before));
+    let columns = archive.all_schemas(&head).await?;
+    let script = duckdb_views(&head, &columns, archive.url(), Some(before));
     let spark = spark_views(archive.url(), Some(before));
     println!("{} lines for DuckDB, {} for Spark", script.lines().count(), spark.lines().count());
-    let columns = archive.schema(&head, &table).await?;
-    println!("{}", schema_text(&table, &columns, SchemaFormat::Sql)?);
+    known_table(&head, &table)?;
+    println!("{}", schema_text(&table, &columns[&table], SchemaFormat::Sql)?);
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("views.sql");

@@ -4,6 +4,7 @@
 //! `cargo run --example read_an_archive -- [ARCHIVE [TABLE]]`
 
 #![allow(clippy::print_stdout, reason = "an example prints")]
+#![allow(clippy::disallowed_methods, reason = "an example is a program of its own")]
 
 mod support;
 

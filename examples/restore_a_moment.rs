@@ -9,7 +9,7 @@ mod support;
 
 use convex_archiver::{
     MemoryBudget, NoMonitor, Result, Selection,
-    archive::Location,
+    archive::{Location, Settings},
     read::{ExportFormat, ExportOptions, RestoreOptions, export, in_full, plan_restore, restore},
 };
 
@@ -43,7 +43,7 @@ async fn main() -> Result<()> {
         budget: MemoryBudget::default(),
     };
     // A folder, s3://bucket/prefix, …
-    let folder = Location::create(&target.path().join("plain").display().to_string())?;
+    let folder = Location::create(&target.path().join("plain").display().to_string(), &Settings::default())?;
     let exported = export(&archive, &head, &options, folder.store(), &NoMonitor).await?;
     for table in &exported.tables {
         println!("{}: {} documents in {}/{}", table.table, table.documents, table.folder, table.files.join(", "));

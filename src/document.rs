@@ -105,9 +105,10 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 impl Timestamp {
-    /// What the clock on the wall says: the one place that looks at it. What decides anything is given a moment.
-    #[allow(clippy::disallowed_methods, reason = "this is the place")]
+    /// The moment that this machine's clock shows. The one place that reads it: plans and decisions are given a moment.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn now() -> Self {
+        // From 2262 on the clock stands still here.
         Self(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
     }
 

@@ -14,13 +14,13 @@ fn main() -> ExitCode {
     let screen = telemetry::init(&cli.logging);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return exit::failure(&exit::no_threads(error), &cli),
+        Err(error) => return exit::failure(&exit::no_threads(error), &cli.logging, cli.json()),
     };
     let ended = runtime.block_on(cli::run(&cli, &screen));
     // What a second stage still waits for (a name look-up, say) must not hold up the end.
     runtime.shutdown_background();
     match ended {
         Ok(outcome) => outcome.into(),
-        Err(error) => exit::failure(&error, &cli),
+        Err(error) => exit::failure(&error, &cli.logging, cli.json()),
     }
 }

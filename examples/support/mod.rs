@@ -1,5 +1,6 @@
 //! What the examples share: an archive of a simulated deployment that changed, since examples need no account.
 
+#![allow(clippy::disallowed_methods, reason = "an example is a program of its own")]
 // Each example is a program of its own, and uses some of it.
 #![allow(dead_code, clippy::expect_used, reason = "an example may give up")]
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use convex_archiver::{
     DeploymentIdentity, NoMonitor, Result, TableRef, Timestamp,
-    archive::{Archive, Head, Location},
+    archive::{Archive, Head, Location, Settings},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::{Change, LogOptions, Transactions},
     server::{Deployment, RouterOptions, SimulatedDeployment, demo_documents, router},
@@ -40,7 +41,7 @@ pub(crate) async fn archive() -> Result<(Archive, Head, Option<tempfile::TempDir
             (folder, Some(scratch))
         }
     };
-    let location = Location::open(&url)?;
+    let location = Location::open(&url, &std::env::vars().collect())?;
     let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
     let head = archive.head().await?;
     Ok((archive, head, scratch))
@@ -61,8 +62,8 @@ async fn of_the_simulation(folder: &str) -> Result<()> {
 
 /// A new archive at a folder or URL.
 pub(crate) async fn new_archive(url: &str, identity: DeploymentIdentity) -> Result<Archive> {
-    let location = Location::create(url)?;
-    let now = Timestamp(chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default());
+    let location = Location::create(url, &Settings::default())?;
+    let now = Timestamp::now();
     Archive::create(Arc::clone(location.store()), location.url(), identity, now).await
 }
 

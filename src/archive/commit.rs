@@ -137,7 +137,7 @@ pub struct TableEntry {
 }
 
 /// What a commit says of a schema: enough to know that it grew.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaSize {
     /// Version of the table's schema; 0 while it has no columns of its own.
     pub schema: u32,
@@ -262,6 +262,13 @@ impl TableEntry {
     pub fn new(table: TableRef, folder: String, number: Option<u32>, schema: TableSchema) -> Self {
         let columns = SchemaSize::of(&schema);
         Self { table, folder, number, schema, columns }
+    }
+}
+
+impl Default for SchemaSize {
+    /// Of a table that has no columns of its own yet.
+    fn default() -> Self {
+        Self::of(&TableSchema::empty())
     }
 }
 

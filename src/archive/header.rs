@@ -186,7 +186,7 @@ mod tests {
             assert_eq!(made.is_ok(), fault == Fault::After(2));
             let header = read(inner.as_ref()).await.unwrap().unwrap();
             assert_eq!(header.header.deployment, identity());
-            probe(inner.as_ref()).await.unwrap();
+            probe(inner.as_ref(), &NoMonitor).await.unwrap();
         }
     }
 

@@ -101,7 +101,8 @@ pub use self::{
     schemas::Schemas,
     status::{DELTAS_KEPT, SNAPSHOT_KEPT, Status, TableStatus, WalkStatus},
 };
-pub use crate::store::{Location, STAGING_KEPT};
+pub(crate) use self::needs::READERS;
+pub use crate::store::{Location, STAGING_KEPT, Settings};
 
 /// This program, as commits name it.
 pub(crate) const PROGRAM: &str = concat!("convex-archiver/", env!("CARGO_PKG_VERSION"));

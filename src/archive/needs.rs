@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Words that this program knows, for readers.
-const READERS: &[&str] = &[];
+/// Words that this program knows, for readers. The scripts for other engines know as many.
+pub(crate) const READERS: &[&str] = &[];
 /// Words that this program knows, for writers.
 const WRITERS: &[&str] = &[];
 

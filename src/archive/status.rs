@@ -201,11 +201,12 @@ mod tests {
 
     /// The fixed history of the tests up to `version`; `caught_up` is what its last commit says.
     fn head(version: u64, caught_up: bool) -> Head {
-        let empty = Head::before_all(testing::deployment(), "0".repeat(64));
+        let empty = Head::before_all(testing::deployment(), "0".repeat(64)).unwrap();
         (1..=version).fold(empty, |head, n| {
             let mut draft = next_draft(&head);
             draft.caught_up = caught_up;
-            head.clone().apply(&draft.after(&head, Run { id: "00000000".into(), counter: n }), n.to_string()).unwrap()
+            let run = Run { id: "00000000".into(), counter: n };
+            head.follow(draft, run, None).unwrap().1.with_digest(n.to_string())
         })
     }
 

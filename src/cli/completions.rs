@@ -1,10 +1,10 @@
 //! The verb `completions`.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use convex_archiver::Result;
 
-use super::{Cli, exit::Outcome, output};
+use super::{outcome::Outcome, output};
 
 /// Prints a script that completes verbs and flags in a shell.
 #[derive(Debug, Args)]
@@ -18,8 +18,8 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs) -> Result<Outcome> {
-    let mut command = Cli::command();
+/// `command`: the whole program.
+pub(super) fn run(args: &CompletionsArgs, mut command: Command) -> Result<Outcome> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut script);

@@ -3,13 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use convex_archiver::{
-    Error, MemoryBudget, Result, Selection,
-    convex::{AccessOptions, ClientOptions},
-    sync::{Stop, SyncOptions},
-};
-
-use super::sync::SyncArgs;
+use convex_archiver::{Error, Result, archive::Settings, convex::AccessOptions};
 
 /// Which archive.
 #[derive(Debug, Args)]
@@ -51,24 +45,10 @@ impl DeploymentArgs {
     }
 }
 
-/// How a sync is done.
-pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
-    Ok(SyncOptions {
-        budget: MemoryBudget::new(args.memory_limit)?,
-        target_file_bytes: args.target_file_size,
-        commit_every: args.commit_every,
-        compression_level: args.compression_level,
-        selection: Selection::new(&args.include, &args.exclude)?,
-        accept_selection: args.accept_selection,
-        accept_deployment: args.accept_deployment.clone(),
-        on_gap: args.on_gap.into(),
-        stop: args.max_duration.map_or(stop.clone(), |time| stop.within(time)),
-    })
-}
-
-/// How the deployment is asked.
-pub(crate) fn client_options(options: &SyncOptions) -> ClientOptions {
-    ClientOptions { selection: options.selection.clone(), budget: options.budget, ..ClientOptions::default() }
+/// What the environment says, for stores. What is no text is for other programs.
+pub(crate) fn settings() -> Settings {
+    let texts = std::env::vars_os().map(|(name, value)| (name.into_string(), value.into_string()));
+    texts.filter_map(|(name, value)| Some((name.ok()?, value.ok()?))).collect()
 }
 
 /// Where temporary files go from now on.

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
-    history::{Field, fields, lines},
+    field_changes::{Field, fields, lines},
+    outcome::Outcome,
     output,
     past::{self, LimitArgs, Past, SelectionArgs, moment},
     units::count,

@@ -1,38 +1,11 @@
-//! How the program ends: exit codes, and the one place where an error is printed.
+//! How the program ends when it failed: exit codes, and the one place where an error is printed. When it did not: `outcome`.
 
 use std::{error::Error as _, process::ExitCode};
 
 use convex_archiver::{Error, ErrorKind};
 use serde::Serialize;
 
-use super::{Cli, output, telemetry};
-
-/// How a verb ended that did not fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Done, also when stopped at a commit.
-    Done,
-    /// Done, but there is something to look at.
-    Findings,
-    /// Failed, and why was told by the program that did.
-    Failed,
-    /// Ended by a signal, with nothing left behind.
-    Interrupted,
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Done => Self::SUCCESS,
-            Outcome::Findings => Self::from(3),
-            Outcome::Failed => Self::FAILURE,
-            Outcome::Interrupted => Self::from(INTERRUPTED),
-        }
-    }
-}
-
-/// After an interrupt, as shells count signals; of a sync after a second one.
-pub(crate) const INTERRUPTED: u8 = 130;
+use super::{output, telemetry};
 
 fn code(kind: ErrorKind) -> u8 {
     match kind {
@@ -46,11 +19,11 @@ fn code(kind: ErrorKind) -> u8 {
 /// An error as a report.
 #[derive(Serialize)]
 struct Failure {
-    error: Described,
+    error: ErrorDescription,
 }
 
 #[derive(Serialize)]
-struct Described {
+struct ErrorDescription {
     kind: &'static str,
     message: String,
     /// From the nearest one down.
@@ -58,7 +31,7 @@ struct Described {
     exit_code: u8,
 }
 
-impl From<&Error> for Described {
+impl From<&Error> for ErrorDescription {
     fn from(error: &Error) -> Self {
         let message = error.to_string();
         let mut causes: Vec<String> = Vec::new();
@@ -75,12 +48,12 @@ impl From<&Error> for Described {
     }
 }
 
-/// Prints the error with its causes, on stderr, and as the report where one was asked for as JSON.
-pub(crate) fn failure(error: &Error, cli: &Cli) -> ExitCode {
-    let described = Described::from(error);
+/// Prints the error with its causes, on stderr, and with `json` as the report too.
+pub(crate) fn failure(error: &Error, logging: &telemetry::Logging, json: bool) -> ExitCode {
+    let described = ErrorDescription::from(error);
     let code = described.exit_code;
-    telemetry::print_error(&cli.logging, &described.message, &described.causes);
-    if cli.json() {
+    telemetry::print_error(logging, &described.message, &described.causes);
+    if json {
         // What cannot be written to stdout cannot be reported there either.
         let _ = output::print_json(&Failure { error: described });
     }
@@ -119,10 +92,10 @@ mod tests {
     fn an_error_is_described_with_all_its_causes() {
         let inner = Error::access("no").with_source(std::io::Error::other("socket"));
         let error = Error::unavailable("try later").with_source(inner).context("sync");
-        let described = Described::from(&error);
+        let described = ErrorDescription::from(&error);
         assert_eq!(described.message, "sync: try later");
         assert_eq!(described.causes, ["no", "socket"]);
         let repeated = Error::unavailable("the socket broke").with_source(std::io::Error::other("socket"));
-        assert!(Described::from(&repeated).causes.is_empty());
+        assert!(ErrorDescription::from(&repeated).causes.is_empty());
     }
 }

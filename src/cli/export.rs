@@ -11,8 +11,8 @@ use convex_archiver::{
 use serde::Serialize;
 
 use super::{
-    config::ArchiveArgs,
-    exit::Outcome,
+    config::{self, ArchiveArgs},
+    outcome::Outcome,
     output,
     past::{LimitArgs, Past, SelectionArgs, moment},
     progress::Progress,
@@ -81,7 +81,7 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     };
     let selection = args.tables.selection(&past.head)?;
     let options = ExportOptions { at: past.at(Some(args.as_of))?, selection, format, budget };
-    let target = Location::create(&args.output).context(|| "--output")?;
+    let target = Location::create(&args.output, &config::settings()).context(|| "--output")?;
     let progress = Progress::reading(screen);
     let exported = export(&past.archive, &past.head, &options, target.store(), &progress).await;
     progress.finish();

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
+    outcome::Outcome,
     output,
     past::{self, Past, moment},
 };

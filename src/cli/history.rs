@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
+    field_changes::{Field, fields, lines},
+    outcome::Outcome,
     output,
     past::{self, LimitArgs, Past, moment},
 };
@@ -51,16 +52,6 @@ struct Line {
     document: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<Field>,
-}
-
-/// A field that changed, as JSON.
-#[derive(Serialize)]
-pub(super) struct Field {
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    before: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<Box<RawValue>>,
 }
 
 pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
@@ -146,28 +137,4 @@ fn changes<'a>(before: Option<&'a Revision>, after: &'a Revision) -> Vec<FieldCh
         // What went is what was there before: no need to say it again.
         None => Vec::new(),
     }
-}
-
-/// For people.
-pub(super) fn lines(text: &mut String, changes: &[FieldChange<'_>], marks: bool) {
-    for FieldChange { path, before, after } in changes {
-        let _ = match (before, after) {
-            (Some(before), Some(after)) => {
-                writeln!(text, "  ~ {path}: {} -> {}", past::value(before), past::value(after))
-            }
-            (Some(before), None) => writeln!(text, "  - {path}: {}", past::value(before)),
-            (None, Some(after)) if marks => writeln!(text, "  + {path}: {}", past::value(after)),
-            (None, Some(after)) => writeln!(text, "    {path}: {}", past::value(after)),
-            (None, None) => Ok(()),
-        };
-    }
-}
-
-/// For scripts.
-pub(super) fn fields(changes: &[FieldChange<'_>]) -> Result<Vec<Field>> {
-    let text = |value: Option<&Value>| value.map(|value| past::raw(past::value(value))).transpose();
-    let field = |change: &FieldChange<'_>| {
-        Ok(Field { path: change.path.pointer(), before: text(change.before)?, after: text(change.after)? })
-    };
-    changes.iter().map(field).collect()
 }

@@ -42,13 +42,13 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
 }
 
 /// Where a listener is reached from this machine.
-pub(crate) struct Reached {
+pub(crate) struct ListenerUrl {
     pub(crate) url: String,
     /// What a sync has to say so that it sends the key there.
     pub(crate) flags: &'static str,
 }
 
-impl Reached {
+impl ListenerUrl {
     pub(crate) fn at(address: SocketAddr) -> Self {
         // Whoever asks from this machine cannot connect to "any address".
         let ip = match address.ip() {
@@ -59,9 +59,4 @@ impl Reached {
         let flags = if ip.is_loopback() { "" } else { " --allow-http" };
         Self { url: format!("http://{}", SocketAddr::new(ip, address.port())), flags }
     }
-}
-
-/// A text as one word of a shell.
-pub(crate) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }

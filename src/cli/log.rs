@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
+    outcome::Outcome,
     output,
     past::{self, LimitArgs, Past, moment},
     units::counted,

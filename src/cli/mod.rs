@@ -1,17 +1,24 @@
 //! The command line: one file per verb, each with its flags (whose comments are the help), and a `run` that makes
 //! options of them, calls the library once and prints once. Reports go to stdout, progress and logs to stderr.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the program is where the process's environment and command line are read"
+)]
+
 mod completions;
 mod config;
 mod demo;
 mod diff;
 pub(crate) mod exit;
 mod export;
+mod field_changes;
 mod get;
 mod history;
 mod listen;
 mod log;
 pub(crate) mod memory;
+mod outcome;
 mod output;
 mod past;
 mod progress;
@@ -28,11 +35,13 @@ mod tables;
 pub(crate) mod telemetry;
 mod units;
 mod views;
+mod words;
 
-use clap::{Parser, Subcommand};
-use convex_archiver::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use convex_archiver::{Error, Result};
+use futures::future::LocalBoxFuture;
 
-use self::{exit::Outcome, telemetry::Screen};
+use self::{outcome::Outcome, telemetry::Screen};
 
 /// Archives a Convex deployment: a snapshot of every table, then every later change, as Parquet files on object storage
 /// (S3 and what speaks like it, Google Cloud Storage, Azure, or a folder).
@@ -143,8 +152,17 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Serve(args) => serve::run(args).await,
         Command::Query(args) => query::run(args).await,
         Command::Views(args) => views::run(args).await,
-        Command::Demo(args) => demo::run(args, screen).await,
+        Command::Demo(args) => demo::run(args, screen, typed).await,
         Command::Simulate(args) => simulate::run(args).await,
-        Command::Completions(args) => completions::run(args),
+        Command::Completions(args) => completions::run(args, Cli::command()),
     }
+}
+
+/// The same for a command line of the program's own: the demo types some.
+fn typed(words: Vec<String>, screen: &Screen) -> LocalBoxFuture<'_, Result<Outcome>> {
+    Box::pin(async move {
+        let cli = Cli::try_parse_from(words)
+            .map_err(|e| Error::internal("the demo types what is no command: report it").with_source(e))?;
+        run(&cli, screen).await
+    })
 }

@@ -14,9 +14,8 @@ use serde_json::value::RawValue;
 
 use super::{
     config::{self, ArchiveArgs},
-    status,
     telemetry::FindingLog,
-    units,
+    units, words,
 };
 
 /// How much a verb may take.
@@ -86,7 +85,7 @@ pub(crate) struct Past {
 
 impl Past {
     pub(crate) async fn open(args: &ArchiveArgs) -> Result<Self> {
-        let location = Location::open(&args.url)?;
+        let location = Location::open(&args.url, &config::settings())?;
         let findings = Arc::new(FindingCounter::new(FindingLog));
         let monitor = Arc::clone(&findings) as Arc<dyn Monitor>;
         let archive = Archive::open(Arc::clone(location.store()), location.url()).await?.with_monitor(monitor);
@@ -96,7 +95,7 @@ impl Past {
 
     /// The `_ts` that a moment means; as far as the archive reaches, if none was said.
     pub(crate) fn at(&self, moment: Option<Moment>) -> Result<Timestamp> {
-        moment.unwrap_or(Moment::Through).resolve(&self.head, units::now())
+        moment.unwrap_or(Moment::Through).resolve(&self.head, Timestamp::now())
     }
 
     /// The `_ts` that a moment means; None, if it is as far as the archive reaches whenever one looks.
@@ -137,7 +136,7 @@ pub(crate) fn document(revision: &Revision) -> Result<Option<Box<RawValue>>> {
 /// Warns of what is missing.
 pub(crate) fn warn_of(missing: &[Missing], what: &str) {
     for Missing { tables, from, to } in missing {
-        let tables = status::list(tables.iter());
+        let tables = words::list(tables.iter());
         tracing::warn!("{what} of {tables} may be missing after {} to {}", moment(*from), moment(*to));
     }
 }

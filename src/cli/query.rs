@@ -17,10 +17,16 @@ use convex_archiver::{
 use tokio::process::Command;
 
 use self::{
-    child::{Ended, Purpose},
+    child::{Ending, Purpose},
     target::Target,
 };
-use super::{config::ArchiveArgs, exit::Outcome, memory, past::Past, secret};
+use super::{
+    config::{self, ArchiveArgs},
+    memory,
+    outcome::Outcome,
+    past::Past,
+    secret,
+};
 
 /// Runs SQL over the archive with DuckDB: the documents of each table, its history, and its documents at any moment
 ///
@@ -74,7 +80,7 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     let url = past.archive.url();
     // Credentials are in here: it goes through a pipe, or a file that only its owner can read.
     let views = duckdb_views(&past.head, &past.archive.all_schemas(&past.head).await?, url, as_of);
-    let script = unheard(&secret::duckdb(url, |name| std::env::var(name).ok())) + &views;
+    let script = unheard(&secret::duckdb(url, &config::settings())) + &views;
     let ended = match &args.sql {
         Some(sql) => {
             let sql =
@@ -83,7 +89,7 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
         }
         None => shell(args, &script).await?,
     };
-    let Ended { status, was_asked } = ended;
+    let Ending { status, was_asked } = ended;
     if status.success() {
         return Ok(Outcome::Done);
     }
@@ -122,7 +128,7 @@ fn refuse_uncovered(past: &Past, ts: Timestamp) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-async fn answer(args: &QueryArgs, mut script: String, sql: &str) -> Result<Ended> {
+async fn answer(args: &QueryArgs, mut script: String, sql: &str) -> Result<Ending> {
     let mut command = duckdb(args);
     command.args(["-batch", "-bail", "-no-init"]);
     let terminal = args.output.is_none() && std::io::stdout().is_terminal();
@@ -150,7 +156,7 @@ async fn answer(args: &QueryArgs, mut script: String, sql: &str) -> Result<Ended
     Ok(ended)
 }
 
-async fn shell(args: &QueryArgs, script: &str) -> Result<Ended> {
+async fn shell(args: &QueryArgs, script: &str) -> Result<Ending> {
     // Its name is gone when this ends, and that is after the shell has ended. (DuckDB opens no init file without a name.)
     let mut file =
         tempfile::Builder::new().prefix("convex-archiver-").suffix(".sql").tempfile().map_err(no_temporary)?;

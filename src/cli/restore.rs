@@ -1,6 +1,6 @@
 //! The verb `restore`.
 
-mod told;
+mod output;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -10,10 +10,10 @@ use convex_archiver::{
     read::{Moment, RestoreOptions, plan_restore, restore},
 };
 
+use self::output::RestoreOutput;
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
-    output,
+    outcome::Outcome,
     past::{LimitArgs, Past, SelectionArgs},
     progress::Progress,
     signals,
@@ -92,11 +92,6 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
     };
     let (mut report, written) = done?;
     report.findings = past.findings.counts().plus(&report.findings);
-    let told = told::Told::new(past.archive.url(), &options, &report, written);
-    if args.json {
-        output::print_json(&told)?;
-    } else {
-        output::print(&told.text())?;
-    }
+    RestoreOutput::new(past.archive.url(), &options, &report, written).print(args.json)?;
     Ok(if report.has_findings() { Outcome::Findings } else { Outcome::Done })
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
+    outcome::Outcome,
     output,
     past::{self, Past, moment},
     units::{self, counted},

@@ -1,12 +1,14 @@
 //! Credentials of the archive's store, as DuckDB takes them.
 
-/// Statements that let DuckDB into the store that the URL names, by what the environment says; empty for a folder.
+use convex_archiver::archive::Settings;
+
+/// Statements that let DuckDB into the store that the URL names, by what the settings say; empty for a folder.
 ///
-/// Keys that are in the environment are passed on; where there are none, DuckDB looks for them itself (extensions `aws` and
+/// Keys that are among the settings are passed on; where there are none, DuckDB looks for them itself (extensions `aws` and
 /// `azure`). Secrets that the user's DuckDB keeps are used where nothing is known: so it is always for Google's storage, of
 /// which DuckDB takes HMAC keys only.
-pub(super) fn duckdb(url: &str, env: impl Fn(&str) -> Option<String>) -> String {
-    let env = |name: &str| env(name).filter(|value| !value.is_empty());
+pub(super) fn duckdb(url: &str, given: &Settings) -> String {
+    let env = |name: &str| given.get(name).map(str::to_owned);
     let Some((scheme, rest)) = url.split_once("://") else { return String::new() };
     let bucket = rest.split('/').next().unwrap_or_default();
     let mut settings = vec![("SCOPE", format!("{scheme}://{bucket}"))];
@@ -118,8 +120,7 @@ mod tests {
                 "CREATE OR REPLACE SECRET _archive (TYPE azure, SCOPE 'az://box', PROVIDER 'credential_chain', ACCOUNT_NAME 'box');\n",
             ),
         ] {
-            let env = |name: &str| known.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-            assert_eq!(duckdb(url, env), expected, "{url}");
+            assert_eq!(duckdb(url, &known.iter().copied().collect()), expected, "{url}");
         }
     }
 }

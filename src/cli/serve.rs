@@ -13,13 +13,13 @@ use rand::RngCore;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
-    listen::{self, Reached},
+    listen::{self, ListenerUrl},
+    outcome::Outcome,
     output,
     past::{LimitArgs, Past, moment},
-    signals, status,
+    signals,
     telemetry::FindingLog,
-    units,
+    units, words,
 };
 
 /// Where the key is looked for.
@@ -119,7 +119,7 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
         tracing::warn!(
             "at {} the archive does not cover {}: who asks for them is refused; others can be asked for alone (sync --exclude)",
             moment(deployment.as_of()),
-            status::list(uncovered.into_iter())
+            words::list(uncovered.into_iter())
         );
     }
     if !deployment.head().coverage().untyped.is_empty() {
@@ -142,10 +142,10 @@ fn welcome(deployment: &ArchivedDeployment, archive: &str, address: SocketAddr, 
     };
     let spans: Vec<_> =
         head.tables().map(|state| (&state.table, served(head.coverage().spans(&state.table)))).collect();
-    let Reached { url, flags } = Reached::at(address);
+    let ListenerUrl { url, flags } = ListenerUrl::at(address);
     let (shown, given) = match &key.variable {
         Some(variable) => (format!("that of {variable}"), format!("\"${variable}\"")),
-        None => (key.key.clone(), listen::quoted(&key.key)),
+        None => (key.key.clone(), words::of_shell(&key.key)),
     };
     format!(
         "The archive {archive} is served as of {}, with {}.\n\
@@ -158,7 +158,7 @@ fn welcome(deployment: &ArchivedDeployment, archive: &str, address: SocketAddr, 
          Ctrl-C ends it.\n",
         moment(now),
         units::counted(spans.len() as u64, "table"),
-        status::covered(spans.iter().map(|(table, spans)| (*table, spans.as_slice()))),
+        words::covered(spans.iter().map(|(table, spans)| (*table, spans.as_slice()))),
         deployment.changes_after().0,
     )
 }

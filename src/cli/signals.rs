@@ -2,7 +2,7 @@
 
 use convex_archiver::{Error, Result, sync::Stop};
 
-use super::exit;
+use super::outcome;
 
 /// Turns the first signal into a request to stop, from now on until the program ends.
 pub(crate) fn stop_at_a_commit() -> Result<Stop> {
@@ -14,7 +14,7 @@ pub(crate) fn stop_at_a_commit() -> Result<Stop> {
         tracing::warn!("{name}: ending at a commit (once more: at once; what is committed stays)");
         requested.request();
         signals.next().await;
-        std::process::exit(exit::INTERRUPTED.into());
+        std::process::exit(outcome::INTERRUPTED.into());
     });
     Ok(stop)
 }

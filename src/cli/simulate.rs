@@ -10,11 +10,11 @@ use convex_archiver::{
 };
 
 use super::{
-    exit::Outcome,
-    listen::{self, Reached},
+    listen::{self, ListenerUrl},
+    outcome::Outcome,
     output, signals,
     telemetry::FindingLog,
-    units,
+    units, words,
 };
 
 /// Serves a simulated Convex deployment, from memory
@@ -174,8 +174,8 @@ fn welcome(deployment: &SimulatedDeployment, address: SocketAddr, options: &Simu
     let state = deployment.state_at(Timestamp(i64::MAX));
     let documents = state.values().map(|table| table.len() as u64).sum();
     let (documents, tables) = (units::counted(documents, "document"), units::counted(state.len() as u64, "table"));
-    let Reached { url, flags } = Reached::at(address);
-    let key = listen::quoted(&options.router.key);
+    let ListenerUrl { url, flags } = ListenerUrl::at(address);
+    let key = words::of_shell(&options.router.key);
     format!(
         "A simulated deployment with {documents} in {tables} listens.\n\
          URL: {url}\n\

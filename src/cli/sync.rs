@@ -4,21 +4,22 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    ErrorKind, FindingCounter, Monitor, Result, ResultExt,
+    ErrorKind, FindingCounter, MemoryBudget, Monitor, Result, ResultExt, Selection, Timestamp,
     archive::{Archive, Location},
-    convex::{Client, Source, Traffic},
-    sync::{OnGap, SyncOptions, SyncReport, sync},
+    convex::{Client, ClientOptions, Source, Traffic},
+    sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
 };
 use serde::Serialize;
 
 use super::{
     config::{self, ArchiveArgs, DeploymentArgs},
-    exit::Outcome,
+    outcome::Outcome,
     output,
     progress::Progress,
     signals,
     telemetry::Screen,
     units::{self, bytes, counted, long},
+    words,
 };
 
 /// Archives a deployment, or brings its archive up to date
@@ -149,7 +150,7 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     if let Some(folder) = &args.temp_dir {
         config::use_temp_dir(folder)?;
     }
-    let options = config::sync_options(args, signals::stop_at_a_commit()?)?;
+    let options = sync_options(args, signals::stop_at_a_commit()?)?;
     let progress = Arc::new(Progress::new(screen));
     let findings = Arc::new(FindingCounter::new(Arc::clone(&progress)));
     let done = archive_it(args, &options, &findings).await;
@@ -159,8 +160,8 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
 
     // Of client and archive, too.
     done.sync.findings = findings.counts();
-    let Done { sync, traffic, archive } = done;
-    let lag = sync.lag(units::now());
+    let SyncedArchive { sync, traffic, archive } = done;
+    let lag = sync.lag(Timestamp::now());
     if args.json {
         output::print_json(&Report {
             archive: &archive,
@@ -178,8 +179,28 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     Ok(if sync.gaps.is_empty() { Outcome::Done } else { Outcome::Findings })
 }
 
+/// How a sync is done.
+fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
+    Ok(SyncOptions {
+        budget: MemoryBudget::new(args.memory_limit)?,
+        target_file_bytes: args.target_file_size,
+        commit_every: args.commit_every,
+        compression_level: args.compression_level,
+        selection: Selection::new(&args.include, &args.exclude)?,
+        accept_selection: args.accept_selection,
+        accept_deployment: args.accept_deployment.clone(),
+        on_gap: args.on_gap.into(),
+        stop: args.max_duration.map_or(stop.clone(), |time| stop.within(time)),
+    })
+}
+
+/// How the deployment is asked.
+fn client_options(options: &SyncOptions) -> ClientOptions {
+    ClientOptions { selection: options.selection.clone(), budget: options.budget, ..ClientOptions::default() }
+}
+
 /// What came of it.
-struct Done {
+struct SyncedArchive {
     sync: SyncReport,
     traffic: Traffic,
     archive: String,
@@ -190,7 +211,7 @@ async fn archive_it(
     args: &SyncArgs,
     options: &SyncOptions,
     listener: &Arc<FindingCounter<Arc<Progress>>>,
-) -> Result<Option<Done>> {
+) -> Result<Option<SyncedArchive>> {
     let monitor = || Arc::clone(listener) as Arc<dyn Monitor>;
     let (client, archive) = tokio::select! {
         biased;
@@ -199,7 +220,7 @@ async fn archive_it(
     };
     let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, options, monitor()).await;
     let sync = report.context(|| format!("sync to {}", archive.url()))?;
-    Ok(Some(Done { sync, traffic: client.traffic(), archive: archive.url().to_owned() }))
+    Ok(Some(SyncedArchive { sync, traffic: client.traffic(), archive: archive.url().to_owned() }))
 }
 
 /// The deployment and the archive.
@@ -209,7 +230,7 @@ async fn connect(
     monitor: impl Fn() -> Arc<dyn Monitor>,
 ) -> Result<(Arc<Client>, Archive)> {
     let access = args.deployment.access()?.resolve(monitor()).await?;
-    let client = Arc::new(Client::new(access, config::client_options(options), monitor())?);
+    let client = Arc::new(Client::new(access, client_options(options), monitor())?);
     let archive = open(&args.archive.url, &client, monitor()).await?;
     Ok((client, archive))
 }
@@ -225,8 +246,9 @@ fn stopped_early(args: &SyncArgs) -> Result<Outcome> {
 
 /// The archive; made if there is none, once the deployment has shown that the key opens it.
 pub(super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) -> Result<Archive> {
+    let settings = config::settings();
     let identity = client.identity().await?;
-    let existing = match Location::open(url) {
+    let existing = match Location::open(url, &settings) {
         Ok(location) => match Archive::open(Arc::clone(location.store()), location.url()).await {
             Ok(archive) => Some((location, archive)),
             Err(e) if e.kind() == ErrorKind::NotFound => None,
@@ -239,13 +261,13 @@ pub(super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) 
         Some(existing) => existing,
         None => {
             client.shapes().await?;
-            let location = Location::create(url)?;
+            let location = Location::create(url, &settings)?;
             let store = Arc::clone(location.store());
-            let archive = Archive::open_or_create(store, location.url(), identity, units::now()).await?;
+            let archive = Archive::open_or_create(store, location.url(), identity, Timestamp::now()).await?;
             (location, archive)
         }
     };
-    let cleaned = location.clean_staging(units::now(), monitor.as_ref())?;
+    let cleaned = location.clean_staging(Timestamp::now(), monitor.as_ref())?;
     if cleaned > 0 {
         tracing::info!("removed {} that a killed process had left", counted(cleaned, "unfinished file"));
     }
@@ -281,7 +303,7 @@ pub(super) fn text(
     if report.rescued_rows > 0 {
         facts.push(("Rescued", format!("values of {} in _rescued", counted(report.rescued_rows, "row"))));
     }
-    facts.extend(report.gaps.iter().map(|gap| ("Lost", super::status::missing(gap))));
+    facts.extend(report.gaps.iter().map(|gap| ("Lost", words::missing(gap))));
     facts.extend(output::findings(&report.findings));
     if let Some(through) = report.through {
         facts.push(("Through", units::time(through)));

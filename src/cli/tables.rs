@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::{
     config::ArchiveArgs,
-    exit::Outcome,
+    outcome::Outcome,
     output,
     past::{self, LimitArgs, Past, moment},
-    status, units,
+    units, words,
 };
 
 /// Lists the tables of an archive: how large they are, when they were written, at which moments they are covered
@@ -59,13 +59,13 @@ struct Report<'a> {
 struct Table<'a> {
     #[serde(flatten)]
     summary: &'a TableSummary,
-    covered: Vec<Covered>,
+    covered: Vec<CoveredSpan>,
     #[serde(skip_serializing_if = "Option::is_none")]
     documents: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Covered {
+struct CoveredSpan {
     from: String,
     to: String,
 }
@@ -103,7 +103,8 @@ pub(super) async fn run(args: &TablesArgs) -> Result<Outcome> {
 }
 
 fn table(summary: &TableSummary, documents: Option<u64>) -> Table<'_> {
-    let covered = summary.covered.iter().map(|s| Covered { from: s.from.to_string(), to: s.to.to_string() }).collect();
+    let covered =
+        summary.covered.iter().map(|s| CoveredSpan { from: s.from.to_string(), to: s.to.to_string() }).collect();
     Table { summary, covered, documents }
 }
 
@@ -132,6 +133,6 @@ fn text(summaries: &[TableSummary], documents: &[Option<u64>], at: Option<Timest
     let mut text = at.map(|at| format!("As of {}\n\n", moment(at))).unwrap_or_default();
     text.push_str(&output::table(&rows));
     text.push('\n');
-    text.push_str(&status::covered(summaries.iter().map(|s| (&s.table, s.covered.as_slice()))));
+    text.push_str(&words::covered(summaries.iter().map(|s| (&s.table, s.covered.as_slice()))));
     text
 }

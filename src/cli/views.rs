@@ -9,7 +9,7 @@ use convex_archiver::{
     },
 };
 
-use super::{config::ArchiveArgs, exit::Outcome, output, past::Past};
+use super::{config::ArchiveArgs, outcome::Outcome, output, past::Past};
 
 /// Prints a script that gives another engine views of the archive: the documents of each table, its history, and its documents at any moment
 ///

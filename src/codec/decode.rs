@@ -17,7 +17,7 @@ use super::{
     column::{Column, Data, Object},
     observe::{kind_of, observe_document},
     parse::{Bad, Json, Token, decode_bytes},
-    rescued::{Buffers, Path, Stop, Unfit},
+    rescued::{Buffers, Misplaced, Path, Stop},
 };
 use crate::{
     document::{Encoding, Timestamp},
@@ -103,16 +103,16 @@ impl TableDecoder {
             return Err(Error::protocol(format!("a document of {} bytes is larger than Convex allows", text.len())));
         }
         let json = Json::new(text, encoding);
-        let mut unfit = Unfit::new(std::mem::take(&mut self.buffers), json);
-        let system = document(&mut self.object, self.rows, self.leaves, json, deleted, &mut unfit)?;
+        let mut misplaced = Misplaced::new(std::mem::take(&mut self.buffers), json);
+        let system = document(&mut self.object, self.rows, self.leaves, json, deleted, &mut misplaced)?;
         self.own.id.append_value(system.id);
         self.own.creation_time.append_option(system.creation_time);
         self.own.ts.push(ts.0);
         self.own.tombstone.push(deleted);
-        self.own.nulls.append_option(unfit.nulls_cell());
-        self.own.rescued.append_option(unfit.rescued_cell());
-        let places = unfit.places;
-        let (buffers, misfits, newcomers) = unfit.finish();
+        self.own.nulls.append_option(misplaced.nulls_cell());
+        self.own.rescued.append_option(misplaced.rescued_cell());
+        let places = misplaced.places;
+        let (buffers, misfits, newcomers) = misplaced.finish();
         self.buffers = buffers;
         self.newcomers += newcomers;
         for (path, kind) in misfits {
@@ -175,7 +175,7 @@ fn document<'a>(
     leaves: usize,
     mut json: Json<'a>,
     deleted: bool,
-    unfit: &mut Unfit<'a>,
+    misplaced: &mut Misplaced<'a>,
 ) -> Result<System<'a>, Bad> {
     let Token::Object = json.token()? else { return json.bad("a document is an object") };
     let mut order = Order::new(json);
@@ -208,12 +208,12 @@ fn document<'a>(
         }
         order.check(&key)?;
         let start = json;
-        let mark = unfit.begin_field(start);
+        let mark = misplaced.begin_field(start);
         let path = Path::field(&key);
         let family = object.find(&key, &mut next);
         let done = match family {
-            Some(family) => field(object, family, row, &mut json, &path, unfit),
-            None => newcomer(leaves < LEAF_COLUMNS, &mut json, &path, unfit),
+            Some(family) => field(object, family, row, &mut json, &path, misplaced),
+            None => newcomer(leaves < LEAF_COLUMNS, &mut json, &path, misplaced),
         };
         match done {
             Ok(()) => {}
@@ -222,9 +222,9 @@ fn document<'a>(
                 if let Some(family) = family {
                     object.truncate(family, row);
                 }
-                unfit.roll_back_field(mark);
+                misplaced.roll_back_field(mark);
                 json = start;
-                unfit.rescue_field(&path, &mut json)?;
+                misplaced.rescue_field(&path, &mut json)?;
             }
         }
         order.keep(key);
@@ -244,16 +244,16 @@ fn field<'a>(
     row: usize,
     json: &mut Json<'a>,
     path: &Path<'_>,
-    unfit: &mut Unfit<'a>,
+    misplaced: &mut Misplaced<'a>,
 ) -> Result<(), Stop> {
     let start = *json;
     let takes = &object.families[family];
     if let Some(column) = takes.json {
-        object.columns[column].push_text(row, unfit.text(json)?);
+        object.columns[column].push_text(row, misplaced.text(json)?);
         return Ok(());
     }
     let kind = match json.token()? {
-        Token::Null => return unfit.null(path),
+        Token::Null => return misplaced.null(path),
         Token::Boolean(value) => match takes.boolean {
             Some(column) => {
                 object.columns[column].push_boolean(row, value);
@@ -290,23 +290,23 @@ fn field<'a>(
         },
         Token::Array if takes.lists.is_empty() => {
             if let Some(kind) = kind_of(&mut start.clone())? {
-                unfit.misfit(path, kind);
+                misplaced.misfit(path, kind);
             }
             *json = start;
-            return unfit.rescue(path, json);
+            return misplaced.rescue(path, json);
         }
-        Token::Array => return array(object, family, row, json, start, path, unfit),
+        Token::Array => return array(object, family, row, json, start, path, misplaced),
         Token::Object => match takes.object {
             Some(column) => {
                 let Some(inner) = object.columns[column].push_struct(row) else { return Ok(()) };
-                return fields(inner, row, json, path, unfit);
+                return fields(inner, row, json, path, misplaced);
             }
             None => Kind::Object,
         },
     };
-    unfit.misfit(path, kind);
+    misplaced.misfit(path, kind);
     *json = start;
-    unfit.rescue(path, json)
+    misplaced.rescue(path, json)
 }
 
 /// Appends the fields of an object, whose opening bracket has been consumed, to row `row` of a struct.
@@ -315,7 +315,7 @@ fn fields<'a>(
     row: usize,
     json: &mut Json<'a>,
     path: &Path<'_>,
-    unfit: &mut Unfit<'a>,
+    misplaced: &mut Misplaced<'a>,
 ) -> Result<(), Stop> {
     let mut order = Order::new(*json);
     let (mut first, mut next) = (true, 0);
@@ -323,11 +323,11 @@ fn fields<'a>(
         order.check(&key)?;
         let path = path.name(&key);
         match object.find(&key, &mut next) {
-            Some(family) => field(object, family, row, json, &path, unfit)?,
+            Some(family) => field(object, family, row, json, &path, misplaced)?,
             None => {
                 let twin = || object.families.iter().any(|f| f.name.eq_ignore_ascii_case(&key));
                 let room = object.columns.len() < STRUCT_FIELDS && is_struct_key(&key) && !twin();
-                newcomer(room, json, &path, unfit)?;
+                newcomer(room, json, &path, misplaced)?;
             }
         }
         order.keep(key);
@@ -336,15 +336,15 @@ fn fields<'a>(
 }
 
 /// The next value stands under a name without a column; `room`: the next file may have one.
-fn newcomer<'a>(room: bool, json: &mut Json<'a>, path: &Path<'_>, unfit: &mut Unfit<'a>) -> Result<(), Stop> {
+fn newcomer<'a>(room: bool, json: &mut Json<'a>, path: &Path<'_>, misplaced: &mut Misplaced<'a>) -> Result<(), Stop> {
     let start = *json;
     if let Token::Null = json.token()? {
-        return unfit.null(path);
+        return misplaced.null(path);
     }
     *json = start;
-    unfit.rescue(path, json)?;
+    misplaced.rescue(path, json)?;
     if room {
-        unfit.newcomer();
+        misplaced.newcomer();
     }
     Ok(())
 }
@@ -357,31 +357,31 @@ fn array<'a>(
     json: &mut Json<'a>,
     start: Json<'a>,
     path: &Path<'_>,
-    unfit: &mut Unfit<'a>,
+    misplaced: &mut Misplaced<'a>,
 ) -> Result<(), Stop> {
     let opened = *json;
-    let mark = unfit.mark();
+    let mark = misplaced.mark();
     let lists = object.families[family].lists.len();
     for n in 0..if lists > 1 { lists } else { 0 } {
         let column = object.families[family].lists[n];
-        let done = items(&mut object.columns[column], row, json, path, unfit);
+        let done = items(&mut object.columns[column], row, json, path, misplaced);
         match done {
-            Ok(()) if !unfit.rescued_since(mark) => return Ok(()),
+            Ok(()) if !misplaced.rescued_since(mark) => return Ok(()),
             Ok(()) | Err(Stop::TooLong) => {}
             Err(bad) => return Err(bad),
         }
         object.columns[column].truncate(row);
-        unfit.roll_back(mark);
+        misplaced.roll_back(mark);
         *json = opened;
     }
     let oldest = object.families[family].lists[0];
-    let done = items(&mut object.columns[oldest], row, json, path, unfit);
+    let done = items(&mut object.columns[oldest], row, json, path, misplaced);
     // Counted as well when it is too long: a long list of another kind is the first to need a sibling.
-    if unfit.rescued_since(mark)
+    if misplaced.rescued_since(mark)
         && let Some(kind) = kind_of(&mut start.clone())?
         && !object.families[family].kinds.contains(&kind)
     {
-        unfit.misfit(path, kind);
+        misplaced.misfit(path, kind);
     }
     done
 }
@@ -392,13 +392,13 @@ fn items<'a>(
     row: usize,
     json: &mut Json<'a>,
     path: &Path<'_>,
-    unfit: &mut Unfit<'a>,
+    misplaced: &mut Misplaced<'a>,
 ) -> Result<(), Stop> {
     let Some(list) = column.list(row) else { return Ok(()) };
     let (mut first, mut index) = (true, 0);
     while json.item(&mut first)? {
-        unfit.place(list.leaves)?;
-        item(&mut list.items, json, &path.item(index), unfit)?;
+        misplaced.place(list.leaves)?;
+        item(&mut list.items, json, &path.item(index), misplaced)?;
         index += 1;
     }
     column.end_list();
@@ -406,11 +406,16 @@ fn items<'a>(
 }
 
 /// Appends the next value as the next item of a list.
-fn item<'a>(column: &mut Column, json: &mut Json<'a>, path: &Path<'_>, unfit: &mut Unfit<'a>) -> Result<(), Stop> {
+fn item<'a>(
+    column: &mut Column,
+    json: &mut Json<'a>,
+    path: &Path<'_>,
+    misplaced: &mut Misplaced<'a>,
+) -> Result<(), Stop> {
     let row = column.len();
     let start = *json;
     if let Data::Json(_) = column.data {
-        column.push_text(row, unfit.text(json)?);
+        column.push_text(row, misplaced.text(json)?);
         return Ok(());
     }
     match (json.token()?, &column.data) {
@@ -420,15 +425,15 @@ fn item<'a>(column: &mut Column, json: &mut Json<'a>, path: &Path<'_>, unfit: &m
         (Token::Float64(value), Data::Float64(_)) => column.push_float64(row, value),
         (Token::String(value), Data::String(_)) => column.push_text(row, &value),
         (Token::Bytes(text), Data::Bytes(_)) => column.push_bytes(row, |out| decode_bytes(&text, start.at(), out))?,
-        (Token::Array, Data::List(_)) => return items(column, row, json, path, unfit),
+        (Token::Array, Data::List(_)) => return items(column, row, json, path, misplaced),
         (Token::Object, Data::Struct(_)) => {
             let Some(inner) = column.push_struct(row) else { return Ok(()) };
-            return fields(inner, row, json, path, unfit);
+            return fields(inner, row, json, path, misplaced);
         }
         _ => {
             column.pad(row + 1);
             *json = start;
-            return unfit.rescue(path, json);
+            return misplaced.rescue(path, json);
         }
     }
     Ok(())

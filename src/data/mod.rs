@@ -90,7 +90,8 @@ pub struct DataFile {
     pub ids_ascend: bool,
     /// The table's schema id under which it was written.
     pub schema: u32,
-    /// Per field path, per kind of value: how many values did not fit the field's columns. Decides about siblings.
+    /// Per column, by its field id, or by its path where it has none, per kind of value: how many values did not fit. Decides
+    /// about siblings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
     /// The data commit that brought these rows. In a commit only where it is another one; always in

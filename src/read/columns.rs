@@ -16,7 +16,7 @@ use crate::{
     document::{TableRef, Timestamp, time_text},
     error::{Result, ResultExt},
     rows::{files::complete_base, moment::known_table},
-    schema::{Field, Kind, Misfits, Nested, push_pointer},
+    schema::{Field, Kind, Misfits, Nested, misfits_by_path, push_pointer},
 };
 
 /// Footers that are read together.
@@ -97,6 +97,7 @@ pub async fn columns_of(
     }
     let since = births(archive, earliest).await.context(|| format!("table {table}"))?;
     let schema = archive.schema(head, table).await?;
+    found.without_column = misfits_by_path(&found.without_column, &schema);
     describe(&schema.fields, "", "", &since, at, &mut found);
     Ok(found)
 }

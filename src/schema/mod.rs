@@ -11,6 +11,7 @@ mod convex_types;
 mod evolve;
 mod infer;
 mod json_schema;
+mod misfits;
 mod spellings;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ pub use self::{
     evolve::{Misfits, SIBLING_AFTER, evolve},
     infer::{DocumentShape, Keys, Kind, ObjectShape, Shape},
     json_schema::hint,
+    misfits::{misfits_by_id, misfits_by_path},
 };
 
 /// The columns of one table, in the order in which they were born.

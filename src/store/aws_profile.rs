@@ -1,4 +1,4 @@
-//! Credentials for S3 as people keep them: what the environment lacks is taken from the files of the AWS tools.
+//! Credentials for S3 as people keep them: what the settings lack is taken from the files of the AWS tools.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use object_store::aws::AmazonS3Builder;
 
 use crate::error::{Error, Result};
 
-use super::clouds::{env, has_machine_role};
+use super::{Settings, clouds::has_machine_role};
 
 /// Any of these says where credentials come from; the store's client looks after them.
-const IN_ENVIRONMENT: &[&str] = &[
+const IN_SETTINGS: &[&str] = &[
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -31,29 +31,30 @@ struct Profile {
     elsewhere: bool,
 }
 
-/// Adds what the environment lacks.
+/// Adds what the settings lack.
 ///
 /// # Errors
-/// Access, if there are no credentials anywhere: neither in the environment nor in a profile, and this is no machine of
+/// Access, if there are no credentials anywhere: neither in the settings nor in a profile, and this is no machine of
 /// AWS with a role. Asked here, because the store's client would try for minutes.
-pub(super) fn complete(mut builder: AmazonS3Builder) -> Result<AmazonS3Builder> {
-    if IN_ENVIRONMENT.iter().any(|name| env(name).is_some()) {
+pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Result<AmazonS3Builder> {
+    if IN_SETTINGS.iter().any(|name| settings.get(name).is_some()) {
         return Ok(builder);
     }
-    let chosen = env("AWS_PROFILE");
-    let name = chosen.as_deref().unwrap_or("default");
+    let chosen = settings.get("AWS_PROFILE");
+    let name = chosen.unwrap_or("default");
     let file = |variable: &str, name: &str| {
-        let home = env("HOME").or_else(|| env("USERPROFILE")).unwrap_or_default();
-        let path = env(variable).map_or_else(|| PathBuf::from(home).join(".aws").join(name), PathBuf::from);
+        let home = settings.get("HOME").or_else(|| settings.get("USERPROFILE")).unwrap_or_default();
+        let path = settings.get(variable).map_or_else(|| PathBuf::from(home).join(".aws").join(name), PathBuf::from);
         std::fs::read_to_string(path).unwrap_or_default()
     };
     let mut profile = Profile::default();
     profile.read(&file("AWS_CONFIG_FILE", "config"), name, true);
     profile.read(&file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), name, false);
-    if let Some(region) = profile.region.filter(|_| env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION")).is_none()) {
+    let is_set = |name| settings.get(name).is_some();
+    if let Some(region) = profile.region.filter(|_| !is_set("AWS_REGION") && !is_set("AWS_DEFAULT_REGION")) {
         builder = builder.with_region(region);
     }
-    if let Some(endpoint) = profile.endpoint.filter(|_| env("AWS_ENDPOINT_URL").is_none()) {
+    if let Some(endpoint) = profile.endpoint.filter(|_| !is_set("AWS_ENDPOINT_URL")) {
         builder = builder.with_endpoint(endpoint);
     }
     match (profile.key, profile.secret) {

@@ -5,6 +5,8 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
 use crate::error::{Error, Result};
 
+use super::Settings;
+
 /// The variables of Microsoft's tools, and what each one sets unless it is set already.
 const ALSO: &[(&str, AzureConfigKey)] = &[
     ("AZURE_STORAGE_ACCOUNT", AzureConfigKey::AccountName),
@@ -23,23 +25,20 @@ const CREDENTIALS: &[AzureConfigKey] = &[
     AzureConfigKey::FabricSessionToken,
 ];
 
-/// Adds what the environment says in these other ways.
+/// Adds what the settings say in these other ways.
 ///
 /// # Errors
 /// Usage, if no account is named, or the connection string cannot be read. Its text, which holds the key, is not shown.
-pub(super) fn complete(
-    mut builder: MicrosoftAzureBuilder,
-    env: impl Fn(&str) -> Option<String>,
-) -> Result<MicrosoftAzureBuilder> {
+pub(super) fn complete(mut builder: MicrosoftAzureBuilder, given: &Settings) -> Result<MicrosoftAzureBuilder> {
     for (variable, key) in ALSO {
         if builder.get_config_value(key).is_none()
-            && let Some(value) = env(variable)
+            && let Some(value) = given.get(variable)
         {
             builder = builder.with_config(*key, value);
         }
     }
-    if let Some(text) = env("AZURE_STORAGE_CONNECTION_STRING") {
-        for (key, value) in connection(&text)? {
+    if let Some(text) = given.get("AZURE_STORAGE_CONNECTION_STRING") {
+        for (key, value) in connection(text)? {
             if builder.get_config_value(&key).is_none_or(|v| v == "false") {
                 builder = builder.with_config(key, value);
             }
@@ -110,8 +109,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn completed(variables: &[(&str, &str)]) -> Result<MicrosoftAzureBuilder> {
-        let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-        complete(MicrosoftAzureBuilder::new(), find)
+        complete(MicrosoftAzureBuilder::new(), &variables.iter().copied().collect())
     }
 
     #[test]

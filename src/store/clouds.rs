@@ -1,4 +1,4 @@
-//! The clouds' stores, by the settings and credentials that the environment holds, under the names that each cloud's own
+//! The clouds' stores, by [`Settings`] and the credentials among them, under the names that each cloud's own
 //! tools use: `AWS_*` (also the profile files), `GOOGLE_*` and `STORAGE_EMULATOR_HOST`, `AZURE_*`.
 //!
 //! Where nothing says who we are, credentials can only come from the machine's own role, which is asked at an address
@@ -21,7 +21,7 @@ use object_store::{
 
 use crate::error::{Error, Result};
 
-use super::{aws_profile, azure_account};
+use super::{Settings, aws_profile, azure_account};
 
 /// For one request. The store's default of 30 seconds cuts off parts of 8 MiB below 2 Mbit/s.
 const TIMEOUT: &str = "120 seconds";
@@ -48,16 +48,21 @@ const GOOGLE_CREDENTIALS: &[&str] = &[
 ];
 
 /// A bucket of S3, or of what speaks like it.
-pub(super) fn s3(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries());
-    if env("AWS_TIMEOUT").is_none() {
+pub(super) fn s3(bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+    let mut builder = AmazonS3Builder::new();
+    for (key, value) in settings.keys("AWS_") {
+        builder = builder.with_config(key, value);
+    }
+    builder = builder.with_bucket_name(bucket).with_retry(retries());
+    if settings.get("AWS_TIMEOUT").is_none() {
         builder = builder.with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
-    let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"].into_iter().find_map(env);
-    if endpoint.is_some_and(|e| is_loopback_http(&e)) {
+    let endpoint =
+        ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"].into_iter().find_map(|name| settings.get(name));
+    if endpoint.is_some_and(is_loopback_http) {
         builder = builder.with_allow_http(true);
     }
-    builder = aws_profile::complete(builder)?;
+    builder = aws_profile::complete(builder, settings)?;
     let built = builder
         .build()
         .map_err(|e| setting_error(e, &format!("cannot use s3://{bucket}; check the AWS_ variables")))?;
@@ -65,36 +70,56 @@ pub(super) fn s3(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
 }
 
 /// A bucket of Google Cloud Storage. `STORAGE_EMULATOR_HOST` leads to an emulator, which asks for no credentials.
-pub(super) fn gcs(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retries());
-    if env("GOOGLE_TIMEOUT").is_none() {
+pub(super) fn gcs(bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+    let mut builder = GoogleCloudStorageBuilder::new();
+    if let Some(file) = settings.get("SERVICE_ACCOUNT") {
+        builder = builder.with_service_account_path(file);
+    }
+    for (key, value) in settings.keys("GOOGLE_") {
+        builder = builder.with_config(key, value);
+    }
+    builder = builder.with_bucket_name(bucket).with_retry(retries());
+    if settings.get("GOOGLE_TIMEOUT").is_none() {
         builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
-    let known = GOOGLE_CREDENTIALS.iter().any(|name| env(name).is_some());
-    if let Some(host) = env("STORAGE_EMULATOR_HOST") {
-        let host = if host.contains("://") { host } else { format!("http://{host}") };
+    let known = GOOGLE_CREDENTIALS.iter().any(|name| settings.get(name).is_some());
+    if let Some(host) = settings.get("STORAGE_EMULATOR_HOST") {
+        let host = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
         builder = builder.with_base_url(host.trim_end_matches('/'));
         if !known {
             builder = builder.with_bearer_token("");
         }
-    } else if !known && !has_google_login() && !has_machine_role() {
-        return Err(Error::access(
-            "no credentials for Google Cloud Storage: set GOOGLE_APPLICATION_CREDENTIALS to the file of a service \
-             account, or run `gcloud auth application-default login`",
-        ));
+    } else if !known {
+        match google_login(settings) {
+            Some(file) => builder = builder.with_application_credentials(file),
+            None if has_machine_role() => {}
+            None => {
+                return Err(Error::access(
+                    "no credentials for Google Cloud Storage: set GOOGLE_APPLICATION_CREDENTIALS to the file of a service \
+                     account, or run `gcloud auth application-default login`",
+                ));
+            }
+        }
     }
     let advice = format!("cannot use gs://{bucket}; check GOOGLE_APPLICATION_CREDENTIALS");
     Ok(Arc::new(builder.build().map_err(|e| setting_error(e, &advice))?))
 }
 
 /// A container of Azure Blob Storage.
-pub(super) fn azure(container: &str) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(container).with_retry(retries());
-    if env("AZURE_TIMEOUT").is_none() {
+pub(super) fn azure(container: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+    let mut builder = MicrosoftAzureBuilder::new();
+    for (key, value) in settings.keys("AZURE_") {
+        builder = builder.with_config(key, value);
+    }
+    if let Some(endpoint) = settings.get("IDENTITY_ENDPOINT") {
+        builder = builder.with_msi_endpoint(endpoint);
+    }
+    builder = builder.with_container_name(container).with_retry(retries());
+    if settings.get("AZURE_TIMEOUT").is_none() {
         builder = builder.with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
-    builder = azure_account::complete(builder, env)?;
-    if !azure_account::has_credentials(&builder) && env("IDENTITY_ENDPOINT").is_none() && !has_machine_role() {
+    builder = azure_account::complete(builder, settings)?;
+    if !azure_account::has_credentials(&builder) && !has_machine_role() {
         return Err(Error::access(
             "no credentials for Azure Blob Storage: set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and \
              one of AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_CLIENT_ID, AZURE_TENANT_ID and \
@@ -114,19 +139,15 @@ pub(super) fn has_machine_role() -> bool {
     TcpStream::connect_timeout(&metadata, Duration::from_secs(1)).is_ok()
 }
 
-/// Whether `gcloud auth application-default login` was run here.
-fn has_google_login() -> bool {
+/// What `gcloud auth application-default login` has left here.
+fn google_login(settings: &Settings) -> Option<String> {
     let (home, below) = if cfg!(windows) { ("APPDATA", "gcloud") } else { ("HOME", ".config/gcloud") };
-    env(home).is_some_and(|home| PathBuf::from(home).join(below).join("application_default_credentials.json").exists())
+    let file = PathBuf::from(settings.get(home)?).join(below).join("application_default_credentials.json");
+    file.exists().then(|| file.display().to_string())
 }
 
 fn setting_error(error: object_store::Error, message: &str) -> Error {
     Error::usage(message).with_source(error)
-}
-
-/// A variable that is set to something.
-pub(super) fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|v| !v.is_empty())
 }
 
 /// Plain http to the own machine needs no setting that allows it.

@@ -1,6 +1,6 @@
 //! From an archive's URL to a store whose root is the archive.
 //!
-//! Settings and credentials come from the environment ([`clouds`]). Retrying what is worth it is the store's business.
+//! Settings and credentials are handed in ([`clouds`]). Retrying what is worth it is the store's business.
 
 use std::{
     path::{Path as FilePath, PathBuf},
@@ -15,7 +15,7 @@ use crate::{
     monitor::Monitor,
 };
 
-use super::{clouds, disk_error, staging, store_error};
+use super::{Settings, clouds, disk_error, staging, store_error};
 
 /// An opened place for an archive.
 #[derive(Debug, Clone)]
@@ -38,16 +38,15 @@ impl Location {
     /// Opens a place that should exist.
     ///
     /// # Errors
-    /// Usage, if the text names no place or the environment lacks a setting. Access, if there are no credentials.
+    /// Usage, if the text names no place or a setting is missing. Access, if there are no credentials.
     /// NotFound, if it is a folder that does not exist.
-    pub fn open(archive: &str) -> Result<Self> {
-        Self::connect(parse(archive)?, false)
+    pub fn open(archive: &str, settings: &Settings) -> Result<Self> {
+        Self::connect(parse(archive)?, settings, false)
     }
 
     /// Opens a place; a folder on a local disk is created if missing.
-    pub fn create(archive: &str) -> Result<Self> {
-        let parsed = parse(archive)?;
-        Self::connect(parsed, true)
+    pub fn create(archive: &str, settings: &Settings) -> Result<Self> {
+        Self::connect(parse(archive)?, settings, true)
     }
 
     /// The store; its root is the archive's prefix.
@@ -71,12 +70,12 @@ impl Location {
         }
     }
 
-    fn connect(parsed: Parsed, create: bool) -> Result<Self> {
+    fn connect(parsed: Parsed, settings: &Settings, create: bool) -> Result<Self> {
         let url = parsed.to_string();
         let (store, local) = match parsed {
-            Parsed::S3 { bucket, prefix } => (below(prefix, clouds::s3(&bucket)?), None),
-            Parsed::Gcs { bucket, prefix } => (below(prefix, clouds::gcs(&bucket)?), None),
-            Parsed::Azure { container, prefix } => (below(prefix, clouds::azure(&container)?), None),
+            Parsed::S3 { bucket, prefix } => (below(prefix, clouds::s3(&bucket, settings)?), None),
+            Parsed::Gcs { bucket, prefix } => (below(prefix, clouds::gcs(&bucket, settings)?), None),
+            Parsed::Azure { container, prefix } => (below(prefix, clouds::azure(&container, settings)?), None),
             Parsed::Local(path) => {
                 if create {
                     make_folder(&path).map_err(|e| disk_error(e, &format!("cannot create the folder {url}")))?;
@@ -227,15 +226,16 @@ mod tests {
 
     #[test]
     fn a_missing_folder_is_created_for_writers_and_not_found_for_readers() {
+        let none = Settings::default();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b");
         let text = path.to_str().unwrap();
-        assert_eq!(Location::open(text).unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(Location::create(text).unwrap().url(), text);
-        assert!(Location::open(text).is_ok());
+        assert_eq!(Location::open(text, &none).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(Location::create(text, &none).unwrap().url(), text);
+        assert!(Location::open(text, &none).is_ok());
         std::fs::write(dir.path().join("file"), "").unwrap();
         for occupied in ["file", "file/x"] {
-            let error = Location::create(dir.path().join(occupied).to_str().unwrap()).unwrap_err();
+            let error = Location::create(dir.path().join(occupied).to_str().unwrap(), &none).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
         }
     }

@@ -1,6 +1,6 @@
 //! From a URL to a store, and the few calls of a store whose outcome we branch on.
 //!
-//! [`Location`] is a place that an URL names, opened by the settings of its cloud. Below it everything is an
+//! [`Location`] is a place that an URL names, opened by [`Settings`] that are handed in. Below it everything is an
 //! [`ObjectStore`]; what its errors mean for us stands in [`sentences`].
 
 mod aws_profile;
@@ -8,6 +8,7 @@ mod azure_account;
 mod clouds;
 mod location;
 mod sentences;
+mod settings;
 mod staging;
 mod upload;
 
@@ -16,7 +17,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 
 use crate::error::Result;
 
-pub use self::{location::Location, staging::STAGING_KEPT};
+pub use self::{location::Location, settings::Settings, staging::STAGING_KEPT};
 pub(crate) use self::{
     location::refuse_partition_keys,
     sentences::{disk_error, store_error},

@@ -110,7 +110,7 @@ mod tests {
         let neighbour = dir.path().join("lost+found/y.parquet#2");
         std::fs::create_dir(neighbour.parent().unwrap()).unwrap();
         std::fs::write(&neighbour, "").unwrap();
-        let now = UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
+        let now = Timestamp::now().0;
         assert_eq!(clean(dir.path(), Timestamp(now), &NoMonitor).unwrap(), 0);
         assert_eq!(clean(dir.path(), Timestamp(now + 2 * DAY), &NoMonitor).unwrap(), 3);
         assert!(folder.join("x.parquet").exists() && neighbour.exists());

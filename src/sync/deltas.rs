@@ -9,7 +9,7 @@ use super::{
     steps::{FileProgress, Halt, Step, Steps},
     tables::Tables,
 };
-use crate::{convex::Page, error::Error, layout, position::DeltaCursor, selection::Selection};
+use crate::{convex::Page, error::Error, layout, position::DeltaCursor, schema::misfits_by_id, selection::Selection};
 
 /// Bytes of a page after which the weight of what is gathered is looked at again.
 const LOOK: usize = 1 << 20;
@@ -116,5 +116,5 @@ fn write_file(
     }
     let misfits = rows.misfits();
     next.count_misfits(table, misfits.clone());
-    steps.send(Step::Close { misfits })
+    steps.send(Step::Close { misfits: misfits_by_id(&misfits, &tables.get(table).schema) })
 }

@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     layout,
     position::{Scope, Walk},
-    schema::{Misfits, TableSchema},
+    schema::{Misfits, TableSchema, misfits_by_path},
 };
 
 /// What a run knows of a table beside its rows.
@@ -64,14 +64,17 @@ impl Tables {
         }
         let shape = self.take_shape(table);
         let known = match self.head.table(table) {
-            Some(state) => KnownTable {
-                table: table.clone(),
-                folder: state.folder.clone(),
-                schema: self.runtime.block_on(self.schemas.of(&self.head, state))?.as_ref().clone(),
-                misfits: state.misfits.clone(),
-                changed: false,
-                shape,
-            },
+            Some(state) => {
+                let schema = self.runtime.block_on(self.schemas.of(&self.head, state))?;
+                KnownTable {
+                    table: table.clone(),
+                    folder: state.folder.clone(),
+                    misfits: misfits_by_path(&state.misfits, &schema),
+                    schema: schema.as_ref().clone(),
+                    changed: false,
+                    shape,
+                }
+            }
             None => KnownTable {
                 table: table.clone(),
                 folder: layout::folder(table, &self.folders),

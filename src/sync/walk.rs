@@ -17,6 +17,7 @@ use crate::{
     layout,
     monitor::{Event, Monitor},
     position::{BaseId, Scope, Walk},
+    schema::misfits_by_id,
     selection::Selection,
 };
 
@@ -132,7 +133,7 @@ impl SnapshotWalk {
         if file.sent.is_some() {
             let misfits = file.rows.misfits();
             next.count_misfits(file.table, misfits.clone());
-            steps.send(Step::Close { misfits })?;
+            steps.send(Step::Close { misfits: misfits_by_id(&misfits, &tables.get(file.table).schema) })?;
         }
         self.file = Some(self.new_file(file.table, file.rows.last_ts, encoding, tables));
         Ok(())

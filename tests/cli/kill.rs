@@ -21,7 +21,7 @@ use axum::{
 
 use convex_archiver::{
     ErrorKind,
-    archive::{Archive, Location},
+    archive::{Archive, Location, Settings},
     server::{Deployment, RouterOptions, SeededWriter, SimulatedDeployment, router},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -38,7 +38,7 @@ const EACH: usize = 5;
 
 /// The archive in a folder; `None` if none has been made yet.
 async fn held(archive: &Path) -> Option<Held> {
-    let location = Location::open(archive.to_str().unwrap()).ok()?;
+    let location = Location::open(archive.to_str().unwrap(), &Settings::default()).ok()?;
     match Archive::open(Arc::clone(location.store()), location.url()).await {
         Ok(archive) => Some(Held::read(&archive).await),
         Err(error) => {

@@ -1,6 +1,7 @@
 //! The real program as a child process: exit codes, stdout, JSON, what never appears anywhere. One file per verb.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test ends where something is missing.
+#![allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do, and start processes")]
 
 mod completions;
 mod demo;

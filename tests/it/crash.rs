@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Read, sync::Arc, time::Duration};
 
 use convex_archiver::{
     ErrorKind, NoMonitor, Result, TableRef, Timestamp, Value,
-    archive::{Archive, Commit, Location},
+    archive::{Archive, Commit, Location, Settings},
     convex::Source,
     layout,
     server::{SimulatedDeployment, Transaction},
@@ -117,7 +117,7 @@ impl Stores for Disk {
     fn next(&mut self) -> Arc<dyn ObjectStore> {
         self.0.push(tempfile::tempdir().unwrap());
         let path = self.0.last().unwrap().path().to_str().unwrap();
-        Arc::clone(Location::create(path).unwrap().store())
+        Arc::clone(Location::create(path, &Settings::default()).unwrap().store())
     }
 }
 

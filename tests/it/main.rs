@@ -1,6 +1,7 @@
 //! What the library can do, one file per capability.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do, and start processes")]
 
 mod advice;
 mod broken_pages;

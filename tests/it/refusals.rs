@@ -157,7 +157,7 @@ async fn a_retry_is_told_by_what_was_answered_and_a_deprecation_once() {
 
 #[tokio::test]
 async fn a_wait_that_the_server_asks_for_is_kept_in_seconds_and_as_a_date() {
-    let in_two_seconds = || (chrono::Utc::now() + chrono::Duration::seconds(2)).to_rfc2822();
+    let in_two_seconds = || (Timestamp::now().to_datetime() + chrono::Duration::seconds(2)).to_rfc2822();
     // A date has whole seconds.
     for (asked, least) in [(in_two_seconds(), 900), ("1".to_owned(), 1000)] {
         let fault = Fault::status(429).with_header("retry-after", &asked).times(1);

@@ -6,6 +6,8 @@ bits. Values have the form that `tests/tools/expected.rs` describes.
 """
 
 import base64
+import gzip
+import hashlib
 import json
 import os
 import struct
@@ -14,13 +16,19 @@ from collections import defaultdict
 
 
 class Archive:
-    """An archive at a path or an `s3://` URL, as its manifest.json shows it."""
+    """An archive at a path or an `s3://` URL, as its manifest.json and the parts that it names show it."""
 
     def __init__(self, place):
         self.place = place.rstrip("/")
         self.s3 = place.startswith("s3://")
         self.manifest = json.loads(self.read("manifest.json"))
-        self.through = self.manifest["cursor"]["ts"]
+        if words := self.manifest["needs"]["readers"]:
+            raise Difference(f"this reader does not know {words}")
+        self.through = int(self.manifest["cursor"]["ts"])
+        self.entries = [
+            (full_name(line["table"]["table"]), self.entry(line["table"], self.manifest["coverage"][place]))
+            for line, place in zip(self.manifest["tables"], self.manifest["covered"], strict=True)
+        ]
 
     def read(self, path):
         if not self.s3:
@@ -33,29 +41,57 @@ class Archive:
         key = f"{prefix}/{path}" if prefix else path
         return client.get_object(Bucket=bucket, Key=key)["Body"].read()
 
-    def tables(self):
-        """Name as the deployment has it, and the entry of the manifest."""
-        for entry in self.manifest["tables"]:
-            table = entry["table"]
-            yield "/".join(filter(None, [table.get("component"), table["name"]])), entry
+    def entry(self, table, coverage):
+        """What the manifest says of a table, with its files, its columns, and S of its bases, oldest first. Moments are numbers."""
+        bases = {base["id"]: int(base["ts"]) for base in coverage["bases"]}
+        return table | {
+            "columns": self.columns(table),
+            "files": [file for file in self.parts(table) if file.get("base") in {None, *bases}],
+            "bases": sorted(bases.values()),
+            "covered": [{end: int(span[end]) for end in ("from", "to")} for span in coverage["covered"]],
+        }
 
-    def bases(self, entry):
-        """S of every base that holds a table, oldest first."""
-        found = []
-        for base in self.manifest["bases"]:
-            match base["scope"]:
-                case "all":
-                    held = True
-                case {"tables": tables}:
-                    held = entry["table"] in tables
-                case {"except": tables}:
-                    held = entry["table"] not in tables
-            if held:
-                found.append(base["ts"])
-        return sorted(found)
+    def parts(self, table):
+        """The lines of the parts of a table, which count and sum prove."""
+        for month, part in table.get("months", {}).items():
+            path = f"parts/{table['folder']}/{month}/{part['version']:020}.jsonl.gz"
+            lines = gzip.decompress(self.read(path)).splitlines()
+            total = sum(int.from_bytes(hashlib.sha256(line).digest()) for line in lines) % 2**256
+            if (len(lines), f"{total:064x}") != (part["count"], part["sum"]):
+                raise Difference(f"{path} is not what the manifest says")
+            yield from map(json.loads, lines)
+
+    def columns(self, table):
+        schema = table["schema"]
+        if schema["version"] == 0:
+            return []
+        path = f"log/{schema['version']:020}.schemas.{schema['digest']}.json"
+        text = self.read(path)
+        if hashlib.sha256(text).hexdigest() != schema["digest"]:
+            raise Difference(f"{path} does not have the digest in its name")
+        (found,) = (s["schema"] for s in json.loads(text)["schemas"] if s["table"] == table["table"])
+        if (found["id"], found["last_field_id"]) != (schema["schema"], schema["last_field_id"]):
+            raise Difference(f"{path} is not what the manifest says")
+        return found["fields"]
+
+    def tables(self):
+        """Name as the deployment has it, and the entry of each table."""
+        return iter(self.entries)
 
     def files(self, entry):
         return [f"{self.place}/{file['path']}" for file in entry["files"]]
+
+
+def of_a_later_program(archive, folder):
+    """A manifest in that folder for which a reader must know words that nobody knows, and what a refusal of it names."""
+    manifest = archive.manifest | {"program": "convex-archiver/77.7.7", "needs": {"readers": ["trees", "tides"], "writers": []}}
+    with open(f"{folder}/manifest.json", "w", encoding="utf-8") as file:
+        json.dump(manifest, file)
+    return ["convex-archiver/77.7.7", "`trees`, `tides`", "make the script with that program or a newer one"]
+
+
+def full_name(table):
+    return "/".join(filter(None, [table.get("component"), table["name"]]))
 
 
 # One row, put together again.
@@ -179,7 +215,7 @@ class Comparison:
 
     def check(self, table, entry, rows):
         """All rows of a table are the base and every later revision, once."""
-        bases, delta = {s: {} for s in self.archive.bases(entry)}, {}
+        bases, delta = {s: {} for s in entry["bases"]}, {}
         for row in rows:
             phase = str(row["convex_phase"])
             key = (row["_id"], row["_ts"])

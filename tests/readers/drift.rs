@@ -25,8 +25,9 @@ pub(crate) async fn archived(place: &str) -> World {
         assert!(report.documents > 0 && report.rescued_rows > 0 && !report.first_run);
     }
     // What the fixture is for is there: siblings of a column and inside a struct, a column and struct fields that came later.
-    let head = world.archive(place).await.unwrap().head().await.unwrap();
-    let columns = format!("{:?}", head.table(&table("", "orders")).unwrap().schema.fields);
+    let archive = world.archive(place).await.unwrap();
+    let head = archive.head().await.unwrap();
+    let columns = format!("{:?}", archive.schema(&head, &table("", "orders")).await.unwrap().fields);
     for column in ["price__string", "open__object", "street__int64", "later", "country", "color"] {
         assert!(columns.contains(&format!("column: \"{column}\"")), "{column} in {columns}");
     }

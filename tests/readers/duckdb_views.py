@@ -4,12 +4,13 @@ one of `--as-of AS_OF`. The archive is a path.
 """
 
 import pathlib
+import re
 import sys
 import tempfile
 
 import duckdb
 
-from archive import Archive, Comparison, Difference, document, same
+from archive import Archive, Comparison, Difference, document, of_a_later_program, same
 
 ADDED = {"_ts_utc", "_creationTime_utc"}
 
@@ -155,6 +156,15 @@ def check_other_sessions(script, names):
                 raise Difference("a later session that ran the script has other rows")
 
 
+def check_needs(archive, script):
+    """What was written for readers that know more is refused, and nothing of it is read."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = of_a_later_program(archive, folder)
+        script = re.sub(r'^(SET VARIABLE "_archive url" =) .*;$', lambda found: f"{found[1]} '{folder}';", script, flags=re.MULTILINE)
+        for word in words:
+            refuses(duckdb.connect(), script, word)
+
+
 def moments(comparison, entries):
     """Both ends of every span and base, and some revisions between them, with their neighbours."""
     found = {moment for _, entry in entries for span in entry["covered"] for moment in (span["from"], span["to"])}
@@ -187,6 +197,7 @@ def read(archive, comparison, script, as_of_script, as_of):
         raise Difference("no moment was refused")
     check_types(connection, names, entries)
     check_other_sessions(script, names)
+    check_needs(archive, script)
     # Again in the same session, and all tables at another moment at once.
     connection.execute(script)
     connection.execute(as_of_script)

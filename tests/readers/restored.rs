@@ -4,7 +4,7 @@ use std::path::Path;
 
 use convex_archiver::{
     MemoryBudget, NoMonitor, Selection, Timestamp,
-    archive::Location,
+    archive::{Location, Settings},
     read::{ExportFormat, ExportOptions, RestoreOptions, export, restore},
 };
 
@@ -25,7 +25,7 @@ fn python_reads_the_restored_zip_as_the_state_of_that_moment() {
         let through = head.coverage().through.unwrap();
         let written: Vec<Timestamp> = world.deployment.revisions().iter().map(|(_, r)| r.ts).collect();
         // The last, and one in the middle at which components are covered too.
-        let known = head.coverage().component_rows_since.unwrap();
+        let known = head.coverage().component_rows.unwrap().since;
         let middle = written.into_iter().find(|ts| *ts > known).unwrap_or(through);
         for (n, at) in [middle, through].into_iter().enumerate() {
             let zip = path(&format!("{n}.zip"));
@@ -50,7 +50,7 @@ fn pyarrow_json_and_csv_read_the_exported_files_as_the_state() {
         let at = head.coverage().through.unwrap();
         for format in [ExportFormat::Parquet, ExportFormat::Ndjson, ExportFormat::Csv] {
             let target = path(format.extension());
-            let location = Location::create(target.to_str().unwrap()).unwrap();
+            let location = Location::create(target.to_str().unwrap(), &Settings::default()).unwrap();
             let options =
                 ExportOptions { at, selection: Selection::default(), format, budget: MemoryBudget::default() };
             export(&archive, &head, &options, location.store(), &NoMonitor).await.unwrap();

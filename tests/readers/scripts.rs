@@ -1,13 +1,17 @@
 //! What `views`, `schema --format` and `query` give to other engines, run by these engines on one archive that is hard for readers.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use convex_archiver::{
     TableRef, Timestamp,
+    archive::Head,
     read::views::{SchemaFormat, duckdb_views, schema_text, spark_views},
+    schema::TableSchema,
     server::demo_documents,
 };
 
@@ -25,7 +29,8 @@ use crate::{
 
 struct Drifted {
     folder: tempfile::TempDir,
-    head: convex_archiver::archive::Head,
+    head: Head,
+    columns: BTreeMap<TableRef, Arc<TableSchema>>,
     place: String,
 }
 
@@ -36,8 +41,10 @@ impl Drifted {
         let place = folder.path().join("it's an archive of $FORMAT").to_str().unwrap().to_owned();
         let world = drift::archived(&place).await;
         expected::write(&world.deployment, &folder.path().join("expected.ndjson"));
-        let head = world.archive(&place).await.unwrap().head().await.unwrap();
-        Self { folder, head, place }
+        let archive = world.archive(&place).await.unwrap();
+        let head = archive.head().await.unwrap();
+        let columns = archive.all_schemas(&head).await.unwrap();
+        Self { folder, head, columns, place }
     }
 
     /// A moment in the middle of its history.
@@ -63,8 +70,9 @@ fn the_views_of_duckdb_hold_every_state_and_revision_in_both_versions() {
     block_on(async {
         let drifted = Drifted::new().await;
         let as_of = drifted.middle();
-        let script = drifted.file("views.sql", &duckdb_views(&drifted.head, &drifted.place, None));
-        let fixed = drifted.file("as_of.sql", &duckdb_views(&drifted.head, &drifted.place, Some(as_of)));
+        let script = drifted.file("views.sql", &duckdb_views(&drifted.head, &drifted.columns, &drifted.place, None));
+        let fixed =
+            drifted.file("as_of.sql", &duckdb_views(&drifted.head, &drifted.columns, &drifted.place, Some(as_of)));
         let arguments =
             [Path::new(&drifted.place).to_owned(), drifted.expected(), script, fixed, as_of.0.to_string().into()];
         for (version, path) in [("1.5.5", Path::new("")), ("2.0.0", python::next())] {
@@ -108,7 +116,10 @@ fn with_the_schema_of_a_table_no_reader_misses_a_column() {
             for (format, ending) in
                 [(SchemaFormat::Pyarrow, "pyarrow"), (SchemaFormat::Polars, "polars"), (SchemaFormat::Sql, "sql")]
             {
-                drifted.file(&format!("{name}.{ending}"), &schema_text(state, format).unwrap());
+                drifted.file(
+                    &format!("{name}.{ending}"),
+                    &schema_text(&state.table, &drifted.columns[&state.table], format).unwrap(),
+                );
             }
         }
         let arguments = [Path::new(&drifted.place).to_owned(), drifted.expected(), drifted.folder.path().to_owned()];

@@ -7,6 +7,7 @@ import datetime
 import importlib.util
 import os
 import sys
+import tempfile
 import warnings
 
 # Workers run under the interpreter that runs this.
@@ -15,7 +16,7 @@ os.environ["PYSPARK_PYTHON"] = sys.executable
 import pyspark  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
-from archive import Archive, Comparison, Difference, document, same  # noqa: E402
+from archive import Archive, Comparison, Difference, document, of_a_later_program, same  # noqa: E402
 
 SETTINGS = {
     "spark.driver.memory": "1g",
@@ -104,10 +105,44 @@ def check_names(script):
         raise Difference(f"names of views: {names}")
 
 
+def check_needs(spark, archive, script):
+    """What was written for readers that know more is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = of_a_later_program(archive, folder)
+        try:
+            script.Archive(spark, folder)
+        except ValueError as error:
+            if all(word in str(error) for word in words):
+                return
+            raise Difference(f"refused with other words: {error}") from error
+    raise Difference("what this reader does not know is not refused")
+
+
+def check_what_is_read(script, spark):
+    """Of the parts and columns those of a table, when it is asked for, and once."""
+
+    class Counted(script.Archive):
+        def _texts(self, paths):
+            read.extend(paths)
+            return super()._texts(paths)
+
+    read = []
+    archive = Counted(spark)
+    if read:
+        raise Difference(f"read before anything was asked for: {read}")
+    archive.state("orders")
+    archive.history("orders")
+    parts = [path for path in read if "/parts/" in path]
+    if not parts or any("/parts/tables/orders/" not in path for path in parts) or len(set(read)) != len(read):
+        raise Difference(f"read for one table: {read}")
+
+
 def read(archive, comparison, path, as_of_path, as_of):
     spark = session()
     script = load(path)
     check_names(script)
+    check_needs(spark, archive, script)
+    check_what_is_read(script, spark)
     views = script.Archive(spark)
     names = views.register()
     refused = 0

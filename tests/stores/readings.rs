@@ -17,13 +17,13 @@ use object_store::{ObjectStoreExt, path::Path};
 
 use crate::{
     place::{PREFIX, Place},
-    tools::world::World,
+    tools::{process::environment, world::World},
 };
 
 type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
 
 async fn opened(url: &str) -> (Archive, Head) {
-    let location = Location::open(url).unwrap();
+    let location = Location::open(url, &environment()).unwrap();
     let archive = Archive::open(Arc::clone(location.store()), location.url()).await.unwrap();
     let head = archive.head().await.unwrap();
     (archive, head)
@@ -100,7 +100,7 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
         states.iter().map(|(table, documents)| (table.clone(), of_table(documents))).collect()
     };
     assert!(restored == documents(&then), "another restore");
-    let target = Location::create(&place.url("plain")).unwrap();
+    let target = Location::create(&place.url("plain"), &environment()).unwrap();
     let options = ExportOptions {
         at: before,
         selection: Selection::default(),
@@ -128,7 +128,7 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
     let task = tokio::spawn(async move { axum::serve(listener, router(Arc::new(deployment), options)).await });
     let access = Access::new(&served, key, false).unwrap();
     let client = Client::new(access, ClientOptions::default(), Arc::new(NoMonitor)).unwrap();
-    let copy = Location::create(&place.url("copy")).unwrap();
+    let copy = Location::create(&place.url("copy"), &environment()).unwrap();
     let identity = client.identity().await.unwrap();
     let copy = Archive::create(Arc::clone(copy.store()), copy.url(), identity, Timestamp(1)).await.unwrap();
     sync(Arc::new(client), &copy, &SyncOptions::default(), Arc::new(NoMonitor)).await.unwrap();

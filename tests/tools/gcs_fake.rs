@@ -179,7 +179,7 @@ impl Bucket {
 
     fn store(&mut self, name: String, bytes: Bytes, parts: usize) -> &Object {
         self.generation += 1;
-        let modified = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let modified = convex_archiver::Timestamp::now().to_datetime().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let object = Object { bytes, generation: self.generation, parts, written: Instant::now(), modified };
         self.objects.insert(name.clone(), object);
         &self.objects[&name]

@@ -52,6 +52,11 @@ pub(crate) fn apart_under(
     println!("{said}");
 }
 
+/// What this process's environment says, for stores.
+pub(crate) fn environment() -> convex_archiver::archive::Settings {
+    std::env::vars().collect()
+}
+
 /// Whether this is the process in which the story of `test` is told.
 pub(crate) fn is_apart(test: &str) -> bool {
     std::env::var(CHILD).is_ok_and(|child| child == test)

@@ -18,7 +18,7 @@ use convex_archiver::{
 use object_store::ObjectStore;
 use tokio::task::JoinHandle;
 
-use super::{expected, python};
+use super::{expected, process::environment, python};
 
 /// How the program ended.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl World {
     /// Opens or creates the archive at `place`, as the program does.
     pub(crate) async fn archive(&self, place: &str) -> Result<Archive> {
         let identity = self.client().identity().await?;
-        let location = Location::create(place)?;
+        let location = Location::create(place, &environment())?;
         Archive::open_or_create(Arc::clone(location.store()), location.url(), identity, Timestamp(1)).await
     }
 

@@ -260,7 +260,7 @@ mod tests {
             }
             bases
         });
-        let withdrawal = (0..4, scope()).prop_map(|(n, scope)| Withdrawal {
+        let withdrawal = (0..4, scope()).prop_map(|(n, scope): (i32, Scope)| Withdrawal {
             base: BaseId(n.to_string()),
             scope,
             why: WithdrawalReason::Lost,

@@ -27,7 +27,8 @@ pub struct TableState {
     /// Files of the open walk: not yet visible to readers.
     #[serde(default, skip_serializing_if = "Counts::is_zero")]
     pub unfinished: Counts,
-    /// Per field path, per kind of value: how many values that came did not fit. Decides about siblings; never lowered,
+    /// Per column, by its field id, or by its path where it has none, per kind of value: how many values that came did not
+    /// fit ([`misfits_by_path`](crate::schema::misfits_by_path)). Decides about siblings; never lowered,
     /// and files that replace others do not count again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,

@@ -1,6 +1,7 @@
 //! The verb `demo`: everything once, on this machine, with real documents.
 
 mod manifest;
+mod say;
 mod tour;
 mod tree;
 
@@ -13,7 +14,7 @@ use std::{
 
 use clap::Args;
 use convex_archiver::{
-    Error, Monitor, Result, TableRef,
+    Error, Monitor, Result, TableRef, Timestamp,
     archive::{Archive, Status},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::views::duckdb_views,
@@ -22,14 +23,17 @@ use convex_archiver::{
 };
 use tokio::net::TcpListener;
 
-use self::tour::Sights;
+use self::{
+    say::{failed, heading, say},
+    tour::{RunWords, Sights},
+};
 use super::{
-    exit::Outcome,
-    memory, output,
+    memory,
+    outcome::Outcome,
     progress::Progress,
     status,
     telemetry::{FindingLog, Screen},
-    units::{self, bytes, counted},
+    units::{bytes, counted},
 };
 
 /// Shows all of it on this machine, in half a minute
@@ -56,7 +60,8 @@ const QUERY: &str = "query.sql";
 /// The file with the restore.
 const ZIP: &str = "restore.zip";
 
-pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
+/// `typed` runs a command line as the program would.
+pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Result<Outcome> {
     let begin = Instant::now();
     let dir = &args.dir;
     refuse_used(dir)?;
@@ -85,15 +90,19 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen) -> Result<Outcome> {
     let manifest = manifest::read(dir)?;
     heading("manifest.json, shortened: what is in the archive, and the cursor to go on from")?;
     say(&manifest.shortened()?)?;
+    if let Some((name, lines)) = manifest.part(dir)? {
+        heading(&format!("{name}, unpacked and shortened: the files of that table in that month"))?;
+        say(&lines)?;
+    }
     heading("convex-archiver status")?;
     let archive = demo.archive().await?;
     let head = archive.head().await?;
-    say(&status::text(&Status::of(&head, units::now()), &dir.display().to_string()))?;
+    say(&status::text(&Status::of(&head, Timestamp::now()), &dir.display().to_string()))?;
 
     let table = TableRef::new("", TABLE)?;
     let sights = Sights::of(&archive, &head, &table).await?;
     let zip = dir.join(ZIP);
-    sights.show(&dir.to_string_lossy(), &table, &zip.to_string_lossy(), screen).await?;
+    sights.show(&dir.to_string_lossy(), &table, &zip.to_string_lossy(), screen, typed).await?;
 
     let queries = sights.queries(&table);
     let file = dir.join(QUERY);
@@ -202,16 +211,4 @@ fn run_duckdb(file: &Path) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn failed(path: &Path, e: io::Error) -> Error {
-    Error::resource(format!("cannot use {}: choose another folder with --dir", path.display())).with_source(e)
-}
-
-fn heading(text: &str) -> Result<()> {
-    output::print(&format!("\n== {text}\n"))
-}
-
-fn say(text: &str) -> Result<()> {
-    output::print(text)
 }

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use clap::Parser;
 use convex_archiver::{
     Error, Result, TableRef, Timestamp,
     archive::{Archive, Head},
     read::{Change, LogOptions, Transactions},
 };
 
+use futures::future::LocalBoxFuture;
+
 use super::{
-    super::{Cli, output, telemetry::Screen},
-    heading,
+    super::{outcome::Outcome, output, telemetry::Screen, words::of_shell},
+    say::heading,
 };
+
+/// Runs the program's words (the first is its name) as the program does: parses them and ends as the verb does.
+pub(in super::super) type RunWords = for<'a> fn(Vec<String>, &'a Screen) -> LocalBoxFuture<'a, Result<Outcome>>;
 
 /// What is worth looking at.
 pub(super) struct Sights {
@@ -70,9 +74,16 @@ FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
     }
 
     /// What happened, one document, and how to get yesterday back.
-    pub(super) async fn show(&self, dir: &str, table: &TableRef, zip: &str, screen: &Screen) -> Result<()> {
+    pub(super) async fn show(
+        &self,
+        dir: &str,
+        table: &TableRef,
+        zip: &str,
+        screen: &Screen,
+        typed: RunWords,
+    ) -> Result<()> {
         let (table, before) = (table.to_string(), self.before.0.to_string());
-        let verb = |words: Vec<&str>| shown(words.into_iter().map(str::to_owned).collect(), screen);
+        let verb = |words: Vec<&str>| shown(words.into_iter().map(str::to_owned).collect(), screen, typed);
 
         heading("What happened? Every transaction, over all tables")?;
         verb(vec!["log", "--archive", dir]).await?;
@@ -90,20 +101,15 @@ FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
 }
 
 /// Types a command, and runs it as the program would.
-async fn shown(words: Vec<String>, screen: &Screen) -> Result<()> {
-    output::print(&format!("\n$ convex-archiver {}\n", words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ")))?;
-    let command = ["convex-archiver".to_owned()].into_iter().chain(words);
-    let cli = Cli::try_parse_from(command)
-        .map_err(|e| Error::internal("the demo types what is no command: report it").with_source(e))?;
-    match Box::pin(super::super::run(&cli, screen)).await {
+async fn shown(words: Vec<String>, screen: &Screen, typed: RunWords) -> Result<()> {
+    output::print(&format!(
+        "\n$ convex-archiver {}\n",
+        words.iter().map(|w| of_shell(w)).collect::<Vec<_>>().join(" ")
+    ))?;
+    let words = ["convex-archiver".to_owned()].into_iter().chain(words).collect();
+    match typed(words, screen).await {
         Ok(_) => Ok(()),
         // What is not there is an answer too.
         Err(error) => output::print(&format!("error: {error}\n")),
     }
-}
-
-/// As a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

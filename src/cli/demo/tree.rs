@@ -4,7 +4,7 @@ use std::{fmt::Write, fs, path::Path};
 
 use convex_archiver::Result;
 
-use super::super::units::bytes;
+use super::{super::units::bytes, say::failed as failed_at};
 
 /// Files of one folder that are drawn.
 const SHOWN: usize = 3;
@@ -17,7 +17,7 @@ pub(super) fn draw(root: &Path) -> Result<String> {
 }
 
 fn draw_folder(folder: &Path, indent: &str, text: &mut String) -> Result<()> {
-    let failed = |e| super::failed(folder, e);
+    let failed = |e| failed_at(folder, e);
     let mut entries = fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     entries.sort_by_key(|e| (e.path().is_dir(), e.file_name()));
     let files = entries.iter().filter(|e| e.path().is_file()).count();

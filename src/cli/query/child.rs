@@ -22,7 +22,7 @@ pub(super) enum Purpose {
 }
 
 /// How it ended.
-pub(super) struct Ended {
+pub(super) struct Ending {
     pub(super) status: ExitStatus,
     /// A signal was passed on, or a key of the terminal has ended it before we heard of that.
     pub(super) was_asked: bool,
@@ -35,7 +35,7 @@ pub(super) struct Ended {
 ///
 /// # Errors
 /// Usage, if it cannot be started.
-pub(super) async fn run(mut command: Command, purpose: Purpose, input: Option<String>) -> Result<Ended> {
+pub(super) async fn run(mut command: Command, purpose: Purpose, input: Option<String>) -> Result<Ending> {
     let mut signals = Signals::listen(purpose)
         .map_err(|e| Error::resource("cannot listen for signals: raise the limit of open files").with_source(e))?;
     if input.is_some() {
@@ -60,7 +60,7 @@ pub(super) async fn run(mut command: Command, purpose: Purpose, input: Option<St
     ended.map_err(|e| Error::resource("cannot wait for DuckDB").with_source(e))
 }
 
-async fn end(child: &mut Child, signals: &mut Signals, purpose: Purpose) -> std::io::Result<Ended> {
+async fn end(child: &mut Child, signals: &mut Signals, purpose: Purpose) -> std::io::Result<Ending> {
     let mut was_asked = false;
     loop {
         // Both may be there at once: a terminal interrupts the child as well.
@@ -69,7 +69,7 @@ async fn end(child: &mut Child, signals: &mut Signals, purpose: Purpose) -> std:
             signal = signals.next() => signal,
             status = child.wait() => {
                 let status = status?;
-                return Ok(Ended { status, was_asked: was_asked || ended_by_key(status) });
+                return Ok(Ending { status, was_asked: was_asked || ended_by_key(status) });
             }
         };
         if purpose == Purpose::Shell && is_typed(signal) {

@@ -6,8 +6,8 @@
 //! where they are large, so what is held does not depend on the length of the span. Where the span changes few documents, only they
 //! are looked up in what was before.
 
+mod change_row;
 mod document;
-mod told;
 
 use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 
@@ -18,8 +18,8 @@ use arrow::{
 use object_store::ObjectStore;
 
 use self::{
+    change_row::{ChangeRows, change_row_schema, read_change_row},
     document::Document,
-    told::{Told, read_told, told_schema},
 };
 use crate::{
     archive::{Archive, Coverage, Head},
@@ -212,12 +212,12 @@ struct Work {
 
 impl Work {
     fn run(self, tables: Vec<WindowTable>, outlet: &Outlet<Transaction>) -> Result<()> {
-        let mut sorter = Sorter::new(told_schema(), Keep::Newest, self.limits);
+        let mut sorter = Sorter::new(change_row_schema(), Keep::Newest, self.limits);
         for (number, table) in tables.iter().enumerate() {
             if outlet.is_closed() {
                 return Ok(());
             }
-            self.classify(table, &mut Told::new(number, &mut sorter))
+            self.classify(table, &mut ChangeRows::new(number, &mut sorter))
                 .map_err(|e| e.context(format!("table {}", table.table)))?;
         }
         let mut rows = Feed::start(move |_, outlet| hand_on(None, sorter, true, outlet))?;
@@ -233,7 +233,7 @@ impl Work {
                     return Ok(());
                 }
                 let open = transaction.get_or_insert_with(|| Transaction { ts, changes: Vec::new() });
-                open.changes.push(read_told(source, row, &tables)?);
+                open.changes.push(read_change_row(source, row, &tables)?);
             }
         }
         if let Some(done) = transaction {
@@ -243,7 +243,7 @@ impl Work {
     }
 
     /// Says of each revision of the span what it did.
-    fn classify(&self, table: &WindowTable, told: &mut Told<'_>) -> Result<()> {
+    fn classify(&self, table: &WindowTable, change_rows: &mut ChangeRows<'_>) -> Result<()> {
         let mut wanted = Wanted {
             columns: Some(key_columns()),
             batch_rows: self.limits.rows,
@@ -281,11 +281,11 @@ impl Work {
                 let (ts, deleted) = (keys.ts(*row), keys.is_tombstone(*row));
                 let change = document.step(&self.coverage, &table.table, ts, base_of(keys, *row), deleted);
                 if let Some(change) = change.filter(|_| self.span.contains(&Timestamp(ts))) {
-                    told.push(ts, &document.id, change)?;
+                    change_rows.push(ts, &document.id, change)?;
                 }
             }
         }
-        told.flush()
+        change_rows.flush()
     }
 
     /// The documents that the span changes, sorted; None, if they are many.

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use super::names::{UniqueNames, Views, renamed, views};
 use crate::{
-    archive::{FORMAT, Head, TableState},
+    archive::{FORMAT, Head, READERS, TableState},
     document::{TableRef, Timestamp},
     schema::{Engine, Field, OwnColumn, TableSchema, duckdb_cast, push_pointer},
 };
@@ -44,7 +44,10 @@ pub fn duckdb_views(
     let none = Arc::new(TableSchema::empty());
     let mut script = header(url, as_of);
     // The URL last: it may hold whatever a placeholder looks like.
-    script += &COMMON.replace("$FORMAT", &FORMAT.to_string()).replace("$URL", &string(url));
+    let readers: Vec<_> = READERS.iter().map(|word| string(word)).collect();
+    let common = COMMON.replace("$FORMAT", &FORMAT.to_string());
+    let common = common.replace("$READERS", &format!("[{}]::VARCHAR[]", readers.join(", ")));
+    script += &common.replace("$URL", &string(url));
     script += &moment(as_of);
     let names = views(head.tables().map(|state| &state.table), "main", RESERVED);
     let mut schemas: Vec<_> =
@@ -56,7 +59,8 @@ pub fn duckdb_views(
     for (state, names) in head.tables().zip(&names) {
         script += &table(state, columns.get(&state.table).unwrap_or(&none), names);
     }
-    script + "\nDROP TABLE _archive_tables;\nSET VARIABLE \"_archive making\" = 'nothing more';\n"
+    script
+        + "\nDROP TABLE _archive_tables;\nDROP TABLE _archive_entries;\nDROP TABLE _archive_manifest;\nSET VARIABLE \"_archive making\" = 'nothing more';\n"
 }
 
 fn header(url: &str, as_of: Option<Timestamp>) -> String {
@@ -65,7 +69,7 @@ fn header(url: &str, as_of: Option<Timestamp>) -> String {
          --   messages               its documents\n\
          --   messages_history       every revision; those that deleted a document have _tombstone\n\
          --   messages_as_of(moment) its documents at a moment: a _ts, a TIMESTAMP, or text of one (UTC)\n\
-         -- Run it anew in each session: it reads the list of files from manifest.json. Make it anew for tables that come later.\n",
+         -- Run it anew in each session: it reads which files count, from manifest.json and the lists under parts/. Make it anew for tables that come later.\n",
     );
     if let Some(ts) = as_of {
         let _ = writeln!(text, "-- messages and messages_history are as of {ts}.");

@@ -1,21 +1,55 @@
 CREATE SCHEMA IF NOT EXISTS _archive;
 SET VARIABLE "_archive url" = $URL;
 
--- What manifest.json says now: of each table the moments that are covered, its bases, and which files to read for which moment.
-CREATE OR REPLACE TEMP TABLE _archive_tables AS
-WITH manifest AS (
-  SELECT from_json(content, '{"format": "UINTEGER", "cursor": {"ts": "BIGINT"}, "tables": [{
-    "table": {"component": "VARCHAR", "name": "VARCHAR"}, "bases": ["BIGINT"], "covered": [{"from": "BIGINT", "to": "BIGINT"}],
-    "files": [{"path": "VARCHAR", "base_ts": "BIGINT", "min_ts": "BIGINT", "max_ts": "BIGINT", "brought_by": "UBIGINT"}]}]}') AS m
+-- What manifest.json says now, if this script knows all that is needed to read it.
+CREATE OR REPLACE TEMP TABLE _archive_manifest AS
+WITH written AS (
+  SELECT from_json(content, '{"format": "UINTEGER", "program": "VARCHAR", "needs": {"readers": ["VARCHAR"]}, "cursor": {"ts": "BIGINT"},
+    "coverage": [{"covered": [{"from": "BIGINT", "to": "BIGINT"}], "bases": [{"id": "VARCHAR", "ts": "BIGINT"}]}], "covered": ["BIGINT"],
+    "tables": [{"table": {"table": {"component": "VARCHAR", "name": "VARCHAR"}, "folder": "VARCHAR",
+      "months": "MAP(VARCHAR, STRUCT(version UBIGINT))"}}]}') AS manifest
   FROM read_text(getvariable('_archive url') || '/manifest.json')
+), checked AS (
+  SELECT manifest, manifest.format <= $FORMAT AS known, list_filter(manifest.needs.readers, lambda word: NOT list_contains($READERS, word)) AS words
+  FROM written
+)
+SELECT manifest FROM checked
+WHERE coalesce(known AND len(words) = 0, false) OR error('this archive was written by ' || coalesce(manifest.program, 'another program')
+  || CASE WHEN known AND len(words) > 0 THEN ' and needs a reader that knows `' || array_to_string(words, '`, `') || '`, which this script does not'
+    ELSE ', in a format that this script does not know' END || ': make the script with that program or a newer one');
+
+-- Of each table the moments that are covered, the bases that hold them, and its parts: the lists of its files by month.
+CREATE OR REPLACE TEMP TABLE _archive_entries AS
+WITH coverage AS (
+  SELECT unnest(manifest.coverage) AS coverage, unnest(range(len(manifest.coverage))) AS place FROM _archive_manifest
+), entries AS (
+  SELECT unnest(manifest.tables)."table" AS entry, unnest(manifest.covered) AS place, manifest.cursor.ts AS through FROM _archive_manifest
+)
+SELECT concat_ws('/', entry."table".component, entry."table".name) AS name, entry.folder, entry.months, through, coverage.covered, coverage.bases
+FROM entries JOIN coverage USING (place);
+
+-- All parts in one reading. (What names them is to be constant: see _archive.read.)
+SET VARIABLE "_archive parts" = (
+  SELECT list(getvariable('_archive url') || '/parts/' || folder || '/' || month.key || '/' || lpad(CAST(month.value.version AS VARCHAR), 20, '0') || '.jsonl.gz')
+  FROM (SELECT folder, unnest(map_entries(months)) AS month FROM _archive_entries)
+);
+-- And which files to read for which moment. What was withdrawn, and what a walk has not finished, is of no base of its table.
+CREATE OR REPLACE TEMP TABLE _archive_tables AS
+WITH listed AS (
+  SELECT concat_ws('/', "table".component, "table".name) AS name, path, base, encoding, min_ts, max_ts
+  FROM query(CASE WHEN getvariable('_archive parts') IS NULL
+    THEN 'SELECT NULL::STRUCT(component VARCHAR, name VARCHAR) AS "table", NULL::VARCHAR AS path, NULL::VARCHAR AS base, NULL::VARCHAR AS encoding, NULL::BIGINT AS min_ts, NULL::BIGINT AS max_ts WHERE false'
+    ELSE 'FROM read_json(getvariable(''_archive parts''), format = ''newline_delimited'', hive_partitioning = false, columns = {
+      "table": ''STRUCT(component VARCHAR, name VARCHAR)'', path: ''VARCHAR'', base: ''VARCHAR'', encoding: ''VARCHAR'', min_ts: ''BIGINT'', max_ts: ''BIGINT''})' END)
 ), tables AS (
-  SELECT concat_ws('/', t.table.component, t.table.name) AS name, t.bases, t.covered, t.files, through
-  FROM (SELECT unnest(m.tables) AS t, m.cursor.ts AS through FROM manifest
-        WHERE m.format <= $FORMAT OR error('this archive has a newer format: make the script with a newer convex-archiver'))
+  SELECT name, through, covered, list_transform(bases, lambda base: base.ts) AS bases FROM _archive_entries
+), in_force AS (
+  SELECT name, base.id AS base, base.ts AS base_ts FROM (SELECT name, unnest(bases) AS base FROM _archive_entries)
 ), files AS (
-  SELECT name, getvariable('_archive url') || '/' || f.path AS path, f.base_ts, f.min_ts, f.max_ts,
-         row_number() OVER (PARTITION BY name ORDER BY f.brought_by, f.path) AS rank
-  FROM (SELECT name, unnest(files) AS f FROM tables)
+  SELECT name, getvariable('_archive url') || '/' || path AS path, base_ts, min_ts, max_ts,
+         row_number() OVER (PARTITION BY name ORDER BY encoding <> 'json', path) AS rank
+  FROM listed LEFT JOIN in_force USING (name, base)
+  WHERE base IS NULL OR base_ts IS NOT NULL
 ), after AS (
   SELECT name, base, struct_pack(
     base := coalesce(list(path ORDER BY rank) FILTER (base_ts IS NOT NULL), []::VARCHAR[]),
@@ -83,7 +117,6 @@ CREATE OR REPLACE MACRO _archive.rows_at(name, ts) AS CASE
   WHEN _archive.state(name) IS NULL THEN _archive.refuse(name, 'table ' || name || ' is not in the archive')
   WHEN NOT _archive.covers(name, ts) THEN _archive.refuse(name, 'table ' || _archive.state(name).name || ' is not covered at '
     || coalesce(make_timestamp_ns(ts) || ' UTC (_ts ' || ts || ')', 'an unknown moment') || ': ' || _archive.state(name).spans)
-  WHEN _archive.base(name, ts) IS NULL THEN _archive.refuse(name, 'manifest.json is of an older program: run sync once')
   ELSE _archive.read(_archive.files(name, ts), '_archive.files' || _archive.call(name, ts),
     '_archive.ranks' || _archive.call(name, ts) || '[CAST(file_index AS BIGINT) + 1]',
     '_base IS NOT NULL OR (_ts > ' || _archive.base(name, ts) || ' AND _ts <= ' || ts || ')') END;

@@ -17,7 +17,7 @@ pub enum SchemaFormat {
     Spark,
     /// `CREATE TABLE`, in DuckDB's types.
     Sql,
-    /// The schema as commits and `manifest.json` have it.
+    /// The schema as the objects beside the commits have it.
     Json,
 }
 

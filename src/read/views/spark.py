@@ -7,7 +7,7 @@
 
 or, where there is a session (a notebook, `pyspark`), after importing this file as a module:
 
-    archive = Archive(spark)                              # reads manifest.json: which files count
+    archive = Archive(spark)                              # reads manifest.json; what is there of a table when it is asked for
     archive.register()                                    # makes the views; register(at=MOMENT) those of a moment
     archive.state("messages", at="2026-11-24T07:45:39Z")  # documents at a moment, as a DataFrame
     archive.history("messages")
@@ -28,6 +28,8 @@ from pyspark.sql import functions as F
 
 URL = $URL
 FORMAT = $FORMAT
+# Words for what a reader must know: those that this script knows.
+READERS = $READERS
 # The moment that is meant where none is said: a _ts, or None for as far as the archive reaches.
 AS_OF = $AS_OF
 
@@ -45,10 +47,14 @@ class Archive:
         self.url = re.sub("^s3://", "s3a://", url.rstrip("/"))
         text = spark.read.text(f"{self.url}/manifest.json", wholetext=True).first()[0]
         manifest = json.loads(text)
-        if manifest["format"] > FORMAT:
-            raise ValueError("this archive has a newer format: make the script with a newer convex-archiver")
-        self.through = manifest.get("cursor", {}).get("ts")
-        self.tables = {"/".join(filter(None, [t["table"].get("component"), t["table"]["name"]])): t for t in manifest["tables"]}
+        check(manifest)
+        self.through = as_ts(manifest.get("cursor", {}).get("ts"))
+        self.tables = {}
+        for line, place in zip(manifest["tables"], manifest["covered"]):
+            entry, coverage = line["table"], manifest["coverage"][place]
+            entry["covered"] = [{end: as_ts(span[end]) for end in ("from", "to")} for span in coverage["covered"]]
+            entry["bases"] = {base["id"]: as_ts(base["ts"]) for base in coverage["bases"]}
+            self.tables[full_name(entry["table"])] = entry
 
     def state(self, table: str, at=None) -> DataFrame:
         """The documents of a table at a moment."""
@@ -56,8 +62,9 @@ class Archive:
         if not any(span["from"] <= ts <= span["to"] for span in entry["covered"]):
             spans = ", ".join(f"{in_full(span['from'])} to {in_full(span['to'])}" for span in entry["covered"])
             raise ValueError(f"table {table} is not covered at {in_full(ts)}: choose a moment in {spans or '(none, yet)'}")
-        base = max(base for base in entry["bases"] if base <= ts)
-        files = [f for f in entry["files"] if f.get("base_ts") == base or is_delta(f) and f["max_ts"] > base and f["min_ts"] <= ts]
+        self._load([table])
+        base = max(base for base in entry["bases"].values() if base <= ts)
+        files = [f for f in entry["files"] if f["base_ts"] == base or is_delta(f) and f["max_ts"] > base and f["min_ts"] <= ts]
         rows = self._rows(entry, files).where(F.expr(f"_base IS NOT NULL OR _ts > {base} AND _ts <= {ts}"))
         newest = Window.partitionBy("_id").orderBy(F.desc("_ts"), F.desc("_rank"))
         rows = rows.withColumn("_age", F.row_number().over(newest)).where("_age = 1 AND NOT _tombstone")
@@ -66,6 +73,7 @@ class Archive:
     def history(self, table: str, at=None) -> DataFrame:
         """Every revision of a table up to a moment, once: also where a later base repeats it."""
         entry = self._entry(table)
+        self._load([table])
         rows = self._rows(entry, entry["files"]).where(F.col("_ts") <= self._ts(at))
         same = Window.partitionBy("_id", "_ts").orderBy(F.desc("_rank"))
         return shown(entry, rows.withColumn("_age", F.row_number().over(same)).where("_age = 1"))
@@ -74,6 +82,7 @@ class Archive:
         """Makes the temporary views of all tables, and returns their names by table. Tables that are not covered at the moment
         get none of their state: a warning names them."""
         ts = self._ts(at)
+        self._load(self.tables)
         names, refused = {}, []
         for table, (plain, history) in view_names(self.tables).items():
             try:
@@ -94,9 +103,39 @@ class Archive:
             raise ValueError(f"the archive has no table {table}: it has {', '.join(sorted(self.tables))}")
         return self.tables[table]
 
-    def _ts(self, moment):
-        moment = AS_OF if moment is None else moment
-        found = nanoseconds(self.through if moment is None else moment)
+    def _load(self, tables):
+        """Reads the parts and the columns of tables where that has not been done: those of all in two jobs of Spark."""
+        new = {table: self.tables[table] for table in tables if "files" not in self.tables[table]}
+        parts = [
+            f"{self.url}/parts/{entry['folder']}/{month}/{part['version']:020}.jsonl.gz"
+            for entry in new.values()
+            for month, part in entry.get("months", {}).items()
+        ]
+        files = {table: [] for table in new}
+        for file in map(json.loads, self._texts(parts)):
+            table = full_name(file["table"])
+            # Files of no base of the table are withdrawn, or of a walk that is not finished.
+            if is_delta(file) or file["base"] in new[table]["bases"]:
+                stamps = {"min_ts": as_ts(file["min_ts"]), "max_ts": as_ts(file["max_ts"])}
+                files[table].append(file | stamps | {"base_ts": new[table]["bases"].get(file.get("base"))})
+        schemas = {(entry["schema"]["version"], entry["schema"]["digest"]) for entry in new.values()}
+        objects = [f"{self.url}/log/{version:020}.schemas.{digest}.json" for version, digest in sorted(schemas) if version]
+        columns = {}
+        for written in map(json.loads, self._texts(objects)):
+            for schema in written["schemas"]:
+                columns[full_name(schema["table"]), schema["schema"]["id"]] = schema["schema"]["fields"]
+        for table, entry in new.items():
+            at = entry["schema"]
+            entry["columns"] = columns[table, at["schema"]] if at["version"] else []
+            entry["files"] = files[table]
+
+    def _texts(self, paths):
+        """The lines of all these."""
+        return [row.value for row in self.spark.read.text(paths).select("value").collect()] if paths else []
+
+    def _ts(self, at):
+        at = AS_OF if at is None else at
+        found = nanoseconds(self.through if at is None else at)
         if found is None:
             raise ValueError("the archive holds nothing yet")
         return found
@@ -105,16 +144,34 @@ class Archive:
         schema = ", ".join(OWN + [f"{quoted(c['column'])} {spark_type(c['type'])}" for c in entry["columns"]])
         if not files:
             return self.spark.createDataFrame([], schema).withColumn("_rank", F.lit(0))
-        # Of two rows with one _id and _ts the one that the larger commit brought counts.
-        order = sorted(files, key=lambda f: (f.get("brought_by", 0), f["path"]))
+        # Of two rows with one _id and _ts one that came with types counts.
+        order = sorted(files, key=lambda f: (f["encoding"] != "json", f["path"]))
         ranks = [(f["path"].rsplit("/", 1)[1], rank) for rank, f in enumerate(order)]
         ranks = F.broadcast(self.spark.createDataFrame(ranks, "_name STRING, _rank INT"))
         rows = self.spark.read.schema(schema).parquet(*[f"{self.url}/{f['path']}" for f in order])
         return rows.withColumn("_name", F.col("_metadata.file_name")).join(ranks, "_name").drop("_name")
 
 
+def check(manifest):
+    """Refuses an archive for which one must know more than this script does."""
+    words = [word for word in manifest["needs"]["readers"] if word not in READERS]
+    if manifest["format"] > FORMAT or words:
+        why = f"and needs a reader that knows `{'`, `'.join(words)}`, which this script does not" if words else "in a newer format"
+        program = manifest["program"]
+        raise ValueError(f"this archive was written by {program} {why}: make the script with that program or a newer one")
+
+
+def full_name(table):
+    return "/".join(filter(None, [table.get("component"), table["name"]]))
+
+
+def as_ts(text):
+    """Moments are text in JSON, as many readers of JSON round such numbers."""
+    return None if text is None else int(text)
+
+
 def is_delta(file):
-    return file.get("base_ts") is None
+    return file.get("base") is None
 
 
 def spark_type(column_type):

@@ -2,14 +2,14 @@
 //!
 //! # Why it is made like this
 //! Spark's SQL has no macros with a table as their result before 4, and a list of files is not to be had in SQL. So the script is
-//! Python, and general: tables and columns are what `manifest.json` says when it is run, and nothing of it goes stale. The
+//! Python, and general: tables and columns are what the archive says when it is run, and nothing of it goes stale. The
 //! full schema is given to the reader, which otherwise takes the first file's and drops later columns in silence. How Spark spells
 //! each type, and which columns are ours, the script is told when it is made.
 
 use std::fmt::Write;
 
 use crate::{
-    archive::FORMAT,
+    archive::{FORMAT, READERS},
     document::Timestamp,
     schema::{Engine, OwnColumn, rows},
 };
@@ -22,7 +22,9 @@ const SCRIPT: &str = include_str!("spark.py");
 /// With `as_of` the views mean that moment; without, as far as the archive reaches when the script is run.
 pub fn spark_views(url: &str, as_of: Option<Timestamp>) -> String {
     let as_of = as_of.map_or("None".to_owned(), |ts| ts.0.to_string());
+    let readers: Vec<_> = READERS.iter().map(|word| string(word)).collect();
     let script = SCRIPT.replace("$FORMAT", &FORMAT.to_string()).replace("$AS_OF", &as_of);
+    let script = script.replace("$READERS", &format!("[{}]", readers.join(", ")));
     let types = rows().map(|row| format!("    {}: {},\n", string(row.name), string(row.by(Engine::Spark))));
     let own = OwnColumn::ALL.iter();
     let own = own.map(|own| format!("    {},\n", string(&Engine::Spark.column(own.name(), own.column_type()))));

@@ -4,7 +4,7 @@
 
 use crate::{
     archive::TableState,
-    schema::{ColumnType, Field, Kind, Nested, TableSchema},
+    schema::{ColumnType, Field, Kind, Nested, TableSchema, misfits_by_path},
     server::shape::{FieldShape, ObjectShape, SampledShape},
 };
 
@@ -18,7 +18,7 @@ pub(super) fn shape_of(table: &TableState, schema: &TableSchema) -> SampledShape
         for field in &schema.fields {
             add_column(&mut optional(fields, &field.name).shape, &field.column_type, field.references.as_ref());
         }
-        for (path, kinds) in &table.misfits {
+        for (path, kinds) in &misfits_by_path(&table.misfits, schema) {
             let Some(name) = top_level(path) else { continue };
             let field = optional(fields, &name);
             kinds.keys().for_each(|kind| add_kind(&mut field.shape, kind.parse().ok().as_ref()));

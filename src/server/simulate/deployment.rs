@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -34,10 +33,7 @@ pub struct SimulatedDeployment {
 impl SimulatedDeployment {
     /// An empty deployment on the system's clock.
     pub fn new(name: impl Into<String>, seed: u64) -> Self {
-        Self::with_clock(name, seed, || {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            Timestamp(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
-        })
+        Self::with_clock(name, seed, Timestamp::now)
     }
 
     /// An empty deployment on a clock of the caller's. It may stand still or go back: moments of the log never do.

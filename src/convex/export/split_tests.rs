@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::{
-    convex::{body::Spool, recording::Recording},
+    convex::{export::spooled::split_spool, recording::Recording, wire::body::Spool},
     error::ErrorKind,
     temporary,
 };
@@ -173,7 +173,7 @@ fn page(phase: Phase) -> impl Strategy<Value = String> {
 fn split_in_a_file(body: &[u8], phase: Phase, window: usize) -> Result<Parts> {
     let mut file = temporary::file().unwrap();
     file.write_all(body).unwrap();
-    Spool::new(file, body.len() as u64).split(phase, window)
+    split_spool(&Spool::new(file, body.len() as u64), phase, window)
 }
 
 proptest! {

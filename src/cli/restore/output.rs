@@ -1,9 +1,9 @@
-//! What is told of a restore or its plan.
+//! [`RestoreOutput`]: what is printed of a restore or its plan.
 
 use std::path::Path;
 
 use convex_archiver::{
-    FindingCounts, TableRef,
+    FindingCounts, Result, TableRef,
     archive::Span,
     read::{Generation, Missing, NumberConflict, RestoreOptions, RestoreReport, RestoredTable},
 };
@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::super::{
     output,
     past::moment,
-    status,
     units::{bytes, count, counted},
+    words,
 };
 
 /// What no restore contains.
@@ -28,7 +28,7 @@ const NEW_BASE: &str = "an import writes no tombstones: afterwards archive the t
 
 /// A report, as JSON.
 #[derive(Serialize)]
-pub(super) struct Told<'a> {
+pub(super) struct RestoreOutput<'a> {
     archive: &'a str,
     as_of: String,
     as_of_ts: String,
@@ -39,9 +39,9 @@ pub(super) struct Told<'a> {
     output_bytes: Option<u64>,
     documents: u64,
     bytes: u64,
-    tables: Vec<Held<'a>>,
+    tables: Vec<TableContents<'a>>,
     first_written_later: &'a [TableRef],
-    not_covered: Vec<NotCovered<'a>>,
+    not_covered: Vec<UncoveredTable<'a>>,
     number_conflicts: &'a [NumberConflict],
     gaps_before: Vec<Gap<'a>>,
     archived: String,
@@ -55,7 +55,7 @@ pub(super) struct Told<'a> {
 }
 
 #[derive(Serialize)]
-struct Held<'a> {
+struct TableContents<'a> {
     table: &'a TableRef,
     number: Option<u32>,
     documents: u64,
@@ -69,7 +69,7 @@ struct Held<'a> {
 }
 
 #[derive(Serialize)]
-struct NotCovered<'a> {
+struct UncoveredTable<'a> {
     table: &'a TableRef,
     covered: Vec<[String; 2]>,
 }
@@ -81,7 +81,7 @@ struct Gap<'a> {
     to: String,
 }
 
-impl<'a> Told<'a> {
+impl<'a> RestoreOutput<'a> {
     pub(super) fn new(
         archive: &'a str,
         options: &RestoreOptions,
@@ -102,7 +102,7 @@ impl<'a> Told<'a> {
             not_covered: report
                 .not_covered
                 .iter()
-                .map(|n| NotCovered { table: &n.table, covered: spans(&n.covered) })
+                .map(|n| UncoveredTable { table: &n.table, covered: spans(&n.covered) })
                 .collect(),
             number_conflicts: &report.conflicts,
             gaps_before: report
@@ -121,7 +121,12 @@ impl<'a> Told<'a> {
     }
 
     /// For people.
-    pub(super) fn text(&self) -> String {
+    /// For scripts, or for people.
+    pub(super) fn print(&self, json: bool) -> Result<()> {
+        if json { output::print_json(self) } else { output::print(&self.text()) }
+    }
+
+    fn text(&self) -> String {
         let mut facts = vec![("As of", moment(self.report.at))];
         if let (Some(path), Some(size)) = (self.output, self.output_bytes) {
             facts.push(("Written", format!("{}, {}", path.display(), bytes(size))));
@@ -138,7 +143,7 @@ impl<'a> Told<'a> {
 
     fn table_lines(&self) -> String {
         let header = ["Table", "Documents", "Bytes", "Number"].map(str::to_owned).to_vec();
-        let row = |t: &Held<'_>| {
+        let row = |t: &TableContents<'_>| {
             let number = t.number.map_or("-".to_owned(), |number| number.to_string());
             vec![t.table.to_string(), count(t.documents), bytes(t.bytes), number]
         };
@@ -161,7 +166,7 @@ impl<'a> Told<'a> {
         for NumberConflict { number, tables } in &report.conflicts {
             lines.push(format!(
                 "ids of one table number, {number}, in {}: an import refuses that. One was dropped before: --exclude it",
-                status::list(tables.iter())
+                words::list(tables.iter())
             ));
         }
         for (t, generation) in report.tables.iter().flat_map(|t| t.left_behind.iter().map(move |g| (t, g))) {
@@ -178,18 +183,17 @@ impl<'a> Told<'a> {
         }
         let emptied = named(report, |t| t.emptied);
         if !emptied.is_empty() {
-            lines
-                .push(format!("empty then, though not before (emptied, or dropped): {}", status::list(emptied.iter())));
+            lines.push(format!("empty then, though not before (emptied, or dropped): {}", words::list(emptied.iter())));
         }
         if !report.later.is_empty() {
-            lines.push(format!("left out, since first written later: {}", status::list(report.later.iter())));
+            lines.push(format!("left out, since first written later: {}", words::list(report.later.iter())));
         }
         lines.extend(files(report));
         if !report.archived.is_everything() {
             lines.push(format!("not archived, and deleted by --replace-all: tables beyond {}", report.archived));
         }
         for Missing { tables, from, to } in &report.gaps {
-            let tables = status::list(tables.iter());
+            let tables = words::list(tables.iter());
             lines.push(format!(
                 "changes of {tables} are missing after {} to {}; the state then does not depend on them",
                 moment(*from),
@@ -205,8 +209,8 @@ impl<'a> Told<'a> {
     }
 }
 
-fn table(t: &RestoredTable) -> Held<'_> {
-    Held {
+fn table(t: &RestoredTable) -> TableContents<'_> {
+    TableContents {
         table: &t.table,
         number: t.number,
         documents: t.documents,
@@ -231,7 +235,7 @@ fn files(report: &RestoreReport) -> Vec<String> {
             report.tables.iter().filter(|t| t.system_ids > 0 && t.declares_files == declared).collect();
         let ids = tables.iter().map(|t| t.system_ids).sum();
         let names: Vec<_> = tables.iter().map(|t| t.table.clone()).collect();
-        (!names.is_empty()).then(|| format!("{} {what}: {}", counted(ids, "id"), status::list(names.iter())))
+        (!names.is_empty()).then(|| format!("{} {what}: {}", counted(ids, "id"), words::list(names.iter())))
     };
     [
         said(

@@ -18,14 +18,15 @@ use reqwest::{
 use url::Url;
 
 use super::{
-    access::is_loopback,
-    body::{Arriving, Body},
+    address::is_loopback,
+    body::{ArrivingBody, Body},
     keys::Keys,
     protocol::{DEPRECATION_MESSAGE, DEPRECATION_STATE},
     refusal::Refusal,
     retry::{Decision, Outcome, RetryPolicy, Tries},
 };
 use crate::{
+    document::Timestamp,
     error::{Error, Result},
     monitor::{Event, Finding, Monitor},
 };
@@ -38,8 +39,17 @@ const ERROR_BODY: usize = 16 << 10;
 /// How long advice is worth waiting for.
 const PATIENCE_FOR_ADVICE: Duration = Duration::from_secs(60);
 
+/// What has been asked and got so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests made, repeated ones included.
+    pub requests: u64,
+    /// Bytes of all answers, uncompressed: what Convex bills as egress.
+    pub response_bytes: u64,
+}
+
 /// What came of a request.
-pub(super) enum Reply<B = Bytes> {
+pub(in crate::convex) enum Reply<B = Bytes> {
     /// The whole body of a 200.
     Answer(B),
     /// Any other status, after the retries that it deserves.
@@ -123,14 +133,9 @@ impl Http {
         &self.client
     }
 
-    /// Requests made, repeated ones included.
-    pub(super) fn requests(&self) -> u64 {
-        self.requests.load(Relaxed)
-    }
-
-    /// Bytes of all bodies, uncompressed, broken ones included.
-    pub(super) fn response_bytes(&self) -> u64 {
-        self.response_bytes.load(Relaxed)
+    /// What was asked and got: bytes of broken answers too.
+    pub(super) fn traffic(&self) -> Traffic {
+        Traffic { requests: self.requests.load(Relaxed), response_bytes: self.response_bytes.load(Relaxed) }
     }
 
     /// Makes `request` until it is answered or the policy gives up. The answer is held in memory.
@@ -209,7 +214,7 @@ impl Http {
             let body = self.body(response, room).await?;
             return Ok(body.map_err(|e| Failure::Broken(broken("the answer broke off", e))));
         }
-        let retry_after = retry_after(response.headers(), Utc::now());
+        let retry_after = retry_after(response.headers(), Timestamp::now().to_datetime());
         let body = self.beginning(response).await;
         Ok(Err(Failure::Refused(Refusal::new(status, &body, |text| self.keys.redact(text)), retry_after)))
     }
@@ -224,7 +229,7 @@ impl Http {
         if announced.is_some_and(|length| length > most) {
             return Err(too_large(most));
         }
-        let mut body = Arriving::new(announced, memory);
+        let mut body = ArrivingBody::new(announced, memory);
         loop {
             let piece = match response.chunk().await {
                 Ok(Some(piece)) => piece,

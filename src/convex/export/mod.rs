@@ -13,26 +13,40 @@
 //! be walked, the current one first; `selection` names the words in which the cursor was got, and it goes on in them or in
 //! none: `everything` says that the component is not named any more either. Deltas: the cursor, `1795434104928097578`.
 
+mod dialect;
+mod front;
+mod protocol;
+mod selecting;
+mod shapes;
+mod split;
+mod spooled;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Page, Shapes, Source,
-    access::Access,
-    asker::Asker,
-    body::Body,
+pub use self::split::{End, Parts, split};
+use self::{
     dialect::{Dialect, Lesson},
-    http::Reply,
     protocol::{
         DOCUMENT_DELTAS, DocumentDeltas, JSON_SCHEMAS, JsonSchemas, LIST_SNAPSHOT, ListSnapshot, TABLE_COLUMN_NAMES,
         TableColumnNames,
     },
-    retry::RetryPolicy,
-    selecting::{Selecting, Words},
-    split::{End, Parts},
-    tables::{add_names, parse_schemas},
+    selecting::{SelectionCompat, SelectionRequest},
+    shapes::{add_names, parse_schemas},
+    spooled::split_body,
+};
+use super::{
+    page::Page,
+    source::{Shapes, Source},
+    wire::{
+        access::Access,
+        body::Body,
+        http::{Reply, Traffic},
+        keyed_client::KeyedClient,
+        retry::RetryPolicy,
+    },
 };
 use crate::{
     budget::MemoryBudget,
@@ -69,20 +83,11 @@ impl Default for ClientOptions {
     }
 }
 
-/// What a [`Client`] has asked and got so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Requests made, repeated ones included.
-    pub requests: u64,
-    /// Bytes of all answers, uncompressed: what Convex bills as egress.
-    pub response_bytes: u64,
-}
-
 /// A deployment, over HTTP.
 pub struct Client {
-    asker: Asker,
+    http: KeyedClient,
     dialect: Dialect,
-    selecting: Selecting,
+    selection: SelectionRequest,
 }
 
 /// What came of asking for a page.
@@ -122,13 +127,13 @@ impl Client {
     /// A client; nothing is asked yet. `monitor` hears of retries and findings.
     pub fn new(access: Access, options: ClientOptions, monitor: Arc<dyn Monitor>) -> Result<Self> {
         let ClientOptions { encoding, selection, budget, retry } = options;
-        let asker = Asker::new(access, budget, retry, monitor)?;
-        Ok(Self { asker, dialect: Dialect::new(encoding), selecting: Selecting::new(selection) })
+        let http = KeyedClient::new(access, budget, retry, monitor)?;
+        Ok(Self { http, dialect: Dialect::new(encoding), selection: SelectionRequest::new(selection) })
     }
 
     /// What has been asked and got so far.
     pub fn traffic(&self) -> Traffic {
-        self.asker.traffic()
+        self.http.traffic()
     }
 
     /// A page's body and what is in it, asked for in words that the deployment understands: those of `spell`, in an encoding
@@ -138,32 +143,32 @@ impl Client {
         path: &str,
         phase: Phase,
         component: Option<&str>,
-        words: Words<'_>,
+        compat: SelectionCompat<'_>,
         spell: impl Fn(Encoding, bool) -> T + Send + Sync,
     ) -> Result<Answer> {
         loop {
             let encoding = self.dialect.encoding();
-            let tree = if self.dialect.selects() { self.selecting.tree(component) } else { None };
-            let tree = tree.filter(|tree| words.allow(tree));
+            let tree = if self.dialect.selects() { self.selection.tree(component) } else { None };
+            let tree = tree.filter(|tree| compat.allow(tree));
             let arguments = spell(encoding, tree.is_some());
-            let body = match self.asker.page(path, &arguments, tree.as_deref()).await? {
+            let body = match self.http.page(path, &arguments, tree.as_deref()).await? {
                 Reply::Answer(body) => body,
                 Reply::Refused(refusal) => match self.dialect.learn(&refusal, encoding, tree.is_some()) {
                     Lesson::None => return Err(refusal.into_error()),
                     Lesson::AskAgain(told) => {
-                        told.iter().for_each(|finding| self.asker.tell(finding));
+                        told.iter().for_each(|finding| self.http.tell(finding));
                         continue;
                     }
                 },
             };
-            let parts = match body.split(phase).await {
+            let parts = match split_body(&body, phase).await {
                 Ok(parts) => parts,
                 Err(e) if body.held().is_some_and(|text| is_html(text)) => return Err(html().with_source(e)),
                 Err(e) => return Err(e),
             };
             if tree.as_ref().is_some_and(|tree| parts.tables.iter().any(|table| !tree.asks_for(table))) {
                 let told = self.dialect.selection_was_ignored();
-                told.iter().for_each(|finding| self.asker.tell(finding));
+                told.iter().for_each(|finding| self.http.tell(finding));
                 continue;
             }
             return Ok(Answer { body, parts, encoding, selection: tree.map(|tree| tree.digest()) });
@@ -187,13 +192,14 @@ impl Client {
             component: component.filter(|_| !selects && !everything),
             format: encoding.as_str(),
         };
-        let words = if asked.cursor.is_some() { Words::As(asked.selection.as_deref()) } else { Words::Any };
-        let mut answer = self.ask(LIST_SNAPSHOT, Phase::Snapshot, component, words, spell).await?;
+        let compat =
+            if asked.cursor.is_some() { SelectionCompat::As(asked.selection.as_deref()) } else { SelectionCompat::Any };
+        let mut answer = self.ask(LIST_SNAPSHOT, Phase::Snapshot, component, compat, spell).await?;
         let Answer { parts, selection, .. } = &mut answer;
         let selection = selection.take();
         let everything = everything && selection.is_none();
         if everything && asked.selection.is_some() && self.dialect.selects() {
-            self.asker.tell(&Finding::SnapshotOfAllTables);
+            self.http.tell(&Finding::SnapshotOfAllTables);
         }
         let End::Snapshot { snapshot, cursor } = &parts.end else {
             return Err(Error::internal("a page of the wrong phase: report it"));
@@ -234,7 +240,7 @@ impl Client {
         let asked = token.parse().ok().filter(|cursor| *cursor >= 0).map(Timestamp);
         let asked = asked.ok_or_else(|| Error::internal("this is no position of the deltas: report it"))?;
         let spell = |encoding: Encoding, _| DocumentDeltas { cursor: asked.0, format: encoding.as_str() };
-        let answer = self.ask(DOCUMENT_DELTAS, Phase::Delta, None, Words::Any, spell).await?;
+        let answer = self.ask(DOCUMENT_DELTAS, Phase::Delta, None, SelectionCompat::Any, spell).await?;
         let parts = &answer.parts;
         let reached = parts.through();
         if reached < asked {
@@ -261,7 +267,7 @@ impl Client {
     /// The page, without the rows that nobody selected.
     fn page_of(&self, phase: Phase, answer: Answer, next: Option<Position>) -> Page {
         let Answer { body, mut parts, encoding, .. } = answer;
-        parts.retain(|table| self.selecting.contains(table));
+        parts.retain(|table| self.selection.contains(table));
         let through = parts.through();
         let Parts { tables, documents, more, .. } = parts;
         Page { phase, encoding, body, tables, documents, next, more, through }
@@ -274,7 +280,7 @@ impl Client {
         let (why, doubt) = loop {
             let encoding = self.dialect.encoding();
             let query = JsonSchemas { delta_schema: false, by_component: true, format: encoding.as_str() };
-            break match self.asker.advice(JSON_SCHEMAS, &query).await {
+            break match self.http.advice(JSON_SCHEMAS, &query).await {
                 Ok(Reply::Answer(body)) => match parse_schemas(&body) {
                     Ok(shapes) => return Ok(shapes),
                     Err(e) => {
@@ -284,7 +290,7 @@ impl Client {
                 },
                 Ok(Reply::Refused(refusal)) => {
                     if let Lesson::AskAgain(told) = self.dialect.learn(&refusal, encoding, false) {
-                        told.iter().for_each(|finding| self.asker.tell(finding));
+                        told.iter().for_each(|finding| self.http.tell(finding));
                         continue;
                     }
                     if !(refusal.may_pass() || matches!(refusal.status, 400 | 404 | 405)) {
@@ -305,7 +311,7 @@ impl Client {
     ///
     /// `doubt`: what made one doubt that this is a deployment; the error, unless it answers now.
     async fn table_names(&self, mut shapes: Shapes, doubt: Option<Error>) -> Result<Shapes> {
-        let names: Option<TableColumnNames> = match self.asker.advice(TABLE_COLUMN_NAMES, &()).await {
+        let names: Option<TableColumnNames> = match self.http.advice(TABLE_COLUMN_NAMES, &()).await {
             Ok(Reply::Answer(body)) => serde_json::from_slice(&body).ok(),
             Ok(Reply::Refused(refusal)) if matches!(refusal.status, 401 | 403) => return Err(refusal.into_error()),
             Ok(Reply::Refused(_)) => None,
@@ -332,13 +338,13 @@ fn html() -> Error {
 #[async_trait]
 impl Source for Client {
     async fn identity(&self) -> Result<DeploymentIdentity> {
-        self.asker.identity().await
+        self.http.identity().await
     }
 
     async fn shapes(&self) -> Result<Shapes> {
         let mut shapes = self.all_shapes().await?;
-        self.selecting.learn(shapes.tables.keys().cloned());
-        shapes.tables.retain(|table, _| self.selecting.contains(table));
+        self.selection.learn(shapes.tables.keys().cloned());
+        shapes.tables.retain(|table, _| self.selection.contains(table));
         // They tell what the values are, not what they come as.
         if self.dialect.encoding() == Encoding::Json {
             shapes.tables.values_mut().for_each(|shape| *shape = None);
@@ -347,7 +353,7 @@ impl Source for Client {
     }
 
     fn selection(&self) -> Selection {
-        self.selecting.selection().clone()
+        self.selection.selection().clone()
     }
 
     fn snapshot_start(&self) -> Position {
@@ -367,7 +373,7 @@ impl Source for Client {
             Phase::Snapshot => (LIST_SNAPSHOT, self.snapshot_page(at.token()).await),
             Phase::Delta => (DOCUMENT_DELTAS, self.delta_page(at.token()).await),
         };
-        let method = if self.dialect.selects() && self.selecting.selects() { "POST" } else { "GET" };
+        let method = if self.dialect.selects() && self.selection.selects() { "POST" } else { "GET" };
         page.context(|| format!("{method} {path}"))
     }
 }

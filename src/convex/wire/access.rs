@@ -14,11 +14,12 @@
 use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc};
 
 use reqwest::{Method, Request, header::HeaderValue};
-use url::{Host, Url};
+use url::Url;
 
 use super::{
+    address::{check_url, cloud_name, join},
     http::{Http, Reply},
-    keys::{Keys, read_key},
+    keys::{DeployKey, KeyKind, Keys, read_key},
     protocol::{DeploymentUrl, URL_FOR_KEY, UrlForKey},
     retry::RetryPolicy,
 };
@@ -30,83 +31,6 @@ use crate::{
 
 /// Where Convex tells which URL a deploy key belongs to.
 const CONVEX_API: &str = "https://api.convex.dev";
-
-/// A deploy key. It has no `Display`, its `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DeployKey {
-    text: String,
-    header: HeaderValue,
-}
-
-impl DeployKey {
-    /// A key as it was copied; white space around it is dropped.
-    ///
-    /// # Errors
-    /// Usage, if it is empty or holds anything that a header cannot.
-    pub fn new(text: &str) -> Result<Self> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(Error::usage("the deploy key is empty"));
-        }
-        let visible = text.bytes().all(|b| b.is_ascii_graphic());
-        let Some(mut header) = visible.then(|| HeaderValue::try_from(format!("Convex {text}")).ok()).flatten() else {
-            return Err(Error::usage("the deploy key holds white space or odd characters: copy it again, as one line"));
-        };
-        header.set_sensitive(true);
-        Ok(Self { text: text.to_owned(), header })
-    }
-
-    /// The value of the `Authorization` header, marked as sensitive.
-    pub(super) fn header(&self) -> HeaderValue {
-        self.header.clone()
-    }
-
-    /// `text` without this key or its secret half.
-    pub(super) fn redact(&self, text: &str) -> String {
-        let mut text = text.replace(&self.text, "…");
-        if let Some((_, secret)) = self.text.split_once('|').filter(|(_, secret)| secret.len() >= 8) {
-            text = text.replace(secret, "…");
-        }
-        text
-    }
-
-    /// The deployment that the key names: `NAME` of `prod:NAME|…`, `dev:NAME|…`, `NAME|…`.
-    pub fn deployment(&self) -> Option<&str> {
-        match self.kind() {
-            Kind::Cloud(name) | Kind::Admin(name) => Some(name),
-            Kind::Nameless => None,
-        }
-    }
-
-    fn kind(&self) -> Kind<'_> {
-        let Some((front, _)) = self.text.split_once('|') else { return Kind::Nameless };
-        match front.split_once(':') {
-            Some(("prod" | "dev", name)) if is_deployment_name(name) => Kind::Cloud(name),
-            None if is_deployment_name(front) => Kind::Admin(front),
-            _ => Kind::Nameless,
-        }
-    }
-}
-
-impl fmt::Debug for DeployKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DeployKey(…)")
-    }
-}
-
-/// What a key tells of its deployment.
-enum Kind<'a> {
-    /// Of Convex's cloud, which knows the URL.
-    Cloud(&'a str),
-    /// Names a deployment, perhaps a self-hosted one.
-    Admin(&'a str),
-    /// `preview:team:project|…`, `project:team:project|…`, tokens.
-    Nameless,
-}
-
-pub(super) fn is_deployment_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-}
 
 /// What flags and environment say of the deployment. Empty texts count as absent.
 #[derive(Clone, Default)]
@@ -212,7 +136,7 @@ impl AccessOptions {
     }
 
     async fn ask_for_url(&self, key: &DeployKey, monitor: Arc<dyn Monitor>) -> Result<String> {
-        if !matches!(key.kind(), Kind::Cloud(_)) {
+        if !matches!(key.kind(), KeyKind::Cloud(_)) {
             return Err(Error::usage(
                 "this deploy key does not tell its deployment's URL (only keys prod:NAME|… and dev:NAME|… do): give --deployment, \
                  or set CONVEX_URL",
@@ -224,7 +148,7 @@ impl AccessOptions {
         let keys = Arc::new(Keys::new(key.clone(), None));
         let http = Http::new(&host, keys, self.retry, 64 << 10, &base, monitor)?;
         let mut request = Request::new(Method::POST, join(&base, URL_FOR_KEY));
-        let body = serde_json::to_vec(&UrlForKey { deploy_key: &key.text })
+        let body = serde_json::to_vec(&UrlForKey { deploy_key: key.text() })
             .map_err(|e| Error::internal("cannot spell a request").with_source(e))?;
         request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
         *request.body_mut() = Some(body.into());
@@ -330,75 +254,6 @@ impl Access {
 
     pub(super) fn base(&self) -> &Url {
         &self.base
-    }
-}
-
-/// `path` below `base`, also where a proxy serves the deployment below a path of its own.
-fn join(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-    url
-}
-
-/// Whether it is on this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
-}
-
-/// `NAME` of `NAME.convex.cloud` and `NAME.REGION.convex.cloud`.
-fn cloud_name(url: &Url) -> Option<&str> {
-    let labels = url.host_str()?.strip_suffix(".convex.cloud")?;
-    let (name, region) = labels.split_once('.').unwrap_or((labels, ""));
-    (!name.is_empty() && !region.contains('.')).then_some(name)
-}
-
-fn check_url(text: &str, allow_http: bool) -> Result<Url> {
-    let text = text.trim();
-    // Before anything is shown: a key pasted into the wrong place must not end in a log.
-    if text.contains('|') {
-        return Err(Error::usage(
-            "this looks like a deploy key, not like a URL: keys go to --deploy-key-file or CONVEX_DEPLOY_KEY",
-        ));
-    }
-    if text.contains('@') {
-        return Err(Error::usage(
-            "the URL holds a user name or password, which a deployment does not take: leave it out",
-        ));
-    }
-    if !text.contains("://") {
-        let local = text.starts_with("localhost") || text.starts_with("127.");
-        let scheme = if local { "http" } else { "https" };
-        // What has no dot may be a piece of a key.
-        if !local && !text.contains('.') {
-            return Err(Error::usage("the deployment is no URL: give all of it, https://happy-otter-123.convex.cloud"));
-        }
-        return Err(Error::usage(format!("`{text}` lacks its scheme: did you mean {scheme}://{text}?")));
-    }
-    let mut url = Url::parse(text).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;
-    // The same host: DNS takes both spellings, and names are compared without the dot.
-    if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned) {
-        url.set_host(Some(&host)).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(Error::usage("the URL has a part after `?` or `#`: give only the deployment's address"));
-    }
-    if url.host_str().is_some_and(|host| host.ends_with(".convex.site")) {
-        return Err(Error::usage(format!(
-            "`{text}` serves the deployment's HTTP actions: give the URL that ends with .convex.cloud"
-        )));
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if allow_http || is_loopback(&url) => Ok(url),
-        "http" => Err(Error::usage(format!(
-            "`{text}` would send the deploy key unencrypted: use https, or say --allow-http if the network is yours"
-        ))),
-        other => Err(Error::usage(format!("a deployment's URL begins with https://, not {other}://"))),
     }
 }
 

@@ -10,12 +10,12 @@ use crate::error::{Error, ErrorKind};
 
 /// An answer that is no answer: a status other than 200, after all retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
+pub(in crate::convex) struct Refusal {
+    pub(in crate::convex) status: u16,
     /// `code` of the body; empty if the body is no JSON of that form.
-    pub(crate) code: String,
+    pub(in crate::convex) code: String,
     /// `message` of the body, or what the body is instead; one line, cut, without the deploy key.
-    pub(crate) message: String,
+    pub(in crate::convex) message: String,
     /// The body is a page for people. The deployment itself never sends one for these routes.
     html: bool,
     /// What was tried in vain about it, for the person.
@@ -27,7 +27,7 @@ const SHOWN: usize = 300;
 
 impl Refusal {
     /// From the beginning of the body. `redact` removes the deploy key, should a server repeat it.
-    pub(crate) fn new(status: u16, body: &[u8], redact: impl Fn(&str) -> String) -> Self {
+    pub(in crate::convex) fn new(status: u16, body: &[u8], redact: impl Fn(&str) -> String) -> Self {
         if let Ok(ErrorBody { code, message }) = serde_json::from_slice(body) {
             return Self {
                 status,
@@ -48,24 +48,24 @@ impl Refusal {
     }
 
     /// With what was tried in vain about it.
-    pub(crate) fn tried(self, tried: Option<String>) -> Self {
+    pub(in crate::convex) fn tried(self, tried: Option<String>) -> Self {
         Self { tried, ..self }
     }
 
     /// Whether it came after the retries of something that may pass.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub(in crate::convex) fn may_pass(&self) -> bool {
         matches!(self.status, 408 | 421 | 425 | 429 | 500..)
     }
 
     /// The error for the person: what it means, what to do, what the deployment said.
-    pub(crate) fn into_error(self) -> Error {
+    pub(in crate::convex) fn into_error(self) -> Error {
         let (kind, advice) = self.meaning();
         let tried = self.tried.as_ref().map(|tried| format!("; {tried}")).unwrap_or_default();
         Error::new(kind, format!("{advice} (the deployment answered {self}{tried})"))
     }
 
     /// The same for a request that is made again: what `who` said, without what to do once it does not help.
-    pub(crate) fn as_retried(&self, who: &str) -> Error {
+    pub(in crate::convex) fn as_retried(&self, who: &str) -> Error {
         Error::new(self.meaning().0, format!("{who} answered {self}"))
     }
 

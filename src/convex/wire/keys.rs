@@ -4,15 +4,99 @@
 //! another key: the same one is never tried twice, so a wrong key fails as fast as ever.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
 };
 
-use super::access::DeployKey;
+use reqwest::header::HeaderValue;
+
 use crate::{
     error::{Error, Result, ResultExt},
     monitor::Finding,
 };
+
+/// A deploy key. It has no `Display`, its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeployKey {
+    text: String,
+    header: HeaderValue,
+}
+
+impl DeployKey {
+    /// A key as it was copied; white space around it is dropped.
+    ///
+    /// # Errors
+    /// Usage, if it is empty or holds anything that a header cannot.
+    pub fn new(text: &str) -> Result<Self> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Error::usage("the deploy key is empty"));
+        }
+        let visible = text.bytes().all(|b| b.is_ascii_graphic());
+        let Some(mut header) = visible.then(|| HeaderValue::try_from(format!("Convex {text}")).ok()).flatten() else {
+            return Err(Error::usage("the deploy key holds white space or odd characters: copy it again, as one line"));
+        };
+        header.set_sensitive(true);
+        Ok(Self { text: text.to_owned(), header })
+    }
+
+    /// The value of the `Authorization` header, marked as sensitive.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// `text` without this key or its secret half.
+    pub(super) fn redact(&self, text: &str) -> String {
+        let mut text = text.replace(&self.text, "…");
+        if let Some((_, secret)) = self.text.split_once('|').filter(|(_, secret)| secret.len() >= 8) {
+            text = text.replace(secret, "…");
+        }
+        text
+    }
+
+    /// The key itself, for the body of a request that asks about it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The deployment that the key names: `NAME` of `prod:NAME|…`, `dev:NAME|…`, `NAME|…`.
+    pub fn deployment(&self) -> Option<&str> {
+        match self.kind() {
+            KeyKind::Cloud(name) | KeyKind::Admin(name) => Some(name),
+            KeyKind::Nameless => None,
+        }
+    }
+
+    pub(super) fn kind(&self) -> KeyKind<'_> {
+        let Some((front, _)) = self.text.split_once('|') else { return KeyKind::Nameless };
+        match front.split_once(':') {
+            Some(("prod" | "dev", name)) if is_deployment_name(name) => KeyKind::Cloud(name),
+            None if is_deployment_name(front) => KeyKind::Admin(front),
+            _ => KeyKind::Nameless,
+        }
+    }
+}
+
+impl fmt::Debug for DeployKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeployKey(…)")
+    }
+}
+
+/// What a key tells of its deployment.
+pub(super) enum KeyKind<'a> {
+    /// Of Convex's cloud, which knows the URL.
+    Cloud(&'a str),
+    /// Names a deployment, perhaps a self-hosted one.
+    Admin(&'a str),
+    /// `preview:team:project|…`, `project:team:project|…`, tokens.
+    Nameless,
+}
+
+pub(super) fn is_deployment_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
 
 /// Every key that was in force, the newest last.
 pub(super) struct Keys {

@@ -13,32 +13,30 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{
-    DocumentSpan,
-    split::{MAX_DOCUMENT, Parts, Splitter, split},
-};
 use crate::{
+    convex::span::DocumentSpan,
     error::{Error, Result, ResultExt},
-    position::Phase,
     temporary,
 };
 
 /// Bytes that are written or read at a time.
-const BLOCK: usize = 1 << 20;
+pub(in crate::convex) const BLOCK: usize = 1 << 20;
 
 /// The text of a whole answer. Clones are the same text.
 #[derive(Debug, Clone)]
-pub struct Body(Kept);
+pub struct Body(BodyPlace);
 
+/// Where the text of a body lies.
 #[derive(Debug, Clone)]
-enum Kept {
+pub(in crate::convex) enum BodyPlace {
     Memory(Bytes),
+    /// In a temporary file.
     Spooled(Arc<Spool>),
 }
 
 impl From<Bytes> for Body {
     fn from(text: Bytes) -> Self {
-        Self(Kept::Memory(text))
+        Self(BodyPlace::Memory(text))
     }
 }
 
@@ -46,8 +44,8 @@ impl Body {
     /// Its length, bytes.
     pub fn len(&self) -> u64 {
         match &self.0 {
-            Kept::Memory(text) => text.len() as u64,
-            Kept::Spooled(spool) => spool.length,
+            BodyPlace::Memory(text) => text.len() as u64,
+            BodyPlace::Spooled(spool) => spool.length,
         }
     }
 
@@ -59,26 +57,21 @@ impl Body {
     /// The text, if it is held in memory; `None` if it lies in a temporary file.
     pub fn held(&self) -> Option<&Bytes> {
         match &self.0 {
-            Kept::Memory(text) => Some(text),
-            Kept::Spooled(_) => None,
+            BodyPlace::Memory(text) => Some(text),
+            BodyPlace::Spooled(_) => None,
         }
     }
 
-    /// Finds the documents in it, as [`split()`] does.
-    pub(super) async fn split(&self, phase: Phase) -> Result<Parts> {
-        match &self.0 {
-            Kept::Memory(text) => split(text, phase),
-            Kept::Spooled(spool) => {
-                let spool = Arc::clone(spool);
-                blocking(move || spool.split(phase, BLOCK)).await
-            }
-        }
+    /// Where the text lies.
+    pub(in crate::convex) fn place(&self) -> &BodyPlace {
+        &self.0
     }
 
-    pub(super) fn texts(&self) -> Result<Texts<'_>> {
+    /// Reads documents of it.
+    pub(in crate::convex) fn texts(&self) -> Result<Texts<'_>> {
         Ok(Texts(match &self.0 {
-            Kept::Memory(text) => Reading::Memory(utf8(text)?),
-            Kept::Spooled(spool) => Reading::Spooled(Window::new(spool)),
+            BodyPlace::Memory(text) => TextPlace::Memory(utf8(text)?),
+            BodyPlace::Spooled(spool) => TextPlace::Spooled(Window::new(spool)),
         }))
     }
 }
@@ -86,10 +79,10 @@ impl Body {
 /// Reads the documents of a page; cheapest in their order. Of a page that lies in a file it holds a block or one document,
 /// whichever is longer.
 #[derive(Debug)]
-pub struct Texts<'a>(Reading<'a>);
+pub struct Texts<'a>(TextPlace<'a>);
 
 #[derive(Debug)]
-enum Reading<'a> {
+enum TextPlace<'a> {
     Memory(&'a str),
     Spooled(Window<'a>),
 }
@@ -102,8 +95,8 @@ impl Texts<'_> {
     pub fn text(&mut self, document: &DocumentSpan) -> Result<&str> {
         let range = document.range.clone();
         let text = match &mut self.0 {
-            Reading::Memory(text) => text.get(range),
-            Reading::Spooled(window) => Some(utf8(window.bytes(range.start as u64, range.len())?)?),
+            TextPlace::Memory(text) => text.get(range),
+            TextPlace::Spooled(window) => Some(utf8(window.bytes(range.start as u64, range.len())?)?),
         };
         text.filter(|text| text.len() == document.range.len())
             .ok_or_else(|| Error::internal("a document lies outside its page"))
@@ -116,15 +109,20 @@ fn utf8(text: &[u8]) -> Result<&str> {
 
 /// A text in a temporary file.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(in crate::convex) struct Spool {
     /// With the place at which it is read.
     file: Mutex<File>,
     length: u64,
 }
 
 impl Spool {
-    pub(super) fn new(file: File, length: u64) -> Self {
+    pub(in crate::convex) fn new(file: File, length: u64) -> Self {
         Self { file: Mutex::new(file), length }
+    }
+
+    /// The length of the text, bytes.
+    pub(in crate::convex) fn length(&self) -> u64 {
+        self.length
     }
 
     /// Fills `block` with the text from `from` on.
@@ -132,31 +130,11 @@ impl Spool {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(from)).and_then(|_| file.read_exact(block)).map_err(temporary::failed)
     }
-
-    /// Takes the text through a window of `size` bytes that grows to one document.
-    pub(super) fn split(&self, phase: Phase, mut size: usize) -> Result<Parts> {
-        let (mut splitter, mut window) = (Splitter::new(phase), Window::new(self));
-        let mut done = 0;
-        loop {
-            let text = window.bytes(done, size)?;
-            let last = done + text.len() as u64 == self.length;
-            let part = || format!("in the part of the answer from byte {done} on");
-            let taken = splitter.take(text, done as usize, last).context(part)?;
-            match taken.stopped {
-                None if last => return splitter.finish(),
-                Some(error) if last || (taken.bytes == 0 && size >= MAX_DOCUMENT) => return Err(error).context(part),
-                // Not even one document is whole.
-                _ if taken.bytes == 0 => size *= 2,
-                _ => {}
-            }
-            done += taken.bytes as u64;
-        }
-    }
 }
 
 /// The part of a spooled text that was read last.
 #[derive(Debug)]
-struct Window<'a> {
+pub(in crate::convex) struct Window<'a> {
     spool: &'a Spool,
     text: Vec<u8>,
     /// Where it begins.
@@ -164,12 +142,12 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn new(spool: &'a Spool) -> Self {
+    pub(in crate::convex) fn new(spool: &'a Spool) -> Self {
         Self { spool, text: Vec::new(), at: 0 }
     }
 
     /// `length` bytes from `from` on, fewer where the text ends before.
-    fn bytes(&mut self, from: u64, length: usize) -> Result<&[u8]> {
+    pub(in crate::convex) fn bytes(&mut self, from: u64, length: usize) -> Result<&[u8]> {
         let left = self.spool.length.saturating_sub(from);
         let upto = |most: usize| usize::try_from(left).unwrap_or(usize::MAX).min(most);
         let length = upto(length);
@@ -184,7 +162,7 @@ impl<'a> Window<'a> {
 }
 
 /// A body on its way, piece by piece.
-pub(super) struct Arriving {
+pub(in crate::convex) struct ArrivingBody {
     held: Vec<u8>,
     /// What is held at most: the share of memory; of a body that is spooled, a block.
     most: usize,
@@ -192,23 +170,23 @@ pub(super) struct Arriving {
     length: u64,
 }
 
-impl Arriving {
+impl ArrivingBody {
     /// One of which `memory` bytes may be held. What it announces spares the doubling, and is not trusted with more than it
     /// can be worth.
-    pub(super) fn new(announced: Option<u64>, memory: u64) -> Self {
+    pub(in crate::convex) fn new(announced: Option<u64>, memory: u64) -> Self {
         let most = usize::try_from(memory).unwrap_or(usize::MAX);
         let most = if announced.is_some_and(|length| length > memory) { most.min(BLOCK) } else { most };
         let capacity = announced.map_or(64 << 10, |length| length as usize).min(most);
         Self { held: Vec::with_capacity(capacity), most, file: None, length: 0 }
     }
 
-    pub(super) fn length(&self) -> u64 {
+    pub(in crate::convex) fn length(&self) -> u64 {
         self.length
     }
 
     /// # Errors
     /// Resource, if there is no room for a temporary file.
-    pub(super) async fn push(&mut self, piece: &[u8]) -> Result<()> {
+    pub(in crate::convex) async fn push(&mut self, piece: &[u8]) -> Result<()> {
         self.length += piece.len() as u64;
         if self.held.len() + piece.len() > self.most {
             self.spool().await?;
@@ -238,19 +216,21 @@ impl Arriving {
     }
 
     /// All of it has come.
-    pub(super) async fn finish(mut self) -> Result<Body> {
+    pub(in crate::convex) async fn finish(mut self) -> Result<Body> {
         if self.file.is_some() {
             self.spool().await?;
         }
         Ok(Body(match self.file {
-            None => Kept::Memory(Bytes::from(self.held)),
-            Some(file) => Kept::Spooled(Arc::new(Spool::new(file, self.length))),
+            None => BodyPlace::Memory(Bytes::from(self.held)),
+            Some(file) => BodyPlace::Spooled(Arc::new(Spool::new(file, self.length))),
         }))
     }
 }
 
 /// Files block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(in crate::convex) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Error::internal("work on a temporary file panicked").with_source(e))?
 }

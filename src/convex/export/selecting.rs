@@ -19,7 +19,7 @@ use crate::{document::TableRef, selection::Selection};
 
 /// What is selected, and what was asked for because of it.
 #[derive(Debug, Default)]
-pub(super) struct Selecting {
+pub(super) struct SelectionRequest {
     selection: Selection,
     state: Mutex<State>,
 }
@@ -36,13 +36,13 @@ struct State {
 /// The `selection` of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tree {
-    components: BTreeMap<String, Tables>,
+    components: BTreeMap<String, ComponentTables>,
     others: bool,
 }
 
 /// In which words a request may be spelled.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Words<'a> {
+pub(super) enum SelectionCompat<'a> {
     /// The best that there are.
     Any,
     /// Those of the request before, by their [digest](Tree::digest), or without a selection. A walk's cursor stands in a table:
@@ -51,7 +51,7 @@ pub(super) enum Words<'a> {
     As(Option<&'a str>),
 }
 
-impl Words<'_> {
+impl SelectionCompat<'_> {
     pub(super) fn allow(self, tree: &Tree) -> bool {
         match self {
             Self::Any => true,
@@ -62,12 +62,12 @@ impl Words<'_> {
 
 /// Tables that are not as the others of their component.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Tables {
+struct ComponentTables {
     named: BTreeSet<String>,
     others: bool,
 }
 
-impl Selecting {
+impl SelectionRequest {
     pub(super) fn new(selection: Selection) -> Self {
         Self { selection, state: Mutex::default() }
     }
@@ -119,7 +119,7 @@ impl Tree {
             let others = selection.opens(&component);
             let selected = |name: &str| TableRef::new(&*component, name).is_ok_and(|table| selection.contains(&table));
             let named = tables.into_iter().filter(|name| selected(name) != others).map(str::to_owned).collect();
-            (component, Tables { named, others })
+            (component, ComponentTables { named, others })
         });
         Self { components: components.collect(), others: only.is_none() && selection.opens_other_components() }
     }
@@ -157,7 +157,7 @@ impl Serialize for Tree {
     }
 }
 
-impl Serialize for Tables {
+impl Serialize for ComponentTables {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         if self.named.is_empty() && !self.others {
             return s.serialize_str(EXCLUDED);

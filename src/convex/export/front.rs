@@ -7,18 +7,18 @@
 
 use std::collections::HashMap;
 
-use super::{
-    scan::{end_of_container, end_of_scalar, end_of_string},
-    tokens::{Reader, after, digits},
-};
 use crate::{
+    convex::{
+        scan::{end_of_container, end_of_scalar, end_of_string},
+        tokens::{Reader, after, digits},
+    },
     document::TableRef,
     error::{Error, Result, ResultExt},
     position::Phase,
 };
 
 /// The metadata of one document.
-pub(super) struct Head {
+pub(super) struct DocumentFront {
     pub(super) table: u32,
     pub(super) ts: i64,
     pub(super) deleted: bool,
@@ -26,12 +26,12 @@ pub(super) struct Head {
 
 /// Gives each table of the page its index.
 #[derive(Default)]
-pub(super) struct Tables {
+pub(super) struct PageTables {
     pub(super) list: Vec<TableRef>,
     index: HashMap<TableRef, u32>,
 }
 
-impl Tables {
+impl PageTables {
     fn intern(&mut self, component: &[u8], name: &[u8]) -> Result<u32> {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let table = TableRef::new(text(component), text(name))?;
@@ -52,7 +52,7 @@ pub(super) struct Fronts<'a> {
 
 impl<'a> Fronts<'a> {
     /// The index of the table that `text`, `{"_component":"","_table":"messages","_ts":`, announces.
-    fn table(&mut self, text: &'a [u8], front: &Front<'_>, tables: &mut Tables) -> Result<u32> {
+    fn table(&mut self, text: &'a [u8], front: &TableFront<'_>, tables: &mut PageTables) -> Result<u32> {
         let index = if let Some(index) = self.known.get(text) {
             *index
         } else {
@@ -70,10 +70,10 @@ impl<'a> Reader<'a> {
     /// A document as the server writes it; `None`, and nothing taken, if it is spelled in any other way.
     pub(super) fn plain_document(
         &mut self,
-        tables: &mut Tables,
+        tables: &mut PageTables,
         fronts: &mut Fronts<'a>,
         phase: Phase,
-    ) -> Result<Option<Head>> {
+    ) -> Result<Option<DocumentFront>> {
         let (text, start) = (self.text, self.at);
         let (last, last_table) = fronts.last;
         let (table, from) = if !last.is_empty() && text[start..].starts_with(last) {
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
             let named = fronts.table(&text[start..front.end], &front, tables);
             (named.context(|| format!("the document at byte {start}"))?, front.end)
         };
-        let Some((ts, deleted, after)) = rest_of_head(text, from, phase) else { return Ok(None) };
+        let Some((ts, deleted, after)) = rest_of_front(text, from, phase) else { return Ok(None) };
         let Some(end) = end_of_container(text, after) else {
             self.at = text.len();
             return Err(self.expected("the end of a document"));
@@ -93,11 +93,11 @@ impl<'a> Reader<'a> {
             return Err(self.expected("`}`"));
         }
         self.at = end;
-        Ok(Some(Head { table, ts, deleted }))
+        Ok(Some(DocumentFront { table, ts, deleted }))
     }
 
     /// A document in any spelling, key by key.
-    pub(super) fn any_document(&mut self, tables: &mut Tables, phase: Phase) -> Result<Head> {
+    pub(super) fn any_document(&mut self, tables: &mut PageTables, phase: Phase) -> Result<DocumentFront> {
         let start = self.at;
         let (mut component, mut table, mut ts, mut deleted, mut id) = (None, None, None, None, false);
         self.object(|r, key| {
@@ -126,12 +126,12 @@ impl<'a> Reader<'a> {
         }
         let table = tables.intern(component.as_deref().unwrap_or_default(), &table);
         let table = table.context(|| format!("the document at byte {start}"))?;
-        Ok(Head { table, ts, deleted })
+        Ok(DocumentFront { table, ts, deleted })
     }
 }
 
 /// How a document announces its table.
-struct Front<'a> {
+struct TableFront<'a> {
     component: &'a [u8],
     name: &'a [u8],
     /// The index of the first digit of `_ts`.
@@ -139,17 +139,17 @@ struct Front<'a> {
 }
 
 /// `{"_component":"…","_table":"…","_ts":`. Without the first of them the front says nothing: it may come later.
-fn front(text: &[u8], start: usize) -> Option<Front<'_>> {
+fn front(text: &[u8], start: usize) -> Option<TableFront<'_>> {
     let from = after(text, start, b"{\"_component\":\"")?;
     let end = plain(text, from)?;
     let component = &text[from..end];
     let from = after(text, end, b"\",\"_table\":\"")?;
     let end = plain(text, from)?;
-    Some(Front { component, name: &text[from..end], end: after(text, end, b"\",\"_ts\":")? })
+    Some(TableFront { component, name: &text[from..end], end: after(text, end, b"\",\"_ts\":")? })
 }
 
 /// `_ts`, whether `_deleted`, and the index after `_id`, from the first digit of `_ts` on.
-fn rest_of_head(text: &[u8], from: usize, phase: Phase) -> Option<(i64, bool, usize)> {
+fn rest_of_front(text: &[u8], from: usize, phase: Phase) -> Option<(i64, bool, usize)> {
     let (ts, mut at) = digits(text, from)?;
     let mut deleted = false;
     if phase == Phase::Delta {

@@ -9,15 +9,13 @@ use reqwest::{
 use serde::Serialize;
 
 use super::{
-    access::{Access, DeployKey, is_deployment_name},
+    access::Access,
     body::Body,
-    client::Traffic,
-    http::{Http, Reply},
-    keys::{Keys, Renewal},
+    http::{Http, Reply, Traffic},
+    keys::{DeployKey, Keys, Renewal, is_deployment_name},
     protocol::INSTANCE_NAME,
     refusal::Refusal,
     retry::RetryPolicy,
-    selecting::Tree,
 };
 use crate::{
     budget::MemoryBudget,
@@ -27,7 +25,7 @@ use crate::{
 };
 
 /// Asks a deployment.
-pub(super) struct Asker {
+pub(in crate::convex) struct KeyedClient {
     access: Access,
     keys: Arc<Keys>,
     /// Who the deployment said it is: another key must open the same one.
@@ -40,14 +38,14 @@ pub(super) struct Asker {
 
 /// The body of a request for a page with a selection.
 #[derive(Serialize)]
-struct Posted<'a, T> {
+struct PageRequest<'a, T, S> {
     #[serde(flatten)]
     arguments: &'a T,
-    selection: &'a Tree,
+    selection: &'a S,
 }
 
-impl Asker {
-    pub(super) fn new(
+impl KeyedClient {
+    pub(in crate::convex) fn new(
         access: Access,
         budget: MemoryBudget,
         retry: RetryPolicy,
@@ -59,16 +57,16 @@ impl Asker {
         Ok(Self { access, keys, identity: Mutex::default(), http, monitor, advice: budget.shapes() })
     }
 
-    pub(super) fn traffic(&self) -> Traffic {
-        Traffic { requests: self.http.requests(), response_bytes: self.http.response_bytes() }
+    pub(in crate::convex) fn traffic(&self) -> Traffic {
+        self.http.traffic()
     }
 
-    pub(super) fn tell(&self, finding: &Finding) {
+    pub(in crate::convex) fn tell(&self, finding: &Finding) {
         self.monitor.report(Event::Finding(finding));
     }
 
     /// Who the deployment is; it is asked itself where neither address nor key tells its name.
-    pub(super) async fn identity(&self) -> Result<DeploymentIdentity> {
+    pub(in crate::convex) async fn identity(&self) -> Result<DeploymentIdentity> {
         let mut identity = self.access.identity();
         if identity.name.is_none() {
             let context = || format!("GET {INSTANCE_NAME}");
@@ -88,10 +86,10 @@ impl Asker {
     }
 
     /// Asks for what one can do without.
-    pub(super) async fn advice(&self, path: &str, query: &(impl Serialize + Sync)) -> Result<Reply> {
+    pub(in crate::convex) async fn advice(&self, path: &str, query: &(impl Serialize + Sync)) -> Result<Reply> {
         loop {
             let key = self.keys.current();
-            let request = self.request(&key, path, query, None)?;
+            let request = self.request(&key, path, query, None::<&()>)?;
             match self.http.send_for_advice(&request, self.advice).await? {
                 Reply::Refused(refusal) => {
                     if let Some(refusal) = self.refused(&key, refusal)? {
@@ -104,15 +102,15 @@ impl Asker {
     }
 
     /// Asks for a page: by GET, or by POST where a selection has to be told.
-    pub(super) async fn page(
+    pub(in crate::convex) async fn page(
         &self,
         path: &str,
         arguments: &(impl Serialize + Sync),
-        tree: Option<&Tree>,
+        selection: Option<&(impl Serialize + Sync)>,
     ) -> Result<Reply<Body>> {
         loop {
             let key = self.keys.current();
-            let request = self.request(&key, path, arguments, tree)?;
+            let request = self.request(&key, path, arguments, selection)?;
             match self.http.send_for_page(&request).await? {
                 Reply::Refused(refusal) => {
                     if let Some(refusal) = self.refused(&key, refusal)? {
@@ -124,15 +122,22 @@ impl Asker {
         }
     }
 
-    fn request(&self, key: &DeployKey, path: &str, arguments: &impl Serialize, tree: Option<&Tree>) -> Result<Request> {
+    fn request(
+        &self,
+        key: &DeployKey,
+        path: &str,
+        arguments: &impl Serialize,
+        selection: Option<&impl Serialize>,
+    ) -> Result<Request> {
         let unspeakable = |e: Box<dyn std::error::Error + Send + Sync>| {
             Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e)
         };
         let (client, url) = (self.http.client(), self.access.url(path));
-        let request = match tree {
+        let request = match selection {
             None => client.request(Method::GET, url).query(arguments),
             Some(selection) => {
-                let body = serde_json::to_vec(&Posted { arguments, selection }).map_err(|e| unspeakable(e.into()))?;
+                let body =
+                    serde_json::to_vec(&PageRequest { arguments, selection }).map_err(|e| unspeakable(e.into()))?;
                 client.request(Method::POST, url).header(CONTENT_TYPE, "application/json").body(body)
             }
         };

@@ -2,8 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::refusal::Refusal;
-use crate::{document::Encoding, monitor::Finding};
+use crate::{convex::wire::refusal::Refusal, document::Encoding, monitor::Finding};
 
 /// From the one that loses nothing anywhere to the one that every server has.
 const ENCODINGS: [Encoding; 3] = [Encoding::ConvexEncodedJson, Encoding::ExportJson, Encoding::Json];

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Shapes, protocol::TableColumnNames};
-use crate::{document::TableRef, monitor::Finding};
+use super::protocol::{JSON_SCHEMAS, TableColumnNames};
+use crate::{convex::source::Shapes, document::TableRef, monitor::Finding};
 
 /// The tables of the answer that names columns, without shapes.
 pub(super) fn add_names(shapes: &mut Shapes, names: TableColumnNames) {

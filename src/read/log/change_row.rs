@@ -1,4 +1,4 @@
-//! What is told of revisions, table by table → sorted by `_ts`, over all tables.
+//! Rows that each say what one revision did: they come table by table, and are sorted by `_ts`, over all tables.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::{
     schema::OwnColumn,
 };
 
-/// Column of [`told_schema`].
+/// Column of [`change_row_schema`].
 const CHANGE: &str = "change";
 
-/// The rows that are sorted by `_ts`, over all tables: as `_id` they have `_ts`, number of the table and `_id`.
-pub(super) fn told_schema() -> SchemaRef {
+/// Rows as they are sorted by `_ts`, over all tables: as `_id` they have `_ts`, number of the table and `_id`.
+pub(super) fn change_row_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new(OwnColumn::Id.name(), DataType::Utf8, false),
         Field::new(OwnColumn::Ts.name(), DataType::Int64, false),
@@ -31,8 +31,8 @@ pub(super) fn told_schema() -> SchemaRef {
 const TS_DIGITS: usize = 20;
 const TABLE_DIGITS: usize = 8;
 
-/// Puts what is told of one table into the sorter.
-pub(super) struct Told<'a> {
+/// Puts the rows of one table into the sorter.
+pub(super) struct ChangeRows<'a> {
     table: usize,
     sorter: &'a mut Sorter,
     keys: Vec<String>,
@@ -40,7 +40,7 @@ pub(super) struct Told<'a> {
     changes: Vec<i64>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ChangeRows<'a> {
     pub(super) fn new(table: usize, sorter: &'a mut Sorter) -> Self {
         Self { table, sorter, keys: Vec::new(), ts: Vec::new(), changes: Vec::new() }
     }
@@ -59,7 +59,7 @@ impl<'a> Told<'a> {
         let (ts, changes) = (std::mem::take(&mut self.ts), std::mem::take(&mut self.changes));
         let tombstones = BooleanArray::from(vec![false; rows]);
         let batch = RecordBatch::try_new(
-            told_schema(),
+            change_row_schema(),
             vec![
                 Arc::new(keys),
                 Arc::new(Int64Array::from(ts)),
@@ -71,13 +71,13 @@ impl<'a> Told<'a> {
     }
 }
 
-/// What was put there.
-pub(super) fn read_told(told: &Keyed, row: usize, tables: &[WindowTable]) -> Result<DocumentChange> {
+/// Reads back what was put there.
+pub(super) fn read_change_row(sorted: &Keyed, row: usize, tables: &[WindowTable]) -> Result<DocumentChange> {
     let lost = || Error::internal("sorted changes cannot be read back");
-    let rest = told.id(row).get(TS_DIGITS..).ok_or_else(lost)?;
+    let rest = sorted.id(row).get(TS_DIGITS..).ok_or_else(lost)?;
     let (number, id) = rest.split_at_checked(TABLE_DIGITS).ok_or_else(lost)?;
     let table = number.parse().ok().and_then(|number: usize| tables.get(number)).ok_or_else(lost)?;
-    let column = told.batch.column_by_name(CHANGE).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let column = sorted.batch.column_by_name(CHANGE).and_then(|column| column.as_primitive_opt::<Int64Type>());
     let change = column.and_then(|column| Change::ALL.get(column.value(row) as usize)).ok_or_else(lost)?;
     Ok(DocumentChange { table: table.table.clone(), id: id.to_owned(), change: *change })
 }

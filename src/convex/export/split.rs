@@ -16,12 +16,9 @@
 
 use std::ops::Range;
 
-use super::{
-    DocumentSpan,
-    head::{Fronts, Head, Tables},
-    tokens::Reader,
-};
+use super::front::{DocumentFront, Fronts, PageTables};
 use crate::{
+    convex::{span::DocumentSpan, tokens::Reader},
     document::{TableRef, Timestamp},
     error::{Error, Result},
     position::Phase,
@@ -80,7 +77,7 @@ pub fn split(body: &[u8], phase: Phase) -> Result<Parts> {
 pub(super) struct Splitter {
     phase: Phase,
     place: Place,
-    tables: Tables,
+    tables: PageTables,
     documents: Vec<DocumentSpan>,
     values: Option<()>,
     more: Option<bool>,
@@ -101,7 +98,7 @@ enum Place {
 }
 
 /// What became of a part of a page.
-pub(super) struct Taken {
+pub(super) struct PartOutcome {
     /// How many bytes of it are done with.
     pub(super) bytes: usize,
     /// Why not all of them are. In a part that is not the last it may only mean that what stands there is not whole.
@@ -113,7 +110,7 @@ impl Splitter {
         Self {
             phase,
             place: Place::Start,
-            tables: Tables::default(),
+            tables: PageTables::default(),
             documents: Vec::new(),
             values: None,
             more: None,
@@ -127,7 +124,7 @@ impl Splitter {
     ///
     /// # Errors
     /// Protocol, if it is not UTF-8.
-    pub(super) fn take(&mut self, part: &[u8], offset: usize, last: bool) -> Result<Taken> {
+    pub(super) fn take(&mut self, part: &[u8], offset: usize, last: bool) -> Result<PartOutcome> {
         let text = whole_characters(part, last)?;
         let mut reader = Reader { text, at: 0 };
         let mut fronts = Fronts::default();
@@ -135,11 +132,11 @@ impl Splitter {
             reader.space();
             let begin = reader.at;
             if begin == text.len() && (!last || self.place == Place::End) {
-                return Ok(Taken { bytes: begin, stopped: None });
+                return Ok(PartOutcome { bytes: begin, stopped: None });
             }
             match self.step(&mut reader, &mut fronts, offset) {
                 Ok(place) => self.place = place,
-                Err(error) => return Ok(Taken { bytes: begin, stopped: Some(error) }),
+                Err(error) => return Ok(PartOutcome { bytes: begin, stopped: Some(error) }),
             }
         }
     }
@@ -153,8 +150,8 @@ impl Splitter {
             Place::FirstDocument if r.take(b']') => Ok(Place::EndOfMember),
             Place::FirstDocument | Place::Document => {
                 let start = r.at;
-                let head = match r.plain_document(&mut self.tables, fronts, self.phase)? {
-                    Some(head) => head,
+                let front = match r.plain_document(&mut self.tables, fronts, self.phase)? {
+                    Some(front) => front,
                     None => r.any_document(&mut self.tables, self.phase)?,
                 };
                 let range = start + offset..r.at + offset;
@@ -165,7 +162,7 @@ impl Splitter {
                     r.expect(b',')?;
                     Place::Document
                 };
-                self.push(head, range)?;
+                self.push(front, range)?;
                 Ok(next)
             }
             Place::EndOfMember => r.expect(b',').map(|()| Place::Member),
@@ -212,7 +209,7 @@ impl Splitter {
         Ok(Place::EndOfMember)
     }
 
-    fn push(&mut self, head: Head, range: Range<usize>) -> Result<()> {
+    fn push(&mut self, front: DocumentFront, range: Range<usize>) -> Result<()> {
         if self.documents.len() == MAX_DOCUMENTS {
             return Err(Error::resource(format!(
                 "the page has more than {MAX_DOCUMENTS} documents: let the deployment send fewer (SNAPSHOT_LIST_LIMIT, \
@@ -225,7 +222,7 @@ impl Splitter {
                 range.len()
             )));
         }
-        let Head { table, ts, deleted } = head;
+        let DocumentFront { table, ts, deleted } = front;
         self.documents.push(DocumentSpan { table, ts: Timestamp(ts), deleted, range });
         Ok(())
     }

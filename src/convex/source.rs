@@ -1,0 +1,58 @@
+//! The seam between a deployment and a sync: what every protocol has to tell.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::page::Page;
+use crate::{
+    document::{TableRef, Timestamp},
+    error::Result,
+    identity::DeploymentIdentity,
+    monitor::Finding,
+    position::Position,
+    selection::Selection,
+};
+
+/// What a sync needs from a deployment.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Who the deployment is. Asked once, before the first page.
+    async fn identity(&self) -> Result<DeploymentIdentity>;
+
+    /// The tables of the deployment with what it says of their shapes. Advice only: it narrows what the documents show,
+    /// and an answer without it is still a good answer.
+    async fn shapes(&self) -> Result<Shapes>;
+
+    /// The tables of which rows are sent; others may be left out without a word.
+    fn selection(&self) -> Selection {
+        Selection::default()
+    }
+
+    /// Where a new snapshot begins: at the deployment's newest `_ts`.
+    fn snapshot_start(&self) -> Position;
+
+    /// Where a walk of these components as they were at `ts` begins; of everything, if none is named. The deployment keeps
+    /// old snapshots for some days only.
+    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position;
+
+    /// Where the deltas after `ts` begin.
+    fn deltas_after(&self, ts: Timestamp) -> Position;
+
+    /// One complete page; see the module's contract.
+    async fn page(&self, at: &Position) -> Result<Page>;
+}
+
+/// What the deployment says of its tables, as JSON text, because only `schema` knows what it means.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shapes {
+    /// Per table the JSON schema of its documents, as `/api/json_schemas` spells it. `None`: the deployment lists the
+    /// table but tells no shape.
+    pub tables: BTreeMap<TableRef, Option<String>>,
+    /// Whether the list of tables is complete: false where the deployment could not tell it, or mixed all components into
+    /// one list. (One odd table makes `/api/json_schemas` fail for all; the list then comes, without shapes, from
+    /// `/api/get_table_column_names`, which does not.)
+    pub complete: bool,
+    /// What the person should know, one sentence each.
+    pub findings: Vec<Finding>,
+}

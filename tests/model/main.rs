@@ -1,0 +1,87 @@
+//! A model of the format, and random histories of it: which rules does an archive need that lives, is compacted, corrected,
+//! forgotten and erased in, by two writers who do not know of each other?
+//!
+//! Everything is plain data in memory. [`truth`] is the deployment, [`draft`] a commit, [`archive`] and [`fold`] what commits add
+//! up to, [`plans`] what the writers want, [`race`] what becomes of it on a later head, [`check`] what is promised, [`rules`]
+//! the rules, each with a switch, [`history`] one random run. A failing seed prints itself and its commits:
+//! `CONVEX_ARCHIVER_SEEDS=17..18 cargo test --test model` runs it alone, `0..1000000` many.
+//!
+//! The archive itself can live through the same histories, as a [`history::Twin`].
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod archive;
+mod check;
+mod draft;
+mod fold;
+mod history;
+mod plans;
+mod race;
+mod rules;
+mod truth;
+
+use std::{io::Write, ops::Range};
+
+use self::{
+    archive::Head,
+    history::{Counts, Landing, Twin, live},
+    race::Outcome,
+    rules::Rules,
+};
+
+const SEEDS: Range<u64> = 0..10_000;
+/// A rule whose absence breaks none of so many histories is not tried.
+const ENOUGH: u64 = 20_000;
+
+/// Folds the log on its own.
+#[derive(Default)]
+struct Fold(Option<Head>);
+
+impl Twin for Fold {
+    fn sees(&mut self, landing: &Landing<'_>) -> Result<(), String> {
+        let Outcome::Lands(draft) = landing.outcome else { return Ok(()) };
+        let head = self.0.get_or_insert_with(|| landing.before.clone());
+        head.apply(draft)?;
+        let same = head.live == landing.after.live && head.bases == landing.after.bases;
+        if same && landing.planned.planned_on.version + landing.between.len() + 1 == head.version {
+            Ok(())
+        } else {
+            Err("the fold of the log is another".into())
+        }
+    }
+}
+
+fn seeds() -> Range<u64> {
+    std::env::var("CONVEX_ARCHIVER_SEEDS").map_or(SEEDS, |text| {
+        let (from, to) = text.split_once("..").expect("CONVEX_ARCHIVER_SEEDS is FROM..TO");
+        from.parse().expect("a number")..to.parse().expect("a number")
+    })
+}
+
+#[test]
+fn no_history_breaks_a_promise() {
+    let (seeds, mut counts) = (seeds(), Counts::new());
+    for seed in seeds.clone() {
+        if let Err(story) = live(seed, Rules::ALL, &mut counts, &mut Fold::default()) {
+            panic!("seed {}: {}\n{}", story.seed, story.broken, story.trace.join("\n"));
+        }
+    }
+    let told: String = counts.iter().map(|(what, times)| format!("\n  {times:8} {what}")).collect();
+    // Past the harness, which shows what a test prints only if it fails.
+    writeln!(std::io::stderr(), "{seeds:?}:{told}").expect("stderr");
+}
+
+#[test]
+fn each_rule_is_needed() {
+    let mut idle = Vec::new();
+    for (name, rules) in Rules::without_each() {
+        let broken = (0..ENOUGH).find_map(|seed| live(seed, rules, &mut Counts::new(), &mut Fold::default()).err());
+        match broken {
+            Some(story) => {
+                writeln!(std::io::stderr(), "without {name}, seed {}: {}", story.seed, story.broken).expect("stderr");
+            }
+            None => idle.push(name),
+        }
+    }
+    assert!(idle.is_empty(), "no history of {ENOUGH} needs {idle:?}");
+}
