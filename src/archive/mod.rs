@@ -369,7 +369,7 @@ impl Archive {
         }
         loop {
             head.check_writer()?;
-            self.log.check_end(head.version()).await?;
+            self.check_end(&head).await?;
             let schemas = self.schemas.put(&head, head.version() + 1, &draft.tables).await?;
             let (commit, next) = head.follow(draft.clone(), run.clone(), schemas).map_err(|e| {
                 Error::internal("the commit contradicts the archive; nothing was written").with_source(e)
@@ -422,6 +422,14 @@ impl Archive {
                 CommitOutcome::Conflict { .. } => return Err(Error::internal("maintenance is never in conflict")),
             }
         }
+    }
+
+    /// Makes sure that no commit behind `head` is lost. A commit asks again; a writer asks before it writes anything at all.
+    ///
+    /// # Errors
+    /// Corrupt, if one is.
+    pub(crate) async fn check_end(&self, head: &Head) -> Result<()> {
+        self.log.check_end(head.version()).await
     }
 
     /// Refuses a commit that removes a file that is not live. Only such a commit pays for a walk over live files: those of

@@ -130,6 +130,8 @@ async fn run(
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
     let head = archive.head().await?;
+    // Data files are written long before their commit.
+    archive.check_end(&head).await?;
     check_selection(source.as_ref(), archive, &head, options)?;
     let asked = tokio::select! {
         biased;

@@ -1,18 +1,20 @@
 //! A crash after every single store call: then a rerun, and nothing is lost, twice or damaged.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Read, sync::Arc, time::Duration};
 
 use convex_archiver::{
-    NoMonitor, Result, TableRef, Timestamp, Value,
+    ErrorKind, NoMonitor, Result, TableRef, Timestamp, Value,
     archive::{Archive, Commit, Location, Settings},
     convex::Source,
     layout,
     server::{SimulatedDeployment, Transaction},
     sync::{SyncOptions, SyncReport, sync},
 };
+use flate2::read::GzDecoder;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 use rand::{RngCore, SeedableRng, rngs::StdRng};
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use crate::support::{
@@ -31,7 +33,7 @@ async fn world() -> World {
     World::of(deployment, pages(4, 4)).await
 }
 
-fn numbered(n: i64) -> BTreeMap<String, Value> {
+pub(crate) fn numbered(n: i64) -> BTreeMap<String, Value> {
     BTreeMap::from([("n".to_owned(), Value::Int64(n)), ("text".to_owned(), Value::String(format!("number {n}")))])
 }
 
@@ -40,13 +42,13 @@ fn a_commit_after_every_page() -> SyncOptions {
 }
 
 /// What a process does from its start.
-async fn run(world: &World, store: Arc<dyn ObjectStore>, options: &SyncOptions) -> Result<SyncReport> {
+pub(crate) async fn run(world: &World, store: Arc<dyn ObjectStore>, options: &SyncOptions) -> Result<SyncReport> {
     let client = Arc::new(world.client());
     let archive = Archive::open_or_create(store, "memory:///archive", client.identity().await?, Timestamp(1)).await?;
     sync(client, &archive, options, Arc::new(NoMonitor)).await
 }
 
-async fn objects(store: &dyn ObjectStore) -> BTreeMap<Path, Vec<u8>> {
+pub(crate) async fn objects(store: &dyn ObjectStore) -> BTreeMap<Path, Vec<u8>> {
     let mut objects = BTreeMap::new();
     for meta in store.list(None).try_collect::<Vec<_>>().await.unwrap() {
         let bytes = store.get(&meta.location).await.unwrap().bytes().await.unwrap();
@@ -70,6 +72,29 @@ fn assert_log_is_sound(objects: &BTreeMap<Path, Vec<u8>>, newest: u64) {
         previous = hex(bytes);
     }
     assert!(!objects.contains_key(&Path::from(layout::commit(newest + 1))));
+}
+
+/// `manifest.json` and every checkpoint name parts that are there.
+fn assert_parts_are_there(objects: &BTreeMap<Path, Vec<u8>>, story: &str) {
+    for (path, bytes) in objects {
+        let text = match layout::parse_log(path.as_ref()) {
+            Some(layout::LogObject::Checkpoint(_)) => {
+                let mut text = Vec::new();
+                GzDecoder::new(bytes.as_slice()).read_to_end(&mut text).unwrap();
+                text
+            }
+            _ if path.as_ref() == layout::MANIFEST => bytes.clone(),
+            _ => continue,
+        };
+        let head: Json = serde_json::from_slice(&text).unwrap();
+        for entry in head["tables"].as_array().unwrap() {
+            let state = &entry["table"];
+            for (month, last) in state["months"].as_object().into_iter().flatten() {
+                let part = layout::part(state["folder"].as_str().unwrap(), month, last["version"].as_u64().unwrap());
+                assert!(objects.contains_key(&Path::from(part.as_str())), "{path} names {part}: {story}");
+            }
+        }
+    }
 }
 
 /// The stores to crash on: each call makes another one with the same objects.
@@ -132,11 +157,13 @@ async fn crash_everywhere(
             {
                 assert!(failed.is_none(), "what was put is committed, whatever its answer: {story}");
             }
+            assert_parts_are_there(&objects(store.as_ref()).await, &story);
             let again = run(world, Arc::clone(&store), options).await;
             let report = again.unwrap_or_else(|error| panic!("the rerun failed with {error:?}: {story}"));
             assert!(report.caught_up, "{story}");
             let after = objects(&store).await;
             assert_log_is_sound(&after, report.version);
+            assert_parts_are_there(&after, &story);
             for (path, bytes) in before {
                 assert!(path.as_ref() == layout::MANIFEST || after[&path] == bytes, "{path} has changed: {story}");
             }
@@ -185,23 +212,67 @@ async fn a_first_sync_onto_a_disk_that_crashes_at_any_store_call_is_whole_after_
     crash_everywhere(&world().await, &a_commit_after_every_page(), &mut Disk(Vec::new()), |_| true).await;
 }
 
-#[tokio::test]
-async fn a_later_sync_that_crashes_at_any_store_call_over_a_checkpoint_is_whole_after_the_rerun() {
-    let (world, options) = (world().await, a_commit_after_every_page());
+/// An archive that is about to reach a checkpoint, of a deployment that has changed.
+async fn before_a_checkpoint(world: &World, options: &SyncOptions) -> InMemory {
     let store = Arc::new(InMemory::new());
     let mut version = 0;
     while version < layout::CHECKPOINT_EVERY - 3 {
-        version = run(&world, Arc::clone(&store) as Arc<dyn ObjectStore>, &options).await.unwrap().version;
+        version = run(world, Arc::clone(&store) as Arc<dyn ObjectStore>, options).await.unwrap().version;
     }
-    change(&world);
-    // Of sixty reads of old commits some are as good as all.
-    let wanted = |name: &str| match name.strip_prefix("get ").and_then(layout::parse_log) {
+    change(world);
+    store.fork()
+}
+
+/// Of sixty reads of old commits some are as good as all.
+fn is_new(name: &str) -> bool {
+    match name.strip_prefix("get ").and_then(layout::parse_log) {
         Some(layout::LogObject::Commit(n)) => !(3..60).contains(&n),
         _ => true,
-    };
-    let calls = crash_everywhere(&world, &options, &mut Memory(store.fork()), wanted).await;
+    }
+}
+
+#[tokio::test]
+async fn a_later_sync_that_crashes_at_any_store_call_over_a_checkpoint_is_whole_after_the_rerun() {
+    let (world, options) = (world().await, a_commit_after_every_page());
+    let mut stores = Memory(before_a_checkpoint(&world, &options).await);
+    let calls = crash_everywhere(&world, &options, &mut stores, is_new).await;
     assert_eq!(count(&calls, "put log/00000000000000000064.checkpoint"), 1, "{calls:?}");
     assert!(count(&calls, "put log/") >= 6, "{calls:?}");
+}
+
+#[tokio::test]
+async fn of_two_writers_one_that_crashes_at_any_store_call_leaves_no_head_that_names_a_missing_part() {
+    let (world, options) = (Arc::new(world().await), a_commit_after_every_page());
+    let mut stores = Memory(before_a_checkpoint(&world, &options).await);
+    let alone = FaultyStore::new(stores.next(), None);
+    run(&world, Arc::new(alone.clone()), &options).await.unwrap();
+    let calls = alone.calls();
+    assert!(count(&calls, "put parts/") >= 1 && count(&calls, "put manifest.json") >= 1, "{calls:?}");
+    for (number, name) in calls.iter().enumerate().filter(|(_, name)| is_new(name)) {
+        // All of the other's run comes before this call, which then fails, or whose answer is lost; or nothing is wrong.
+        let faults = Fault::all(number).filter(|fault| fault.how != How::IsRepeated);
+        for fault in faults.map(Some).chain([None]) {
+            let store = stores.next();
+            let other = {
+                let (world, store, options) = (Arc::clone(&world), Arc::clone(&store), options.clone());
+                Box::pin(async move {
+                    let report = run(&world, store, &options).await.unwrap();
+                    assert!(report.caught_up);
+                })
+            };
+            let first = FaultyStore::with_meanwhile(Arc::clone(&store), fault, number, other);
+            let ended = run(&world, Arc::new(first), &options).await;
+            let story = format!("{fault:?} at {name:?}, where the other came, after which the first ended with {ended:?}");
+            let left = objects(store.as_ref()).await;
+            assert_parts_are_there(&left, &story);
+            assert!(ended.is_ok() || fault.is_some() || ended.is_err_and(|e| e.kind() == ErrorKind::Conflict), "{story}");
+            let report = run(&world, Arc::clone(&store), &options).await.unwrap();
+            let after = objects(store.as_ref()).await;
+            assert_log_is_sound(&after, report.version);
+            assert_parts_are_there(&after, &story);
+            world.held_in(store).await.assert_equal(&world.deployment);
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod crash;
 mod encodings;
 mod histories;
 mod large;
+mod lost;
+mod parts;
 mod read;
 mod recordings;
 mod refusals;

@@ -368,7 +368,7 @@ impl History {
             let report = second.await;
             *told.lock().unwrap() = Some(report);
         });
-        let store = FaultyStore::with_meanwhile(Arc::clone(&self.store), call, meanwhile);
+        let store = FaultyStore::with_meanwhile(Arc::clone(&self.store), None, call, meanwhile);
         let first = self.sync(pace, Arc::new(store.clone()), None, None).await;
         store.meanwhile(usize::MAX).await;
         let second = outcome.lock().unwrap().take();

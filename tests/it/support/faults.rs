@@ -117,10 +117,15 @@ impl FaultyStore {
         Self { inner, script: Arc::new(Script { fault, calls: Mutex::default(), meanwhile: Mutex::default() }) }
     }
 
-    /// A store that works, while somebody else does something before the call of this number.
-    pub(crate) fn with_meanwhile(inner: Arc<dyn ObjectStore>, call: usize, work: BoxFuture<'static, ()>) -> Self {
+    /// A store while somebody else does something before the call of this number.
+    pub(crate) fn with_meanwhile(
+        inner: Arc<dyn ObjectStore>,
+        fault: Option<Fault>,
+        call: usize,
+        work: BoxFuture<'static, ()>,
+    ) -> Self {
         let meanwhile = Mutex::new(Some((call, work)));
-        Self { inner, script: Arc::new(Script { fault: None, calls: Mutex::default(), meanwhile }) }
+        Self { inner, script: Arc::new(Script { fault, calls: Mutex::default(), meanwhile }) }
     }
 
     /// Does now what was to be done before a later call.
