@@ -24,8 +24,8 @@ pub enum Event<'a> {
         documents: u64,
         /// Bytes of its body, uncompressed: what Convex bills as egress.
         bytes: u64,
-        /// The `_ts` reached: S in the snapshot, the cursor in deltas.
-        through: Timestamp,
+        /// The `_ts` reached: S in the snapshot, the cursor in deltas; absent as long as the source does not know it.
+        through: Option<Timestamp>,
     },
     /// A snapshot of tables that no base covers up to the cursor begins: after a gap, after a snapshot that grew too old, or
     /// since the changes of components are known to arrive.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use convex_archiver::{
     DeploymentIdentity, Encoding, Error, Phase, Position, Result, Timestamp,
-    convex::{Page, Parts, Shapes, Source, split},
+    convex::{Page, Parts, Shapes, SnapshotScope, Source, split},
 };
 
 use super::Pages;
@@ -48,12 +48,12 @@ impl Source for Premade {
     }
 
     /// Everything, whatever is asked for: no bench has components.
-    fn snapshot_of(&self, _components: &[String], _ts: Timestamp) -> Position {
+    fn snapshot_of(&self, _scope: &SnapshotScope, _ts: Timestamp) -> Position {
         self.snapshot_start()
     }
 
-    fn deltas_after(&self, _: Timestamp) -> Position {
-        Position::new(Phase::Delta, "0")
+    async fn deltas_after(&self, _: Timestamp) -> Result<Position> {
+        Ok(Position::new(Phase::Delta, "0"))
     }
 
     async fn page(&self, at: &Position) -> Result<Page> {
@@ -62,7 +62,7 @@ impl Source for Premade {
         let place: usize = at.token().parse().map_err(|_| Error::internal("no such position"))?;
         let body = pages.bodies.get(place).cloned().ok_or_else(|| Error::internal("no such page"))?;
         let parts = split(&body, phase)?;
-        let through = parts.through();
+        let through = Some(parts.through());
         let more = place + 1 < pages.bodies.len();
         let next = (more || phase == Phase::Delta).then(|| Position::new(phase, (place + 1).to_string()));
         let Parts { tables, documents, .. } = parts;

@@ -119,11 +119,11 @@ impl Monitor for Progress {
     fn report(&self, event: Event<'_>) {
         match event {
             Event::Page { phase, documents, bytes: size, through } => {
-                let through = time(through);
+                let through = through.map(time);
                 if let Some(bars) = &self.bars {
                     bars.documents.inc(documents);
                     bars.bytes.inc(size);
-                    if phase == Phase::Delta {
+                    if let (Phase::Delta, Some(through)) = (phase, &through) {
                         bars.doing.set_message(format!("changes up to {through}"));
                     }
                 }

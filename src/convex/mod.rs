@@ -8,6 +8,11 @@
 //!   the same log, possibly longer). So a retry is always of a whole page.
 //! - In the delta phase a page never splits a transaction: everything with `_ts` at or below [`Page::through`] has been
 //!   delivered once `through` is reached. An empty page with more to come is normal, and moves the position.
+//! - How far a page of deltas reaches may be told by a later one only: `through` is `None` until then, and the encoding stays
+//!   the same. Such pages are asked for again if the run ends before. A snapshot's S is known from its first page on, since
+//!   each row of a base's files names it.
+//! - What the source finds odd, and does not know to be true (a table that may have been replaced, say), it tells its monitor:
+//!   it never sends a tombstone for it.
 //! - Rows of tables that are not selected are not in it, whatever the deployment sent.
 //! - Whether a server sends the changes of components cannot be asked: `/instance_version` is the number of a release, or
 //!   `0.0.0` where the server was built from source, and neither tells a date. Only a row of one that has come tells.
@@ -26,7 +31,7 @@ mod wire;
 pub use self::{
     export::{Client, ClientOptions, End, Parts, split},
     page::Page,
-    source::{Shapes, Source},
+    source::{Shapes, SnapshotScope, Source},
     span::DocumentSpan,
     wire::{
         access::{Access, AccessOptions},

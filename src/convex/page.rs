@@ -30,8 +30,9 @@ pub struct Page {
     pub next: Option<Position>,
     /// Whether the deployment has more waiting in this phase.
     pub more: bool,
-    /// The `_ts` reached: S in the snapshot, the response cursor in deltas.
-    pub through: Timestamp,
+    /// The `_ts` reached: S in the snapshot, the response cursor in deltas. `None` in deltas if the source will only know it
+    /// with a later page: until then nothing is committed.
+    pub through: Option<Timestamp>,
 }
 
 impl Page {

@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     identity::DeploymentIdentity,
     monitor::Finding,
-    position::Position,
+    position::{Position, Scope},
     selection::Selection,
 };
 
@@ -32,15 +32,27 @@ pub trait Source: Send + Sync {
     /// Where a new snapshot begins: at the deployment's newest `_ts`.
     fn snapshot_start(&self) -> Position;
 
-    /// Where a walk of these components as they were at `ts` begins; of everything, if none is named. The deployment keeps
-    /// old snapshots for some days only.
-    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position;
+    /// Where a walk of these tables as they were at `ts` begins; it may bring others too. The deployment keeps old snapshots
+    /// for some days only.
+    fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position;
 
-    /// Where the deltas after `ts` begin.
-    fn deltas_after(&self, ts: Timestamp) -> Position;
+    /// Where the deltas after `ts` begin. The source alone knows: it may have to ask the deployment.
+    ///
+    /// # Errors
+    /// Window, if the deployment no longer keeps them all; else as of a page.
+    async fn deltas_after(&self, ts: Timestamp) -> Result<Position>;
 
     /// One complete page; see the module's contract.
     async fn page(&self, at: &Position) -> Result<Page>;
+}
+
+/// Which tables a walk is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotScope {
+    /// Those that are named, or that are not.
+    Tables(Scope),
+    /// Every table of these components, at least one: tables that nobody has named yet too.
+    Components(Vec<String>),
 }
 
 /// What the deployment says of its tables, as JSON text, because only `schema` knows what it means.

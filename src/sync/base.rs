@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     archive::{Base, Covers, Draft, Head, Owed, RemovedFile, Run},
-    convex::Source,
+    convex::{SnapshotScope, Source},
     document::TableRef,
     error::Result,
     layout,
@@ -37,14 +37,20 @@ pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>) -> Re
     };
     let covered = |table: &&TableRef| matches!(head.coverage().covers(table, cursor.ts), Covers::Covered(_));
     let covered: Vec<_> = head.tables().map(|state| &state.table).filter(covered).cloned().collect();
+    let scope = if covered.is_empty() { Scope::All } else { Scope::Except(covered) };
+    let asked = if components.is_empty() {
+        SnapshotScope::Tables(scope.clone())
+    } else {
+        SnapshotScope::Components(components)
+    };
     let began = now();
     input.monitor.report(Event::NewBase { ts: cursor.ts, components: owed == Owed::Components });
     Ok(Some(Walk {
         base: layout::base_id(began, &writer.id),
         ts: cursor.ts,
         month: layout::month_of(began),
-        scope: if covered.is_empty() { Scope::All } else { Scope::Except(covered) },
-        position: input.source.snapshot_of(&components, cursor.ts),
+        scope,
+        position: input.source.snapshot_of(&asked, cursor.ts),
         done: Vec::new(),
     }))
 }

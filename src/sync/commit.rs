@@ -26,6 +26,8 @@ struct Answer {
     at: Timestamp,
     encoding: Encoding,
     caught_up: bool,
+    /// Whether it is known how far it reaches.
+    reaches: bool,
 }
 
 impl NextCommit {
@@ -38,10 +40,20 @@ impl NextCommit {
         self.answer.is_some_and(|answer| answer.encoding != encoding)
     }
 
+    /// Whether it may be made: a page came, and it is known how far the last one reaches.
+    pub(super) fn is_whole(&self) -> bool {
+        self.answer.is_some_and(|answer| answer.reaches)
+    }
+
     /// A page came.
     pub(super) fn answered(&mut self, fetched: &FetchedPage) {
         let FetchedPage { page, at, .. } = fetched;
-        self.answer = Some(Answer { at: *at, encoding: page.encoding, caught_up: fetched.ends_the_log() });
+        self.answer = Some(Answer {
+            at: *at,
+            encoding: page.encoding,
+            caught_up: fetched.ends_the_log(),
+            reaches: page.through.is_some(),
+        });
         let of_component = || page.tables.iter().any(|table| !table.component().is_empty());
         self.component_rows |= page.phase == Phase::Delta && of_component();
     }

@@ -41,7 +41,7 @@ impl GatheredDeltas {
         self.cursor.clone()
     }
 
-    /// Rows of a page are gathered; the cursor moves with them, also when there are none.
+    /// Rows of a page are gathered. The cursor moves with them, also when there are none, once it is known how far they reach.
     pub(super) fn page(
         &mut self,
         page: &Page,
@@ -78,7 +78,9 @@ impl GatheredDeltas {
         let Some(position) = page.next.clone() else {
             return Err(Error::internal("a page of deltas names no next position").into());
         };
-        self.cursor = Some(DeltaCursor { position, ts: page.through });
+        if let Some(ts) = page.through {
+            self.cursor = Some(DeltaCursor { position, ts });
+        }
         Ok(())
     }
 

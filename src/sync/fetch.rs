@@ -32,7 +32,7 @@ impl FetchedPage {
 }
 
 fn ends_the_log(page: &Page) -> bool {
-    page.phase == Phase::Delta && !page.more
+    page.phase == Phase::Delta && !page.more && page.through.is_some()
 }
 
 /// Why there are no more pages.
@@ -76,8 +76,10 @@ pub(super) async fn fetch(
             };
             let answered = now();
             let caught_up = ends_the_log(&page);
-            // S of the first walk is where the deltas begin.
-            let deltas_begin = deltas.is_none().then(|| deltas_after(source.as_ref(), page.through));
+            let deltas_begin = match deltas {
+                None => Some(begin_deltas(source.as_ref(), &page).await?),
+                Some(_) => None,
+            };
             deltas = deltas.or_else(|| deltas_begin.clone());
             let asked = std::mem::replace(&mut at, next(&page, deltas.as_ref())?);
             let size = (held(&page, waiting) as usize / PERMIT + 1).min(all) as u32;
@@ -107,9 +109,16 @@ fn held(page: &Page, waiting: u64) -> u64 {
     spans + page.body.held().map_or(waiting / 2, |text| text.len() as u64)
 }
 
-/// Where the deltas after `ts` begin: of the first walk those after its S, which is complete there.
-fn deltas_after(source: &dyn Source, ts: Timestamp) -> DeltaCursor {
-    DeltaCursor { position: source.deltas_after(ts), ts }
+/// Where the archive's deltas begin: after the S that the first page of its first walk tells. Asked for at once, and not at the
+/// end of the walk, which may come after days: each commit of the walk holds it already.
+async fn begin_deltas(source: &dyn Source, page: &Page) -> Result<DeltaCursor> {
+    let ts = page.through.ok_or_else(snapshot_without_moment)?;
+    Ok(DeltaCursor { position: source.deltas_after(ts).await?, ts })
+}
+
+/// Rows of a base's files name its S.
+pub(super) fn snapshot_without_moment() -> Error {
+    Error::protocol("a page of a snapshot does not tell of which moment it is: report it")
 }
 
 /// Where to ask after `page`. A finished snapshot is followed by the deltas.

@@ -16,6 +16,7 @@ use crate::{
 };
 
 use super::{
+    fetch::snapshot_without_moment,
     options::OnGap,
     run::{RunInput, now},
 };
@@ -44,23 +45,29 @@ pub(super) async fn record(head: &Head, input: &RunInput<'_>, why: Error) -> Res
     let (Some(cursor), Some(latest)) = (head.progress().delta.clone(), head.latest()) else {
         return Err(Error::internal("a gap in an archive that has no cursor yet"));
     };
-    let to = tokio::select! {
+    let source = input.source.as_ref();
+    let behind = async {
+        let to = oldest_kept(source, cursor.ts).await?;
+        Ok::<_, Error>(DeltaCursor { position: source.deltas_after(to).await?, ts: to })
+    };
+    let behind = tokio::select! {
         biased;
         () = input.options.stop.requested() => return Ok(None),
-        to = oldest_kept(input.source.as_ref(), cursor.ts) => to?,
+        behind = behind => behind?,
     };
+    let to = behind.ts;
     let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
     input.monitor.report(Event::Finding(&Finding::Gap { from: cursor.ts, to }));
     let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now());
     draft.gaps.push(gap);
-    draft.progress.delta = Some(DeltaCursor { position: input.source.deltas_after(to), ts: to });
+    draft.progress.delta = Some(behind);
     Ok(Some(draft))
 }
 
 /// The oldest moment after `lost` from which the deployment still reads on, as near as some probes come.
 async fn oldest_kept(source: &dyn Source, lost: Timestamp) -> Result<Timestamp> {
     // The deployment's own clock: the newest snapshot is of now.
-    let newest = source.page(&source.snapshot_start()).await?.through;
+    let newest = source.page(&source.snapshot_start()).await?.through.ok_or_else(snapshot_without_moment)?;
     if newest <= lost {
         return Err(Error::protocol(format!(
             "the deployment says that its changes after {lost} are no longer kept, and that it has reached {newest} only. Was it \
@@ -73,11 +80,17 @@ async fn oldest_kept(source: &dyn Source, lost: Timestamp) -> Result<Timestamp> 
             break;
         }
         let middle = lost + (kept - lost) / 2;
-        match source.page(&source.deltas_after(Timestamp(middle))).await {
-            Ok(_) => kept = middle,
+        match read_after(source, Timestamp(middle)).await {
+            Ok(()) => kept = middle,
             Err(error) if error.kind() == ErrorKind::Window => lost = middle,
             Err(error) => return Err(error),
         }
     }
     Ok(Timestamp(kept + ((newest.0 - kept) / 8).min(MARGIN)))
+}
+
+/// # Errors
+/// Window, if the changes after `ts` are no longer kept.
+async fn read_after(source: &dyn Source, ts: Timestamp) -> Result<()> {
+    source.page(&source.deltas_after(ts).await?).await.map(drop)
 }

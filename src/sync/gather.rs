@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     archive::Head,
-    error::Result,
+    error::{Error, Result},
     monitor::{Event, Monitor},
     position::{Phase, Progress},
     selection::Selection,
@@ -76,8 +76,13 @@ impl Gather {
 
     fn page(&mut self, fetched: &FetchedPage, steps: &mut Steps) -> Result<(), Halt> {
         let page = &fetched.page;
-        if self.next.is_of_another(page.encoding) {
+        // What came until now counts, whether it will ever be known how far this page reaches or not.
+        if self.next.is_of_another(page.encoding) || page.through.is_none() {
             self.commit(steps)?;
+        }
+        if self.next.is_of_another(page.encoding) {
+            let message = "the encoding changed before it was known how far the changes reach: report it";
+            return Err(Error::protocol(message).into());
         }
         self.next.answered(fetched);
         self.counts.pages += 1;
@@ -98,15 +103,21 @@ impl Gather {
         }
         let walk_ended = page.phase == Phase::Snapshot && page.next.is_none();
         let late = self.next.is_late(self.commit_every);
-        if walk_ended || fetched.ends_the_log() || late || self.deltas.are_enough() {
+        let enough = self.deltas.are_enough();
+        if walk_ended || fetched.ends_the_log() || late || enough {
             self.commit(steps)?;
         }
-        Ok(())
+        // Files may end where a commit may not.
+        let Self { tables, deltas, next, .. } = self;
+        if enough && !next.is_whole() { deltas.write(tables, next, steps) } else { Ok(()) }
     }
 
-    /// Ends all files and commits them with the progress, if a page came since the last commit.
+    /// Ends all files and commits them with the progress, if a page came since the last commit and its reach is known.
     fn commit(&mut self, steps: &mut Steps) -> Result<(), Halt> {
         let Self { tables, walk, deltas, next, selection, .. } = self;
+        if !next.is_whole() {
+            return Ok(());
+        }
         walk.end_file(tables, next, steps)?;
         deltas.write(tables, next, steps)?;
         let progress = Progress { delta: deltas.progress(), walk: walk.progress() };

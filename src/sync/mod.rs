@@ -8,14 +8,14 @@
 //! ```
 //!
 //! # Guarantees
-//! 1. A commit holds whole pages only, and the position after the last of them: whatever ends a run, the next one goes on
-//!    there, and no revision is lost or written twice.
+//! 1. A commit holds whole pages only, up to one whose reach is known, and the position after it: whatever ends a run, the
+//!    next one goes on there, and no revision is lost or written twice.
 //! 2. A stop (a signal, a time limit) and a failure of the *deployment* end the run at a commit of everything that had
 //!    arrived. A failure of the store or a page that makes no sense end it at the last commit.
 //! 3. Nothing grows with the table, the number of tables or the length of the history: pages that wait, rows that are
-//!    gathered and rows that are queued each have a share of the [`MemoryBudget`](crate::MemoryBudget), one
-//!    file is open at a time, and a few are being completed.
-//! 4. Every run that got an answer commits at least once, also when nothing changed.
+//!    gathered and rows that are queued each have a share of the [`MemoryBudget`](crate::MemoryBudget), one file is open at a
+//!    time, and a few are being completed.
+//! 4. Every run that got an answer, and learned how far it reaches, commits at least once, also when nothing changed.
 //!
 //! # Why three stages
 //! Each waits only for the one behind it, so there is nothing to deadlock; decoding, encoding and the network overlap;

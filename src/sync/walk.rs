@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     commit::NextCommit,
-    fetch::FetchedPage,
+    fetch::{FetchedPage, snapshot_without_moment},
     file_rows::{FileRows, IncomingRow},
     run::now,
     steps::{FileProgress, Halt, Step, Steps},
@@ -77,7 +77,7 @@ impl SnapshotWalk {
         steps: &mut Steps,
     ) -> Result<(), Halt> {
         let FetchedPage { page, asked, .. } = fetched;
-        let s = page.through;
+        let s = page.through.ok_or_else(snapshot_without_moment)?;
         let walk = self.walk.get_or_insert_with(|| Walk {
             base: self.first_base.clone(),
             ts: s,

@@ -99,7 +99,7 @@ async fn every_recorded_value_comes_through_in_the_first_encoding_that_is_unders
         assert_same_state(&state, &expected);
 
         replay.set_stage(2);
-        let (mut seen, mut at) = (Vec::new(), client.deltas_after(s));
+        let (mut seen, mut at) = (Vec::new(), client.deltas_after(s).await.unwrap());
         loop {
             let page = client.page(&at).await.unwrap();
             assert_eq!(page.encoding, encoding);

@@ -81,7 +81,7 @@ async fn the_largest_documents_arrive_whole_in_pages_larger_than_the_memory() {
             world.deployment.transaction(replace).unwrap();
         }
     }
-    let deltas = client.page(&client.deltas_after(first.through.unwrap())).await.unwrap();
+    let deltas = client.page(&client.deltas_after(first.through.unwrap()).await.unwrap()).await.unwrap();
     assert_eq!((deltas.phase, deltas.documents.len()), (Phase::Delta, 18));
     assert!(deltas.body.held().is_none(), "{} bytes are held", deltas.body.len());
     let second = sync(client, &archive, &options, Arc::new(NoMonitor)).await.unwrap();

@@ -17,6 +17,7 @@ mod recordings;
 mod refusals;
 mod restore;
 mod rotation;
+mod second_protocol;
 mod selecting;
 mod selection;
 mod served;

@@ -90,7 +90,7 @@ async fn each_answer_that_is_no_page_has_its_kind_and_says_what_to_do() {
     for (fault, kind, exit, text) in table {
         // Without patience: what is said of it, in both phases.
         let (client, _server) = client(vec![fault.clone()], Duration::ZERO, Arc::new(NoMonitor)).await;
-        for at in [client.snapshot_start(), client.deltas_after(Timestamp(1))] {
+        for at in [client.snapshot_start(), client.deltas_after(Timestamp(1)).await.unwrap()] {
             let error = client.page(&at).await.unwrap_err();
             assert_eq!((error.kind(), exit_code(error.kind())), (kind, exit), "{error}");
             assert!(error.to_string().contains(text), "{error}\n{text}");

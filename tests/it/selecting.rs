@@ -9,7 +9,7 @@ use std::{
 use convex_archiver::{
     ErrorKind, Monitor, Selection, TableRef, Timestamp, Value,
     archive::Archive,
-    convex::{Access, Client, ClientOptions, DeployKey, Page, Source},
+    convex::{Access, Client, ClientOptions, DeployKey, Page, SnapshotScope, Source},
     server::{Components, Contents, Fault, Posts, RouterOptions, SeededWriter, SimulatedDeployment},
     sync::{SyncOptions, sync},
 };
@@ -67,7 +67,7 @@ async fn read(client: &Client, selection: &Selection) -> (Rows, bool) {
         look(&page, walked);
         at = page.next;
     }
-    let mut at = client.deltas_after(Timestamp(0));
+    let mut at = client.deltas_after(Timestamp(0)).await.unwrap();
     loop {
         let page = client.page(&at).await.unwrap();
         look(&page, changed);
@@ -161,7 +161,7 @@ async fn a_walk_of_some_components_gets_all_that_is_selected_of_them_whenever_th
         let world = World::of(deployment, RouterOptions { posts, ..pages(1, 1) }).await;
         let (client, warnings) = client(&world, &selection);
         let ts = world.deployment.revisions().last().unwrap().1.ts;
-        let mut at = Some(client.snapshot_of(&components.map(Into::into), ts));
+        let mut at = Some(client.snapshot_of(&SnapshotScope::Components(components.map(Into::into).to_vec()), ts));
         let (mut rows, mut pages) = (BTreeMap::new(), 0);
         while let Some(position) = at {
             let before = warnings.0.lock().unwrap().len();

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use convex_archiver::{
     DeploymentIdentity, Error, ErrorKind, MemoryBudget, NoMonitor, Phase, Position, Result, TableRef, Timestamp, Value,
     archive::{Covers, Head},
-    convex::{Client, Page, Shapes, Source},
+    convex::{Client, Page, Shapes, SnapshotScope, Source},
     schema::SIBLING_AFTER,
     server::{RouterOptions, SeededWriter, SimulatedDeployment, demo_documents},
     sync::{Stop, SyncOptions, sync},
@@ -416,12 +416,12 @@ impl Source for Gone {
         self.client.snapshot_start()
     }
 
-    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
-        self.client.snapshot_of(components, ts)
+    fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position {
+        self.client.snapshot_of(scope, ts)
     }
 
-    fn deltas_after(&self, ts: Timestamp) -> Position {
-        self.client.deltas_after(ts)
+    async fn deltas_after(&self, ts: Timestamp) -> Result<Position> {
+        self.client.deltas_after(ts).await
     }
 
     async fn page(&self, at: &Position) -> Result<Page> {

@@ -171,13 +171,13 @@ async fn a_walk_passes_snapshot_and_cursor_on_and_hands_over_to_the_deltas() {
     ])
     .await;
     let first = client.page(&client.snapshot_start()).await.unwrap();
-    assert_eq!((first.phase, first.more, first.through), (Phase::Snapshot, true, Timestamp(NOW)));
+    assert_eq!((first.phase, first.more, first.through), (Phase::Snapshot, true, Some(Timestamp(NOW))));
     assert_eq!(first.tables, [TableRef::new("", "t").unwrap()]);
     assert!(first.texts().unwrap().text(&first.documents[0]).unwrap().ends_with(r#""_id":"x"}"#));
     let last = client.page(&first.next.unwrap()).await.unwrap();
     assert_eq!((last.more, &last.next), (false, &None));
-    let delta = client.page(&client.deltas_after(last.through)).await.unwrap();
-    assert_eq!((delta.more, delta.documents.len(), delta.through), (true, 0, Timestamp(NOW + 5)));
+    let delta = client.page(&client.deltas_after(last.through.unwrap()).await.unwrap()).await.unwrap();
+    assert_eq!((delta.more, delta.documents.len(), delta.through), (true, 0, Some(Timestamp(NOW + 5))));
     let idle = client.page(&delta.next.unwrap()).await.unwrap();
     assert_eq!((idle.more, idle.next.unwrap().token()), (false, (NOW + 5).to_string().as_str()));
     let format = "format=convex_encoded_json";
@@ -272,7 +272,7 @@ async fn a_selection_is_posted_and_repeated_in_the_same_words_through_a_walk() {
     let first = client.page(&client.snapshot_start()).await.unwrap();
     client.shapes().await.unwrap();
     client.page(&first.next.unwrap()).await.unwrap();
-    client.page(&client.deltas_after(Timestamp(NOW))).await.unwrap();
+    client.page(&client.deltas_after(Timestamp(NOW)).await.unwrap()).await.unwrap();
     let tree = r#""selection":{"":{"u":"excluded","_other":"included"},"waitlist":"excluded","_other":"included"}"#;
     let format = r#""format":"convex_encoded_json""#;
     let seen = script.seen.lock().unwrap();
@@ -297,11 +297,11 @@ async fn waits_as_long_as_a_429_asks() {
     let busy = answer(429, r#"{"code":"TooManyRequests","message":"x"}"#).header("retry-after", "1");
     let (client, _) = Script::client(vec![busy, answer(200, delta_page(NOW, false))]).await;
     let started = Instant::now();
-    client.page(&client.deltas_after(Timestamp(NOW))).await.unwrap();
+    client.page(&client.deltas_after(Timestamp(NOW)).await.unwrap()).await.unwrap();
     assert!(started.elapsed() >= Duration::from_secs(1));
     let patient = answer(429, "").header("retry-after", "3600");
     let (client, _) = Script::client(vec![patient]).await;
-    let error = client.page(&client.deltas_after(Timestamp(NOW))).await.unwrap_err();
+    let error = client.page(&client.deltas_after(Timestamp(NOW)).await.unwrap()).await.unwrap_err();
     assert_eq!((error.kind(), client.traffic().requests), (ErrorKind::Unavailable, 1));
 }
 
@@ -338,7 +338,7 @@ async fn stops_at_once_and_says_what_to_do_when_repeating_cannot_help() {
     ];
     for (status, body, kind, text) in cases {
         let (client, script) = Script::client(vec![answer(status, body).header("location", "/elsewhere")]).await;
-        let error = client.page(&client.deltas_after(Timestamp(NOW))).await.unwrap_err();
+        let error = client.page(&client.deltas_after(Timestamp(NOW)).await.unwrap()).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().starts_with("GET /api/document_deltas: "), "{error}");
         assert!(error.to_string().contains(text), "{error}\n{text}");
@@ -598,6 +598,21 @@ async fn replay(name: &str) -> (Client, Arc<Mutex<u32>>) {
     (client(&address, Arc::new(NoMonitor)), stage)
 }
 
+#[test]
+fn a_scope_is_walked_by_the_components_that_hold_it_or_whole() {
+    let table = |component: &str| TableRef::new(component, "t").unwrap();
+    let tables = |components: &[&str]| components.iter().map(|component| table(component)).collect::<Vec<_>>();
+    for (scope, expected) in [
+        (SnapshotScope::Components(vec!["a".into(), "b".into()]), vec!["a", "b"]),
+        (SnapshotScope::Tables(Scope::Tables(tables(&["b", "a", "b"]))), vec!["a", "b"]),
+        (SnapshotScope::Tables(Scope::Tables(tables(&["b", ""]))), vec![]),
+        (SnapshotScope::Tables(Scope::Except(tables(&["b"]))), vec![]),
+        (SnapshotScope::Tables(Scope::All), vec![]),
+    ] {
+        assert_eq!(components_of(&scope), expected, "{scope:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_recorded_walks_come_through_whole() {
     // documents of the snapshot; revisions of each later stage
@@ -613,11 +628,11 @@ async fn the_recorded_walks_come_through_whole() {
             assert!(page.tables.iter().all(|table| shapes.tables.contains_key(table)));
             match page.next {
                 Some(next) => at = next,
-                None => break page.through,
+                None => break page.through.unwrap(),
             }
         };
         assert_eq!(seen, documents, "{name}");
-        let mut at = client.deltas_after(through);
+        let mut at = client.deltas_after(through).await.unwrap();
         for (i, revisions) in revisions.into_iter().enumerate() {
             *stage.lock().unwrap() = i as u32 + 2;
             let mut seen = 0;

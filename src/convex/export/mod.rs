@@ -21,7 +21,7 @@ mod shapes;
 mod split;
 mod spooled;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ use self::{
 };
 use super::{
     page::Page,
-    source::{Shapes, Source},
+    source::{Shapes, SnapshotScope, Source},
     wire::{
         access::Access,
         body::Body,
@@ -50,11 +50,11 @@ use super::{
 };
 use crate::{
     budget::MemoryBudget,
-    document::{Encoding, Timestamp},
+    document::{Encoding, TableRef, Timestamp},
     error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,
     monitor::{Finding, Monitor},
-    position::{Phase, Position},
+    position::{Phase, Position, Scope},
     selection::Selection,
 };
 
@@ -261,14 +261,14 @@ impl Client {
                 first.range.start, first.ts
             )));
         }
-        Ok(self.page_of(Phase::Delta, answer, Some(self.deltas_after(reached))))
+        Ok(self.page_of(Phase::Delta, answer, Some(deltas_after(reached))))
     }
 
     /// The page, without the rows that nobody selected.
     fn page_of(&self, phase: Phase, answer: Answer, next: Option<Position>) -> Page {
         let Answer { body, mut parts, encoding, .. } = answer;
         parts.retain(|table| self.selection.contains(table));
-        let through = parts.through();
+        let through = Some(parts.through());
         let Parts { tables, documents, more, .. } = parts;
         Page { phase, encoding, body, tables, documents, next, more, through }
     }
@@ -327,6 +327,23 @@ impl Client {
     }
 }
 
+fn deltas_after(ts: Timestamp) -> Position {
+    Position::new(Phase::Delta, ts.0.to_string())
+}
+
+/// The components to be walked one after another; empty for everything. Single tables are not walked alone: a walk of all tables
+/// of their components holds them, and of the root only a walk of everything does.
+fn components_of(scope: &SnapshotScope) -> Vec<String> {
+    match scope {
+        SnapshotScope::Components(components) => components.clone(),
+        SnapshotScope::Tables(Scope::Tables(tables)) => {
+            let components: BTreeSet<&str> = tables.iter().map(TableRef::component).collect();
+            if components.contains("") { Vec::new() } else { components.into_iter().map(str::to_owned).collect() }
+        }
+        SnapshotScope::Tables(Scope::All | Scope::Except(_)) => Vec::new(),
+    }
+}
+
 fn is_html(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'<')
 }
@@ -360,12 +377,13 @@ impl Source for Client {
         SnapshotToken::default().position()
     }
 
-    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
-        SnapshotToken { snapshot: Some(ts.0), components: components.to_vec(), ..SnapshotToken::default() }.position()
+    fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position {
+        let components = components_of(scope);
+        SnapshotToken { snapshot: Some(ts.0), components, ..SnapshotToken::default() }.position()
     }
 
-    fn deltas_after(&self, ts: Timestamp) -> Position {
-        Position::new(Phase::Delta, ts.0.to_string())
+    async fn deltas_after(&self, ts: Timestamp) -> Result<Position> {
+        Ok(deltas_after(ts))
     }
 
     async fn page(&self, at: &Position) -> Result<Page> {

@@ -16,7 +16,7 @@ use convex_archiver::{
     DeploymentIdentity, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Position, Result, Selection,
     TableRef, Timestamp, Value,
     archive::{Archive, Covers, Span},
-    convex::{Access, Client, ClientOptions, DeployKey, Page, RetryPolicy, Shapes, Source},
+    convex::{Access, Client, ClientOptions, DeployKey, Page, RetryPolicy, Shapes, SnapshotScope, Source},
     server::{Components, Deployment, RouterOptions, SeededWriter, SimulatedDeployment},
     sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
 };
@@ -122,12 +122,12 @@ impl Source for Seen {
         self.client.snapshot_start()
     }
 
-    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
-        self.client.snapshot_of(components, ts)
+    fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position {
+        self.client.snapshot_of(scope, ts)
     }
 
-    fn deltas_after(&self, ts: Timestamp) -> Position {
-        self.client.deltas_after(ts)
+    async fn deltas_after(&self, ts: Timestamp) -> Result<Position> {
+        self.client.deltas_after(ts).await
     }
 
     async fn page(&self, at: &Position) -> Result<Page> {

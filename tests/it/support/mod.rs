@@ -1,6 +1,7 @@
 //! A deployment and an archive of it.
 
 pub(crate) mod counted;
+pub(crate) mod fake_protocol;
 pub(crate) mod faults;
 mod held;
 pub(crate) mod replay;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use convex_archiver::{
     DeploymentIdentity, Error, Phase, Position, Result, Timestamp,
-    convex::{Client, Page, Shapes, Source},
+    convex::{Client, Page, Shapes, SnapshotScope, Source},
 };
 
 /// The identity of a deployment that is the same, whatever the port it is asked on.
@@ -41,12 +41,12 @@ impl Source for Ending {
         self.inner.snapshot_start()
     }
 
-    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
-        self.inner.snapshot_of(components, ts)
+    fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position {
+        self.inner.snapshot_of(scope, ts)
     }
 
-    fn deltas_after(&self, ts: Timestamp) -> Position {
-        self.inner.deltas_after(ts)
+    async fn deltas_after(&self, ts: Timestamp) -> Result<Position> {
+        self.inner.deltas_after(ts).await
     }
 
     async fn page(&self, at: &Position) -> Result<Page> {
@@ -85,12 +85,12 @@ impl Source for Late {
         self.inner.snapshot_start()
     }
 
-    fn snapshot_of(&self, components: &[String], ts: Timestamp) -> Position {
-        self.inner.snapshot_of(components, ts)
+    fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position {
+        self.inner.snapshot_of(scope, ts)
     }
 
-    fn deltas_after(&self, ts: Timestamp) -> Position {
-        self.inner.deltas_after(ts)
+    async fn deltas_after(&self, ts: Timestamp) -> Result<Position> {
+        self.inner.deltas_after(ts).await
     }
 
     async fn page(&self, at: &Position) -> Result<Page> {
