@@ -194,7 +194,8 @@ impl Head {
         let open = self.progress.as_ref().and_then(|p| p.walk.as_ref());
         for base in &draft.bases {
             let walk = before.progress.as_ref().and_then(|p| p.walk.as_ref()).filter(|w| w.base == base.id);
-            let new = before.bases.iter().all(|b| b.id != base.id) && open.is_none_or(|w| w.base != base.id);
+            let once = self.bases.iter().filter(|b| b.id == base.id).count() == 1;
+            let new = once && open.is_none_or(|w| w.base != base.id);
             need(new, || format!("base {} is completed twice, or still walked", base.id))?;
             need(base.ts <= self.cursor(), || format!("base {} lies beyond the cursor", base.id))?;
             need(walk.is_none_or(|w| w.ts == base.ts && base.tables.keys().all(|t| w.tables.contains(t))), || {

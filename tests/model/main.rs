@@ -2,8 +2,8 @@
 //! forgotten and erased in, by two writers who do not know of each other?
 //!
 //! Everything is plain data in memory. [`truth`] is the deployment, [`draft`] a commit, [`archive`] and [`fold`] what commits add
-//! up to, [`plans`] what the writers want, [`race`] what becomes of it on a later head, [`check`] what is promised, [`rules`]
-//! the rules, each with a switch, [`history`] one random run. A failing seed prints itself and its commits:
+//! up to, [`plans`] what the writers want, [`race`] what becomes of it on a later head, [`check`] what is promised, [`harms`]
+//! what no commit may say, [`rules`] the rules, each with a switch, [`history`] one random run. A failing seed prints itself and its commits:
 //! `CONVEX_ARCHIVER_SEEDS=17..18 cargo test --test model` runs it alone, `0..1000000` many.
 //!
 //! The archive itself can live through the same histories, as a [`history::Twin`].
@@ -14,6 +14,7 @@ mod archive;
 mod check;
 mod draft;
 mod fold;
+mod harms;
 mod history;
 mod plans;
 mod race;
@@ -24,6 +25,7 @@ use std::{io::Write, ops::Range};
 
 use self::{
     archive::Head,
+    harms::{HARMS, Harmer},
     history::{Counts, Landing, Twin, live},
     race::Outcome,
     rules::Rules,
@@ -32,6 +34,24 @@ use self::{
 const SEEDS: Range<u64> = 0..10_000;
 /// A rule whose absence breaks none of so many histories is not tried.
 const ENOUGH: u64 = 20_000;
+
+/// What a net must have caught that is to hold anything.
+const CAUGHT: [&str; 14] = [
+    "Compaction is carried",
+    "Compaction is carried in part",
+    "Compaction is dropped",
+    "Correction is planned anew",
+    "Erase is planned anew",
+    "Forget is planned anew",
+    "OwnBase is carried",
+    "OwnBase is dropped",
+    "OwnCorrection lands",
+    "Sync is a conflict",
+    "Sync is carried",
+    "Sync is carried in part",
+    "WalkGoesOn is carried",
+    "WalkIsTooOld lands",
+];
 
 /// Folds the log on its own.
 #[derive(Default)]
@@ -67,6 +87,8 @@ fn no_history_breaks_a_promise() {
         }
     }
     let told: String = counts.iter().map(|(what, times)| format!("\n  {times:8} {what}")).collect();
+    let lacking: Vec<_> = CAUGHT.iter().filter(|what| !counts.contains_key(**what)).collect();
+    assert!(seeds.end - seeds.start < 1_000 || lacking.is_empty(), "no history came upon {lacking:?}:{told}");
     // Past the harness, which shows what a test prints only if it fails.
     writeln!(std::io::stderr(), "{seeds:?}:{told}").expect("stderr");
 }
@@ -84,4 +106,16 @@ fn each_rule_is_needed() {
         }
     }
     assert!(idle.is_empty(), "no history of {ENOUGH} needs {idle:?}");
+}
+
+#[test]
+fn no_harmed_commit_is_taken() {
+    let mut harmer = Harmer::default();
+    for seed in 0..1_000 {
+        if let Err(story) = live(seed, Rules::ALL, &mut Counts::new(), &mut harmer) {
+            panic!("seed {}: {}\n{}", story.seed, story.broken, story.trace.join("\n"));
+        }
+    }
+    let idle: Vec<_> = HARMS.iter().map(|(name, _)| *name).filter(|name| !harmer.refused.contains_key(name)).collect();
+    assert!(idle.is_empty(), "no history could be harmed so: {idle:?}");
 }
