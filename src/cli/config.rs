@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use convex_archiver::{
-    Error, MemoryBudget, Result, Selection,
+    DigestShare, Error, MemoryBudget, Result, Selection,
     convex::{AccessOptions, ClientOptions},
     sync::{Stop, SyncOptions},
 };
@@ -58,6 +58,7 @@ pub(crate) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         target_file_bytes: args.target_file_size,
         commit_every: args.commit_every,
         compression_level: args.compression_level,
+        content_digest: DigestShare::default(),
         selection: Selection::new(&args.include, &args.exclude)?,
         accept_selection: args.accept_selection,
         accept_deployment: args.accept_deployment.clone(),

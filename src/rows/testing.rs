@@ -13,6 +13,7 @@ use crate::{
     archive::{Archive, Base, CommitOutcome, Draft, Gap, Head, Run, TableEntry},
     budget::MemoryBudget,
     codec::{TableDecoder, observe, write_value},
+    content::DigestShare,
     data::{DataFile, FileWriter, Footer, NewFile, Replaces, WriterOptions},
     document::{Encoding, Revision, TableRef, Timestamp, Value},
     identity::DeploymentIdentity,
@@ -330,7 +331,7 @@ impl World {
             draft.tables.retain(|entry| entry.table != *table);
             draft.tables.push(TableEntry { table: table.clone(), folder: folder.clone(), schema: schema.clone() });
         }
-        let mut decoder = TableDecoder::new(&schema, base.map(|base| base.ts));
+        let mut decoder = TableDecoder::new(&schema, base.map(|base| base.ts)).with_content(table, DigestShare::All);
         let file = NewFile {
             table: table.clone(),
             path: format!("{folder}/{:05}.parquet", self.files),
@@ -356,7 +357,7 @@ impl World {
         if let Some(batch) = decoder.flush().unwrap() {
             writer.write(batch).await.unwrap();
         }
-        let file = writer.close(BTreeMap::new()).await.unwrap();
+        let file = writer.close(BTreeMap::new(), decoder.content()).await.unwrap();
         let version = self.head.version() + 1;
         let (replaced, brought_by) = match replaces {
             Some(BroughtBy(brought_by)) => (Some(Replaces { paths: Vec::new(), why: "erasure".into() }), brought_by),

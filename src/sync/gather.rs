@@ -24,6 +24,7 @@ use super::{
 use crate::{
     archive::{Base, Draft, Head, Run, TableEntry},
     codec::add_misfits,
+    content::DigestShare,
     convex::{DocumentSpan, Page, Shapes, Source},
     data::NewFile,
     document::{Encoding, TableRef, Timestamp},
@@ -62,6 +63,7 @@ pub(super) struct Gather {
     pending: Pending,
     selection: Selection,
     limits: Limits,
+    digest: DigestShare,
     source: Arc<dyn Source>,
     monitor: Arc<dyn Monitor>,
     sum: Gathered,
@@ -172,6 +174,7 @@ impl Gather {
                 target_file_bytes: options.target_file_bytes,
                 commit_every: options.commit_every,
             },
+            digest: options.content_digest,
             source: Arc::clone(&given.source),
             monitor: Arc::clone(&given.monitor),
             sum: Gathered::default(),
@@ -296,7 +299,7 @@ impl Gather {
 
     fn snapshot_file(&self, table: usize, first_ts: Timestamp) -> SnapshotFile {
         let base = self.progress.walk.as_ref().map(|walk| walk.ts);
-        SnapshotFile { table, rows: Rows::new(base, first_ts, &self.tables.list[table]), sent: None }
+        SnapshotFile { table, rows: Rows::new(base, first_ts, self.digest, &self.tables.list[table]), sent: None }
     }
 
     /// Sends the full batches of the open snapshot file on; the first one opens it in the store.
@@ -338,7 +341,7 @@ impl Gather {
         if file.sent.is_some() {
             let misfits = file.rows.misfits();
             self.pending.misfits.push((file.table, misfits.clone()));
-            steps.send(Step::Close { misfits })?;
+            steps.send(Step::Close { misfits, content: file.rows.content() })?;
         }
         self.snapshot = Some(self.snapshot_file(file.table, file.rows.last_ts));
         Ok(())
@@ -385,7 +388,8 @@ impl Gather {
                 self.ended.extend(self.deltas.remove_entry(&table));
             }
             let known = &mut self.tables.list[table];
-            let rows = self.deltas.entry(table).or_insert_with(|| Rows::new(None, document.ts, known));
+            let begin = || Rows::new(None, document.ts, self.digest, known);
+            let rows = self.deltas.entry(table).or_insert_with(begin);
             rows.push(incoming(page, document, texts.text(document)?), known)?;
         }
         let Some(position) = page.next.clone() else {
@@ -466,7 +470,7 @@ impl Gather {
         }
         let misfits = rows.misfits();
         self.pending.misfits.push((table, misfits.clone()));
-        steps.send(Step::Close { misfits })
+        steps.send(Step::Close { misfits, content: rows.content() })
     }
 }
 

@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 
 use crate::{
     codec::{TableDecoder, observe},
+    content::{ContentDigest, DigestShare},
     document::{Encoding, TableRef, Timestamp},
     error::{Result, ResultExt},
     schema::{Misfits, TableSchema, evolve, hint},
@@ -45,6 +46,7 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Rows {
     base: Option<Timestamp>,
+    digest: DigestShare,
     state: State,
     /// Batches that are full, oldest first, and what they weigh.
     ready: VecDeque<RecordBatch>,
@@ -82,10 +84,12 @@ pub(super) struct Incoming<'a> {
 }
 
 impl Rows {
-    /// The rows of a file of a table, which begins with a revision of `first_ts`; `base` is S in the files of a base.
-    pub(super) fn new(base: Option<Timestamp>, first_ts: Timestamp, known: &Known) -> Self {
+    /// The rows of a file of a table, which begins with a revision of `first_ts`; `base` is S in the files of a base, `digest`
+    /// the share of its documents that are summed as they come.
+    pub(super) fn new(base: Option<Timestamp>, first_ts: Timestamp, digest: DigestShare, known: &Known) -> Self {
         Self {
             base,
+            digest,
             state: State::Sample { text: String::new(), documents: Vec::new() },
             ready: VecDeque::new(),
             ready_weight: 0,
@@ -153,7 +157,8 @@ impl Rows {
         }
         self.leaves = known.schema.leaves();
         self.schema_id = known.schema.id;
-        self.state = State::Decode(Box::new(TableDecoder::new(&known.schema, self.base)));
+        let decoder = TableDecoder::new(&known.schema, self.base).with_content(&known.table, self.digest);
+        self.state = State::Decode(Box::new(decoder));
         rows().try_for_each(|row| self.decode(row))
     }
 
@@ -188,6 +193,14 @@ impl Rows {
         match &self.state {
             State::Decode(decoder) => decoder.misfits().clone(),
             State::Sample { .. } => Misfits::new(),
+        }
+    }
+
+    /// What came; `None` if it was not summed.
+    pub(super) fn content(&self) -> Option<ContentDigest> {
+        match &self.state {
+            State::Decode(decoder) => decoder.content(),
+            State::Sample { .. } => None,
         }
     }
 
@@ -237,7 +250,7 @@ mod tests {
     #[test]
     fn the_schema_is_fixed_by_the_hint_and_the_first_documents_and_kept_to_the_end() {
         let mut known = known(Some(r#"{"properties":{"hinted":{"type":"string"}}}"#));
-        let mut rows = Rows::new(None, Timestamp(1), &known);
+        let mut rows = Rows::new(None, Timestamp(1), DigestShare::default(), &known);
         push(&mut rows, &mut known, r#","gone":1"#, true);
         for _ in 1..SAMPLE_DOCUMENTS {
             push(&mut rows, &mut known, r#","seen":1"#, false);
@@ -252,7 +265,7 @@ mod tests {
         assert_eq!((count, rows.schema_id, columns(&known)), (SAMPLE_DOCUMENTS + 1, 1, vec!["hinted", "seen"]));
 
         known.changed = false;
-        let mut rows = Rows::new(None, Timestamp(1), &known);
+        let mut rows = Rows::new(None, Timestamp(1), DigestShare::default(), &known);
         push(&mut rows, &mut known, r#","late":1"#, false);
         rows.end(&mut known).unwrap();
         assert_eq!((columns(&known), known.changed), (vec!["hinted", "seen", "late"], true));
@@ -261,7 +274,7 @@ mod tests {
     #[test]
     fn a_file_with_little_text_never_ends_early() {
         let mut known = known(None);
-        let mut rows = Rows::new(None, Timestamp(1), &known);
+        let mut rows = Rows::new(None, Timestamp(1), DigestShare::default(), &known);
         for _ in 0..SAMPLE_DOCUMENTS {
             push(&mut rows, &mut known, "", false);
         }

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::fetch::PERMIT;
-use crate::{archive::Draft, data::NewFile, error::Error, schema::Misfits};
+use crate::{archive::Draft, content::ContentDigest, data::NewFile, error::Error, schema::Misfits};
 
 /// How far the writer is with a file, while it grows: told by the third stage, read by the second.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ pub(super) enum Step {
     /// The next rows of the open file, and the memory that they hold.
     Rows { batch: RecordBatch, held: OwnedSemaphorePermit },
     /// Ends the open file.
-    Close { misfits: Misfits },
+    Close { misfits: Misfits, content: Option<ContentDigest> },
     /// Commits what was written since the last commit, with this.
     Commit(Box<Draft>),
 }
