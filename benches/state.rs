@@ -100,7 +100,7 @@ async fn file(
     if let Some(batch) = decoder.flush().expect("a batch") {
         writer.write(batch).await.expect("written");
     }
-    writer.close(BTreeMap::new()).await.expect("a file")
+    writer.close(BTreeMap::new(), None).await.expect("a file")
 }
 
 async fn archive(documents: u64) -> (Archive, Head) {

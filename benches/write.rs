@@ -169,7 +169,7 @@ fn write(c: &mut Criterion) {
                     for batch in &batches {
                         writer.write(batch.clone()).await.expect("written");
                     }
-                    black_box(writer.close(BTreeMap::new()).await.expect("closed"))
+                    black_box(writer.close(BTreeMap::new(), None).await.expect("closed"))
                 })
             });
         });

@@ -56,6 +56,7 @@
 pub mod archive;
 mod budget;
 pub mod codec;
+mod content;
 pub mod convex;
 pub mod data;
 mod document;
@@ -76,6 +77,7 @@ mod temporary;
 
 pub use crate::{
     budget::MemoryBudget,
+    content::{ContentDigest, DigestShare},
     document::{Encoding, Revision, TableRef, Timestamp, Value, is_document_id, table_number},
     error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,

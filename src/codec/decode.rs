@@ -15,12 +15,14 @@ use arrow::{
 
 use super::{
     column::{Column, Data, Object},
+    digest::ContentSum,
     observe::{kind_of, observe_document},
     parse::{Bad, Json, Token, decode_bytes},
     rescued::{Buffers, Misplaced, Path, Stop},
 };
 use crate::{
-    document::{Encoding, Timestamp},
+    content::{ContentDigest, DigestShare},
+    document::{Encoding, TableRef, Timestamp},
     error::{Error, Result},
     schema::{DocumentShape, Kind, LEAF_COLUMNS, Misfits, STRUCT_FIELDS, TableSchema, arrow_schema, is_struct_key},
 };
@@ -44,6 +46,7 @@ pub struct TableDecoder {
     misfits: Misfits,
     newcomers: u64,
     buffers: Buffers,
+    content: Option<ContentSum>,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +73,19 @@ impl TableDecoder {
             misfits: Misfits::new(),
             newcomers: 0,
             buffers: Buffers::default(),
+            content: None,
         }
+    }
+
+    /// The same, that sums what comes for the content digest of a file of `table`.
+    #[must_use]
+    pub fn with_content(self, table: &TableRef, share: DigestShare) -> Self {
+        Self { content: Some(ContentSum::new(table, share)), ..self }
+    }
+
+    /// What came since the beginning; `None` if it is not summed.
+    pub fn content(&self) -> Option<ContentDigest> {
+        self.content.as_ref().and_then(ContentSum::digest)
     }
 
     /// The Arrow schema of its batches.
@@ -105,6 +120,9 @@ impl TableDecoder {
         let json = Json::new(text, encoding);
         let mut misplaced = Misplaced::new(std::mem::take(&mut self.buffers), json);
         let system = document(&mut self.object, self.rows, self.leaves, json, deleted, &mut misplaced)?;
+        if let Some(content) = &mut self.content {
+            content.take(&system.id, ts, deleted, json)?;
+        }
         self.own.id.append_value(system.id);
         self.own.creation_time.append_option(system.creation_time);
         self.own.ts.push(ts.0);

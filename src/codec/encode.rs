@@ -87,6 +87,19 @@ impl<'a> RowReader<'a> {
         })
     }
 
+    /// The document of `row`.
+    pub(super) fn id(&self, row: usize) -> &'a str {
+        self.id.value(row)
+    }
+
+    pub(super) fn ts(&self, row: usize) -> Timestamp {
+        Timestamp(self.ts.value(row))
+    }
+
+    pub(super) fn is_tombstone(&self, row: usize) -> bool {
+        self.tombstone.value(row)
+    }
+
     /// The revision in `row`.
     ///
     /// # Errors

@@ -8,10 +8,11 @@
 //! It knows no protocol: of the names that begin with `_` it reads `_id` and `_creationTime` and skips the others.
 //!
 //! `parse` reads text → `observe` notes shapes for a schema → `decode` fills the builders of `column`, what does not fit
-//! goes through `rescued` → batches → Parquet → `encode` reads them back.
+//! goes through `rescued` → batches → Parquet → `encode` reads them back. `digest` proves that both ends have the same.
 
 mod column;
 mod decode;
+mod digest;
 mod encode;
 mod json;
 mod observe;
@@ -21,6 +22,7 @@ mod rescued;
 
 pub use self::{
     decode::{TableDecoder, add_misfits, observe},
+    digest::ContentSum,
     encode::RowReader,
     json::{parse_value, write_value},
 };

@@ -11,8 +11,10 @@ use proptest::{prelude::*, sample::select};
 
 use super::*;
 use crate::{
-    document::{Encoding, Timestamp, Value},
+    content::{ContentDigest, DigestShare},
+    document::{Encoding, TableRef, Timestamp, Value},
     schema::{ColumnType, DocumentShape, Kind, Misfits, SIBLING_AFTER, TableSchema, evolve, hint},
+    sum::Sum,
 };
 
 type Document = BTreeMap<String, Value>;
@@ -233,6 +235,61 @@ proptest! {
         }
     }
 
+    /// In the lossy encoding too: what it sends as text is text to both ends.
+    #[test]
+    fn the_digest_of_what_came_is_that_of_what_a_reader_finds(
+        files in proptest::collection::vec(file(), 1..4),
+        encoding in select(vec![Encoding::ExportJson, Encoding::ConvexEncodedJson, Encoding::Json]),
+        share in select(vec![DigestShare::All, DigestShare::All, DigestShare::Sampled]),
+    ) {
+        let table = TableRef::new("waitlist", "users").unwrap();
+        let (mut schema, mut taken) = (TableSchema::empty(), 0);
+        let mut written = Vec::new();
+        for (n, (documents, batch, sample, ..)) in files.iter().enumerate() {
+            // As a server sends it: keys in its own order, and names of its own among them.
+            let text = |row: usize| {
+                let fields = documents[row].iter().filter(|(name, _)| !name.starts_with('_')).rev();
+                let mut text = format!("{{\"_ts\":1789000000000000001, \"_id\" : \"{n}-{row}\",\"_creationTime\":1.5");
+                for (name, value) in fields {
+                    text.push(',');
+                    write_string(&mut text, name);
+                    text.push(':');
+                    write_value(&mut text, value, encoding);
+                }
+                text + ",\"_table\":\"users\"}"
+            };
+            let mut seen = DocumentShape::default();
+            (0..documents.len().min(*sample)).for_each(|row| observe(&text(row), encoding, &mut seen).unwrap());
+            schema = evolve(&schema, &seen, &Misfits::new());
+            let mut decoder = TableDecoder::new(&schema, None).with_content(&table, share);
+            let mut batches = Vec::new();
+            for row in 0..documents.len() {
+                decoder.push(&text(row), encoding, Timestamp(row as i64), row % 4 == 3).unwrap();
+                if row % batch == 0 {
+                    batches.push(decoder.flush().unwrap().unwrap());
+                }
+            }
+            batches.extend(decoder.flush().unwrap());
+            let content = decoder.content().unwrap();
+            let expected = (0..documents.len()).filter(|row| share.takes(&format!("{n}-{row}"))).count() as u64;
+            prop_assert_eq!((content.share, content.sum.count), (share, expected));
+            taken += expected;
+            written.push((content, batches));
+        }
+        // Under the newest schema, and all files together too.
+        let mut all = ContentSum::new(&table, share);
+        for (content, batches) in &written {
+            let mut found = ContentSum::new(&table, share);
+            for batch in through_parquet(batches) {
+                found.take_rows(&schema, &batch).unwrap();
+                all.take_rows(&schema, &batch).unwrap();
+            }
+            prop_assert_eq!(found.digest(), Some(*content));
+        }
+        let sum = written.iter().fold(Sum::default(), |sum, (content, _)| sum.plus(content.sum));
+        prop_assert_eq!((all.digest().unwrap().sum, sum.count), (sum, taken));
+    }
+
     #[test]
     fn text_in_either_encoding_reads_back_and_transcodes(value in value()) {
         for encoding in [Encoding::ConvexEncodedJson, Encoding::ExportJson] {
@@ -245,6 +302,50 @@ proptest! {
             prop_assert_eq!(export, transcoded);
         }
     }
+}
+
+#[test]
+fn the_digest_is_that_of_the_text_that_the_format_says() {
+    let table = TableRef::new("waitlist", "users").unwrap();
+    let mut decoder = TableDecoder::new(&TableSchema::empty(), None).with_content(&table, DigestShare::All);
+    let document = r#"{"b":"x\n","_creationTime":1.5,"a":{"$integer":"KgAAAAAAAAA="},"_id":"i","_table":"users"}"#;
+    decoder.push(document, Encoding::ConvexEncodedJson, Timestamp(7), false).unwrap();
+    decoder.push(r#"{"_id":"i","_deleted":true}"#, Encoding::ConvexEncodedJson, Timestamp(8), true).unwrap();
+    let mut expected = Sum::of(br#"["waitlist/users","i",7,{"_creationTime":1.5,"_id":"i","a":42,"b":"x\n"}]"#);
+    expected.add(br#"["waitlist/users","i",8,null]"#);
+    assert_eq!(decoder.content(), Some(ContentDigest { share: DigestShare::All, sum: expected }));
+}
+
+#[test]
+fn a_changed_cell_gives_another_digest_and_none_is_taken_where_none_is_wanted() {
+    let table = TableRef::new("", "users").unwrap();
+    let schema = grown(&[(r#""s":"x","n":1.5"#, &[])]);
+    let rows = |fields: &str| {
+        let mut decoder = TableDecoder::new(&schema, None);
+        decoder.push(&with_fields(fields), Encoding::ExportJson, Timestamp(7), false).unwrap();
+        decoder.flush().unwrap().unwrap()
+    };
+    let digest = |batch: &RecordBatch, share| {
+        let mut sum = ContentSum::new(&table, share);
+        sum.take_rows(&schema, batch).unwrap();
+        sum.digest()
+    };
+    let all = [
+        "",
+        r#""s":"x""#,
+        r#""s":null"#,
+        r#""s":"null""#,
+        r#""n":1.5"#,
+        r#""n":1"#,
+        r#""n":1.0"#,
+        r#""n":-0.0"#,
+        r#""n":0.0"#,
+        r#""t":[]"#,
+    ];
+    let all: Vec<_> =
+        all.iter().map(|fields| digest(&rows(fields), DigestShare::All).unwrap().sum.sum.to_string()).collect();
+    assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len(), "{all:?}");
+    assert_eq!(digest(&rows(""), DigestShare::Off), None);
 }
 
 fn one_document(schema: &TableSchema, text: &str) -> (RecordBatch, Document) {

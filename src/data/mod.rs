@@ -3,7 +3,11 @@
 //! [`FileWriter`] turns record batches into one object and says what it holds: a [`DataFile`], for a commit.
 //! [`FileReader`] gives the batches back, whole or by column, `_ts` and `_id`. Every batch has the same frame: the
 //! own columns of `schema` in fixed places.
+//!
+//! Guarantee: what comes out of a file is what went in, or an error that names the file. Every byte is compared with a checksum
+//! before it is decoded (`blocks` says how); [`whole`] compares the SHA-256 of all of it.
 
+mod blocks;
 mod created;
 mod frame;
 mod object;
@@ -12,6 +16,7 @@ mod reader;
 mod tally;
 mod upload;
 mod wanted;
+mod whole;
 mod writer;
 
 #[cfg(test)]
@@ -32,8 +37,13 @@ pub use self::{
     created::CreationTime,
     reader::FileReader,
     wanted::Wanted,
+    whole::whole,
     writer::{FileWriter, NewFile, WriterOptions},
 };
+
+/// The key of the [`ContentDigest`](crate::ContentDigest) in a footer. Not in commits: a sum over one document is a hash of
+/// personal data for ever, and the SHA-256 of the file binds it anyway.
+const CONTENT: &str = "convex.content";
 
 /// What a commit says of a data file that it adds.
 ///

@@ -1,9 +1,13 @@
 //! One stored object, read by ranges. What goes wrong in the store stays an error of the store; whatever else goes wrong
 //! means that the object is damaged.
 //!
+//! Guarantee: the footer was compared with the checksum that the commit names before it is decoded, and every other byte with
+//! that of its block in the footer before it is handed out.
+//!
 //! # Why panics are caught here
-//! The decoder panics on some harm (seen on a few of a thousand flipped bytes). A data file is outside input, and verify
-//! has to survive what it looks for. A decoder that panicked is dropped, so its state is never seen again.
+//! The decoder panics on some harm (seen on a few of a thousand flipped bytes). Checksums find it first; but whoever forges a
+//! file can forge them too, and no data file shall bring the program down. A decoder that panicked is dropped, so its state is
+//! never seen again.
 
 use std::{
     ops::Range,
@@ -12,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path};
 use parquet::{
     DecodeResult,
@@ -19,30 +24,37 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
 
+use super::{
+    Footer,
+    blocks::{BLOCK, Blocks, crc32c},
+};
 use crate::{
     error::{Error, Result},
     store::store_error,
 };
 
-/// What is read first: in most files the whole footer, and all of a small file.
+/// Bytes that are read first at least, if the footer is not larger: all of a small file.
 const TAIL: u64 = 64 << 10;
 
-/// An object whose size is known.
+/// An object whose size and footer are known.
 #[derive(Debug)]
 pub(super) struct Object {
     store: Arc<dyn ObjectStore>,
     path: Path,
     bytes: u64,
-    /// Its end, which was read for the footer.
+    footer: Footer,
+    /// Its end from the beginning of a block on, which was read for the footer.
     tail: Bytes,
+    /// Of what stands before the footer.
+    blocks: Blocks,
 }
 
 impl Object {
-    /// An object that should have `bytes` bytes.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, path: &str, bytes: u64) -> Result<Self> {
+    /// An object that should have `bytes` bytes and end with `footer`.
+    pub(super) fn new(store: Arc<dyn ObjectStore>, path: &str, bytes: u64, footer: Footer) -> Result<Self> {
         let path =
             Path::parse(path).map_err(|e| Error::corrupt(format!("`{path}` is no path of a store")).with_source(e))?;
-        Ok(Self { store, path, bytes, tail: Bytes::new() })
+        Ok(Self { store, path, bytes, footer, tail: Bytes::new(), blocks: Blocks::default() })
     }
 
     /// Its path.
@@ -57,19 +69,22 @@ impl Object {
             .decode(|| ParquetMetaDataPushDecoder::try_new(self.bytes))?
             .with_column_index_policy(policy)
             .with_offset_index_policy(PageIndexPolicy::Optional);
-        let tail = self.bytes.saturating_sub(TAIL)..self.bytes;
-        self.tail = self.read_tail(tail.clone()).await?;
-        self.decode(|| decoder.push_range(tail, self.tail.clone()))?;
-        loop {
-            match self.decode(|| decoder.try_decode())? {
-                DecodeResult::Data(metadata) => return Ok(metadata),
-                DecodeResult::NeedsData(ranges) => {
-                    let bytes = self.get(&ranges).await?;
-                    self.decode(|| decoder.push_ranges(ranges, bytes))?;
-                }
-                DecodeResult::Finished => return Err(self.corrupt("its footer cannot be read")),
-            }
+        let Some(body) = self.bytes.checked_sub(self.footer.bytes) else {
+            return Err(self.corrupt("it is shorter than its footer"));
+        };
+        let from = self.bytes.saturating_sub(TAIL).min(body) / BLOCK * BLOCK;
+        self.tail = self.read_tail(from..self.bytes).await?;
+        let footer = self.tail.slice((body - from) as usize..);
+        if crc32c(&footer) != self.footer.crc32c {
+            return Err(self.corrupt("its footer is not what was written (CRC-32C)"));
         }
+        self.decode(|| decoder.push_range(body..self.bytes, footer))?;
+        let DecodeResult::Data(metadata) = self.decode(|| decoder.try_decode())? else {
+            return Err(self.corrupt("its footer is larger than its commit says"));
+        };
+        let blocks = note(&metadata, Blocks::KEY).and_then(Blocks::parse).filter(|blocks| blocks.cover(body));
+        self.blocks = blocks.ok_or_else(|| self.corrupt("its footer has no checksums of its blocks"))?;
+        Ok(metadata)
     }
 
     /// Whatever goes wrong in a step of the decoder, the object is damaged.
@@ -83,6 +98,7 @@ impl Object {
 
     /// The first read also sees whether the object has its size.
     async fn read_tail(&self, range: Range<u64>) -> Result<Bytes> {
+        let wanted = range.end - range.start;
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
         let got = match self.store.get_opts(&self.path, options).await {
             Ok(got) => got,
@@ -98,14 +114,38 @@ impl Object {
         if got.meta.size != self.bytes {
             return Err(self.resized(got.meta.size));
         }
-        got.bytes().await.map_err(|e| self.failed(e))
+        let bytes = got.bytes().await.map_err(|e| self.failed(e))?;
+        if bytes.len() as u64 != wanted {
+            return Err(self.corrupt("the store gave fewer bytes than it has"));
+        }
+        Ok(bytes)
     }
 
-    /// The bytes of these ranges; those that lie in the end of the object have been read already.
+    /// The bytes of these ranges before the footer, as they were written; those that lie in the end of the object have been
+    /// read already.
     pub(super) async fn get(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        if ranges.iter().any(|range| range.start > range.end || range.end > self.bytes) {
-            return Err(self.corrupt("its footer points beyond its end"));
+        let body = self.bytes - self.footer.bytes;
+        if ranges.iter().any(|range| range.start > range.end || range.end > body) {
+            return Err(self.corrupt("its footer points beyond its pages"));
         }
+        let stretches = stretches(ranges, body);
+        let read = self.read(&stretches).await?;
+        for (stretch, bytes) in stretches.iter().zip(&read) {
+            if let Some(block) = self.blocks.harmed(stretch.start, bytes) {
+                let end = (block + BLOCK).min(body);
+                return Err(self.corrupt(&format!("bytes {block} to {end} are not what was written (CRC-32C)")));
+            }
+        }
+        let cut = |range: &Range<u64>| {
+            let at = stretches.partition_point(|stretch| stretch.end < range.end);
+            let begin = stretches[at].start;
+            read[at].slice((range.start - begin) as usize..(range.end - begin) as usize)
+        };
+        Ok(ranges.iter().map(|range| if range.is_empty() { Bytes::new() } else { cut(range) }).collect())
+    }
+
+    /// The bytes of these ranges, as they are.
+    async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let begin = self.bytes - self.tail.len() as u64;
         if ranges.iter().all(|range| range.start >= begin) {
             let here = |at: u64| (at - begin) as usize;
@@ -119,8 +159,18 @@ impl Object {
         Ok(bytes)
     }
 
+    /// All its bytes, in order, as they are.
+    pub(super) async fn stream(&self) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
+        let got = self.store.get(&self.path).await.map_err(|e| self.failed(e))?;
+        if got.meta.size != self.bytes {
+            return Err(self.resized(got.meta.size));
+        }
+        let path = self.path.clone();
+        Ok(got.into_stream().map_err(move |e| failed(&path, e)))
+    }
+
     fn failed(&self, error: object_store::Error) -> Error {
-        store_error(error, &format!("cannot read {}", self.path))
+        failed(&self.path, error)
     }
 
     fn resized(&self, found: u64) -> Error {
@@ -129,5 +179,61 @@ impl Object {
 
     pub(super) fn corrupt(&self, what: &str) -> Error {
         Error::corrupt(format!("the data file is damaged, {what}: restore it from a copy")).context(self.path.as_ref())
+    }
+}
+
+fn failed(path: &Path, error: object_store::Error) -> Error {
+    store_error(error, &format!("cannot read {path}"))
+}
+
+/// The blocks in which these ranges lie, those that touch joined; before `body`.
+fn stretches(ranges: &[Range<u64>], body: u64) -> Vec<Range<u64>> {
+    let wanted = ranges.iter().filter(|range| !range.is_empty());
+    let mut blocks: Vec<_> =
+        wanted.map(|range| range.start / BLOCK * BLOCK..(range.end.div_ceil(BLOCK) * BLOCK).min(body)).collect();
+    blocks.sort_by_key(|blocks| blocks.start);
+    let mut stretches: Vec<Range<u64>> = Vec::with_capacity(blocks.len());
+    for blocks in blocks {
+        match stretches.last_mut() {
+            Some(last) if blocks.start <= last.end => last.end = last.end.max(blocks.end),
+            _ => stretches.push(blocks),
+        }
+    }
+    stretches
+}
+
+/// What the footer says under `key`.
+pub(super) fn note<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
+    let notes = metadata.file_metadata().key_value_metadata()?;
+    notes.iter().find(|note| note.key == key)?.value.as_deref()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn stretches_are_whole_blocks_apart_from_each_other_and_have_every_byte_that_is_wanted(
+            body in 1..2_000_000u64,
+            ranges in proptest::collection::vec((any::<prop::sample::Index>(), 0..200_000u64), 0..8),
+        ) {
+            let ranges: Vec<_> = ranges.iter().map(|(at, length)| {
+                let from = at.index(body as usize) as u64;
+                from..(from + length).min(body)
+            }).collect();
+            let found = stretches(&ranges, body);
+            let block = |at: u64| at / BLOCK;
+            let mut expected: Vec<u64> = ranges.iter().filter(|range| !range.is_empty())
+                .flat_map(|range| block(range.start)..=block(range.end - 1)).collect();
+            expected.sort_unstable();
+            expected.dedup();
+            let blocks: Vec<u64> = found.iter().flat_map(|range| block(range.start)..=block(range.end - 1)).collect();
+            prop_assert_eq!(blocks, expected);
+            prop_assert!(found.iter().all(|range| range.start % BLOCK == 0 && (range.end % BLOCK == 0 || range.end == body)));
+            prop_assert!(found.windows(2).all(|pair| pair[0].end < pair[1].start));
+        }
     }
 }

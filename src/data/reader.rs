@@ -4,7 +4,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::{Fields, Schema, SchemaRef},
+};
 use futures::{Stream, stream};
 use object_store::ObjectStore;
 use parquet::{
@@ -17,18 +20,22 @@ use parquet::{
 };
 
 use super::{
-    DataFile,
-    object::Object,
+    CONTENT, DataFile, Footer,
+    object::{Object, note},
     wanted::{Rows, Wanted, bloom_filter, group_may_hold, pages_that_may_hold},
 };
-use crate::error::{Error, Result};
+use crate::{
+    content::ContentDigest,
+    error::{Error, Result},
+};
 
 /// Reads one data file.
 ///
-/// Holds the wanted columns of one row group, compressed, one batch, and the last 64 KiB of the object. Row groups whose
-/// statistics say that no row can be wanted are not read, nor, where single documents are wanted, pages and row groups
-/// whose statistics or Bloom filter say so. Of damage it sees what Parquet sees; `sha256` of a [`DataFile`] is not
-/// checked here.
+/// Holds the wanted columns of one row group, compressed, one batch, and the end of the object: 64 to 128 KiB, or the footer if
+/// that is larger. Row groups whose statistics say that no row can be wanted are not read, nor, where single documents are
+/// wanted, pages and row groups whose statistics or Bloom filter say so.
+///
+/// Guarantee: what it gives is what was written. Every byte that it decodes was compared with a checksum first.
 #[derive(Debug)]
 pub struct FileReader {
     object: Object,
@@ -49,20 +56,24 @@ impl FileReader {
     /// NotFound, if the object is gone; Corrupt, if it is damaged or has not the size that `file` says; Access and
     /// Unavailable, as the store says.
     pub async fn open(store: Arc<dyn ObjectStore>, file: &DataFile, wanted: &Wanted) -> Result<Self> {
-        Self::open_object(store, &file.path, file.bytes, wanted).await
+        Self::open_object(store, &file.path, file.bytes, file.footer, wanted).await
     }
 
-    /// The same, of the object at `path` that has `bytes` bytes.
+    /// The same, of the object at `path` that has `bytes` bytes and ends with `footer`.
     pub(crate) async fn open_object(
         store: Arc<dyn ObjectStore>,
         path: &str,
         bytes: u64,
+        footer: Footer,
         wanted: &Wanted,
     ) -> Result<Self> {
-        let mut object = Object::new(store, path, bytes)?;
+        let mut object = Object::new(store, path, bytes, footer)?;
         let metadata = Arc::new(object.metadata(wanted.ids.is_some()).await?);
         let metadata = object.decode(|| ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::default()))?;
-        let schema = object.decode(|| Ok(Arc::new(metadata.schema().project(&wanted.places(metadata.schema()))?)))?;
+        let fields = metadata.schema().fields();
+        // Without what the footer notes beside the columns: batches of all files of a schema are alike.
+        let fields: Fields = wanted.places(metadata.schema()).into_iter().map(|place| fields[place].clone()).collect();
+        let schema = Arc::new(Schema::new(fields));
         let groups = metadata.metadata().row_groups().iter().enumerate();
         let groups: Vec<_> = groups.filter(|(_, group)| group_may_hold(group, wanted)).map(|(i, _)| i).collect();
         let mut reader = Self {
@@ -107,6 +118,16 @@ impl FileReader {
         &self.schema
     }
 
+    /// What its writer says that the documents in it are; `None` if it took no digest of them.
+    ///
+    /// # Errors
+    /// Corrupt, if the digest is none.
+    pub fn content(&self) -> Result<Option<ContentDigest>> {
+        let text = note(self.metadata.metadata(), CONTENT);
+        let wrong = |e| self.object.corrupt("its content digest cannot be read").with_source(e);
+        text.map(|text| serde_json::from_str(text).map_err(wrong)).transpose()
+    }
+
     /// The next rows, in the file's order, or None after the last. Never a batch without rows.
     ///
     /// Dropping the future before it is ready ends the reader, as an error does.
@@ -134,6 +155,10 @@ impl FileReader {
             match self.object.decode(|| decoder.try_decode())? {
                 DecodeResult::Data(batch) => {
                     self.decoder = Some(decoder);
+                    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                    let (schema, columns) = (Arc::clone(&self.schema), batch.columns().to_vec());
+                    let batch =
+                        self.object.decode(|| Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?))?;
                     return Ok(Some(batch));
                 }
                 DecodeResult::Finished => {}

@@ -7,12 +7,14 @@
 use std::{convert::Infallible, fmt::Write as _, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, Digest as Crc};
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, path::Path};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Footer;
+use super::{
+    Footer,
+    blocks::{Blocks, Checksums},
+};
 use crate::{
     error::{Error, Result},
     monitor::{Event, Finding, Monitor},
@@ -38,8 +40,7 @@ pub(super) struct PartSink {
     filling: Vec<u8>,
     written: u64,
     hash: Sha256,
-    /// Where the footer begins, and its checksum so far.
-    footer: Option<(u64, Crc)>,
+    checksums: Checksums,
 }
 
 /// What was sent.
@@ -59,13 +60,13 @@ impl PartSink {
             filling: Vec::new(),
             written: 0,
             hash: Sha256::new(),
-            footer: None,
+            checksums: Checksums::new(),
         }
     }
 
-    /// What is written from here on is the footer.
-    pub(super) fn begin_footer(&mut self) {
-        self.footer = Some((self.written, Crc::new(CrcAlgorithm::Crc32Iscsi)));
+    /// What is written from here on is the footer. The checksums of what came before it.
+    pub(super) fn begin_footer(&mut self) -> Blocks {
+        self.checksums.begin_footer()
     }
 
     /// Sends the rest.
@@ -77,11 +78,7 @@ impl PartSink {
             let _ = write!(text, "{byte:02x}");
             text
         });
-        let footer = self.footer.map_or(Footer::default(), |(begin, crc)| Footer {
-            bytes: self.written - begin,
-            crc32c: crc.finalize() as u32,
-        });
-        Ok(Sent { bytes: self.written, sha256, footer })
+        Ok(Sent { bytes: self.written, sha256, footer: self.checksums.footer() })
     }
 
     fn send(&self, part: Part) -> io::Result<()> {
@@ -94,9 +91,7 @@ impl io::Write for PartSink {
         // Parts of one size: some stores insist.
         let taken = &bytes[..bytes.len().min(self.part_bytes - self.filling.len())];
         self.hash.update(taken);
-        if let Some((_, crc)) = &mut self.footer {
-            crc.update(taken);
-        }
+        self.checksums.update(taken);
         self.filling.extend_from_slice(taken);
         self.written += taken.len() as u64;
         if self.filling.len() == self.part_bytes {

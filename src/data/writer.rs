@@ -20,7 +20,7 @@ use std::{
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use object_store::{ObjectStore, path::Path};
-use parquet::{arrow::ArrowWriter, errors::ParquetError};
+use parquet::{arrow::ArrowWriter, errors::ParquetError, file::metadata::KeyValue};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -28,12 +28,15 @@ use tokio::{
 };
 
 use super::{
-    DataFile, properties,
+    CONTENT, DataFile,
+    blocks::Blocks,
+    properties,
     tally::Tally,
     upload::{Part, PartSink, Sent, upload},
 };
 use crate::{
     budget::MemoryBudget,
+    content::ContentDigest,
     document::{Encoding, TableRef, Timestamp},
     error::{Error, Result},
     monitor::Monitor,
@@ -106,7 +109,7 @@ struct Running {
 #[derive(Debug)]
 enum Work {
     Batch(RecordBatch),
-    Finish,
+    Finish { content: Option<ContentDigest> },
 }
 
 #[derive(Debug)]
@@ -190,15 +193,19 @@ impl FileWriter {
     }
 
     /// Completes the object; it is in the store when this returns. `misfits`: per field path, per kind of value, how many
-    /// values of the rows did not fit their columns.
+    /// values of the rows did not fit their columns. `content`, of the documents as they came, stands in the footer.
     ///
     /// # Errors
     /// As [`write`](Self::write); Internal, if there was no row. Nothing appears in the store then, except when the
     /// store completed the object and its answer was lost.
-    pub async fn close(mut self, misfits: BTreeMap<String, BTreeMap<String, u64>>) -> Result<DataFile> {
+    pub async fn close(
+        mut self,
+        misfits: BTreeMap<String, BTreeMap<String, u64>>,
+        content: Option<ContentDigest>,
+    ) -> Result<DataFile> {
         let Some(running) = self.running.take() else { return Err(self.named(failed_before())) };
         // If the encoder is gone, its outcome says why.
-        let _ = running.work.send(Work::Finish).await;
+        let _ = running.work.send(Work::Finish { content }).await;
         let Encoded { sent, tally } = running.end().await.map_err(|e| self.named(e))?;
         let created = tally.created.bounds();
         Ok(DataFile {
@@ -282,7 +289,9 @@ fn encode(
 ) -> Result<Encoded, Stopped> {
     let first = match work.blocking_recv() {
         Some(Work::Batch(batch)) => batch,
-        Some(Work::Finish) => return Err(Stopped::Failed(Error::internal("a data file was closed without a row"))),
+        Some(Work::Finish { .. }) => {
+            return Err(Stopped::Failed(Error::internal("a data file was closed without a row")));
+        }
         None => return Err(Stopped::Abandoned),
     };
     let failed = |e: ParquetError| {
@@ -298,13 +307,13 @@ fn encode(
     let mut writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).map_err(failed)?;
     let mut tally = Tally::default();
     let mut next = Some(Work::Batch(first));
-    loop {
+    let content = loop {
         match next {
             Some(Work::Batch(batch)) => {
                 tally.add(&batch).map_err(Stopped::Failed)?;
                 writer.write(&batch).map_err(failed)?;
             }
-            Some(Work::Finish) => break,
+            Some(Work::Finish { content }) => break content,
             None => return Err(Stopped::Abandoned),
         }
         // The first is what the row group will take in the store; the second is nearer to what it takes here, and much
@@ -314,11 +323,16 @@ fn encode(
         }
         bytes.store((writer.bytes_written() + writer.in_progress_size()) as u64, Ordering::Relaxed);
         next = work.blocking_recv();
-    }
+    };
     writer.flush().map_err(failed)?;
     // So that the sink has all of it before it is told that the footer follows.
     writer.sync().map_err(|_| Stopped::Abandoned)?;
-    writer.inner_mut().begin_footer();
+    let blocks = writer.inner_mut().begin_footer();
+    let mut note = |key: &str, value| writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    note(Blocks::KEY, blocks.to_text());
+    if let Some(content) = content {
+        note(CONTENT, serde_json::json!(content).to_string());
+    }
     let sink = writer.into_inner().map_err(failed)?;
     let sent = sink.finish().map_err(|_| Stopped::Abandoned)?;
     bytes.store(sent.bytes, Ordering::Relaxed);

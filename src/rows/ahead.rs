@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{data::Wanted, error::Result};
 
-/// Files that are opened ahead, so that their footers come while others are decoded: at most 64 KiB each, and of a small
+/// Files that are opened ahead, so that their footers come while others are decoded: at most 128 KiB each, and of a small
 /// file that is all.
 const OPEN: usize = 8;
 

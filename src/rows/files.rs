@@ -6,7 +6,7 @@ use object_store::ObjectStore;
 
 use crate::{
     archive::{Archive, Base, Head, LiveFiles, Schemas},
-    data::{DataFile, FileReader, Wanted},
+    data::{DataFile, FileReader, Footer, Wanted},
     document::{Encoding, TableRef, Timestamp},
     error::Result,
     position::BaseId,
@@ -18,6 +18,7 @@ use crate::{
 pub(crate) struct Part {
     pub(crate) path: String,
     bytes: u64,
+    footer: Footer,
     base: Option<BaseId>,
     pub(crate) min_ts: Timestamp,
     pub(crate) max_ts: Timestamp,
@@ -33,6 +34,7 @@ impl From<DataFile> for Part {
         Self {
             path: file.path,
             bytes: file.bytes,
+            footer: file.footer,
             base: file.base,
             min_ts: file.min_ts,
             max_ts: file.max_ts,
@@ -46,7 +48,7 @@ impl From<DataFile> for Part {
 impl Part {
     /// A reader of its rows.
     pub(crate) async fn open(&self, store: Arc<dyn ObjectStore>, wanted: &Wanted) -> Result<FileReader> {
-        FileReader::open_object(store, &self.path, self.bytes, wanted).await
+        FileReader::open_object(store, &self.path, self.bytes, self.footer, wanted).await
     }
 
     /// Whether it is a delta file with rows of these moments.

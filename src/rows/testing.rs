@@ -13,6 +13,7 @@ use crate::{
     archive::{Archive, Base, CommitOutcome, Draft, Gap, Head, Run, TableEntry},
     budget::MemoryBudget,
     codec::{TableDecoder, observe, parse_value, write_value},
+    content::DigestShare,
     data::{DataFile, FileWriter, Footer, NewFile, WriterOptions},
     document::{Encoding, Revision, TableRef, Timestamp, Value},
     identity::DeploymentIdentity,
@@ -325,7 +326,7 @@ impl World {
             draft.tables.retain(|entry| entry.table != *table);
             draft.tables.push(TableEntry::new(table.clone(), folder.clone(), None, schema.clone()));
         }
-        let mut decoder = TableDecoder::new(&schema, base.map(|base| base.ts));
+        let mut decoder = TableDecoder::new(&schema, base.map(|base| base.ts)).with_content(table, DigestShare::All);
         let file = NewFile {
             table: table.clone(),
             path: format!("{folder}/{:05}.parquet", self.files),
@@ -354,7 +355,7 @@ impl World {
         if let Some(batch) = decoder.flush().unwrap() {
             writer.write(batch).await.unwrap();
         }
-        draft.add.push(writer.close(BTreeMap::new()).await.unwrap());
+        draft.add.push(writer.close(BTreeMap::new(), decoder.content()).await.unwrap());
         self.untyped += if typed { 0 } else { revisions.len() };
         self.rows.extend(revisions.into_iter().map(|revision| Row {
             table: table.clone(),

@@ -118,5 +118,5 @@ fn write_file(
     }
     let misfits = rows.misfits();
     next.count_misfits(table, misfits.clone());
-    steps.send(Step::Close { misfits: misfits_by_id(&misfits, &tables.get(table).schema) })
+    steps.send(Step::Close { misfits: misfits_by_id(&misfits, &tables.get(table).schema), content: rows.content() })
 }

@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use super::tables::KnownTable;
 use crate::{
     codec::{TableDecoder, observe},
+    content::{ContentDigest, DigestShare},
     convex::{DocumentSpan, Page},
     document::{Encoding, Timestamp},
     error::{Result, ResultExt},
@@ -33,6 +34,7 @@ const COLUMN: usize = 600;
 #[derive(Debug)]
 pub(super) struct FileRows {
     base: Option<Timestamp>,
+    digest: DigestShare,
     state: State,
     /// Batches that are full, oldest first, and what they weigh.
     ready: VecDeque<RecordBatch>,
@@ -83,6 +85,7 @@ impl FileRows {
     pub(super) fn new(base: Option<Timestamp>, first_ts: Timestamp, encoding: Encoding, known: &KnownTable) -> Self {
         Self {
             base,
+            digest: known.digest,
             state: State::Sample { text: String::new(), documents: Vec::new() },
             ready: VecDeque::new(),
             ready_weight: 0,
@@ -151,7 +154,8 @@ impl FileRows {
         }
         self.leaves = known.schema.leaves();
         self.schema_id = known.schema.id;
-        self.state = State::Decode(Box::new(TableDecoder::new(&known.schema, self.base)));
+        let decoder = TableDecoder::new(&known.schema, self.base).with_content(&known.table, self.digest);
+        self.state = State::Decode(Box::new(decoder));
         rows().try_for_each(|row| self.decode(row))
     }
 
@@ -186,6 +190,14 @@ impl FileRows {
         match &self.state {
             State::Decode(decoder) => decoder.misfits().clone(),
             State::Sample { .. } => Misfits::new(),
+        }
+    }
+
+    /// What came; `None` if it was not summed.
+    pub(super) fn content(&self) -> Option<ContentDigest> {
+        match &self.state {
+            State::Decode(decoder) => decoder.content(),
+            State::Sample { .. } => None,
         }
     }
 

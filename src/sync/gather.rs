@@ -48,7 +48,13 @@ impl Gather {
     pub(super) fn new(head: &Head, progress: Progress, writer: &str, input: &RunInput<'_>) -> Self {
         let (options, monitor) = (input.options, || Arc::clone(&input.monitor));
         Self {
-            tables: Tables::of(head, input.archive.schemas().clone(), Handle::current(), input.shapes.clone()),
+            tables: Tables::of(
+                head,
+                input.archive.schemas().clone(),
+                Handle::current(),
+                options.content_digest,
+                input.shapes.clone(),
+            ),
             walk: SnapshotWalk::new(head, progress.walk, writer, options.target_file_bytes, monitor()),
             deltas: GatheredDeltas::new(progress.delta, options.budget.gathered() as usize),
             next: NextCommit::begin(),

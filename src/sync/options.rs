@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::stop::Stop;
-use crate::{budget::MemoryBudget, selection::Selection};
+use crate::{budget::MemoryBudget, content::DigestShare, selection::Selection};
 
 /// How a sync is done.
 #[derive(Debug, Clone)]
@@ -16,6 +16,9 @@ pub struct SyncOptions {
     pub commit_every: Duration,
     /// Level of zstd, 1 to 22.
     pub compression_level: i32,
+    /// Of which documents each data file keeps a digest, by which a reader proves that none was changed on its way through
+    /// columns.
+    pub content_digest: DigestShare,
     /// The tables that are archived. Rows of others are dropped, whoever sends them.
     pub selection: Selection,
     /// Whether an archive of another selection may go on with this one: what leaves has a gap from here, what joins gets a new
@@ -47,6 +50,7 @@ impl Default for SyncOptions {
             target_file_bytes: 128 << 20,
             commit_every: Duration::from_secs(180),
             compression_level: 1,
+            content_digest: DigestShare::default(),
             selection: Selection::default(),
             accept_selection: false,
             accept_deployment: None,

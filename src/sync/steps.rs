@@ -14,6 +14,7 @@ use tokio::{
 use super::{file_rows::FileRows, tables::KnownTable};
 use crate::{
     archive::Draft,
+    content::ContentDigest,
     data::NewFile,
     error::Error,
     layout,
@@ -54,7 +55,7 @@ pub(super) enum Step {
     /// The next rows of the open file, and the memory that they hold.
     Rows { batch: RecordBatch, held: OwnedSemaphorePermit },
     /// Ends the open file.
-    Close { misfits: Misfits },
+    Close { misfits: Misfits, content: Option<ContentDigest> },
     /// Commits what was written since the last commit, with this.
     Commit(Box<Draft>),
 }

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use crate::{
     archive::{Head, Schemas, TableEntry},
     codec::add_misfits,
+    content::DigestShare,
     convex::{Page, Shapes},
     document::TableRef,
     error::Result,
@@ -24,6 +25,8 @@ pub(super) struct KnownTable {
     pub(super) schema: TableSchema,
     /// As the manifest counts them, this run's commits included.
     pub(super) misfits: Misfits,
+    /// The share of its documents that are summed as they come.
+    pub(super) digest: DigestShare,
     /// Not yet in a commit.
     pub(super) changed: bool,
     /// What the deployment says of its documents, as JSON text.
@@ -36,6 +39,7 @@ pub(super) struct Tables {
     head: Head,
     schemas: Schemas,
     runtime: Handle,
+    digest: DigestShare,
     numbers: BTreeMap<TableRef, usize>,
     folders: BTreeMap<TableRef, String>,
     list: Vec<KnownTable>,
@@ -45,11 +49,12 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Those of `head`, whose columns are read with the help of `runtime`.
-    pub(super) fn of(head: &Head, schemas: Schemas, runtime: Handle, shapes: Shapes) -> Self {
+    pub(super) fn of(head: &Head, schemas: Schemas, runtime: Handle, digest: DigestShare, shapes: Shapes) -> Self {
         Self {
             head: head.clone(),
             schemas,
             runtime,
+            digest,
             numbers: BTreeMap::new(),
             folders: head.folders(),
             list: Vec::new(),
@@ -71,6 +76,7 @@ impl Tables {
                     folder: state.folder.clone(),
                     misfits: misfits_by_path(&state.misfits, &schema),
                     schema: schema.as_ref().clone(),
+                    digest: self.digest,
                     changed: false,
                     shape,
                 }
@@ -80,6 +86,7 @@ impl Tables {
                 folder: layout::folder(table, &self.folders),
                 schema: TableSchema::empty(),
                 misfits: Misfits::new(),
+                digest: self.digest,
                 changed: true,
                 shape,
             },

@@ -133,7 +133,7 @@ impl SnapshotWalk {
         if file.sent.is_some() {
             let misfits = file.rows.misfits();
             next.count_misfits(file.table, misfits.clone());
-            steps.send(Step::Close { misfits: misfits_by_id(&misfits, &tables.get(file.table).schema) })?;
+            steps.send(Step::Close { misfits: misfits_by_id(&misfits, &tables.get(file.table).schema), content: file.rows.content() })?;
         }
         self.file = Some(self.new_file(file.table, file.rows.last_ts, encoding, tables));
         Ok(())

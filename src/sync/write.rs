@@ -81,12 +81,12 @@ impl Writer<'_> {
                 progress.tell(file.bytes(), size);
                 drop(held);
             }
-            Step::Close { misfits } => {
+            Step::Close { misfits, content } => {
                 let Some((file, _)) = self.open.take() else { return Err(Error::internal("no file to close")) };
                 if self.closing.len() == CLOSING {
                     self.close_oldest().await?;
                 }
-                self.closing.push_back(tokio::spawn(file.close(misfits)));
+                self.closing.push_back(tokio::spawn(file.close(misfits, content)));
             }
             Step::Commit(draft) => self.commit(*draft).await?,
         }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use convex_archiver::{
-    Encoding, Monitor, Revision, TableRef, Timestamp,
+    DigestShare, Encoding, Monitor, Revision, TableRef, Timestamp,
     archive::Archive,
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     sync::{SyncOptions, SyncReport, sync},
@@ -50,7 +50,8 @@ impl Played {
         self.replay.set_stage(stage);
         let (client, archive) = self.archive().await;
         let monitor = Arc::clone(&self.warnings) as Arc<dyn Monitor>;
-        let report = sync(client, &archive, &SyncOptions::default(), monitor).await;
+        let options = SyncOptions { content_digest: DigestShare::All, ..SyncOptions::default() };
+        let report = sync(client, &archive, &options, monitor).await;
         assert_eq!(self.replay.unknown(), [].into(), "asked for what was not recorded: {report:?}");
         report.unwrap()
     }

@@ -13,8 +13,8 @@ use std::{
 
 use async_trait::async_trait;
 use convex_archiver::{
-    DeploymentIdentity, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Position, Result, Selection,
-    TableRef, Timestamp, Value,
+    DeploymentIdentity, DigestShare, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Position, Result,
+    Selection, TableRef, Timestamp, Value,
     archive::{Archive, Covers, Span},
     convex::{Access, Client, ClientOptions, DeployKey, Page, RetryPolicy, Shapes, SnapshotScope, Source},
     server::{Components, Deployment, RouterOptions, SeededWriter, SimulatedDeployment},
@@ -251,6 +251,7 @@ impl History {
                 budget: MemoryBudget::new(pace.memory_mib << 20).unwrap(),
                 target_file_bytes: pace.target_file_bytes,
                 commit_every: pace.commit_every,
+                content_digest: DigestShare::All,
                 selection,
                 accept_selection: true,
                 accept_deployment: pace.accepts_a_move.then_some(identity.origin),

@@ -6,9 +6,9 @@ use std::{
 };
 
 use convex_archiver::{
-    Phase, Revision, TableRef, Timestamp,
+    DigestShare, Phase, Revision, TableRef, Timestamp,
     archive::{Archive, Base, Covers, Head},
-    codec::RowReader,
+    codec::{ContentSum, RowReader},
     data::{DataFile, FileReader, Wanted},
     server::SimulatedDeployment,
 };
@@ -158,16 +158,20 @@ impl Held {
     }
 }
 
-/// The rows of a file, which are as many and lie where its commit says.
+/// The rows of a file, which are as many and lie where its commit says, and are what the deployment sent.
 async fn rows(archive: &Archive, head: &Head, file: &DataFile) -> Vec<Revision> {
     let schema = archive.schema(head, &file.table).await.unwrap();
     let mut reader = FileReader::open(Arc::clone(archive.store()), file, &Wanted::default()).await.unwrap();
+    let content = reader.content().unwrap();
+    let mut sum = ContentSum::new(&file.table, content.map_or(DigestShare::Off, |content| content.share));
     let mut rows = Vec::new();
     while let Some(batch) = reader.next().await.unwrap() {
+        sum.take_rows(&schema, &batch).unwrap();
         let read = RowReader::new(&schema, &batch).unwrap();
         rows.extend((0..batch.num_rows()).map(|row| read.revision(row).unwrap()));
     }
     assert_eq!(rows.len() as u64, file.rows, "{}", file.path);
+    assert_eq!(sum.digest(), content, "{}", file.path);
     let (least, largest) = (file.min_id.as_ref().unwrap(), file.max_id.as_ref().unwrap());
     for revision in &rows {
         assert!((file.min_ts..=file.max_ts).contains(&revision.ts));

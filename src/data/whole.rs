@@ -1,0 +1,44 @@
+//! A data file byte by byte, for whoever reads all of it: copies, comparisons.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use object_store::ObjectStore;
+use sha2::{Digest, Sha256};
+
+use super::{DataFile, object::Object};
+use crate::error::Result;
+
+/// The stored bytes of `file`, in order.
+///
+/// Guarantee: if the stream ends without an error, the bytes were `file.bytes` many and have its `sha256`. Until then nothing
+/// is said of them.
+///
+/// # Errors
+/// NotFound, if the object is gone; Corrupt, as the last item, if it is not what was written; Access and Unavailable, as the
+/// store says.
+pub fn whole(store: Arc<dyn ObjectStore>, file: &DataFile) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+    let (path, bytes, footer, sha256) = (file.path.clone(), file.bytes, file.footer, file.sha256.clone());
+    let begun = async move {
+        let object = Object::new(store, &path, bytes, footer)?;
+        let chunks = object.stream().await?;
+        Ok(stream::try_unfold(
+            (object, chunks, Sha256::new(), sha256),
+            |(object, mut chunks, mut hash, sha256)| async move {
+                if let Some(chunk) = chunks.next().await.transpose()? {
+                    hash.update(&chunk);
+                    return Ok(Some((chunk, (object, chunks, hash, sha256))));
+                }
+                if format!("{:x}", hash.finalize()) != sha256 {
+                    return Err(object.corrupt("its bytes are not those that were written (SHA-256)"));
+                }
+                Ok(None)
+            },
+        ))
+    };
+    stream::once(begun).flat_map(|begun| match begun {
+        Ok(chunks) => chunks.boxed(),
+        Err(error) => stream::once(async { Err(error) }).boxed(),
+    })
+}
