@@ -36,7 +36,8 @@ pub(super) enum Rebased {
 /// What becomes of `ours`, made for `before`, now that the archive stands at `now`; `between` are the commits since.
 pub(super) fn rebase(ours: &Draft, before: &Head, between: &[Stored], now: &Head) -> Rebased {
     if !ours.maintenance {
-        if between.iter().any(|stored| !is_silent(&stored.commit.draft, before)) || erases_of(ours, between) {
+        let heard = between.iter().any(|stored| !is_silent(&stored.commit.draft, before));
+        if heard || erases_of(ours, between) || corrects_of(ours, between) {
             return Rebased::Conflict;
         }
         let mut draft = ours.clone();
@@ -53,7 +54,7 @@ pub(super) fn rebase(ours: &Draft, before: &Head, between: &[Stored], now: &Head
         && draft.unmarked.is_empty()
         && draft.erased.is_empty()
         && draft.replaced.iter().all(|group| group.why == ReplacementReason::Compaction);
-    let own = |base: &Base| base.made == BaseMaker::Archive && !base.cut;
+    let own = |base: &Base| base.made == BaseMaker::Archive && base.cuts.is_empty();
     let own_bases = draft.bases.iter().all(own)
         && draft.withdrawn.iter().all(|w| w.why == WithdrawalReason::Superseded)
         && (draft.withdrawn.is_empty() || !draft.bases.is_empty());
@@ -90,6 +91,13 @@ fn erases_of(ours: &Draft, between: &[Stored]) -> bool {
         groups.flat_map(|group| &group.inputs).filter_map(|path| draft.remove.iter().find(|file| file.path == *path))
     });
     erased.any(|file| ours.add.iter().any(|ours| ours.base.is_some() && ours.table == file.table))
+}
+
+/// Whether a correction in between is of a table of which the data commit completes a base: that was compared with a state which is
+/// no more.
+fn corrects_of(ours: &Draft, between: &[Stored]) -> bool {
+    let mut corrected = between.iter().flat_map(|stored| &stored.commit.draft.bases).flat_map(|base| &base.cuts);
+    corrected.any(|table| ours.bases.iter().any(|base| base.scope.contains(table)))
 }
 
 /// Takes out compactions of which an input is dead, or which would lie across the S of a base or walk that came. False, if

@@ -248,7 +248,7 @@ pub(super) fn any_commit() -> impl Strategy<Value = Commit> {
                 remove: remove.iter().map(|file| removed(file, version)).collect(),
                 bases: vec![Base {
                     made: if flag { BaseMaker::Archive } else { BaseMaker::Deployment },
-                    cut: flag,
+                    cuts: if flag { vec![table("t")] } else { Vec::new() },
                     ..Base::new(
                         base_id(),
                         Timestamp(at),

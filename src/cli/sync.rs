@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    ErrorKind, FindingCounter, MemoryBudget, Monitor, Result, ResultExt, Selection, Timestamp,
+    DigestShare, ErrorKind, FindingCounter, MemoryBudget, Monitor, Result, ResultExt, Selection, Timestamp,
     archive::{Archive, Location},
     convex::{Client, ClientOptions, Source, Traffic},
     sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
@@ -186,6 +186,7 @@ fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         target_file_bytes: args.target_file_size,
         commit_every: args.commit_every,
         compression_level: args.compression_level,
+        content_digest: DigestShare::default(),
         selection: Selection::new(&args.include, &args.exclude)?,
         accept_selection: args.accept_selection,
         accept_deployment: args.accept_deployment.clone(),

@@ -36,6 +36,11 @@ pub enum Finding {
         /// The name, as the selection has it.
         name: String,
     },
+    /// A source says that a table may have been replaced. It only raises suspicion: nothing is removed on such a word.
+    TableSuspected {
+        /// The table, `messages` or `waitlist/users`.
+        table: String,
+    },
     /// The deployment does not tell the shapes of its tables.
     ShapesUnknown {
         /// The cause.
@@ -157,6 +162,7 @@ impl Finding {
             Self::Gap { .. } => "gap",
             Self::SnapshotCutShort { .. } => "snapshot_cut_short",
             Self::NoSuchTable { .. } => "no_such_table",
+            Self::TableSuspected { .. } => "table_suspected",
             Self::ShapesUnknown { .. } => "shapes_unknown",
             Self::ImpossibleTable { .. } => "impossible_table",
             Self::OtherEncoding { .. } => "other_encoding",
@@ -196,6 +202,10 @@ impl fmt::Display for Finding {
             Self::NoSuchTable { name } => {
                 write!(f, "the deployment has no table `{name}`, which the selection names: is it spelled right?")
             }
+            Self::TableSuspected { table } => write!(
+                f,
+                "table {table} may have been replaced in the deployment: its old documents may still be in the archive"
+            ),
             Self::ShapesUnknown { why } => write!(
                 f,
                 "the deployment cannot tell the shapes of its tables ({why}; one odd table makes /api/json_schemas fail for all): columns \
@@ -364,6 +374,7 @@ mod tests {
             Finding::Gap { from: Timestamp(1), to: Timestamp(2) },
             Finding::SnapshotCutShort { why: why() },
             Finding::NoSuchTable { name: "user".into() },
+            Finding::TableSuspected { table: "a".into() },
             Finding::ShapesUnknown { why: why() },
             Finding::ImpossibleTable { why: why() },
             Finding::OtherEncoding { before, now },

@@ -83,10 +83,10 @@ impl Part {
     }
 }
 
-/// The base of this id, if it is complete, holds the table and was not withdrawn.
+/// The base of this id, if it is complete, holds the table, and its files are to be seen.
 pub(crate) fn complete_base<'a>(head: &'a Head, id: &BaseId, table: &TableRef) -> Option<&'a Base> {
     let coverage = head.coverage();
-    coverage.bases.iter().find(|base| base.id == *id && coverage.serves(base, table))
+    coverage.bases.iter().find(|base| base.id == *id && coverage.shows(base, table))
 }
 
 /// The live files of one table.

@@ -231,6 +231,7 @@ mod tests {
             folder: "t".to_owned(),
             schema: TableSchema::empty(),
             misfits: Misfits::new(),
+            digest: DigestShare::default(),
             changed: false,
             shape: shape.map(ToOwned::to_owned),
         }

@@ -20,10 +20,11 @@ pub struct Base {
     /// Who told it.
     #[serde(default, skip_serializing_if = "BaseMaker::is_deployment")]
     pub made: BaseMaker,
-    /// Whether it stands here because the deltas did not tell what happened (a drop, a correction, the new beginning after
-    /// something was forgotten): no earlier base serves a moment at or beyond it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub cut: bool,
+    /// The tables for which it is a cut, sorted: it stands here because the deltas did not tell what happened to them (a drop, a
+    /// correction, the new beginning after something was forgotten). No earlier base serves a moment of theirs at or beyond it.
+    /// Said by table, because a base of many tables may correct one of them, and the others are what they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<TableRef>,
     /// The tables of its scope that had documents, with their number, sorted. The others in scope were empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<BaseTable>,
@@ -57,7 +58,8 @@ pub struct BaseTable {
     pub rows: u64,
 }
 
-/// A base that no longer serves: all its files of these tables leave with the commit that says so.
+/// A base that no longer serves. Its files of these tables may leave from now on; those of a superseded one only while they repeat
+/// what other files hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
     /// The base.
@@ -171,7 +173,7 @@ impl Base {
             ts,
             scope,
             made: BaseMaker::Deployment,
-            cut: false,
+            cuts: Vec::new(),
             tables,
             selected: Selection::default(),
             version: 0,
@@ -181,6 +183,11 @@ impl Base {
     /// Whether the table is in it.
     pub fn holds(&self, table: &TableRef) -> bool {
         self.scope.contains(table) && (self.made == BaseMaker::Archive || self.selected.contains(table))
+    }
+
+    /// Whether it is a cut for the table.
+    pub fn cuts(&self, table: &TableRef) -> bool {
+        self.cuts.contains(table)
     }
 
     /// Which of two bases of a table counts where both could: the newer, and of one S that of the later commit.

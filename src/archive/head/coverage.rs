@@ -13,7 +13,7 @@
 
 use serde::Serialize;
 
-use super::base::{Base, ComponentRows, Doubt, Gap, Selected, Untyped, Withdrawal};
+use super::base::{Base, ComponentRows, Doubt, Gap, Selected, Untyped, Withdrawal, WithdrawalReason};
 use crate::{
     document::{TableRef, Timestamp},
     position::{BaseId, Scope},
@@ -86,6 +86,14 @@ impl Of<'_> {
         }
     }
 
+    fn is_cut_by(self, base: &Base) -> bool {
+        match self {
+            Self::Table(table) => base.cuts(table),
+            // What a commit corrects, it names.
+            Self::Unseen { .. } => false,
+        }
+    }
+
     fn is_of_component(self) -> bool {
         match self {
             Self::Table(table) => !table.component().is_empty(),
@@ -154,6 +162,14 @@ impl Coverage {
         !self.withdrawals.iter().any(|w| w.base == base.id && of.is_in(&w.scope))
     }
 
+    /// Whether readers of history see the base's files of the table: it is in force, or it was superseded and is unmarked, so that
+    /// its files may be the only ones that hold their rows.
+    pub fn shows(&self, base: &Base, table: &TableRef) -> bool {
+        let mut withdrawn = self.withdrawals.iter().filter(|w| w.base == base.id && w.scope.contains(table));
+        let unmarked = self.unmarked.contains(&base.id);
+        base.holds(table) && withdrawn.all(|w| unmarked && w.why == WithdrawalReason::Superseded)
+    }
+
     /// Whether the base still serves the table.
     pub fn serves(&self, base: &Base, table: &TableRef) -> bool {
         base.holds(table) && self.is_in_force(Of::Table(table), base)
@@ -164,7 +180,7 @@ impl Coverage {
     fn intact_until(&self, of: Of<'_>, base: &Base) -> Timestamp {
         let Some(through) = self.through else { return Timestamp(i64::MIN) };
         let gaps = self.gaps_of(of).filter(|(from, to)| from < to && *to > base.ts);
-        let cuts = self.bases.iter().filter(|c| c.cut && of.is_held_by(c) && c.rank() > base.rank());
+        let cuts = self.bases.iter().filter(|cut| of.is_cut_by(cut) && cut.rank() > base.rank());
         let until = gaps.map(|(from, _)| from.max(base.ts)).fold(through, Timestamp::min);
         cuts.map(|cut| Timestamp(cut.ts.0.saturating_sub(1))).fold(until, Timestamp::min)
     }
@@ -177,8 +193,8 @@ impl Coverage {
         others.max_by_key(|other| other.rank()).is_some_and(|other| {
             let gap = self.gaps_of(of).any(|(from, to)| from < base.ts && to > other.ts && from < to);
             let between = other.rank()..=base.rank();
-            let cut = |c: &&Base| c.cut && c.holds(table) && between.contains(&c.rank()) && c.id != other.id;
-            !gap && self.bases.iter().find(cut).is_none()
+            let cut = |base: &Base| base.cuts(table) && between.contains(&base.rank()) && base.id != other.id;
+            !gap && !self.bases.iter().any(cut)
         })
     }
 
@@ -233,7 +249,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{super::base::WithdrawalReason, *};
+    use super::*;
 
     fn tables() -> Vec<TableRef> {
         [("", "a"), ("", "b"), ("c", "a")].map(|(c, n)| TableRef::new(c, n).unwrap()).into()
@@ -249,9 +265,10 @@ mod tests {
     }
 
     fn coverage() -> impl Strategy<Value = Coverage> {
-        let base = (0i64..20, scope(), selection(), proptest::bool::weighted(0.2)).prop_map(|(ts, scope, selected, cut)| Base {
+        let cuts = proptest::sample::subsequence(tables(), 0..=2);
+        let base = (0i64..20, scope(), selection(), cuts).prop_map(|(ts, scope, selected, cuts)| Base {
             selected,
-            cut,
+            cuts,
             ..Base::new(BaseId(String::new()), Timestamp(ts), scope, Vec::new())
         });
         let bases = proptest::collection::vec(base, 0..4).prop_map(|mut bases| {
@@ -314,7 +331,7 @@ mod tests {
         };
         let holds = |b: &&Base| b.scope.contains(table) && b.selected.contains(table);
         let cut = |s: i64, version: u64| {
-            let mut cuts = c.bases.iter().filter(|b| b.cut).filter(holds);
+            let mut cuts = c.bases.iter().filter(|b| b.cuts.contains(table));
             cuts.any(|b| b.ts.0 <= at && (b.ts.0 > s || (b.ts.0 == s && b.version > version)))
         };
         let withdrawn = |b: &Base| c.withdrawals.iter().any(|w| w.base == b.id && w.scope.contains(table));

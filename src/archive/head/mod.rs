@@ -229,9 +229,9 @@ impl Head {
         self.tables.values().fold(Counts::default(), |sum, t| sum.plus(t.live()))
     }
 
-    /// Whether readers see the file: a delta, or of a complete base that serves its table.
+    /// Whether readers see the file: a delta, or of a complete base that [shows](Coverage::shows) its table.
     pub fn shows(&self, file: &DataFile) -> bool {
-        file.base.as_ref().is_none_or(|id| self.base(id).is_some_and(|b| self.coverage.serves(b, &file.table)))
+        file.base.as_ref().is_none_or(|id| self.base(id).is_some_and(|b| self.coverage.shows(b, &file.table)))
     }
 
     /// # Errors

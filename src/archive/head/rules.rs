@@ -107,6 +107,11 @@ pub(super) fn check_spans(draft: &Draft) -> Result<(), String> {
     }
 }
 
+/// Whether the base corrects the table: it is a cut for it, and what the archive showed before is in doubt up to its S.
+fn corrects(draft: &Draft, cut: &Base, table: &TableRef) -> bool {
+    cut.cuts(table) && draft.doubts.iter().any(|doubt| doubt.to == cut.ts && doubt.scope.contains(table))
+}
+
 impl Head {
     /// Guarantees 1 and 8.
     pub(super) fn check_place(&self, commit: &Commit) -> Result<(), String> {
@@ -198,7 +203,17 @@ impl Head {
     pub(super) fn check_reasons(&self, draft: &Draft, groups: &Groups<'_>) -> Result<(), String> {
         let open = self.progress.walk.as_ref().map(|walk| &walk.base);
         let goes_on = draft.progress.walk.as_ref().is_some_and(|walk| Some(&walk.base) == open);
-        let withdrawn = || draft.withdrawn.iter().chain(&self.coverage.withdrawals);
+        // The files of a superseded base stay while they may be the only ones that hold their rows.
+        let repeats = |base: &BaseId, table: &TableRef| {
+            let base = self.base(base).filter(|base| base.made == BaseMaker::Archive && !base.cuts(table));
+            let unmarked = |base: &Base| self.coverage.unmarked.contains(&base.id) || draft.unmarked.contains(&base.id);
+            base.is_some_and(|base| !unmarked(base))
+        };
+        let withdrawn = |base: &BaseId, table: &TableRef| {
+            let mut said = draft.withdrawn.iter().chain(&self.coverage.withdrawals);
+            let kept = |why| why == WithdrawalReason::Superseded && !repeats(base, table);
+            said.any(|w| w.base == *base && w.scope.contains(table) && !kept(w.why))
+        };
         for file in &draft.remove {
             let leaves = groups.inputs.contains_key(file.path.as_str())
                 || match &file.base {
@@ -207,7 +222,7 @@ impl Head {
                     }),
                     Some(base) => {
                         let kept = || draft.bases.iter().any(|b| b.id == *base && b.scope.contains(&file.table));
-                        withdrawn().any(|w| w.base == *base && w.scope.contains(&file.table))
+                        withdrawn(base, &file.table)
                             || (Some(base) == open && !goes_on && !kept())
                     }
                 };
@@ -265,7 +280,7 @@ impl Head {
         if file.max_ts > s || !scope.contains(&file.table) || !selected {
             return Err(format!("it holds what is not in the base {id}"));
         }
-        if file.repeats && !(own && known.is_some_and(|b| !b.cut)) {
+        if file.repeats && !(own && known.is_some_and(|b| !b.cuts(&file.table))) {
             return Err("it is marked as repeating others, and its base is no own base, or is a cut".into());
         }
         Ok(())
@@ -329,19 +344,18 @@ impl Head {
                 return Err(format!("the base {} cannot be superseded: the archive did not make it", base.id));
             }
             let corrected = |table: &TableRef| {
-                let mut cuts = draft.bases.iter().filter(|cut| cut.cut && cut.ts <= base.ts && cut.id != base.id);
-                cuts.any(|cut| cut.scope.contains(table))
+                draft.bases.iter().any(|cut| corrects(draft, cut, table) && cut.ts <= base.ts && cut.id != base.id)
             };
-            let repeated = |table: &TableRef| !base.cut && self.coverage.is_repeated(base, table);
+            let repeated = |table: &TableRef| !base.cuts(table) && self.coverage.is_repeated(base, table);
             let mut held = self.tables.keys().filter(|t| withdrawal.scope.contains(t) && base.holds(t));
             if let Some(table) = held.find(|t| !corrected(t) && !repeated(t)) {
                 return Err(format!("the base {} is superseded for {table}, and nothing serves its moments", base.id));
             }
         }
-        for cut in self.coverage.bases.iter().filter(|b| b.cut && draft.bases.iter().any(|new| new.id == b.id)) {
+        for cut in draft.bases.iter().filter(|base| !base.cuts.is_empty()) {
             let own = |base: &&Base| base.made == BaseMaker::Archive && base.ts >= cut.ts && base.id != cut.id;
             for base in self.coverage.bases.iter().filter(own) {
-                let held = |t: &&TableRef| cut.holds(t) && self.coverage.serves(base, t);
+                let held = |t: &&TableRef| corrects(draft, cut, t) && self.coverage.serves(base, t);
                 if let Some(table) = self.tables.keys().find(held) {
                     return Err(format!("the base {} was made of what the cut {} corrects in {table}", base.id, cut.id));
                 }

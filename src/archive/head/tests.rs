@@ -182,7 +182,10 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             c.draft.add.clear();
             c.draft.bases.clear();
         }),
-        (1, "left in a", |c| c.draft.bases[0].scope = Scope::Except(vec![table("a")])),
+        (1, "left in a", |c| {
+            c.draft.bases[0].scope = Scope::Except(vec![table("a")]);
+            c.draft.bases[0].tables.clear();
+        }),
         (2, "completed a second time", |c| {
             let base = Base::new(base_id(), Timestamp(testing::S), Scope::All, Vec::new());
             c.draft.bases.push(base);
@@ -448,7 +451,7 @@ fn own_base(head: &Head, id: &str, cut: bool) -> Draft {
         add: vec![DataFile { path, ..file }],
         bases: vec![Base {
             made: BaseMaker::Archive,
-            cut,
+            cuts: if cut { vec![table("a")] } else { Vec::new() },
             ..Base::new(BaseId(id.into()), s, Scope::Tables(vec![table("a")]), Vec::new())
         }],
         ..head.maintenance(Timestamp(6000)).unwrap()
@@ -481,7 +484,17 @@ fn an_own_base_serves_from_its_moment_on_and_is_superseded_only_where_another_se
     withdraw(&mut draft, "own1", WithdrawalReason::Superseded);
     let without = after(&head, draft.clone());
     assert_eq!(serving(&without, "a", s), id(&base_id().0));
-    assert!(!without.shows(&own_base(&at(9), "own1", false).add[0]), "its files are no longer visible");
+    let file = own_base(&at(9), "own1", false).add.remove(0);
+    assert!(!without.shows(&file), "its files only repeat what others hold");
+    // Once others are lost they may be the only ones, and stay.
+    let mut unmarked = draft.clone();
+    unmarked.unmarked.push(BaseId("own1".into()));
+    let mut leaves = unmarked.clone();
+    assert!(after(&head, unmarked).shows(&file));
+    leaves.remove.push(removed(&file, 10));
+    assert!(refused_draft(&head, leaves.clone()).contains("leaves without a reason"));
+    leaves.unmarked.clear();
+    after(&head, leaves);
 
     // Behind a gap nothing else serves.
     let to = Timestamp(s.0 + 50);
@@ -514,7 +527,12 @@ fn no_earlier_base_serves_beyond_a_cut_also_when_the_cut_is_withdrawn() {
 #[test]
 fn a_cut_withdraws_what_the_archive_made_of_what_it_corrects() {
     let head = after(&at(9), own_base(&at(9), "own", false));
+    let s = head.cursor().unwrap();
     let mut cut = own_base(&head, "cut", true);
+    after(&head, cut.clone());
+    // A cut that corrects: what the archive showed before is in doubt.
+    let scope = Scope::Tables(vec![table("a")]);
+    cut.doubts.push(Doubt { scope, after: Timestamp(testing::S), to: s, why: "import".into() });
     assert!(refused_draft(&head, cut.clone()).contains("was made of what the cut"));
     withdraw(&mut cut, "own", WithdrawalReason::Superseded);
     let head = after(&head, cut);

@@ -17,7 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 use convex_archiver::{
-    DeploymentIdentity, Encoding, Error, Event, Monitor, Phase, Position, Result, TableRef, Timestamp,
+    DeploymentIdentity, Encoding, Error, Event, Finding, Monitor, Phase, Position, Result, TableRef, Timestamp,
     convex::{Client, DocumentSpan, Page, Shapes, SnapshotScope, Source},
 };
 use serde::{Deserialize, Serialize};
@@ -118,8 +118,7 @@ impl FakeProtocol {
         let answer: Answer = serde_json::from_str(&self.server.answer(cursor).await?).unwrap();
         for (component, name) in answer.truncates {
             let table = TableRef::new(component, name)?;
-            let message = format!("table {table} may have been replaced: compare it with the deployment");
-            self.monitor.report(Event::Warning { message: &message });
+            self.monitor.report(Event::Finding(&Finding::TableSuspected { table: table.to_string() }));
         }
         let (mut body, mut tables, mut documents) = (String::new(), Vec::new(), Vec::new());
         for nested in answer.values {
