@@ -165,7 +165,7 @@ impl World {
         while world.cursor() < end {
             match world.rng.random_range(0..9) {
                 0 => {
-                    let s = world.rng.random_range(ORIGIN..=end);
+                    let s = world.rng.random_range(ORIGIN..=world.cursor());
                     world.base(s, world.cursor()).await;
                 }
                 1 => world.gap(end).await,
