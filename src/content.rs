@@ -31,7 +31,7 @@ impl DigestShare {
     pub(crate) fn takes(self, id: &str) -> bool {
         match self {
             Self::Off => false,
-            Self::Sampled => crc_fast::crc32_iscsi(id.as_bytes()) % 64 == 0,
+            Self::Sampled => crc_fast::crc32_iscsi(id.as_bytes()).is_multiple_of(64),
             Self::All => true,
         }
     }

@@ -358,6 +358,7 @@ pub(super) fn json_text(value: &impl Serialize) -> Result<Vec<u8>> {
         .map_err(|e| Error::internal("a record of the archive cannot be written as JSON").with_source(e))
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn is_false(value: &bool) -> bool {
     !*value
 }

@@ -75,12 +75,7 @@ use crate::{
     sum::Sum,
 };
 
-use self::{
-    files::Wanted,
-    header::StoredHeader,
-    log::{Log, Put},
-    race::Rebased,
-};
+pub(crate) use self::needs::READERS;
 pub use self::{
     commit::{
         Commit, Draft, LeftOut, RemovedFile, Replacement, ReplacementReason, Run, SchemaSize, TableEntry, digest,
@@ -101,7 +96,12 @@ pub use self::{
     schemas::Schemas,
     status::{DELTAS_KEPT, SNAPSHOT_KEPT, Status, TableStatus, WalkStatus},
 };
-pub(crate) use self::needs::READERS;
+use self::{
+    files::Wanted,
+    header::StoredHeader,
+    log::{Log, Put},
+    race::Rebased,
+};
 pub use crate::store::{Location, STAGING_KEPT, Settings};
 
 /// This program, as commits name it.
@@ -531,7 +531,10 @@ impl Archive {
     /// checkpoint.
     async fn look_for_checkpoint(&self, head: &Head) {
         let due = log::floor(head.version() - 1);
-        if due > 0 && !self.looked.swap(true, Ordering::Relaxed) && matches!(self.log.has_checkpoint(due).await, Ok(false)) {
+        if due > 0
+            && !self.looked.swap(true, Ordering::Relaxed)
+            && matches!(self.log.has_checkpoint(due).await, Ok(false))
+        {
             self.missing.store(due, Ordering::Relaxed);
         }
     }

@@ -87,11 +87,7 @@ pub(super) fn unwritten(head: &Head) -> Vec<Key> {
 }
 
 /// Writes parts whose files come one after another, sorted by table, month and path.
-pub(super) async fn write(
-    store: &Arc<dyn ObjectStore>,
-    head: &Head,
-    files: LiveFiles,
-) -> Result<()> {
+pub(super) async fn write(store: &Arc<dyn ObjectStore>, head: &Head, files: LiveFiles) -> Result<()> {
     let parts = stream::try_unfold((files, None), |(mut files, first): (LiveFiles, Option<DataFile>)| async move {
         let first = match first {
             Some(first) => first,

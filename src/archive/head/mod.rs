@@ -20,7 +20,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{base::Base, coverage::Coverage, tables::{Counts, TableState}};
+use self::{
+    base::Base,
+    coverage::Coverage,
+    tables::{Counts, TableState},
+};
 use super::{
     commit::{Commit, Draft, Run},
     needs::Needs,
@@ -57,7 +61,7 @@ use crate::{
 ///    up, or a gap of the same commit covers it.
 /// 10. A completed base says which tables had documents and how many; its files hold just those.
 /// 11. A cut withdraws what the archive made of the state that it corrects, and a base is superseded only where another
-///    serves the same moments.
+///     serves the same moments.
 /// 12. Maintenance says nothing of the deployment.
 /// 13. The sum over all that holds is the one that the commit states.
 #[derive(Debug, Clone, PartialEq, Eq)]

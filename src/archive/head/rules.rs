@@ -25,7 +25,8 @@ impl<'a> Groups<'a> {
     /// If a path stands in the commit twice, or a replacement does not hold exactly the rows of what it replaces.
     pub(super) fn of(draft: &'a Draft) -> Result<Self, String> {
         let added: BTreeMap<&str, &DataFile> = draft.add.iter().map(|file| (file.path.as_str(), file)).collect();
-        let removed: BTreeMap<&str, &RemovedFile> = draft.remove.iter().map(|file| (file.path.as_str(), file)).collect();
+        let removed: BTreeMap<&str, &RemovedFile> =
+            draft.remove.iter().map(|file| (file.path.as_str(), file)).collect();
         let mut paths = BTreeSet::new();
         for path in draft.add.iter().map(|f| &f.path).chain(draft.remove.iter().map(|f| &f.path)) {
             if !paths.insert(path) {
@@ -44,7 +45,8 @@ impl<'a> Groups<'a> {
             }
             let mut outputs = Vec::new();
             for path in &group.outputs {
-                let file = added.get(path.as_str()).ok_or_else(|| format!("{path} replaces others and is not added"))?;
+                let file =
+                    added.get(path.as_str()).ok_or_else(|| format!("{path} replaces others and is not added"))?;
                 if !groups.outputs.insert(path) {
                     return Err(format!("{path} replaces others twice"));
                 }
@@ -217,13 +219,13 @@ impl Head {
         for file in &draft.remove {
             let leaves = groups.inputs.contains_key(file.path.as_str())
                 || match &file.base {
-                    None => draft.gaps.iter().any(|gap| {
-                        gap.scope.contains(&file.table) && gap.from < file.min_ts && file.max_ts <= gap.to
-                    }),
+                    None => draft
+                        .gaps
+                        .iter()
+                        .any(|gap| gap.scope.contains(&file.table) && gap.from < file.min_ts && file.max_ts <= gap.to),
                     Some(base) => {
                         let kept = || draft.bases.iter().any(|b| b.id == *base && b.scope.contains(&file.table));
-                        withdrawn(base, &file.table)
-                            || (Some(base) == open && !goes_on && !kept())
+                        withdrawn(base, &file.table) || (Some(base) == open && !goes_on && !kept())
                     }
                 };
             if !leaves {
@@ -357,7 +359,10 @@ impl Head {
             for base in self.coverage.bases.iter().filter(own) {
                 let held = |t: &&TableRef| corrects(draft, cut, t) && self.coverage.serves(base, t);
                 if let Some(table) = self.tables.keys().find(held) {
-                    return Err(format!("the base {} was made of what the cut {} corrects in {table}", base.id, cut.id));
+                    return Err(format!(
+                        "the base {} was made of what the cut {} corrects in {table}",
+                        base.id, cut.id
+                    ));
                 }
             }
         }
