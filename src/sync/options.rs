@@ -36,7 +36,7 @@ pub struct SyncOptions {
 /// What to do about changes that the deployment no longer keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnGap {
-    /// Record the gap, go on with the changes after it, and take a new base: [`SyncReport::gaps`] tells.
+    /// Record the gap, go on with the changes after it, and take a new base: [`SyncReport::gaps`](super::SyncReport::gaps) tells.
     #[default]
     Heal,
     /// Fail, and leave the archive as it is.
