@@ -35,6 +35,7 @@ fn whole(c: &mut Criterion) {
         let bytes = pages.iter().flat_map(|pages| &pages.bodies).map(|body| body.len() as u64).sum();
         let report = runtime.block_on(run(Arc::clone(&source)));
         assert_eq!(report.documents + report.tombstones, documents, "a sync that loses documents is no result");
+        #[allow(clippy::print_stdout, reason = "a bench is a program of its own")]
         println!("sync/{name}: {} bytes in {} files", report.file_bytes, report.files);
         group.throughput(Throughput::ElementsAndBytes { elements: documents, bytes });
         group.bench_function(name, |b| b.iter(|| black_box(runtime.block_on(run(Arc::clone(&source))))));

@@ -71,6 +71,7 @@ impl Twin for Fold {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "tests are a program of their own")]
 fn seeds() -> Range<u64> {
     std::env::var("CONVEX_ARCHIVER_SEEDS").map_or(SEEDS, |text| {
         let (from, to) = text.split_once("..").expect("CONVEX_ARCHIVER_SEEDS is FROM..TO");
