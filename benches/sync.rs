@@ -1,6 +1,8 @@
 //! All stages together, in-process: pages made beforehand → an archive in memory. Whatever this takes more than the sum of
 //! split, decode and write, the pipeline adds. `cargo bench --bench sync`; throughput is in bytes of the pages and in
 //! documents. It also says how many bytes are stored, and in how many files.
+
+#![allow(clippy::print_stdout, reason = "a bench is a program of its own")]
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
 mod support;
@@ -35,7 +37,6 @@ fn whole(c: &mut Criterion) {
         let bytes = pages.iter().flat_map(|pages| &pages.bodies).map(|body| body.len() as u64).sum();
         let report = runtime.block_on(run(Arc::clone(&source)));
         assert_eq!(report.documents + report.tombstones, documents, "a sync that loses documents is no result");
-        #[allow(clippy::print_stdout, reason = "a bench is a program of its own")]
         println!("sync/{name}: {} bytes in {} files", report.file_bytes, report.files);
         group.throughput(Throughput::ElementsAndBytes { elements: documents, bytes });
         group.bench_function(name, |b| b.iter(|| black_box(runtime.block_on(run(Arc::clone(&source))))));
