@@ -39,6 +39,8 @@ mod checkpoint;
 mod commit;
 mod commits;
 mod files;
+#[cfg(test)]
+mod forged_tests;
 mod growth;
 mod head;
 mod header;
