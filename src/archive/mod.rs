@@ -370,8 +370,7 @@ impl Archive {
             header::probe(self.store().as_ref(), self.monitor.as_ref()).await?;
         }
         loop {
-            head.check_writer()?;
-            self.check_end(&head).await?;
+            self.check_writable(&head).await?;
             let schemas = self.schemas.put(&head, head.version() + 1, &draft.tables).await?;
             let (commit, next) = head.follow(draft.clone(), run.clone(), schemas).map_err(|e| {
                 Error::internal("the commit contradicts the archive; nothing was written").with_source(e)
@@ -426,11 +425,13 @@ impl Archive {
         }
     }
 
-    /// Makes sure that no commit behind `head` is lost. A commit asks again; a writer asks before it writes anything at all.
+    /// Makes sure that this program may write, and that no commit behind `head` is lost. A commit asks again; a writer asks
+    /// before it writes anything at all.
     ///
     /// # Errors
-    /// Corrupt, if one is.
-    pub(crate) async fn check_end(&self, head: &Head) -> Result<()> {
+    /// Unsupported, if a writer must know what this program does not. Corrupt, if a commit is lost.
+    pub(crate) async fn check_writable(&self, head: &Head) -> Result<()> {
+        head.check_writer()?;
         self.log.check_end(head.version()).await
     }
 
