@@ -8,9 +8,11 @@ mod support;
 use std::{collections::BTreeMap, hint::black_box};
 
 use convex_archiver::{
-    DigestShare, Encoding, TableRef, Timestamp,
-    codec::{TableDecoder, observe},
-    schema::{DocumentShape, Misfits, TableSchema, evolve},
+    DigestShare, Encoding, TableRef, TableSchema, Timestamp,
+    testing::{
+        codec::{TableDecoder, observe},
+        schema::{DocumentShape, Misfits, evolve},
+    },
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 

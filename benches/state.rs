@@ -7,13 +7,15 @@
 use std::{collections::BTreeMap, fmt::Write, hint::black_box, sync::Arc};
 
 use convex_archiver::{
-    BaseId, DeltaCursor, DeploymentIdentity, Encoding, MemoryBudget, NoMonitor, Phase, Position, Progress, Scope,
-    Selection, TableRef, Timestamp,
+    BaseId, DataFile, DeltaCursor, DeploymentIdentity, Encoding, MemoryBudget, NoMonitor, Phase, Position, Progress,
+    Scope, Selection, TableRef, TableSchema, Timestamp,
     archive::{Archive, Base, CommitOutcome, Draft, Head, Run, TableEntry},
-    codec::{TableDecoder, observe},
-    data::{DataFile, FileWriter, NewFile},
     read::{Columns, State, StateBatch, StateOptions},
-    schema::{DocumentShape, Misfits, TableSchema, evolve},
+    testing::{
+        codec::{TableDecoder, observe},
+        data::{FileWriter, NewFile},
+        schema::{DocumentShape, Misfits, evolve},
+    },
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use object_store::memory::InMemory;

@@ -10,11 +10,7 @@ mod support;
 
 use std::sync::Arc;
 
-use convex_archiver::{
-    Encoding, Result, Value,
-    codec::{RowReader, write_value},
-    data::{FileReader, Wanted},
-};
+use convex_archiver::{Encoding, FileReader, Result, RowReader, Value, Wanted, write_value};
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, io::Read};
 use bytes::Bytes;
 use convex_archiver::{
     Phase,
-    convex::{Parts, split},
+    testing::convex::{Parts, split},
 };
 use criterion::Throughput;
 use flate2::read::GzDecoder;

@@ -6,9 +6,9 @@ use convex_archiver::{
     ErrorKind, NoMonitor, Result, TableRef, Timestamp, Value,
     archive::{Archive, Commit, Location, Settings},
     convex::Source,
-    layout,
     server::{SimulatedDeployment, Transaction},
     sync::{SyncOptions, SyncReport, sync},
+    testing::layout,
 };
 use flate2::read::GzDecoder;
 use futures::TryStreamExt;

@@ -8,10 +8,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use convex_archiver::{
     Encoding, ErrorKind, Monitor, Revision, TableRef, Timestamp, Value,
     archive::{Archive, Status},
-    codec::parse_value,
     convex::{Access, Client, ClientOptions, DeployKey, Page, Source},
     server::{Contents, RouterOptions, SimulatedDeployment},
     sync::{SyncOptions, sync},
+    testing::codec::parse_value,
 };
 use object_store::memory::InMemory;
 

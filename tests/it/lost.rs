@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use convex_archiver::{ErrorKind, TableRef, layout, server::SimulatedDeployment, sync::SyncOptions};
+use convex_archiver::{ErrorKind, TableRef, server::SimulatedDeployment, sync::SyncOptions, testing::layout};
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 
 use crate::{

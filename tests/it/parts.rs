@@ -13,12 +13,12 @@ use std::{
 };
 
 use convex_archiver::{
-    DeltaCursor, Encoding, NoMonitor, Phase, Position, Progress, Selection, TableRef, Timestamp, Value,
+    DataFile, DeltaCursor, Encoding, Footer, NoMonitor, Phase, Position, Progress, Selection, TableRef, Timestamp,
+    Value,
     archive::{Archive, CommitOutcome, Head, Run},
-    data::{DataFile, Footer},
-    layout,
     server::SimulatedDeployment,
     sync::{SyncOptions, SyncReport, sync},
+    testing::layout,
 };
 use object_store::ObjectStore;
 

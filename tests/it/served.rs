@@ -11,9 +11,8 @@ use std::{
 };
 
 use convex_archiver::{
-    ErrorKind, MemoryBudget, NoMonitor, Revision, TableRef, Timestamp, Value,
+    ErrorKind, MemoryBudget, NoMonitor, Revision, TableRef, TableSchema, Timestamp, Value,
     archive::{Archive, Covers},
-    schema::TableSchema,
     server::{
         ArchivedDeployment, Contents, Deployment, RouterOptions, SeededWriter, SimulatedDeployment, demo_documents,
     },

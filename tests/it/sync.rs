@@ -14,9 +14,9 @@ use convex_archiver::{
     DeploymentIdentity, Error, ErrorKind, MemoryBudget, NoMonitor, Phase, Position, Result, TableRef, Timestamp, Value,
     archive::{Covers, Head},
     convex::{Client, Page, Shapes, SnapshotScope, Source},
-    schema::SIBLING_AFTER,
     server::{RouterOptions, SeededWriter, SimulatedDeployment, demo_documents},
     sync::{Stop, SyncOptions, sync},
+    testing::schema::SIBLING_AFTER,
 };
 
 use crate::support::{
