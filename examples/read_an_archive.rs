@@ -24,10 +24,7 @@ async fn main() -> Result<()> {
         let counts = table.visible();
         println!(
             "{}: {} rows in {} files, {} columns",
-            table.table,
-            counts.rows,
-            counts.files,
-            table.schema.size.fields
+            table.table, counts.rows, counts.files, table.schema.size.fields
         );
     }
 

@@ -182,11 +182,7 @@ impl State {
     /// As reading the archive's files has them; Resource, if a temporary file cannot be written.
     pub async fn next(&mut self) -> Result<Option<StateBatch>> {
         let next = self.batches.next().await.context(|| format!("table {}", self.table))?;
-        Ok(next.map(|picked| StateBatch {
-            picked,
-            schema: Arc::clone(&self.schema),
-            arrow: Arc::clone(&self.arrow),
-        }))
+        Ok(next.map(|picked| StateBatch { picked, schema: Arc::clone(&self.schema), arrow: Arc::clone(&self.arrow) }))
     }
 }
 

@@ -43,7 +43,10 @@ fn table(n: usize) -> TableRef {
 }
 
 fn document(n: usize) -> BTreeMap<String, Value> {
-    BTreeMap::from([("n".to_owned(), Value::Int64(n as i64)), ("text".to_owned(), Value::String(format!("number {n}")))])
+    BTreeMap::from([
+        ("n".to_owned(), Value::Int64(n as i64)),
+        ("text".to_owned(), Value::String(format!("number {n}"))),
+    ])
 }
 
 fn told(head: &Head, n: usize, ts: Timestamp, counter: i64) -> DataFile {
