@@ -6,6 +6,7 @@ use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 
 use super::{
     commit::json_line,
+    needs::PROGRAM,
     testing::{advance, all_files, cursor, deployment, draft, expected_files, table},
     *,
 };

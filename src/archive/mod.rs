@@ -106,9 +106,6 @@ use self::{
 };
 pub use crate::store::{Location, STAGING_KEPT, Settings};
 
-/// This program, as commits name it.
-pub(crate) const PROGRAM: &str = concat!("convex-archiver/", env!("CARGO_PKG_VERSION"));
-
 /// Readers look for a hole behind the newest commit once it is so old: before, another writer may be at work there.
 const SETTLED: Duration = Duration::from_secs(60 * 60);
 
@@ -501,7 +498,7 @@ impl Archive {
         let keys = parts::unwritten(&head);
         if !keys.is_empty() {
             let live = self.live(&head, Wanted::Parts(keys.into_iter().collect())).await?;
-            parts::write(self.store(), &head, live).await?;
+            parts::write(self.store(), &head, live.into_stream()).await?;
         }
         Ok(head.anchored())
     }

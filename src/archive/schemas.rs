@@ -13,9 +13,9 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    PROGRAM,
     commit::{TableEntry, digest, json_line, unreadable},
     head::{Head, tables::TableState},
+    needs::PROGRAM,
 };
 use crate::{
     document::TableRef,

@@ -128,6 +128,14 @@ def check_rows_with_types_count(spark, archive, script):
                 raise Difference(f"in {encoding}: {again} of {rows} rows in the history")
 
 
+def check_values_beside(archive):
+    """Beside a column that drifted: what had no place in it."""
+    beside = archive.history("orders").where("price__rescued LIKE '% EUR' OR price__string LIKE '% EUR'").count()
+    rescued = archive.history("orders").where("price__rescued LIKE '% EUR'").count()
+    if not 0 < rescued < beside:
+        raise Difference(f"{beside} prices are text, {rescued} of them beside the column")
+
+
 def check_what_is_read(script, spark):
     """Of the parts and columns those of a table, when it is asked for, and once."""
 
@@ -156,6 +164,7 @@ def read(archive, comparison, path, as_of_path, as_of):
     check_rows_with_types_count(spark, archive, script)
     views = script.Archive(spark)
     names = views.register()
+    check_values_beside(views)
     refused = 0
     first = min(entry["bases"][0] for _, entry in archive.tables())
     for name, entry in archive.tables():

@@ -27,7 +27,7 @@ use self::{
 };
 use super::{
     commit::{Commit, Draft, Run},
-    needs::Needs,
+    needs::{Needs, PROGRAM},
 };
 use crate::{
     data::DataFile,
@@ -241,7 +241,7 @@ impl Head {
     /// # Errors
     /// Unsupported, if a writer must know what this program does not.
     pub(super) fn check_writer(&self) -> Result<()> {
-        let program = self.latest.as_ref().map_or(super::PROGRAM, |latest| latest.program.as_str());
+        let program = self.latest.as_ref().map_or(PROGRAM, |latest| latest.program.as_str());
         self.needs.check_writer("the archive", program)
     }
 
