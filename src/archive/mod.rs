@@ -45,6 +45,8 @@ mod growth;
 mod head;
 mod header;
 mod log;
+#[cfg(test)]
+mod model_tests;
 mod needs;
 mod parts;
 mod race;

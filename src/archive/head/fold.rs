@@ -57,6 +57,7 @@ impl Head {
         rules::check_spans(draft)?;
         let groups = Groups::of(draft)?;
         self.check_reasons(draft, &groups)?;
+        self.check_withdrawn_once(draft)?;
         self.needs.add(&commit.needs);
         draft.tables.iter().try_for_each(|t| self.learn(t, commit))?;
         // Removals speak of what was before. What the open walk adds is counted before the walk ends, the rest after.

@@ -333,6 +333,21 @@ impl Head {
         Ok(())
     }
 
+    /// A base is withdrawn once for a table; only one that was superseded may be withdrawn again, for another reason.
+    pub(super) fn check_withdrawn_once(&self, draft: &Draft) -> Result<(), String> {
+        for (n, withdrawal) in draft.withdrawn.iter().enumerate() {
+            let known = self.coverage.withdrawals.iter().chain(&draft.withdrawn[..n]);
+            for before in known.filter(|before| before.base == withdrawal.base) {
+                let ends = [before.why, withdrawal.why].map(|why| why != WithdrawalReason::Superseded);
+                let mut both = self.tables.keys().filter(|t| before.scope.contains(t) && withdrawal.scope.contains(t));
+                if let Some(table) = both.find(|_| ends != [false, true]) {
+                    return Err(format!("the base {} is withdrawn for {table}, which it was before", withdrawal.base));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Guarantee 11, once what is withdrawn is withdrawn.
     pub(super) fn check_withdrawn(&self, draft: &Draft) -> Result<(), String> {
         for withdrawal in &draft.withdrawn {
@@ -348,16 +363,19 @@ impl Head {
             let corrected = |table: &TableRef| {
                 draft.bases.iter().any(|cut| corrects(draft, cut, table) && cut.ts <= base.ts && cut.id != base.id)
             };
-            let repeated = |table: &TableRef| !base.cuts(table) && self.coverage.is_repeated(base, table);
+            let may = |table: &TableRef| {
+                !base.cuts(table) && (corrected(table) || self.coverage.is_repeated(base, table))
+            };
             let mut held = self.tables.keys().filter(|t| withdrawal.scope.contains(t) && base.holds(t));
-            if let Some(table) = held.find(|t| !corrected(t) && !repeated(t)) {
+            if let Some(table) = held.find(|t| !may(t)) {
                 return Err(format!("the base {} is superseded for {table}, and nothing serves its moments", base.id));
             }
         }
         for cut in draft.bases.iter().filter(|base| !base.cuts.is_empty()) {
             let own = |base: &&Base| base.made == BaseMaker::Archive && base.ts >= cut.ts && base.id != cut.id;
             for base in self.coverage.bases.iter().filter(own) {
-                let held = |t: &&TableRef| corrects(draft, cut, t) && self.coverage.serves(base, t);
+                // A base that is a cut itself stays: it was compared, or nothing before it is left to be corrected.
+                let held = |t: &&TableRef| corrects(draft, cut, t) && !base.cuts(t) && self.coverage.serves(base, t);
                 if let Some(table) = self.tables.keys().find(held) {
                     return Err(format!(
                         "the base {} was made of what the cut {} corrects in {table}",
