@@ -2,6 +2,7 @@
 //! split, decode and write, the pipeline adds. `cargo bench --bench sync`; throughput is in bytes of the pages and in
 //! documents. It also says how many bytes are stored, and in how many files.
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
+#![allow(clippy::print_stdout, reason = "a benchmark tells what it found")]
 
 mod support;
 
