@@ -1,19 +1,21 @@
-"""Reads an archive by what FORMAT.md says, and nothing else: an independent reader for tests.
+"""What its manifest shows of an archive, for engines that read the files, and a comparison with what the deployment holds.
 
 An engine (pyarrow, DuckDB, Spark) reads the files and gives rows as dicts; `document` puts the typed columns, `_nulls` and
 `_rescued` of a row together again; `Comparison` holds the result against what the deployment holds, every value by its
-bits. Values have the form that `tests/tools/expected.rs` describes.
+bits. The whole of the format, from the log on, is read by `log_reads.py`.
 """
 
-import base64
 import gzip
-import hashlib
 import json
-import os
 import shutil
-import struct
 import sys
 from collections import defaultdict
+
+from covered import name_of
+from parts import columns_of, part_lines
+from rows import document, fields, parse, put, value  # noqa: F401: for the scripts of the engines
+from store import Store
+from texts import Difference
 
 
 class Archive:
@@ -21,59 +23,28 @@ class Archive:
 
     def __init__(self, place):
         self.place = place.rstrip("/")
-        self.s3 = place.startswith("s3://")
-        self.manifest = json.loads(self.read("manifest.json"))
+        self.store = Store(self.place)
+        self.s3 = self.store.s3
+        self.manifest = json.loads(self.store.read("manifest.json"))
         if words := self.manifest["needs"]["readers"]:
             raise Difference(f"this reader does not know {words}")
         self.through = int(self.manifest["cursor"]["ts"])
         self.entries = [
-            (full_name(line["table"]["table"]), self.entry(line["table"], self.manifest["coverage"][place]))
+            (name_of(line["table"]["table"]), self.entry(line["table"], self.manifest["coverage"][place]))
             for line, place in zip(self.manifest["tables"], self.manifest["covered"], strict=True)
         ]
-
-    def read(self, path):
-        if not self.s3:
-            with open(f"{self.place}/{path}", "rb") as file:
-                return file.read()
-        import boto3
-
-        bucket, _, prefix = self.place.removeprefix("s3://").partition("/")
-        client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT"])
-        key = f"{prefix}/{path}" if prefix else path
-        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def entry(self, table, coverage):
         """What the manifest says of a table, with its files, its columns, and S of its bases, oldest first. Moments are numbers."""
         bases = {base["id"]: int(base["ts"]) for base in coverage["bases"]}
+        months = table.get("months", {}).items()
+        lines = (line for month, said in months for line in part_lines(self.store, table["folder"], month, said))
         return table | {
-            "columns": self.columns(table),
-            "files": [file for file in self.parts(table) if file.get("base") in {None, *bases}],
+            "columns": columns_of(self.store, table),
+            "files": [file for file in map(json.loads, lines) if file.get("base") in {None, *bases}],
             "bases": sorted(bases.values()),
             "covered": [{end: int(span[end]) for end in ("from", "to")} for span in coverage["covered"]],
         }
-
-    def parts(self, table):
-        """The lines of the parts of a table, which count and sum prove."""
-        for month, part in table.get("months", {}).items():
-            path = f"parts/{table['folder']}/{month}/{part['version']:020}.jsonl.gz"
-            lines = gzip.decompress(self.read(path)).splitlines()
-            total = sum(int.from_bytes(hashlib.sha256(line).digest()) for line in lines) % 2**256
-            if (len(lines), f"{total:064x}") != (part["count"], part["sum"]):
-                raise Difference(f"{path} is not what the manifest says")
-            yield from map(json.loads, lines)
-
-    def columns(self, table):
-        schema = table["schema"]
-        if schema["version"] == 0:
-            return []
-        path = f"log/{schema['version']:020}.schemas.{schema['digest']}.json"
-        text = self.read(path)
-        if hashlib.sha256(text).hexdigest() != schema["digest"]:
-            raise Difference(f"{path} does not have the digest in its name")
-        (found,) = (s["schema"] for s in json.loads(text)["schemas"] if s["table"] == table["table"])
-        if (found["id"], found["last_field_id"]) != (schema["schema"], schema["last_field_id"]):
-            raise Difference(f"{path} is not what the manifest says")
-        return found["fields"]
 
     def tables(self):
         """Name as the deployment has it, and the entry of each table."""
@@ -115,109 +86,7 @@ def with_rows_again(archive, folder, encoding):
 AGAIN = '{"/again":true}'
 
 
-def full_name(table):
-    return "/".join(filter(None, [table.get("component"), table["name"]]))
-
-
-# One row, put together again.
-
-
-def document(columns, row):
-    """The document of a row (a dict by column names), or None for a tombstone."""
-    if row["_tombstone"]:
-        held = {name for name in row if row[name] is not None}
-        if extra := held - {"_id", "_ts", "_tombstone", "_base", "convex_phase", "convex_month"}:
-            raise Difference(f"a tombstone holds values: {sorted(extra)}")
-        return None
-    whole = {"object": fields(columns, row)}
-    whole["object"]["_id"] = row["_id"]
-    whole["object"]["_creationTime"] = value("float64", row["_creationTime"])
-    for pointer in json.loads(row["_nulls"] or "[]"):
-        put(whole, pointer, None)
-    for pointer, rescued in parse(row["_rescued"] or "{}")["object"].items():
-        put(whole, pointer, rescued)
-    return whole
-
-
-def fields(columns, row):
-    found = {}
-    for column in columns:
-        held = row.get(column["column"])
-        if held is not None:
-            if column["name"] in found:
-                raise Difference(f"two columns of the family {column['name']!r} hold a value")
-            found[column["name"]] = value(column["type"], held)
-    return found
-
-
-def value(column_type, held):
-    match column_type:
-        case "boolean" | "string":
-            return held
-        case "int64":
-            return {"int": str(held)}
-        case "float64":
-            return {"float": struct.pack(">d", held).hex()}
-        case "bytes":
-            return {"bytes": bytes(held).hex()}
-        case "json":
-            return parse(held)
-        case {"list": element}:
-            return {"array": [None if item is None else value(element["type"], item) for item in held]}
-        case {"struct": columns}:
-            return {"object": fields(columns, held)}
-    raise Difference(f"a column of unknown type {column_type!r}")
-
-
-def put(whole, pointer, inserted):
-    """Sets the place that a JSON Pointer (RFC 6901) names."""
-    *way, last = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
-    node = whole
-    for token in way:
-        node = node["array"][int(token)] if "array" in node else node["object"][token]
-    if "array" in node:
-        if node["array"][int(last)] is not None:
-            raise Difference(f"{pointer} names an item that has a value")
-        node["array"][int(last)] = inserted
-    elif last in node["object"]:
-        raise Difference(f"{pointer} names a field that has a value")
-    else:
-        node["object"][last] = inserted
-
-
-def parse(text):
-    """JSON text in Convex's export_json."""
-
-    def integer(digits):
-        number = int(digits)
-        return {"int": digits} if -(2**63) <= number < 2**63 else real(digits)
-
-    def real(digits):
-        return {"float": struct.pack(">d", float(digits)).hex()}
-
-    def wrapped(found):
-        match found:
-            case {"$float": text, **rest} if not rest:
-                return {"float": base64.b64decode(text)[::-1].hex()}
-            case {"$bytes": text, **rest} if not rest:
-                return {"bytes": base64.b64decode(text).hex()}
-        return {"object": found}
-
-    def lists(node):
-        if isinstance(node, list):
-            return {"array": [lists(item) for item in node]}
-        if isinstance(node, dict) and "object" in node:
-            return {"object": {name: lists(field) for name, field in node["object"].items()}}
-        return node
-
-    return lists(json.loads(text, parse_int=integer, parse_float=real, object_hook=wrapped))
-
-
 # Against the deployment.
-
-
-class Difference(Exception):
-    """What the archive holds is not what the deployment held."""
 
 
 class Comparison:

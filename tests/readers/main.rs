@@ -1,7 +1,8 @@
 //! Readers that are not ours open what a real sync wrote, on a local disk and on S3, and compare it with what the
 //! deployment held: every table, every row, every value by its bits.
 //!
-//! The scripts beside this file know the format from `src/archive/FORMAT.md` only; `archive.py` is an independent reader.
+//! The scripts beside this file know the format from `src/archive/FORMAT.md` only. Those of the engines begin with the manifest;
+//! `log_reads.py` is an independent reader of the whole format, from the log on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "shown where a test fails, or is asked to talk")]
@@ -18,10 +19,12 @@ mod tools;
 use std::path::Path;
 
 use crate::tools::{
+    answers::{self, Asked},
     expected,
     moto::Moto,
     process::{apart, block_on, test_name},
     python,
+    world::World,
 };
 
 fn agrees_on_local_files(script: &str) {
@@ -41,6 +44,36 @@ fn agrees_over_s3(test: &str, script: &str) {
         tools::moto::make_bucket("lake").await;
         let world = drift::archived(place).await;
         println!("{}", world.compare(script, place));
+    });
+}
+
+/// The independent reader proves the archive at `place` and finds what our own reader answers; of all questions some are asked.
+async fn reads_alone_as_we_do(world: &World, place: &str) {
+    let answers = tempfile::tempdir().unwrap();
+    let archive = world.archive(place).await.unwrap();
+    answers::write(&archive, answers.path(), Asked { moments: 50, documents: 25 }).await;
+    println!("{}", python::run("readers/log_reads.py", &[Path::new(place), answers.path()]));
+}
+
+#[test]
+fn the_independent_reader_agrees_on_local_files() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("archive").to_str().unwrap().to_owned();
+        let world = drift::archived(&place).await;
+        reads_alone_as_we_do(&world, &place).await;
+    });
+}
+
+#[test]
+fn the_independent_reader_agrees_over_s3() {
+    let mut moto = None;
+    let settings = || moto.insert(Moto::start()).settings();
+    apart(test_name!(the_independent_reader_agrees_over_s3), settings, async {
+        let place = "s3://lake/convex/shop";
+        tools::moto::make_bucket("lake").await;
+        let world = drift::archived(place).await;
+        reads_alone_as_we_do(&world, place).await;
     });
 }
 

@@ -25,7 +25,8 @@ pub(crate) fn write(deployment: &SimulatedDeployment, path: &Path) {
     file.flush().unwrap();
 }
 
-fn object<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> Json {
+/// Fields as an object.
+pub(crate) fn object<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> Json {
     let fields: Map<_, _> = fields.map(|(name, value)| (name.clone(), plain(value))).collect();
     json!({ "object": fields })
 }

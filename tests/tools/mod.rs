@@ -5,6 +5,7 @@
 //! Nothing has to be set up before `cargo test`: the packages of `requirements.txt` and `package.json` are installed once,
 //! under `target`.
 
+pub(crate) mod answers;
 pub(crate) mod azurite;
 pub(crate) mod expected;
 pub(crate) mod gcs_fake;

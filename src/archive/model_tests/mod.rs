@@ -36,9 +36,6 @@ const NOT_IN_A_COMMIT: &[(&str, &str)] = &[
     ("maintenance says where data stand", "it repeats where they stand"),
 ];
 
-/// What the code plans anew or gives up where the model goes on: safe, and simpler.
-const STRICTER: &[&str] = &[];
-
 /// The archive, beside the model's.
 struct Archived {
     /// Heads of the model and of the archive, by version.
@@ -91,7 +88,8 @@ impl Archived {
 
     /// The newest head takes the commit.
     fn take(&mut self, draft: &plan::Draft, after: &plain::Head) -> Result<(), String> {
-        let (commit, head) = self.commit(draft).map_err(|why| format!("the code refuses what the model takes: {why}"))?;
+        let (commit, head) =
+            self.commit(draft).map_err(|why| format!("the code refuses what the model takes: {why}"))?;
         for path in &draft.remove {
             self.live.remove(path);
         }
@@ -183,7 +181,9 @@ impl Archived {
             }
             match self.commit(&harmed) {
                 Ok(_) => return Err(format!("{name}, and the code does not mind: {harmed}")),
-                Err(why) if why.contains("sums up to") => return Err(format!("{name}, and only the sum minds: {harmed}")),
+                Err(why) if why.contains("sums up to") => {
+                    return Err(format!("{name}, and only the sum minds: {harmed}"));
+                }
                 Err(_) => *self.counts.entry(format!("{name}: is refused")).or_default() += 1,
             }
         }
@@ -230,6 +230,8 @@ fn a_head_lives_as_the_model_does() {
     }
     let told: String = counts.iter().map(|(what, times)| format!("\n  {times:8} {what}")).collect();
     eprintln!("{told}");
-    for (key, (n, text)) in &stories { eprintln!("##### {n} x {key}\n{text}"); }
+    for (key, (n, text)) in &stories {
+        eprintln!("##### {n} x {key}\n{text}");
+    }
     assert!(stories.is_empty());
 }
