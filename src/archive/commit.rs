@@ -1,7 +1,5 @@
 //! A commit: data files of all tables, the progress, and whatever else became true with them, in one object.
 
-use std::fmt::Write;
-
 use bytes::Bytes;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -214,11 +212,7 @@ impl Commit {
 
 /// Lower-case hexadecimal SHA-256.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// `value` as one line of JSON.
