@@ -87,8 +87,7 @@ impl Key {
             None => {
                 let mut secret = [0; 32];
                 rand::rng().fill_bytes(&mut secret);
-                let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-                Ok(Self { key: format!("{deployment}|{secret}"), variable: None })
+                Ok(Self { key: format!("{deployment}|{}", hex::encode(secret)), variable: None })
             }
         }
     }
