@@ -154,7 +154,8 @@ async fn archive(documents: u64) -> (Archive, Head) {
 
 async fn read(archive: &Archive, head: &Head, columns: Columns, mut take: impl FnMut(&StateBatch)) -> usize {
     let limit = setting("STATE_LIMIT_MIB", 256) << 20;
-    let options = StateOptions { budget: MemoryBudget::new(limit).expect("a limit"), columns, after: None };
+    let options =
+        StateOptions::default().budget(MemoryBudget::new(limit).expect("a limit")).columns(columns).after(None);
     let at = head.coverage().through.expect("a cursor");
     let mut state = State::open(archive, head, &table(), at, &options).await.expect("a state");
     let mut documents = 0;

@@ -39,7 +39,7 @@
 //! deployment.insert_all(demo_documents(0)?)?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
 //! let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-//! let app = router(deployment, RouterOptions { key: "happy-otter-123|k".into(), ..RouterOptions::default() });
+//! let app = router(deployment, RouterOptions::default().key("happy-otter-123|k".into()));
 //! tokio::spawn(async move { axum::serve(listener, app).await });
 //!
 //! let access = Access::new(&url, DeployKey::new("happy-otter-123|k")?, false)?;

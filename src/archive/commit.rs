@@ -332,8 +332,7 @@ pub(super) fn unreadable(path: &str, bytes: &[u8], cause: serde_json::Error) -> 
     }
     let error = match serde_json::from_slice::<Written>(bytes) {
         Ok(Written { program }) if program != PROGRAM => Error::unsupported(format!(
-            "{path} was written by {program}, and {} cannot read it: use {program} or a newer one",
-            PROGRAM
+            "{path} was written by {program}, and {PROGRAM} cannot read it: use {program} or a newer one"
         )),
         _ => Error::corrupt(format!("{path} is damaged; restore it from a copy")),
     };

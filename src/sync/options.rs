@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::stop::Stop;
 use crate::{budget::MemoryBudget, content::DigestShare, selection::Selection};
+use derive_setters::Setters;
 
 /// How a sync is done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Setters)]
+#[non_exhaustive]
 pub struct SyncOptions {
     /// Memory, bytes, and who may hold how much of it.
     pub budget: MemoryBudget,

@@ -38,7 +38,7 @@ pub(crate) fn numbered(n: i64) -> BTreeMap<String, Value> {
 }
 
 fn a_commit_after_every_page() -> SyncOptions {
-    SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() }
+    SyncOptions::default().commit_every(Duration::ZERO)
 }
 
 /// What a process does from its start.

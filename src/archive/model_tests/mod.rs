@@ -2,6 +2,7 @@
 //! refuses, rebases and answers as the model does.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::disallowed_methods, reason = "the environment tells tests how much to do")]
 
 mod spell;
 

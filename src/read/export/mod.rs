@@ -55,9 +55,9 @@ pub async fn export(
     archive: &Archive,
     head: &Head,
     options: &ExportOptions,
-    target: &Arc<dyn ObjectStore>,
     monitor: &dyn Monitor,
 ) -> Result<ExportReport> {
+    let target = &options.target;
     let monitor = &FindingCounter::new(monitor);
     let selected = head.tables().filter(|state| options.selection.contains(&state.table)).collect::<Vec<_>>();
     if selected.is_empty() {

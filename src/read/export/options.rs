@@ -1,12 +1,19 @@
 //! What is exported, and how.
 
+use std::sync::Arc;
+
+use derive_setters::Setters;
+use object_store::ObjectStore;
 use serde::Serialize;
 
 use crate::{budget::MemoryBudget, document::Timestamp, selection::Selection};
 
 /// What is exported, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Setters)]
+#[non_exhaustive]
 pub struct ExportOptions {
+    /// Where the files are written; it must be empty.
+    pub target: Arc<dyn ObjectStore>,
     /// The moment.
     pub at: Timestamp,
     /// These tables.
@@ -15,6 +22,13 @@ pub struct ExportOptions {
     pub format: ExportFormat,
     /// The memory that it may take.
     pub budget: MemoryBudget,
+}
+
+impl ExportOptions {
+    /// All tables as they were at a moment.
+    pub fn new(target: Arc<dyn ObjectStore>, format: ExportFormat, at: Timestamp) -> Self {
+        Self { target, at, selection: Selection::default(), format, budget: MemoryBudget::default() }
+    }
 }
 
 /// A format of plain files.

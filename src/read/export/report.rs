@@ -11,6 +11,7 @@ use crate::{
 
 /// What was exported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ExportReport {
     /// The moment, the same for all tables.
     #[serde(serialize_with = "time_text::one")]

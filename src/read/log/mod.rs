@@ -17,6 +17,7 @@ use arrow::{
     array::{Array, AsArray},
     datatypes::Int64Type,
 };
+use derive_setters::Setters;
 use object_store::ObjectStore;
 
 pub use self::change::{Change, DocumentChange, Transaction};
@@ -48,7 +49,8 @@ use crate::{
 const LOOKED_UP: usize = 20_000;
 
 /// Which transactions are wanted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Setters)]
+#[non_exhaustive]
 pub struct LogOptions {
     /// From here on; None: from the first base on.
     pub since: Option<Timestamp>,

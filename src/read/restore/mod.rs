@@ -21,8 +21,6 @@ mod survey;
 mod system_ids;
 mod zip;
 
-use std::path::Path;
-
 pub use self::{
     options::RestoreOptions,
     report::{NotCovered, NumberConflict, RestoreReport, RestoredTable},
@@ -55,11 +53,9 @@ pub async fn restore(
     archive: &Archive,
     head: &Head,
     options: &RestoreOptions,
-    output: &Path,
-    overwrite: bool,
     monitor: &dyn Monitor,
 ) -> Result<(RestoreReport, u64)> {
-    let mut zip = SnapshotZip::create(output, overwrite)?;
+    let mut zip = SnapshotZip::create(&options.output, options.overwrite)?;
     let report = write(archive, head, options, &mut zip, monitor).await?;
     Ok((report, zip.finish().await?))
 }
