@@ -20,6 +20,7 @@ use super::{
 use crate::{
     data::DataFile,
     document::{TableRef, Timestamp},
+    position::BaseId,
 };
 
 /// What becomes of a draft that found its number taken.
@@ -37,7 +38,7 @@ pub(super) enum Rebased {
 pub(super) fn rebase(ours: &Draft, before: &Head, between: &[Stored], now: &Head) -> Rebased {
     if !ours.maintenance {
         let heard = between.iter().any(|stored| !is_silent(&stored.commit.draft, before));
-        if heard || erases_of(ours, between) || corrects_of(ours, between) {
+        if heard || erases_of(ours, between) || corrects_of(ours, between) || own_bases_differ(ours, between) {
             return Rebased::Conflict;
         }
         let mut draft = ours.clone();
@@ -98,6 +99,19 @@ fn erases_of(ours: &Draft, between: &[Stored]) -> bool {
 fn corrects_of(ours: &Draft, between: &[Stored]) -> bool {
     let mut corrected = between.iter().flat_map(|stored| &stored.commit.draft.bases).flat_map(|base| &base.cuts);
     corrected.any(|table| ours.bases.iter().any(|base| base.scope.contains(table)))
+}
+
+/// Whether the data commit no longer says all that it must of the archive's own bases: one came in between that it corrects, or one
+/// that it withdraws was withdrawn.
+fn own_bases_differ(ours: &Draft, between: &[Stored]) -> bool {
+    let corrects = |own: &Base| {
+        let mut before = ours.bases.iter().filter(|cut| cut.ts <= own.ts);
+        own.made == BaseMaker::Archive && before.any(|cut| cut.cuts.iter().any(|table| own.scope.contains(table)))
+    };
+    between.iter().map(|stored| &stored.commit.draft).any(|theirs| {
+        let withdraws = |base: &BaseId| theirs.withdrawn.iter().any(|w| w.base == *base);
+        theirs.bases.iter().any(corrects) || ours.withdrawn.iter().any(|w| withdraws(&w.base))
+    })
 }
 
 /// Takes out compactions of which an input is dead, or which would lie across the S of a base or walk that came. False, if
@@ -178,7 +192,7 @@ mod tests {
                 base_id, cursor, delta, deployment, draft, first_draft, join, next_draft, removed, snapshot, table,
             },
         },
-        position::{BaseId, Progress, Scope},
+        position::{Progress, Scope},
     };
 
     /// Live delta files, the commit that brought each, and the rows that it holds: what the oracle looks at.

@@ -10,7 +10,7 @@ mod spell;
 #[path = "../../../tests/model/mod.rs"]
 mod model;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write};
 
 use self::model::{
     archive as plain,
@@ -35,6 +35,19 @@ const NOT_IN_A_COMMIT: &[(&str, &str)] = &[
     ("a path is added that was there before", "a head knows no paths: it is found where live files are streamed"),
     ("rows do not ascend", "rows are in the file: it is found where that is read"),
     ("maintenance says where data stand", "it repeats where they stand"),
+];
+
+/// What a net must have caught that is to hold anything.
+const CAUGHT: &[&str] = &[
+    "Compaction is carried",
+    "Compaction is planned anew",
+    "Forget is planned anew",
+    "OwnBase is carried",
+    "OwnBase is planned anew",
+    "Sync is a conflict",
+    "Sync is carried",
+    "WalkGoesOn is carried",
+    "WalkOpens is a conflict in the code only",
 ];
 
 /// The archive, beside the model's.
@@ -165,8 +178,7 @@ impl Archived {
             }
             (Outcome::Conflict, Rebased::Conflict) => "is a conflict",
             (Outcome::Anew | Outcome::Nothing, Rebased::Anew) => "is planned anew",
-            (Outcome::Lands(_), Rebased::Conflict) if !planned.maintenance => "is a conflict in the code only",
-            (Outcome::Lands(_), Rebased::Anew) if planned.maintenance => "is planned anew in the code only",
+            (Outcome::Lands(_), Rebased::Conflict) if may_conflict(planned, landing.between) => "is a conflict in the code only",
             _ => return Err(format!("the model says {outcome:?}, the code {rebased:?}")),
         };
         *self.counts.entry(format!("{:?} {end}", planned.kind)).or_default() += 1;
@@ -190,6 +202,19 @@ impl Archived {
         }
         Ok(())
     }
+}
+
+/// Where a data commit that lost a race is a conflict in the code, and the model goes on: what came says something of a table of whose
+/// base the draft has rows or which it completes. The model leaves out what was erased, makes the base a correction, withdraws
+/// what its correction ends. The code gives this one commit up, which is safe: the next run goes on where the archive stands.
+fn may_conflict(planned: &plan::Draft, between: &[plan::Draft]) -> bool {
+    let brought = |t| planned.bases.iter().any(|b| b.holds(t)) || planned.add.iter().any(|f| !f.is_delta() && f.table == t);
+    let says = |b: &plan::Draft, t| {
+        b.erased.iter().any(|e| e.table == t)
+            || b.bases.iter().any(|base| base.made == plan::Made::Archive && base.holds(t) || base.cuts.contains(&t))
+            || b.withdrawn.iter().any(|w| w.table == t)
+    };
+    !planned.maintenance && (0..TABLES).any(|t| brought(t) && between.iter().any(|b| says(b, t)))
 }
 
 impl Twin for Archived {
@@ -216,23 +241,22 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn a_head_lives_as_the_model_does() {
-    let mut counts = Counts::new();
-    let mut stories: BTreeMap<String, (u64, String)> = BTreeMap::new();
-    for seed in seeds() {
-        let mut archived = Archived::new(seed % 4 == 0);
+    let (seeds, mut counts) = (seeds(), Counts::new());
+    for seed in seeds.clone() {
+        // Harms take most of the time.
+        let mut archived = Archived::new(seed.is_multiple_of(4));
         if let Err(story) = live(seed, Rules::ALL, &mut Counts::new(), &mut archived) {
-            let key: String = story.broken.chars().filter(|c| !c.is_ascii_digit()).take(70).collect();
-            let text = format!("{}\n{}", story.broken, story.trace.join("\n"));
-            stories.entry(key).and_modify(|s| s.0 += 1).or_insert((1, format!("seed {}: {text}", story.seed)));
+            panic!("seed {}: {}\n{}", story.seed, story.broken, story.trace.join("\n"));
         }
         for (what, times) in archived.counts {
             *counts.entry(what).or_default() += times;
         }
     }
     let told: String = counts.iter().map(|(what, times)| format!("\n  {times:8} {what}")).collect();
-    eprintln!("{told}");
-    for (key, (n, text)) in &stories {
-        eprintln!("##### {n} x {key}\n{text}");
-    }
-    assert!(stories.is_empty());
+    let harms = HARMS.iter().map(|(name, _)| *name).filter(|name| NOT_IN_A_COMMIT.iter().all(|(not, _)| not != name));
+    let caught = CAUGHT.iter().map(ToString::to_string).chain(harms.map(|name| format!("{name}: is refused")));
+    let lacking: Vec<_> = caught.filter(|what| !counts.contains_key(what)).collect();
+    assert!(seeds.end - seeds.start < 1_000 || lacking.is_empty(), "no history came upon {lacking:?}:{told}");
+    // Past the harness, which shows what a test prints only if it fails.
+    writeln!(std::io::stderr(), "{seeds:?}:{told}").expect("stderr");
 }

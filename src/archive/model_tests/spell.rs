@@ -80,9 +80,10 @@ pub(super) fn file(of: &plain::File) -> DataFile {
     }
 }
 
-/// A file that never was there.
+/// A file that never was there, and that nothing covers. (A head knows no paths: whether a file that may leave is live is found where
+/// live files are streamed.)
 fn unknown(of: Path) -> RemovedFile {
-    let file = DataFile { path: path(0, of), ..testing::delta("a", 0, 0, 0) };
+    let file = DataFile { path: path(0, of), ..testing::delta("a", 0, i64::MAX, i64::MAX) };
     RemovedFile::of(&file).expect("a file can be spelled")
 }
 
