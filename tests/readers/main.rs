@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do, and start processes")]
 
 mod drift;
+mod frozen;
 mod full_size;
 mod restored;
 mod scripts;
