@@ -4,7 +4,6 @@
 
 #![allow(clippy::print_stdout, reason = "a bench is a program of its own")]
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
-#![allow(clippy::print_stdout, reason = "a benchmark tells what it found")]
 
 mod support;
 

@@ -178,7 +178,9 @@ impl Archived {
             }
             (Outcome::Conflict, Rebased::Conflict) => "is a conflict",
             (Outcome::Anew | Outcome::Nothing, Rebased::Anew) => "is planned anew",
-            (Outcome::Lands(_), Rebased::Conflict) if may_conflict(planned, landing.between) => "is a conflict in the code only",
+            (Outcome::Lands(_), Rebased::Conflict) if may_conflict(planned, landing.between) => {
+                "is a conflict in the code only"
+            }
             _ => return Err(format!("the model says {outcome:?}, the code {rebased:?}")),
         };
         *self.counts.entry(format!("{:?} {end}", planned.kind)).or_default() += 1;
@@ -208,7 +210,8 @@ impl Archived {
 /// base the draft has rows or which it completes. The model leaves out what was erased, makes the base a correction, withdraws
 /// what its correction ends. The code gives this one commit up, which is safe: the next run goes on where the archive stands.
 fn may_conflict(planned: &plan::Draft, between: &[plan::Draft]) -> bool {
-    let brought = |t| planned.bases.iter().any(|b| b.holds(t)) || planned.add.iter().any(|f| !f.is_delta() && f.table == t);
+    let brought =
+        |t| planned.bases.iter().any(|b| b.holds(t)) || planned.add.iter().any(|f| !f.is_delta() && f.table == t);
     let says = |b: &plan::Draft, t| {
         b.erased.iter().any(|e| e.table == t)
             || b.bases.iter().any(|base| base.made == plan::Made::Archive && base.holds(t) || base.cuts.contains(&t))
