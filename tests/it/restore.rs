@@ -123,7 +123,7 @@ impl Restored {
         let archive = world.archive().await;
         let head = archive.head().await.unwrap();
         let (report, bytes) =
-            restore(&archive, &head, &options.clone().output(&folder.path().join("a.zip")), &NoMonitor).await?;
+            restore(&archive, &head, &options.clone().output(folder.path().join("a.zip")), &NoMonitor).await?;
         let restored = Self { folder, report };
         assert_eq!(std::fs::metadata(restored.path()).unwrap().len(), bytes);
         assert_eq!(std::fs::read_dir(restored.folder.path()).unwrap().count(), 1, "no temporary file is left");
@@ -296,7 +296,7 @@ async fn a_restore_that_is_given_up_leaves_nothing() {
     let head = archive.head().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let files = || std::fs::read_dir(folder.path()).unwrap().count();
-    let options = RestoreOptions::default().at(through(&world).await).output(&folder.path().join("a.zip"));
+    let options = RestoreOptions::default().at(through(&world).await).output(folder.path().join("a.zip"));
     {
         let mut restoring = std::pin::pin!(restore(&archive, &head, &options, &NoMonitor));
         assert!(futures::poll!(&mut restoring).is_pending());
