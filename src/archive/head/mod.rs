@@ -57,8 +57,8 @@ use crate::{
 ///    up, or a gap of the same commit covers it.
 /// 10. A completed base says which tables had documents and how many; its files hold just those.
 /// 11. A cut withdraws what the archive made of the state that it corrects, but for cuts, and a base that is no cut is
-///    superseded only where another serves the same moments, or for such a cut. A base is withdrawn once for a table, or once
-///    more after it was superseded.
+///     superseded only where another serves the same moments, or for such a cut. A base is withdrawn once for a table, or once
+///     more after it was superseded.
 /// 12. Maintenance says nothing of the deployment.
 /// 13. The sum over all that holds is the one that the commit states.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -361,9 +361,8 @@ impl Head {
             let corrected = |table: &TableRef| {
                 draft.bases.iter().any(|cut| corrects(draft, cut, table) && cut.ts <= base.ts && cut.id != base.id)
             };
-            let may = |table: &TableRef| {
-                !base.cuts(table) && (corrected(table) || self.coverage.is_repeated(base, table))
-            };
+            let may =
+                |table: &TableRef| !base.cuts(table) && (corrected(table) || self.coverage.is_repeated(base, table));
             let mut held = self.tables.keys().filter(|t| withdrawal.scope.contains(t) && base.holds(t));
             if let Some(table) = held.find(|t| !may(t)) {
                 return Err(format!("the base {} is superseded for {table}, and nothing serves its moments", base.id));

@@ -15,7 +15,7 @@ use self::model::{
     archive as plain,
     draft::{self as plan, File, Path},
     harms::HARMS,
-    history::{Counts, Landing, Twin, live},
+    history::{Counts, Landing, Twin, live, seeds},
     race::{Outcome, land},
     rules::Rules,
     truth::TABLES,
@@ -101,7 +101,8 @@ impl Archived {
 
     /// The newest head takes the commit.
     fn take(&mut self, draft: &plan::Draft, after: &plain::Head) -> Result<(), String> {
-        let (commit, head) = self.commit(draft).map_err(|why| format!("the code refuses what the model takes: {why}"))?;
+        let (commit, head) =
+            self.commit(draft).map_err(|why| format!("the code refuses what the model takes: {why}"))?;
         for path in &draft.remove {
             self.live.remove(path);
         }
@@ -176,7 +177,9 @@ impl Archived {
             }
             (Outcome::Conflict, Rebased::Conflict) => "is a conflict",
             (Outcome::Anew | Outcome::Nothing, Rebased::Anew) => "is planned anew",
-            (Outcome::Lands(_), Rebased::Conflict) if may_conflict(planned, landing.between) => "is a conflict in the code only",
+            (Outcome::Lands(_), Rebased::Conflict) if may_conflict(planned, landing.between) => {
+                "is a conflict in the code only"
+            }
             _ => return Err(format!("the model says {outcome:?}, the code {rebased:?}")),
         };
         *self.counts.entry(format!("{:?} {end}", planned.kind)).or_default() += 1;
@@ -192,7 +195,9 @@ impl Archived {
             }
             match self.commit(&harmed) {
                 Ok(_) => return Err(format!("{name}, and the code does not mind: {harmed}")),
-                Err(why) if why.contains("sums up to") => return Err(format!("{name}, and only the sum minds: {harmed}")),
+                Err(why) if why.contains("sums up to") => {
+                    return Err(format!("{name}, and only the sum minds: {harmed}"));
+                }
                 Err(_) => *self.counts.entry(format!("{name}: is refused")).or_default() += 1,
             }
         }
@@ -204,7 +209,8 @@ impl Archived {
 /// base the draft has rows or which it completes. The model leaves out what was erased, makes the base a correction, withdraws
 /// what its correction ends. The code gives this one commit up, which is safe: the next run goes on where the archive stands.
 fn may_conflict(planned: &plan::Draft, between: &[plan::Draft]) -> bool {
-    let brought = |t| planned.bases.iter().any(|b| b.holds(t)) || planned.add.iter().any(|f| !f.is_delta() && f.table == t);
+    let brought =
+        |t| planned.bases.iter().any(|b| b.holds(t)) || planned.add.iter().any(|f| !f.is_delta() && f.table == t);
     let says = |b: &plan::Draft, t| {
         b.erased.iter().any(|e| e.table == t)
             || b.bases.iter().any(|base| base.made == plan::Made::Archive && base.holds(t) || base.cuts.contains(&t))
@@ -228,16 +234,9 @@ impl Twin for Archived {
     }
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    std::env::var("CONVEX_ARCHIVER_SEEDS").map_or(0..1_000, |text| {
-        let (from, to) = text.split_once("..").expect("CONVEX_ARCHIVER_SEEDS is FROM..TO");
-        from.parse().expect("a number")..to.parse().expect("a number")
-    })
-}
-
 #[test]
 fn a_head_lives_as_the_model_does() {
-    let (seeds, mut counts) = (seeds(), Counts::new());
+    let (seeds, mut counts) = (seeds(0..1_000), Counts::new());
     for seed in seeds.clone() {
         // Harms take most of the time.
         let mut archived = Archived::new(seed.is_multiple_of(4));

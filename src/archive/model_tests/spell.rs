@@ -10,8 +10,8 @@ use super::model::{
 };
 use crate::{
     archive::{
-        Base, BaseMaker, BaseTable, Doubt, Draft, Gap, Head, LeftOut, RemovedFile, Replacement, ReplacementReason, TableEntry,
-        Withdrawal, WithdrawalReason, testing,
+        Base, BaseMaker, BaseTable, Doubt, Draft, Gap, Head, LeftOut, RemovedFile, Replacement, ReplacementReason,
+        TableEntry, Withdrawal, WithdrawalReason, testing,
     },
     data::DataFile,
     document::{Encoding, TableRef, Timestamp},
@@ -97,7 +97,8 @@ pub(super) fn draft(plan: &plain::Draft, head: &Head, files: &BTreeMap<Path, Rem
     let silent = || if plan.maintenance { head.progress().clone() } else { Progress::default() };
     let removed = |path: &Path| files.get(path).cloned().unwrap_or_else(|| unknown(*path));
     let first = plan.kind == plain::Kind::Begin;
-    let named = |t| TableEntry::new(table(t), format!("tables/{}", table(t).name()), None, crate::schema::TableSchema::empty());
+    let named =
+        |t| TableEntry::new(table(t), format!("tables/{}", table(t).name()), None, crate::schema::TableSchema::empty());
     let mut draft = Draft {
         selection: selected,
         progress: said.unwrap_or_else(silent),
