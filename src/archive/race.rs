@@ -187,10 +187,8 @@ mod tests {
     use super::*;
     use crate::{
         archive::{
-            Commit, Gap, Run,
-            testing::{
-                base_id, cursor, delta, deployment, draft, first_draft, join, next_draft, removed, snapshot, table,
-            },
+            Commit, Doubt, Gap, Run,
+            testing::{base_id, cursor, delta, deployment, draft, first_draft, join, next_draft, removed, snapshot, table},
         },
         position::{Progress, Scope},
     };
@@ -411,6 +409,27 @@ mod tests {
         draft.add[0].base = Some(BaseId(id.into()));
         draft.add[0].path.push_str(id);
         draft
+    }
+
+    #[test]
+    fn data_that_correct_a_table_conflict_with_an_own_base_that_came_at_or_behind_their_s() {
+        let (before, _) = history(4);
+        let s = before.progress().delta.as_ref().unwrap().ts;
+        let id = BaseId("told".into());
+        let scope = Scope::Tables(vec![table("a")]);
+        let mut ours = draft(before.progress().clone());
+        ours.bases.push(Base { cuts: vec![table("a")], ..Base::new(id, s, scope.clone(), Vec::new()) });
+        ours.doubts.push(Doubt { scope, after: Timestamp(1000), to: s, why: "import".into() });
+        for (own, conflict) in [(s, true), (Timestamp(1020), false)] {
+            let mut base = own_base(&before);
+            base.bases[0].ts = own;
+            let (stored, now) = step(&before, base);
+            let rebased = rebase(&ours, &before, &[stored], &now);
+            assert_eq!(rebased == Rebased::Conflict, conflict, "{own}: {rebased:?}");
+            if let Rebased::Retry(again) = rebased {
+                step(&now, *again);
+            }
+        }
     }
 
     #[test]

@@ -118,6 +118,19 @@ pub(crate) const HARMS: &[(&str, Harm)] = &[
         draft.withdrawn.push(Withdrawal { base: *base, table: *table, why: WithdrawalReason::Lost });
         Some(())
     }),
+    ("a base is superseded twice", |draft, head| {
+        let ((base, table), _) = head.withdrawn.iter().find(|(_, why)| **why == WithdrawalReason::Superseded)?;
+        draft.withdrawn.push(Withdrawal { base: *base, table: *table, why: WithdrawalReason::Superseded });
+        Some(())
+    }),
+    ("a page leaves as its base is completed", |draft, head| {
+        let walk = head.progress.as_ref()?.walk.as_ref()?.base;
+        let base = draft.bases.iter_mut().find(|b| b.id == walk)?;
+        let mut files = head.live.values().filter(|f| f.base == Some(walk) && !draft.remove.contains(&f.path));
+        let file = files.find(|f| base.holds(f.table))?;
+        *base.tables.get_mut(&file.table)? -= file.rows.len();
+        draft.remove.insert(file.path).then_some(())
+    }),
     ("rows do not ascend", |draft, _| {
         let file = draft.add.iter_mut().find(|f| f.is_delta() && f.min_ts() < f.max_ts())?;
         file.rows.reverse();

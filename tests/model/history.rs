@@ -1,6 +1,6 @@
 //! One random history: a deployment, two writers, and the archive that both write to.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -52,6 +52,15 @@ struct History<'a, T> {
     trace: Vec<String>,
     counts: &'a mut Counts,
     twin: &'a mut T,
+}
+
+/// The seeds to live through.
+#[allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do")]
+pub(crate) fn seeds(usual: Range<u64>) -> Range<u64> {
+    std::env::var("CONVEX_ARCHIVER_SEEDS").map_or(usual, |text| {
+        let (from, to) = text.split_once("..").expect("CONVEX_ARCHIVER_SEEDS is FROM..TO");
+        from.parse().expect("a number")..to.parse().expect("a number")
+    })
 }
 
 /// Lives through the history of a seed.

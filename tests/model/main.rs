@@ -10,7 +10,7 @@ use std::{io::Write, ops::Range};
 use self::model::{
     archive::Head,
     harms::{HARMS, Harmer},
-    history::{Counts, Landing, Twin, live},
+    history::{Counts, Landing, Twin, live, seeds},
     race::Outcome,
     rules::Rules,
 };
@@ -55,17 +55,9 @@ impl Twin for Fold {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "tests are a program of their own")]
-fn seeds() -> Range<u64> {
-    std::env::var("CONVEX_ARCHIVER_SEEDS").map_or(SEEDS, |text| {
-        let (from, to) = text.split_once("..").expect("CONVEX_ARCHIVER_SEEDS is FROM..TO");
-        from.parse().expect("a number")..to.parse().expect("a number")
-    })
-}
-
 #[test]
 fn no_history_breaks_a_promise() {
-    let (seeds, mut counts) = (seeds(), Counts::new());
+    let (seeds, mut counts) = (seeds(SEEDS), Counts::new());
     for seed in seeds.clone() {
         if let Err(story) = live(seed, Rules::ALL, &mut counts, &mut Fold::default()) {
             panic!("seed {}: {}\n{}", story.seed, story.broken, story.trace.join("\n"));

@@ -255,6 +255,10 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             let base = BaseId("other".into());
             c.draft.withdrawn.push(Withdrawal { base, scope: Scope::All, why: WithdrawalReason::Lost });
         }),
+        (4, "which it was before", |c| {
+            let lost = |why| Withdrawal { base: base_id(), scope: Scope::All, why };
+            c.draft.withdrawn = [WithdrawalReason::Lost, WithdrawalReason::Expired].map(lost).into();
+        }),
         (4, "the archive did not make it", |c| {
             let base = base_id();
             c.draft.withdrawn.push(Withdrawal { base, scope: Scope::All, why: WithdrawalReason::Superseded });

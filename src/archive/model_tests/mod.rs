@@ -16,7 +16,7 @@ use self::model::{
     archive as plain,
     draft::{self as plan, File, Path},
     harms::HARMS,
-    history::{Counts, Landing, Twin, live},
+    history::{Counts, Landing, Twin, live, seeds},
     race::{Outcome, land},
     rules::Rules,
     truth::TABLES,
@@ -49,6 +49,10 @@ const CAUGHT: &[&str] = &[
     "WalkGoesOn is carried",
     "WalkOpens is a conflict in the code only",
 ];
+
+/// Lost races that no history of the first thousand comes upon: data against an erasure, an own base against a compaction across its
+/// moment, a correction against an own base.
+const RARE: [u64; 3] = [1_760, 1_798, 2_445];
 
 /// The archive, beside the model's.
 struct Archived {
@@ -140,6 +144,9 @@ impl Archived {
             let summed = state.months.iter().map(|(name, month)| (name.clone(), month.lines)).collect();
             same(&format!("the live files of table {table}"), &months, &summed)?;
         }
+        let said: Vec<_> = model.bases.iter().map(|base| (spell::base_id(base.id), spell::said(base))).collect();
+        let bases = head.coverage().bases.iter().map(|base| (base.id.clone(), base.tables.clone())).collect();
+        same("the rows of bases", &said, &bases)?;
         let paths: Vec<_> = model.live.keys().collect();
         same("live files", &paths, &self.live.keys().collect())?;
         let visible: Vec<_> = model.visible().map(|file| file.path).collect();
@@ -235,17 +242,10 @@ impl Twin for Archived {
     }
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    std::env::var("CONVEX_ARCHIVER_SEEDS").map_or(0..1_000, |text| {
-        let (from, to) = text.split_once("..").expect("CONVEX_ARCHIVER_SEEDS is FROM..TO");
-        from.parse().expect("a number")..to.parse().expect("a number")
-    })
-}
-
 #[test]
 fn a_head_lives_as_the_model_does() {
-    let (seeds, mut counts) = (seeds(), Counts::new());
-    for seed in seeds.clone() {
+    let (seeds, mut counts) = (seeds(0..1_000), Counts::new());
+    for seed in seeds.clone().chain(RARE) {
         // Harms take most of the time.
         let mut archived = Archived::new(seed.is_multiple_of(4));
         if let Err(story) = live(seed, Rules::ALL, &mut Counts::new(), &mut archived) {
