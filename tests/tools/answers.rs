@@ -65,9 +65,7 @@ pub(crate) async fn write(archive: &Archive, folder: &Path, asked: Asked) {
         "sum": sum.sum.to_string(),
         "through": through.map(|ts| ts.0),
     });
-    for (name, lines) in
-        [("head", vec![newest]), ("tables", tables), ("states", states), ("history", histories)]
-    {
+    for (name, lines) in [("head", vec![newest]), ("tables", tables), ("states", states), ("history", histories)] {
         let text: String = lines.into_iter().map(|line| format!("{line}\n")).collect();
         std::fs::write(folder.join(format!("{name}.ndjson")), text).unwrap();
     }

@@ -16,10 +16,11 @@ use arrow::{
     compute::concat_batches,
 };
 use convex_archiver::{
-    BaseId, DigestShare, Encoding, Event, MemoryBudget, Monitor, NoMonitor, Phase, Scope, Selection, TableRef, Timestamp, Value,
+    BaseId, DigestShare, Encoding, Event, MemoryBudget, Monitor, NoMonitor, Phase, Scope, Selection, TableRef,
+    Timestamp, Value,
     archive::{
-        Archive, Base, BaseMaker, Doubt, Draft, Head, Location, RemovedFile, Replacement, ReplacementReason, Run, Settings,
-        Withdrawal, WithdrawalReason,
+        Archive, Base, BaseMaker, Doubt, Draft, Head, Location, RemovedFile, Replacement, ReplacementReason, Run,
+        Settings, Withdrawal, WithdrawalReason,
     },
     codec::ContentSum,
     convex::{Access, Client, ClientOptions, DeployKey, Source},
@@ -78,7 +79,8 @@ impl Maker {
         let deployment = Arc::new(SimulatedDeployment::with_clock("otter-1", 7, look));
         let identity = client(&deployment, Encoding::ConvexEncodedJson, "**", PAGE).await.identity().await.unwrap();
         let location = Location::create(folder.to_str().unwrap(), &Settings::default()).unwrap();
-        let archive = Archive::create(Arc::clone(location.store()), location.url(), identity, Timestamp(START)).await.unwrap();
+        let archive =
+            Archive::create(Arc::clone(location.store()), location.url(), identity, Timestamp(START)).await.unwrap();
         Self { deployment, clock, archive, page: AtomicUsize::new(PAGE) }
     }
 
@@ -125,13 +127,7 @@ impl Maker {
         assert!(report.caught_up);
     }
 
-    async fn sync_as(
-        &self,
-        encoding: Encoding,
-        selection: &str,
-        stop: Stop,
-        monitor: Arc<dyn Monitor>,
-    ) -> SyncReport {
+    async fn sync_as(&self, encoding: Encoding, selection: &str, stop: Stop, monitor: Arc<dyn Monitor>) -> SyncReport {
         let client = client(&self.deployment, encoding, selection, self.page.load(Ordering::Relaxed)).await;
         let options = SyncOptions {
             commit_every: Duration::ZERO,
@@ -518,7 +514,10 @@ fn drifted(n: i64, round: i64) -> Fields {
         ("later", Value::Array(vec![object([("round", Value::Int64(round)), ("why", text("new"))])])),
     ]);
     if n % 10 == 0 {
-        new.insert("address".into(), object([("street", Value::Int64(n)), ("country", text("NL")), ("zip", Value::Null)]));
+        new.insert(
+            "address".into(),
+            object([("street", Value::Int64(n)), ("country", text("NL")), ("zip", Value::Null)]),
+        );
         let odd = object([("sku", Value::Null), ("color", text("red")), ("odd key", Value::Null)]);
         new.insert("lines".into(), Value::Array(vec![text("no object"), Value::Null, odd]));
         new.insert("matrix".into(), Value::Array(vec![Value::Null, Value::Array(vec![Value::Int64(1), Value::Null])]));
