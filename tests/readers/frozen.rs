@@ -69,11 +69,14 @@ fn the_independent_reader_agrees_on_the_archive_that_is_kept() {
     println!("{}", python::run("readers/log_reads.py", &[folder.join("archive"), folder.join("answers")]));
 }
 
+/// What becomes of an object: other bytes, or it is gone.
+type Harm<'a> = &'a dyn Fn(Vec<u8>) -> Option<Vec<u8>>;
+
 /// Each harm to a copy of it is found, and named.
 #[test]
 fn the_independent_reader_finds_what_was_harmed() {
     let kept = archives().join(FORMAT.to_string()).join("archive");
-    let harmed = |path: &str, harm: &dyn Fn(Vec<u8>) -> Option<Vec<u8>>| {
+    let harmed = |path: &str, harm: Harm<'_>| {
         let copy = tempfile::tempdir().unwrap();
         copy_folder(&kept, copy.path());
         let object = copy.path().join(path);
@@ -102,7 +105,7 @@ fn the_independent_reader_finds_what_was_harmed() {
     let version = serde_json::from_str::<serde_json::Value>(&head).unwrap()["version"].as_u64().unwrap();
     let (middle, newest) = (layout::commit(70), layout::commit(version));
     let (file, schemas) = (last("tables/gone", ".parquet"), last("log", ".schemas."));
-    let cases: [(&str, &dyn Fn(Vec<u8>) -> Option<Vec<u8>>, &str); 7] = [
+    let cases: [(&str, Harm<'_>, &str); 7] = [
         (&middle, &|_| None, "00070.json is missing"),
         (&middle, &replaced(r#""at":"1"#, r#""at":"2"#), "00071.json: it does not follow"),
         (&newest, &replaced(r#""rows":"#, r#""rows":1"#), &newest),
