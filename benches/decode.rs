@@ -1,5 +1,5 @@
 //! The stage *decode*: the text of documents → record batches, for each table shape, under a schema made from all of its
-//! documents. And *observe*: what the first documents of every file cost beforehand. `cargo bench --bench decode`;
+//! documents, as in a sync with its digest of one document of 64, and without (*plain*). And *observe*: what the first documents of every file cost beforehand. `cargo bench --bench decode`;
 //! throughput is in bytes of the documents and in documents.
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
@@ -8,9 +8,11 @@ mod support;
 use std::{collections::BTreeMap, hint::black_box};
 
 use convex_archiver::{
-    Encoding, Timestamp,
-    codec::{TableDecoder, observe},
-    schema::{DocumentShape, Misfits, TableSchema, evolve},
+    DigestShare, Encoding, TableRef, TableSchema, Timestamp,
+    testing::{
+        codec::{TableDecoder, observe},
+        schema::{DocumentShape, Misfits, evolve},
+    },
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -47,18 +49,21 @@ fn decode(c: &mut Criterion) {
         let schema = evolve(&TableSchema::empty(), &shape(&documents), &Misfits::new());
         let bytes = documents.iter().map(|text| text.len() as u64).sum();
         group.throughput(Throughput::ElementsAndBytes { elements: documents.len() as u64, bytes });
-        group.bench_function(&pages.name, |b| {
-            b.iter(|| {
-                let mut decoder = TableDecoder::new(&schema, Some(Timestamp(1)));
-                for text in &documents {
-                    decoder.push(text, ENCODING, Timestamp(1), false).expect("a document");
-                    if decoder.weight() >= BATCH {
-                        black_box(decoder.flush().expect("a batch"));
+        let table = TableRef::new("", "documents").expect("a name");
+        for (what, share) in [("", DigestShare::Sampled), ("plain ", DigestShare::Off)] {
+            group.bench_function(format!("{what}{}", pages.name), |b| {
+                b.iter(|| {
+                    let mut decoder = TableDecoder::new(&schema, Some(Timestamp(1))).with_content(&table, share);
+                    for text in &documents {
+                        decoder.push(text, ENCODING, Timestamp(1), false).expect("a document");
+                        if decoder.weight() >= BATCH {
+                            black_box(decoder.flush().expect("a batch"));
+                        }
                     }
-                }
-                black_box(decoder.flush().expect("a batch"))
+                    black_box((decoder.flush().expect("a batch"), decoder.content()))
+                });
             });
-        });
+        }
         group.bench_function(format!("observe {}", pages.name), |b| b.iter(|| black_box(shape(&documents))));
     }
     group.finish();

@@ -8,12 +8,10 @@
 use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 
 use convex_archiver::{
-    BaseId, DeltaCursor, DeploymentIdentity, Encoding, Phase, Position, Progress, Scope, Selection, TableRef,
-    Timestamp,
+    BaseId, ColumnType, CreationTime, DataFile, DeltaCursor, DeploymentIdentity, Encoding, Field, Footer, Phase,
+    Position, Progress, Scope, Selection, TableRef, TableSchema, Timestamp,
     archive::{Archive, Base, CommitOutcome, Draft, Head, Run, TableEntry},
-    data::{CreationTime, DataFile, Footer},
-    layout,
-    schema::{ColumnType, Field, TableSchema},
+    testing::layout,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::TryStreamExt;

@@ -6,7 +6,7 @@ mod support;
 
 use std::hint::black_box;
 
-use convex_archiver::convex;
+use convex_archiver::testing::convex;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn split(c: &mut Criterion) {

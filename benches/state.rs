@@ -7,13 +7,15 @@
 use std::{collections::BTreeMap, fmt::Write, hint::black_box, sync::Arc};
 
 use convex_archiver::{
-    BaseId, DeltaCursor, DeploymentIdentity, Encoding, MemoryBudget, NoMonitor, Phase, Position, Progress, Scope,
-    Selection, TableRef, Timestamp,
+    BaseId, DataFile, DeltaCursor, DeploymentIdentity, Encoding, MemoryBudget, NoMonitor, Phase, Position, Progress,
+    Scope, Selection, TableRef, TableSchema, Timestamp,
     archive::{Archive, Base, CommitOutcome, Draft, Head, Run, TableEntry},
-    codec::{TableDecoder, observe},
-    data::{DataFile, FileWriter, NewFile},
     read::{Columns, State, StateBatch, StateOptions},
-    schema::{DocumentShape, Misfits, TableSchema, evolve},
+    testing::{
+        codec::{TableDecoder, observe},
+        data::{FileWriter, NewFile},
+        schema::{DocumentShape, Misfits, evolve},
+    },
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use object_store::memory::InMemory;
@@ -152,7 +154,8 @@ async fn archive(documents: u64) -> (Archive, Head) {
 
 async fn read(archive: &Archive, head: &Head, columns: Columns, mut take: impl FnMut(&StateBatch)) -> usize {
     let limit = setting("STATE_LIMIT_MIB", 256) << 20;
-    let options = StateOptions { budget: MemoryBudget::new(limit).expect("a limit"), columns, after: None };
+    let options =
+        StateOptions::default().budget(MemoryBudget::new(limit).expect("a limit")).columns(columns).after(None);
     let at = head.coverage().through.expect("a cursor");
     let mut state = State::open(archive, head, &table(), at, &options).await.expect("a state");
     let mut documents = 0;

@@ -1,6 +1,8 @@
 //! All stages together, in-process: pages made beforehand → an archive in memory. Whatever this takes more than the sum of
 //! split, decode and write, the pipeline adds. `cargo bench --bench sync`; throughput is in bytes of the pages and in
 //! documents. It also says how many bytes are stored, and in how many files.
+
+#![allow(clippy::print_stdout, reason = "a bench is a program of its own")]
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
 mod support;

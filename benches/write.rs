@@ -14,7 +14,7 @@ use arrow::{
 };
 use convex_archiver::{
     Encoding, MemoryBudget, NoMonitor, Phase, TableRef,
-    data::{FileWriter, NewFile, WriterOptions},
+    testing::data::{FileWriter, NewFile, WriterOptions},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use object_store::memory::InMemory;

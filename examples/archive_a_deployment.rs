@@ -49,7 +49,7 @@ async fn main() -> Result<()> {
     sync(client.clone(), &archive, &SyncOptions::default(), Arc::new(Commits)).await?;
     deployment.change_to(demo_documents(1)?, "feature")?;
     println!("changes:");
-    let options = SyncOptions { stop: Stop::default().within(Duration::from_secs(60)), ..SyncOptions::default() };
+    let options = SyncOptions::default().stop(Stop::default().within(Duration::from_secs(60)));
     let report = sync(client, &archive, &options, Arc::new(Commits)).await?;
     println!("{} documents and {} tombstones in {} files", report.documents, report.tombstones, report.files);
     assert!(report.caught_up && report.tombstones > 0);

@@ -10,11 +10,7 @@ mod support;
 
 use std::sync::Arc;
 
-use convex_archiver::{
-    Encoding, Result, Value,
-    codec::{RowReader, write_value},
-    data::{FileReader, Wanted},
-};
+use convex_archiver::{Encoding, FileReader, Result, RowReader, Value, Wanted, write_value};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -24,10 +20,7 @@ async fn main() -> Result<()> {
         let counts = table.visible();
         println!(
             "{}: {} rows in {} files, {} columns",
-            table.table,
-            counts.rows,
-            counts.files,
-            table.schema.size.fields
+            table.table, counts.rows, counts.files, table.schema.size.fields
         );
     }
 

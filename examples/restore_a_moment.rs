@@ -7,8 +7,10 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use convex_archiver::{
-    MemoryBudget, NoMonitor, Result, Selection,
+    NoMonitor, Result,
     archive::{Location, Settings},
     read::{ExportFormat, ExportOptions, RestoreOptions, export, in_full, plan_restore, restore},
 };
@@ -17,8 +19,7 @@ use convex_archiver::{
 async fn main() -> Result<()> {
     let (archive, head, _scratch) = support::archive().await?;
     let (id, before) = support::a_deletion(&archive, &head).await?;
-    let all =
-        RestoreOptions { at: before, selection: Selection::default(), ids: [].into(), budget: MemoryBudget::default() };
+    let all = RestoreOptions::default().at(before);
 
     let plan = plan_restore(&archive, &head, &all, &NoMonitor).await?;
     println!("{}: {} documents of {} tables", in_full(before), plan.documents(), plan.tables.len());
@@ -26,25 +27,20 @@ async fn main() -> Result<()> {
 
     let target = tempfile::tempdir().expect("a temporary folder");
     let zip = target.path().join("all.zip");
-    let (report, bytes) = restore(&archive, &head, &all, &zip, false, &NoMonitor).await?;
+    let (report, bytes) = restore(&archive, &head, &all.clone().output(&zip), &NoMonitor).await?;
     println!("{}: {bytes} bytes. npx convex import --replace-all {0}", zip.display());
     assert_eq!(report.documents(), plan.documents());
 
-    let one = RestoreOptions { ids: [id].into(), ..all };
+    let one = all.ids([id].into());
     let zip = target.path().join("one.zip");
-    let (report, bytes) = restore(&archive, &head, &one, &zip, false, &NoMonitor).await?;
+    let (report, bytes) = restore(&archive, &head, &one.clone().output(&zip), &NoMonitor).await?;
     println!("{}: {bytes} bytes. npx convex import --append {0}", zip.display());
     assert_eq!(report.documents(), 1);
 
-    let options = ExportOptions {
-        at: before,
-        selection: Selection::default(),
-        format: ExportFormat::Parquet,
-        budget: MemoryBudget::default(),
-    };
     // A folder, s3://bucket/prefix, …
     let folder = Location::create(&target.path().join("plain").display().to_string(), &Settings::default())?;
-    let exported = export(&archive, &head, &options, folder.store(), &NoMonitor).await?;
+    let options = ExportOptions::new(Arc::clone(folder.store()), ExportFormat::Parquet, before);
+    let exported = export(&archive, &head, &options, &NoMonitor).await?;
     for table in &exported.tables {
         println!("{}: {} documents in {}/{}", table.table, table.documents, table.folder, table.files.join(", "));
     }

@@ -22,12 +22,11 @@ async fn main() -> Result<()> {
     let (archive, head, _scratch) = support::archive().await?;
     let (id, before) = support::a_deletion(&archive, &head).await?;
     let documents = async |archive: &_, head: &_| -> Result<u64> {
-        let options = RestoreOptions {
-            at: before,
-            selection: Selection::default(),
-            ids: [].into(),
-            budget: MemoryBudget::default(),
-        };
+        let options = RestoreOptions::default()
+            .at(before)
+            .selection(Selection::default())
+            .ids([].into())
+            .budget(MemoryBudget::default());
         Ok(plan_restore(archive, head, &options, &NoMonitor).await?.documents())
     };
     let expected = documents(&archive, &head).await?;

@@ -21,7 +21,7 @@ async fn main() -> Result<()> {
     let mut documents = Vec::new();
     for at in [before, Timestamp(before.0 + 1)] {
         // At least 64 MiB; more sorts more changes without temporary files.
-        let options = StateOptions { budget: MemoryBudget::new(64 << 20)?, ..StateOptions::default() };
+        let options = StateOptions::default().budget(MemoryBudget::new(64 << 20)?);
         let mut state = State::open(&archive, &head, &table, at, &options).await?;
         let (mut rows, mut has_it, mut first) = (0, false, String::new());
         while let Some(batch) = state.next().await? {
@@ -37,13 +37,12 @@ async fn main() -> Result<()> {
     }
     assert!(documents[0].1 && !documents[1].1);
 
-    let options = DiffOptions {
-        from: before,
-        to: Timestamp(before.0 + 1),
-        tables: vec![table],
-        documents: true,
-        budget: MemoryBudget::default(),
-    };
+    let options = DiffOptions::default()
+        .from(before)
+        .to(Timestamp(before.0 + 1))
+        .tables(vec![table])
+        .documents(true)
+        .budget(MemoryBudget::default());
     let tables = diff(&archive, &head, &options, |document| {
         if document.after.is_none() {
             println!("  deleted {}", document.id);

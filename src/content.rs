@@ -31,7 +31,7 @@ impl DigestShare {
     pub(crate) fn takes(self, id: &str) -> bool {
         match self {
             Self::Off => false,
-            Self::Sampled => crc_fast::crc32_iscsi(id.as_bytes()) % 64 == 0,
+            Self::Sampled => crc_fast::crc32_iscsi(id.as_bytes()).is_multiple_of(64),
             Self::All => true,
         }
     }
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(crc("123456789"), 0xe306_9283);
         let ids: Vec<String> = (0..64_000).map(|n| format!("j57{n:029}")).collect();
         let taken = ids.iter().filter(|id| {
-            assert_eq!(DigestShare::Sampled.takes(id), crc(id) % 64 == 0, "{id}");
+            assert_eq!(DigestShare::Sampled.takes(id), crc(id).is_multiple_of(64), "{id}");
             DigestShare::Sampled.takes(id)
         });
         let taken = taken.count();

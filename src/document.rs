@@ -129,7 +129,7 @@ impl fmt::Display for Timestamp {
 pub(crate) mod time_text {
     use serde::{Serialize, Serializer};
 
-    use super::Timestamp;
+    use crate::document::Timestamp;
 
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub(crate) fn one<S: Serializer>(ts: &Timestamp, s: S) -> Result<S::Ok, S::Error> {

@@ -13,9 +13,9 @@
 //! # The walk
 //! 1. [`convex::Client`] asks the deployment for a page and splits it into documents, without parsing their values.
 //! 2. [`sync`] gathers them per table; a table's first documents and the deployment's own hints fix the columns
-//!    ([`schema`]).
-//! 3. [`codec::TableDecoder`] puts each document into those columns, and what has no place there into `_rescued`.
-//! 4. [`data::FileWriter`] writes batches as Parquet into the object store, hashing what it uploads.
+//!    (`schema`).
+//! 3. `codec::TableDecoder` puts each document into those columns, and what has no place there into `_rescued`.
+//! 4. `data::FileWriter` writes batches as Parquet into the object store, hashing what it uploads.
 //! 5. [`archive::Archive::commit`] puts one numbered object if absent. It names the files of all tables and the position to
 //!    go on from: the only moment at which anything becomes true.
 //!
@@ -39,7 +39,7 @@
 //! deployment.insert_all(demo_documents(0)?)?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
 //! let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-//! let app = router(deployment, RouterOptions { key: "happy-otter-123|k".into(), ..RouterOptions::default() });
+//! let app = router(deployment, RouterOptions::default().key("happy-otter-123|k".into()));
 //! tokio::spawn(async move { axum::serve(listener, app).await });
 //!
 //! let access = Access::new(&url, DeployKey::new("happy-otter-123|k")?, false)?;
@@ -55,19 +55,19 @@
 
 pub mod archive;
 mod budget;
-pub mod codec;
+mod codec;
 mod content;
 pub mod convex;
-pub mod data;
+mod data;
 mod document;
 mod error;
 mod identity;
-pub mod layout;
+mod layout;
 mod monitor;
 mod position;
 pub mod read;
 mod rows;
-pub mod schema;
+mod schema;
 mod selection;
 pub mod server;
 mod store;
@@ -77,12 +77,35 @@ mod temporary;
 
 pub use crate::{
     budget::MemoryBudget,
+    codec::{RowReader, write_value},
     content::{ContentDigest, DigestShare},
+    data::{CreationTime, DataFile, FileReader, Footer, Wanted},
     document::{Encoding, Revision, TableRef, Timestamp, Value, is_document_id, table_number},
     error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,
     monitor::{Event, Finding, FindingCounter, FindingCounts, Monitor, NoMonitor},
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
+    schema::{ColumnType, Element, Field, TableSchema},
     selection::Selection,
     sum::{Sum, Sum256},
 };
+
+/// What the tests and benches of this project see beyond that. There is no promise at all.
+#[doc(hidden)]
+pub mod testing {
+    pub mod codec {
+        pub use crate::codec::*;
+    }
+    pub mod convex {
+        pub use crate::convex::export::{End, Parts, split};
+    }
+    pub mod data {
+        pub use crate::data::*;
+    }
+    pub mod layout {
+        pub use crate::layout::*;
+    }
+    pub mod schema {
+        pub use crate::schema::*;
+    }
+}

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, io::Read};
 use bytes::Bytes;
 use convex_archiver::{
     Phase,
-    convex::{Parts, split},
+    testing::convex::{Parts, split},
 };
 use criterion::Throughput;
 use flate2::read::GzDecoder;
@@ -24,6 +24,7 @@ pub use self::source::Premade;
 
 /// Of every so many documents of `benches/compare` one. By default 10,000 in all, 5 MB; `BENCH_SHARE=20` makes ten times as
 /// many, so that files have the sizes of real ones.
+#[allow(clippy::disallowed_methods, reason = "a bench is a program of its own")]
 fn share() -> u64 {
     std::env::var("BENCH_SHARE").map_or(200, |share| share.parse().expect("BENCH_SHARE is a number"))
 }

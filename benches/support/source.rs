@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use convex_archiver::{
     DeploymentIdentity, Encoding, Error, Phase, Position, Result, Timestamp,
-    convex::{Page, Parts, Shapes, SnapshotScope, Source, split},
+    convex::{Page, Shapes, SnapshotScope, Source},
+    testing::convex::{Parts, split},
 };
 
 use super::Pages;

@@ -23,7 +23,7 @@ pub(crate) async fn served(deployment: Arc<dyn Deployment>) -> Result<Arc<Client
     let key = "happy-otter-123|example";
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-    let app = router(deployment, RouterOptions { key: key.into(), ..RouterOptions::default() });
+    let app = router(deployment, RouterOptions::default().key(key.into()));
     tokio::spawn(async move { axum::serve(listener, app).await });
     let access = Access::new(&url, DeployKey::new(key)?, false)?;
     Ok(Arc::new(Client::new(access, ClientOptions::default(), Arc::new(NoMonitor))?))
@@ -69,7 +69,7 @@ pub(crate) async fn new_archive(url: &str, identity: DeploymentIdentity) -> Resu
 
 /// A document of [`TABLE`] that was deleted, and the last moment before.
 pub(crate) async fn a_deletion(archive: &Archive, head: &Head) -> Result<(String, Timestamp)> {
-    let options = LogOptions { tables: vec![TableRef::new("", TABLE)?], ..LogOptions::default() };
+    let options = LogOptions::default().tables(vec![TableRef::new("", TABLE)?]);
     let mut log = Transactions::open(archive, head, &options).await?;
     while let Some(transaction) = log.next().await? {
         if let Some(gone) = transaction.changes.into_iter().find(|change| change.change == Change::Deleted) {

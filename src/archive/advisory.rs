@@ -10,9 +10,12 @@ use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path};
 use serde::Deserialize;
 
-use super::head::{
-    Head,
-    text::{BEGINS, ReadHead},
+use super::{
+    head::{
+        Head,
+        text::{BEGINS, ReadHead},
+    },
+    needs::PROGRAM,
 };
 use crate::{
     error::{ErrorKind, Result},
@@ -36,7 +39,7 @@ pub(super) fn follows(text: &[u8], head: &Head, archive: &str) -> Result<bool> {
     struct Written<'a> {
         program: &'a str,
     }
-    let ours = serde_json::from_slice::<Written<'_>>(text).is_ok_and(|written| written.program == super::PROGRAM);
+    let ours = serde_json::from_slice::<Written<'_>>(text).is_ok_and(|written| written.program == PROGRAM);
     Ok(!ours || head.to_text(archive)? == text)
 }
 

@@ -22,7 +22,11 @@ const LONGEST: u64 = 256 << 20;
 pub(super) async fn write(store: &Arc<dyn ObjectStore>, archive: &str, head: &Head) -> Result<()> {
     let path = layout::checkpoint(head.version());
     let bytes = pack(&head.to_text(archive)?)?;
-    store.put(&Path::from(path.as_str()), bytes.into()).await.map(drop).map_err(|e| store_error(e, &format!("cannot write {path}")))
+    store
+        .put(&Path::from(path.as_str()), bytes.into())
+        .await
+        .map(drop)
+        .map_err(|e| store_error(e, &format!("cannot write {path}")))
 }
 
 /// The head in the checkpoint of `version`; `None` if there is none.

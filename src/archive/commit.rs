@@ -18,7 +18,7 @@ use crate::{
 
 use super::{
     head::base::{Base, Doubt, Gap, Proof, Withdrawal},
-    needs::Needs,
+    needs::{Needs, PROGRAM},
 };
 
 /// One object of the log, as it is stored.
@@ -331,9 +331,8 @@ pub(super) fn unreadable(path: &str, bytes: &[u8], cause: serde_json::Error) -> 
         program: String,
     }
     let error = match serde_json::from_slice::<Written>(bytes) {
-        Ok(Written { program }) if program != super::PROGRAM => Error::unsupported(format!(
-            "{path} was written by {program}, and {} cannot read it: use {program} or a newer one",
-            super::PROGRAM
+        Ok(Written { program }) if program != PROGRAM => Error::unsupported(format!(
+            "{path} was written by {program}, and {PROGRAM} cannot read it: use {program} or a newer one"
         )),
         _ => Error::corrupt(format!("{path} is damaged; restore it from a copy")),
     };
@@ -358,6 +357,7 @@ pub(super) fn json_text(value: &impl Serialize) -> Result<Vec<u8>> {
         .map_err(|e| Error::internal("a record of the archive cannot be written as JSON").with_source(e))
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn is_false(value: &bool) -> bool {
     !*value
 }

@@ -42,9 +42,8 @@ pub(super) async fn follow(log: &Log, mut head: Head) -> Result<Head> {
     // Mostly there is none: one question. Where there is one there may be many.
     let Some(next) = log.read(head.version() + 1).await? else { return Ok(head) };
     head = head.apply(&next.commit, next.digest)?;
-    let mut commits = stream::iter(head.version() + 1..)
-        .map(|version| log.read(version))
-        .buffered(MemoryBudget::COMMITS_AHEAD);
+    let mut commits =
+        stream::iter(head.version() + 1..).map(|version| log.read(version)).buffered(MemoryBudget::COMMITS_AHEAD);
     while let Some(Some(next)) = commits.try_next().await? {
         head = head.apply(&next.commit, next.digest)?;
     }

@@ -78,7 +78,10 @@ impl LiveFiles {
         commits::replay(log, after, head.version(), |stored| {
             let version = stored.commit.version;
             if last.replace(stored.digest).is_some_and(|before| before != stored.commit.previous) {
-                return Err(Error::corrupt(format!("{} does not follow on what is before it", layout::commit(version))));
+                return Err(Error::corrupt(format!(
+                    "{} does not follow on what is before it",
+                    layout::commit(version)
+                )));
             }
             changes.push_commit(stored.commit, &wanted)
         })

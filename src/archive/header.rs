@@ -14,7 +14,7 @@ use crate::{
     store::{self, PutNew},
 };
 
-use super::commit::digest;
+use super::{commit::digest, needs::PROGRAM};
 
 /// The format that this program writes, and the newest that it reads. 0: no promise for ever yet.
 pub const FORMAT: u32 = 0;
@@ -44,7 +44,7 @@ pub(super) struct StoredHeader {
 impl Header {
     fn new(deployment: DeploymentIdentity, now: Timestamp) -> Self {
         let archive = format!("{:032x}", rand::rng().random::<u128>());
-        Self { format: FORMAT, archive, deployment, created_at: now, program: super::PROGRAM.into() }
+        Self { format: FORMAT, archive, deployment, created_at: now, program: PROGRAM.into() }
     }
 
     fn to_bytes(&self) -> Result<Bytes> {
@@ -63,7 +63,7 @@ impl Header {
         // The number first: a newer format may spell everything else differently.
         let Format { format } = serde_json::from_slice(bytes).map_err(damaged)?;
         if format > FORMAT {
-            let program = super::PROGRAM;
+            let program = PROGRAM;
             return Err(Error::unsupported(format!(
                 "the archive has format {format}, {program} reads up to {FORMAT}: upgrade convex-archiver"
             )));

@@ -39,10 +39,14 @@ mod checkpoint;
 mod commit;
 mod commits;
 mod files;
+#[cfg(test)]
+mod forged_tests;
 mod growth;
 mod head;
 mod header;
 mod log;
+#[cfg(test)]
+mod model_tests;
 mod needs;
 mod parts;
 mod race;
@@ -75,12 +79,7 @@ use crate::{
     sum::Sum,
 };
 
-use self::{
-    files::Wanted,
-    header::StoredHeader,
-    log::{Log, Put},
-    race::Rebased,
-};
+pub(crate) use self::needs::READERS;
 pub use self::{
     commit::{
         Commit, Draft, LeftOut, RemovedFile, Replacement, ReplacementReason, Run, SchemaSize, TableEntry, digest,
@@ -101,11 +100,13 @@ pub use self::{
     schemas::Schemas,
     status::{DELTAS_KEPT, SNAPSHOT_KEPT, Status, TableStatus, WalkStatus},
 };
-pub(crate) use self::needs::READERS;
+use self::{
+    files::Wanted,
+    header::StoredHeader,
+    log::{Log, Put},
+    race::Rebased,
+};
 pub use crate::store::{Location, STAGING_KEPT, Settings};
-
-/// This program, as commits name it.
-pub(crate) const PROGRAM: &str = concat!("convex-archiver/", env!("CARGO_PKG_VERSION"));
 
 /// Readers look for a hole behind the newest commit once it is so old: before, another writer may be at work there.
 const SETTLED: Duration = Duration::from_secs(60 * 60);
@@ -368,8 +369,7 @@ impl Archive {
             header::probe(self.store().as_ref(), self.monitor.as_ref()).await?;
         }
         loop {
-            head.check_writer()?;
-            self.check_end(&head).await?;
+            self.check_writable(&head).await?;
             let schemas = self.schemas.put(&head, head.version() + 1, &draft.tables).await?;
             let (commit, next) = head.follow(draft.clone(), run.clone(), schemas).map_err(|e| {
                 Error::internal("the commit contradicts the archive; nothing was written").with_source(e)
@@ -424,11 +424,13 @@ impl Archive {
         }
     }
 
-    /// Makes sure that no commit behind `head` is lost. A commit asks again; a writer asks before it writes anything at all.
+    /// Makes sure that this program may write, and that no commit behind `head` is lost. A commit asks again; a writer asks
+    /// before it writes anything at all.
     ///
     /// # Errors
-    /// Corrupt, if one is.
-    pub(crate) async fn check_end(&self, head: &Head) -> Result<()> {
+    /// Unsupported, if a writer must know what this program does not. Corrupt, if a commit is lost.
+    pub(crate) async fn check_writable(&self, head: &Head) -> Result<()> {
+        head.check_writer()?;
         self.log.check_end(head.version()).await
     }
 
@@ -498,7 +500,7 @@ impl Archive {
         let keys = parts::unwritten(&head);
         if !keys.is_empty() {
             let live = self.live(&head, Wanted::Parts(keys.into_iter().collect())).await?;
-            parts::write(self.store(), &head, live).await?;
+            parts::write(self.store(), &head, live.into_stream()).await?;
         }
         Ok(head.anchored())
     }
@@ -531,7 +533,10 @@ impl Archive {
     /// checkpoint.
     async fn look_for_checkpoint(&self, head: &Head) {
         let due = log::floor(head.version() - 1);
-        if due > 0 && !self.looked.swap(true, Ordering::Relaxed) && matches!(self.log.has_checkpoint(due).await, Ok(false)) {
+        if due > 0
+            && !self.looked.swap(true, Ordering::Relaxed)
+            && matches!(self.log.has_checkpoint(due).await, Ok(false))
+        {
             self.missing.store(due, Ordering::Relaxed);
         }
     }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// This program, as commits name it.
+pub(super) const PROGRAM: &str = concat!("convex-archiver/", env!("CARGO_PKG_VERSION"));
+
 /// Words that this program knows, for readers. The scripts for other engines know as many.
 pub(crate) const READERS: &[&str] = &[];
 /// Words that this program knows, for writers.
@@ -54,6 +57,6 @@ fn check(words: &BTreeSet<String>, known: &[&str], of: &str, program: &str, verb
         "{of} was written by {program} and needs a program that knows `{}`; {} does not: use {program} or a newer one to {verb} \
          this archive",
         unknown.join("`, `"),
-        super::PROGRAM,
+        PROGRAM,
     )))
 }

@@ -10,14 +10,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream, stream::BoxStream};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
     checkpoint::{damaged, pack, unpack},
     commit::json_line,
     commits,
-    files::LiveFiles,
     head::{Head, tables::Month},
     log::Log,
 };
@@ -90,33 +89,33 @@ pub(super) fn unwritten(head: &Head) -> Vec<Key> {
 pub(super) async fn write(
     store: &Arc<dyn ObjectStore>,
     head: &Head,
-    files: LiveFiles,
+    files: BoxStream<'static, Result<DataFile>>,
 ) -> Result<()> {
-    let parts = stream::try_unfold((files, None), |(mut files, first): (LiveFiles, Option<DataFile>)| async move {
-        let first = match first {
-            Some(first) => first,
-            None => match files.next().await? {
+    let parts = stream::try_unfold(
+        (files, None),
+        |(mut files, first): (BoxStream<'static, Result<DataFile>>, Option<DataFile>)| async move {
+            let first = match first {
                 Some(first) => first,
-                None => return Ok::<_, Error>(None),
-            },
-        };
-        let key = (first.table.clone(), first.month.clone());
-        let mut text = json_line(&first)?.to_vec();
-        while let Some(file) = files.next().await? {
-            if (&file.table, &file.month) != (&key.0, &key.1) {
-                return Ok(Some(((key, text), (files, Some(file)))));
+                None => match files.try_next().await? {
+                    Some(first) => first,
+                    None => return Ok::<_, Error>(None),
+                },
+            };
+            let key = (first.table.clone(), first.month.clone());
+            let mut text = json_line(&first)?.to_vec();
+            while let Some(file) = files.try_next().await? {
+                if (&file.table, &file.month) != (&key.0, &key.1) {
+                    return Ok(Some(((key, text), (files, Some(file)))));
+                }
+                text.extend_from_slice(&json_line(&file)?);
             }
-            text.extend_from_slice(&json_line(&file)?);
-        }
-        Ok(Some(((key, text), (files, None))))
-    });
+            Ok(Some(((key, text), (files, None))))
+        },
+    );
     parts
-        .map(|part| async {
-            let ((table, month), text) = part?;
+        .try_for_each_concurrent(AT_ONCE, |((table, month), text)| async move {
             put(store, head, &table, &month, &text).await
         })
-        .buffer_unordered(AT_ONCE)
-        .try_collect::<()>()
         .await
 }
 

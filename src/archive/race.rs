@@ -20,6 +20,7 @@ use super::{
 use crate::{
     data::DataFile,
     document::{TableRef, Timestamp},
+    position::BaseId,
 };
 
 /// What becomes of a draft that found its number taken.
@@ -37,7 +38,7 @@ pub(super) enum Rebased {
 pub(super) fn rebase(ours: &Draft, before: &Head, between: &[Stored], now: &Head) -> Rebased {
     if !ours.maintenance {
         let heard = between.iter().any(|stored| !is_silent(&stored.commit.draft, before));
-        if heard || erases_of(ours, between) || corrects_of(ours, between) {
+        if heard || erases_of(ours, between) || corrects_of(ours, between) || own_bases_differ(ours, between) {
             return Rebased::Conflict;
         }
         let mut draft = ours.clone();
@@ -100,20 +101,29 @@ fn corrects_of(ours: &Draft, between: &[Stored]) -> bool {
     corrected.any(|table| ours.bases.iter().any(|base| base.scope.contains(table)))
 }
 
+/// Whether the data commit no longer says all that it must of the archive's own bases: one came in between that it corrects, or one
+/// that it withdraws was withdrawn.
+fn own_bases_differ(ours: &Draft, between: &[Stored]) -> bool {
+    let corrects = |own: &Base| {
+        let mut before = ours.bases.iter().filter(|cut| cut.ts <= own.ts);
+        own.made == BaseMaker::Archive && before.any(|cut| cut.cuts.iter().any(|table| own.scope.contains(table)))
+    };
+    between.iter().map(|stored| &stored.commit.draft).any(|theirs| {
+        let withdraws = |base: &BaseId| theirs.withdrawn.iter().any(|w| w.base == *base);
+        theirs.bases.iter().any(corrects) || ours.withdrawn.iter().any(|w| withdraws(&w.base))
+    })
+}
+
 /// Takes out compactions of which an input is dead, or which would lie across the S of a base or walk that came. False, if
 /// something else than a compaction lost an input.
 fn drop_stale(draft: &mut Draft, between: &[Stored], now: &Head) -> bool {
     let gone: BTreeSet<&String> =
         between.iter().flat_map(|stored| &stored.commit.draft.remove).map(|file| &file.path).collect();
-    let came = between.iter().flat_map(|stored| &stored.commit.draft.bases);
-    let mut moments: Vec<(Timestamp, &dyn Fn(&TableRef) -> bool)> = Vec::new();
-    let holds: Vec<_> = came.map(|base| (base.ts, |table: &TableRef| base.scope.contains(table))).collect();
-    moments.extend(holds.iter().map(|(ts, holds)| (*ts, holds as &dyn Fn(&TableRef) -> bool)));
-    let walk = now.progress().walk.as_ref().map(|walk| (walk.ts, |table: &TableRef| walk.scope.contains(table)));
-    moments.extend(walk.as_ref().map(|(ts, holds)| (*ts, holds as &dyn Fn(&TableRef) -> bool)));
+    let came = between.iter().flat_map(|stored| &stored.commit.draft.bases).map(|base| (base.ts, &base.scope));
+    let walk = now.progress().walk.as_ref().map(|walk| (walk.ts, &walk.scope));
+    let moments: Vec<_> = came.chain(walk).collect();
     let across = |file: &DataFile| {
-        file.base.is_none()
-            && moments.iter().any(|(s, holds)| lies_across(file, *s) && holds(&file.table))
+        file.base.is_none() && moments.iter().any(|(s, scope)| lies_across(file, *s) && scope.contains(&file.table))
     };
     let stale: Vec<bool> = draft
         .replaced
@@ -144,17 +154,21 @@ fn drop_stale(draft: &mut Draft, between: &[Stored], now: &Head) -> bool {
 /// Whether an own base still tells the state of its tables at its S, and no delta file lies across it now.
 fn stands(base: &Base, between: &[Stored], now: &Head) -> bool {
     let named = |table: &TableRef| base.scope.contains(table);
-    let in_scope = |holds: &dyn Fn(&TableRef) -> bool| now.tables().any(|state| named(&state.table) && holds(&state.table));
+    let in_scope =
+        |holds: &dyn Fn(&TableRef) -> bool| now.tables().any(|state| named(&state.table) && holds(&state.table));
     between.iter().all(|stored| {
         let draft = &stored.commit.draft;
         let spoken = draft.bases.iter().any(|other| in_scope(&|table| other.scope.contains(table)))
             || draft.gaps.iter().any(|gap| in_scope(&|table| gap.scope.contains(table)))
             || draft.doubts.iter().any(|doubt| in_scope(&|table| doubt.scope.contains(table)))
             || draft.withdrawn.iter().any(|w| in_scope(&|table| w.scope.contains(table)));
-        let rewritten = draft.replaced.iter().filter(|group| group.why != ReplacementReason::Compaction).any(|group| {
-            draft.remove.iter().any(|file| group.inputs.contains(&file.path) && named(&file.table))
-        });
-        let across = draft.add.iter().any(|file| file.base.is_none() && named(&file.table) && lies_across(file, base.ts));
+        let rewritten = draft
+            .replaced
+            .iter()
+            .filter(|group| group.why != ReplacementReason::Compaction)
+            .any(|group| draft.remove.iter().any(|file| group.inputs.contains(&file.path) && named(&file.table)));
+        let across =
+            draft.add.iter().any(|file| file.base.is_none() && named(&file.table) && lies_across(file, base.ts));
         !(spoken || rewritten || across)
     })
 }
@@ -174,9 +188,11 @@ mod tests {
     use crate::{
         archive::{
             Commit, Gap, Run,
-            testing::{base_id, cursor, delta, deployment, draft, first_draft, join, next_draft, removed, snapshot, table},
+            testing::{
+                base_id, cursor, delta, deployment, draft, first_draft, join, next_draft, removed, snapshot, table,
+            },
         },
-        position::{BaseId, Progress, Scope},
+        position::{Progress, Scope},
     };
 
     /// Live delta files, the commit that brought each, and the rows that it holds: what the oracle looks at.

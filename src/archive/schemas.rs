@@ -13,9 +13,9 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    PROGRAM,
     commit::{TableEntry, digest, json_line, unreadable},
     head::{Head, tables::TableState},
+    needs::PROGRAM,
 };
 use crate::{
     document::TableRef,
@@ -43,13 +43,14 @@ struct Schema {
 }
 
 type Known = BTreeMap<TableRef, Arc<TableSchema>>;
+/// By digest, the one that was asked for last at the end.
+type Kept = VecDeque<(String, Arc<Known>)>;
 
 /// Reads and writes schemas. Clones share what was read.
 #[derive(Debug, Clone)]
 pub struct Schemas {
     store: Arc<dyn ObjectStore>,
-    /// By digest, the one that was asked for last at the end.
-    kept: Arc<Mutex<VecDeque<(String, Arc<Known>)>>>,
+    kept: Arc<Mutex<Kept>>,
 }
 
 impl Schemas {
@@ -74,10 +75,7 @@ impl Schemas {
         };
         let schema = known.get(&table.table).filter(|schema| schema.id == at.size.schema);
         schema.cloned().ok_or_else(|| {
-            Error::corrupt(format!(
-                "{path} lacks schema {} of {}; restore it from a copy",
-                at.size.schema, table.table
-            ))
+            Error::corrupt(format!("{path} lacks schema {} of {}; restore it from a copy", at.size.schema, table.table))
         })
     }
 

@@ -27,8 +27,8 @@ use crate::{
 };
 
 use super::{
-    Archive, Base, BaseMaker, BaseTable, Commit, CommitOutcome, Doubt, Draft, Gap, Head, LeftOut, Needs, Proof, ProofSource,
-    RemovedFile, Replacement, ReplacementReason, Run, TableEntry, Withdrawal, WithdrawalReason,
+    Archive, Base, BaseMaker, BaseTable, Commit, CommitOutcome, Doubt, Draft, Gap, Head, LeftOut, Needs, Proof,
+    ProofSource, RemovedFile, Replacement, ReplacementReason, Run, TableEntry, Withdrawal, WithdrawalReason,
 };
 
 /// S of the first walk in every history here.

@@ -10,7 +10,11 @@ use super::{
     },
     *,
 };
-use crate::{data::DataFile, error::ErrorKind, position::{Progress, Scope}};
+use crate::{
+    data::DataFile,
+    error::ErrorKind,
+    position::{Progress, Scope},
+};
 
 const NOW: Timestamp = Timestamp(1_795_434_575_000_000_000);
 

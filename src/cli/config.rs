@@ -35,12 +35,10 @@ impl DeploymentArgs {
     /// # Errors
     /// Usage, naming a variable that is no text.
     pub(crate) fn access(&self) -> Result<AccessOptions> {
-        let flags = AccessOptions {
-            deployment: self.deployment.clone(),
-            deploy_key_file: self.deploy_key_file.clone(),
-            allow_http: self.allow_http,
-            ..AccessOptions::default()
-        };
+        let flags = AccessOptions::default()
+            .deployment(self.deployment.clone())
+            .deploy_key_file(self.deploy_key_file.clone())
+            .allow_http(self.allow_http);
         flags.with_environment(|name| std::env::var_os(name))
     }
 }

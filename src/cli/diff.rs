@@ -96,7 +96,7 @@ pub(super) async fn run(args: &DiffArgs) -> Result<Outcome> {
     if tables.is_empty() {
         return Err(Error::not_found("the archive has no such table: see tables for those that it has"));
     }
-    let options = DiffOptions { from, to, tables, documents: args.documents, budget };
+    let options = DiffOptions::default().from(from).to(to).tables(tables).documents(args.documents).budget(budget);
     let mut lines = output::Lines::new();
     let told = tell(args, &past, &options, &mut lines).await;
     lines.end(told).map(|()| Outcome::Done)

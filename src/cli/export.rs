@@ -1,6 +1,6 @@
 //! The verb `export`.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use convex_archiver::{
@@ -80,10 +80,11 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
         Format::Csv => ExportFormat::Csv,
     };
     let selection = args.tables.selection(&past.head)?;
-    let options = ExportOptions { at: past.at(Some(args.as_of))?, selection, format, budget };
+    let at = past.at(Some(args.as_of))?;
     let target = Location::create(&args.output, &config::settings()).context(|| "--output")?;
+    let options = ExportOptions::new(Arc::clone(target.store()), format, at).selection(selection).budget(budget);
     let progress = Progress::reading(screen);
-    let exported = export(&past.archive, &past.head, &options, target.store(), &progress).await;
+    let exported = export(&past.archive, &past.head, &options, &progress).await;
     progress.finish();
     let mut exported = exported.context(|| format!("export to {}", target.url()))?;
     exported.findings = past.findings.counts().plus(&exported.findings);

@@ -67,12 +67,11 @@ struct Document<'a> {
 pub(super) async fn run(args: &LogArgs) -> Result<Outcome> {
     let budget = args.limits.budget()?;
     let past = Past::open(&args.archive).await?;
-    let options = LogOptions {
-        since: args.since.map(|moment| past.at(Some(moment))).transpose()?,
-        until: args.until.map(|moment| past.at(Some(moment))).transpose()?,
-        tables: args.table.clone(),
-        budget,
-    };
+    let options = LogOptions::default()
+        .since(args.since.map(|moment| past.at(Some(moment))).transpose()?)
+        .until(args.until.map(|moment| past.at(Some(moment))).transpose()?)
+        .tables(args.table.clone())
+        .budget(budget);
     let mut log = Transactions::open(&past.archive, &past.head, &options).await?;
     past::warn_of(log.missing(), "transactions");
     let mut lines = output::Lines::new();

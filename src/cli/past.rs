@@ -7,8 +7,8 @@ use clap::Args;
 use convex_archiver::{
     Encoding, Error, FindingCounter, MemoryBudget, Monitor, Result, Revision, Selection, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
-    codec::write_value,
     read::{Missing, Moment, in_full},
+    write_value,
 };
 use serde_json::value::RawValue;
 

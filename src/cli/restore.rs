@@ -68,13 +68,14 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
     let past = Past::open(&args.archive).await?;
     let selection = args.tables.selection(&past.head)?;
     let ids: BTreeSet<String> = args.id.iter().cloned().collect();
-    let options = RestoreOptions { at: past.at(Some(args.as_of))?, selection, ids, budget };
+    let options = RestoreOptions::default().at(past.at(Some(args.as_of))?).selection(selection).ids(ids).budget(budget);
     let interrupted = signals::interrupted()?;
     let progress = Progress::reading(screen);
     let work = async {
         match &args.output {
             Some(output) => {
-                let written = restore(&past.archive, &past.head, &options, output, args.force, &progress).await;
+                let options = options.clone().output(output).overwrite(args.force);
+                let written = restore(&past.archive, &past.head, &options, &progress).await;
                 written.map(|(report, bytes)| (report, Some((output.as_path(), bytes))))
             }
             None => Ok((plan_restore(&past.archive, &past.head, &options, &progress).await?, None)),

@@ -58,7 +58,7 @@ enum Format {
     Spark,
     /// CREATE TABLE, in DuckDB's types
     Sql,
-    /// The schema as manifest.json and FORMAT.md have it
+    /// The schema as FORMAT.md has it
     Json,
 }
 

@@ -87,8 +87,7 @@ impl Key {
             None => {
                 let mut secret = [0; 32];
                 rand::rng().fill_bytes(&mut secret);
-                let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-                Ok(Self { key: format!("{deployment}|{secret}"), variable: None })
+                Ok(Self { key: format!("{deployment}|{}", hex::encode(secret)), variable: None })
             }
         }
     }
@@ -101,15 +100,13 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
     let url = past.archive.url().to_owned();
     let deployment = ArchivedDeployment::open(past.archive, as_of, budget).await?;
     let key = Key::find(args.key_env.as_deref(), &deployment.name())?;
-    let options = RouterOptions {
-        key: key.key.clone(),
-        snapshot_page: args.snapshot_page,
-        delta_page: args.delta_page,
+    let options = RouterOptions::default()
+        .key(key.key.clone())
+        .snapshot_page(args.snapshot_page)
+        .delta_page(args.delta_page)
         // What is too old, the archive says.
-        snapshot_window: Duration::MAX,
-        deltas_window: Duration::MAX,
-        ..RouterOptions::default()
-    };
+        .snapshot_window(Duration::MAX)
+        .deltas_window(Duration::MAX);
     let (listener, address) = listen::bind(args.listen).await?;
     if !address.ip().is_loopback() {
         tracing::warn!("listening at {address}: whoever can reach it can read key and documents on their way");

@@ -132,28 +132,25 @@ fn rate(text: &str) -> Result<f64, String> {
 impl From<&SimulateArgs> for SimulateOptions {
     fn from(args: &SimulateArgs) -> Self {
         let then = args.then.clone().zip(args.by.clone());
-        let router = RouterOptions {
-            key: args.key.clone(),
-            snapshot_page: args.snapshot_page,
-            delta_page: args.delta_page,
-            snapshot_window: args.snapshot_window,
-            deltas_window: args.deltas_window,
-            latency: args.latency,
-            schemas: args.schemas.into(),
-            summaries_unavailable_once: args.schemas_unavailable_once,
-            ..RouterOptions::default()
-        };
-        Self {
-            name: args.name.clone(),
-            seed: args.seed,
-            contents: args.documents.clone().map_or(Contents::Generated(args.generate), Contents::Directory),
-            then: then.map(|(directory, by)| LaterContents { directory, by, after: args.after }),
-            writes_per_second: args.writes_per_second,
-            router: match args.server_of {
+        let router = RouterOptions::default()
+            .key(args.key.clone())
+            .snapshot_page(args.snapshot_page)
+            .delta_page(args.delta_page)
+            .snapshot_window(args.snapshot_window)
+            .deltas_window(args.deltas_window)
+            .latency(args.latency)
+            .schemas(args.schemas.into())
+            .summaries_unavailable_once(args.schemas_unavailable_once);
+        Self::default()
+            .name(args.name.clone())
+            .seed(args.seed)
+            .contents(args.documents.clone().map_or(Contents::Generated(args.generate), Contents::Directory))
+            .then(then.map(|(directory, by)| LaterContents { directory, by, after: args.after }))
+            .writes_per_second(args.writes_per_second)
+            .router(match args.server_of {
                 Some(day) => router.server_of(day),
                 None => router,
-            },
-        }
+            })
     }
 }
 

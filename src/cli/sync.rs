@@ -181,23 +181,22 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
 
 /// How a sync is done.
 fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
-    Ok(SyncOptions {
-        budget: MemoryBudget::new(args.memory_limit)?,
-        target_file_bytes: args.target_file_size,
-        commit_every: args.commit_every,
-        compression_level: args.compression_level,
-        content_digest: DigestShare::default(),
-        selection: Selection::new(&args.include, &args.exclude)?,
-        accept_selection: args.accept_selection,
-        accept_deployment: args.accept_deployment.clone(),
-        on_gap: args.on_gap.into(),
-        stop: args.max_duration.map_or(stop.clone(), |time| stop.within(time)),
-    })
+    Ok(SyncOptions::default()
+        .budget(MemoryBudget::new(args.memory_limit)?)
+        .target_file_bytes(args.target_file_size)
+        .commit_every(args.commit_every)
+        .compression_level(args.compression_level)
+        .content_digest(DigestShare::default())
+        .selection(Selection::new(&args.include, &args.exclude)?)
+        .accept_selection(args.accept_selection)
+        .accept_deployment(args.accept_deployment.clone())
+        .on_gap(args.on_gap.into())
+        .stop(args.max_duration.map_or(stop.clone(), |time| stop.within(time))))
 }
 
 /// How the deployment is asked.
 fn client_options(options: &SyncOptions) -> ClientOptions {
-    ClientOptions { selection: options.selection.clone(), budget: options.budget, ..ClientOptions::default() }
+    ClientOptions::default().selection(options.selection.clone()).budget(options.budget)
 }
 
 /// What came of it.

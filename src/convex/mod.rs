@@ -18,7 +18,7 @@
 //!   `0.0.0` where the server was built from source, and neither tells a date. Only a row of one that has come tells.
 //! - Errors have the kind that says what to do; after `Unavailable` the retries have been made already.
 
-mod export;
+pub(crate) mod export;
 mod page;
 #[cfg(test)]
 mod recording;
@@ -29,7 +29,7 @@ mod tokens;
 mod wire;
 
 pub use self::{
-    export::{Client, ClientOptions, End, Parts, split},
+    export::{Client, ClientOptions},
     page::Page,
     source::{Shapes, SnapshotScope, Source},
     span::DocumentSpan,

@@ -39,7 +39,7 @@ impl Page {
     /// Reads the documents of this page.
     ///
     /// # Errors
-    /// Protocol, if the text is not UTF-8, which [`split()`](super::split()) had refused.
+    /// Protocol, if the text is not UTF-8, which the split of the page had refused.
     pub fn texts(&self) -> Result<Texts<'_>> {
         self.body.texts()
     }

@@ -52,7 +52,7 @@ impl Blocks {
         let BlocksText { block, crc32c } = serde_json::from_str(text).ok()?;
         let bytes = STANDARD.decode(crc32c).ok()?;
         let crcs = bytes.chunks_exact(4).map(|crc| crc.iter().rev().fold(0, |crc, byte| crc << 8 | u32::from(*byte)));
-        (block == BLOCK && bytes.len() % 4 == 0).then(|| Self(crcs.collect()))
+        (block == BLOCK && bytes.len().is_multiple_of(4)).then(|| Self(crcs.collect()))
     }
 
     /// Bytes before the footer that as many blocks may cover.

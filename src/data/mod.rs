@@ -5,7 +5,7 @@
 //! own columns of `schema` in fixed places.
 //!
 //! Guarantee: what comes out of a file is what went in, or an error that names the file. Every byte is compared with a checksum
-//! before it is decoded (`blocks` says how); [`whole`] compares the SHA-256 of all of it.
+//! before it is decoded (`blocks` says how); [`whole()`] compares the SHA-256 of all of it.
 
 mod blocks;
 mod created;

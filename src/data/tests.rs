@@ -184,7 +184,7 @@ async fn says_of_the_file_what_was_written_and_its_digest_is_that_of_the_object(
             let end = &bytes[bytes.len() - file.footer.bytes as usize..];
             assert_eq!(file.footer.crc32c, crc32c(end));
             let groups = footer(&bytes).row_groups().to_vec();
-            let pages = groups.iter().flat_map(|group| group.columns()).map(|column| column.byte_range());
+            let pages = groups.iter().flat_map(RowGroupMetaData::columns).map(ColumnChunkMetaData::byte_range);
             let filters = groups
                 .iter()
                 .map(|group| group.column(0))

@@ -4,7 +4,7 @@
 //! Bounded: one part fills, one is queued, one is in flight. An upload that was opened is completed or aborted, also when
 //! the writer is dropped; what a killed process leaves is for the store's own lifecycle rule.
 
-use std::{convert::Infallible, fmt::Write as _, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, path::Path};
@@ -73,12 +73,7 @@ impl PartSink {
     pub(super) fn finish(mut self) -> io::Result<Sent> {
         let rest = std::mem::take(&mut self.filling);
         self.send(Part::Last(rest.into()))?;
-        let sha256 = self.hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        Ok(Sent { bytes: self.written, sha256, footer: self.checksums.footer() })
+        Ok(Sent { bytes: self.written, sha256: hex::encode(self.hash.finalize()), footer: self.checksums.footer() })
     }
 
     fn send(&self, part: Part) -> io::Result<()> {

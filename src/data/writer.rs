@@ -48,7 +48,7 @@ use crate::{
 pub struct NewFile {
     /// The table whose rows it will hold.
     pub table: TableRef,
-    /// Path inside the archive, unique for ever: see [`layout`](crate::layout).
+    /// Path inside the archive, unique for ever: see `layout`.
     pub path: String,
     /// `snapshot` or `delta`.
     pub phase: Phase,

@@ -14,7 +14,7 @@ use crate::{
     codec::{add_misfits, field_id},
     data::{DataFile, FileReader, Wanted},
     document::{TableRef, Timestamp, time_text},
-    error::{Result, ResultExt},
+    error::{Error, Result, ResultExt},
     rows::{files::complete_base, moment::known_table},
     schema::{Field, Kind, Misfits, Nested, misfits_by_path, push_pointer},
 };
@@ -108,7 +108,7 @@ async fn births(archive: &Archive, files: BTreeMap<u32, (Timestamp, DataFile)>) 
         let reader = FileReader::open(Arc::clone(archive.store()), &file, &Wanted::default()).await?;
         let mut ids = BTreeSet::new();
         reader.schema().fields().iter().for_each(|field| collect_ids(field, &mut ids));
-        Ok::<_, crate::Error>((moment, ids))
+        Ok::<_, Error>((moment, ids))
     });
     let mut since: BTreeMap<i32, Timestamp> = BTreeMap::new();
     let mut footers = std::pin::pin!(footers.buffer_unordered(TOGETHER));

@@ -15,9 +15,11 @@ use crate::{
         state::{Columns, State, StateBatch, StateOptions},
     },
 };
+use derive_setters::Setters;
 
 /// What is compared, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Setters)]
+#[non_exhaustive]
 pub struct DiffOptions {
     /// The earlier moment.
     pub from: Timestamp,

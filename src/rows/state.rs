@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use derive_setters::Setters;
 use object_store::ObjectStore;
 
 use super::{
@@ -34,7 +35,8 @@ use crate::{
 };
 
 /// How a state is read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Setters)]
+#[non_exhaustive]
 pub struct StateOptions {
     /// The memory that it may take; two states at once take twice as much of it.
     pub budget: MemoryBudget,
@@ -182,11 +184,7 @@ impl State {
     /// As reading the archive's files has them; Resource, if a temporary file cannot be written.
     pub async fn next(&mut self) -> Result<Option<StateBatch>> {
         let next = self.batches.next().await.context(|| format!("table {}", self.table))?;
-        Ok(next.map(|picked| StateBatch {
-            picked,
-            schema: Arc::clone(&self.schema),
-            arrow: Arc::clone(&self.arrow),
-        }))
+        Ok(next.map(|picked| StateBatch { picked, schema: Arc::clone(&self.schema), arrow: Arc::clone(&self.arrow) }))
     }
 }
 

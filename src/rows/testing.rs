@@ -232,7 +232,8 @@ impl World {
         let first = self.head.version() == 0;
         let tables: Vec<_> = self.tables.iter().filter(|_| first || self.rng.random_bool(0.7)).cloned().collect();
         self.files += 1;
-        let base = Base::new(BaseId(format!("b{}", self.files)), Timestamp(s), Scope::Tables(tables.clone()), Vec::new());
+        let base =
+            Base::new(BaseId(format!("b{}", self.files)), Timestamp(s), Scope::Tables(tables.clone()), Vec::new());
         for table in tables {
             let mut documents: Vec<_> = self.deployment_at(&table, s).into_values().collect();
             let (mut groups, order) = (vec![Vec::new(); self.rng.random_range(1..4)], self.rng.random_range(0..4));

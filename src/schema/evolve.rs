@@ -20,10 +20,7 @@
 //! A type that appears after birth and keeps coming ([`SIBLING_AFTER`] values, counted in commits, never in batches) gets
 //! a column of its own beside the first, `price__string`, never beside a list item.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
@@ -312,15 +309,8 @@ fn column_name(name: &str, taken: &BTreeSet<String>) -> String {
     if is_identifier(name) && free(name) {
         return name.to_owned();
     }
-    let hex = |bytes: &[u8]| {
-        bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
-    };
-    let digest = hex(&Sha256::digest(name)[..8]);
-    let plain = format!("f_{}", hex(name.as_bytes()));
+    let digest = hex::encode(&Sha256::digest(name)[..8]);
+    let plain = format!("f_{}", hex::encode(name));
     let short = if plain.len() <= 64 { plain } else { format!("{}_{digest}", &plain[..47]) };
     if free(&short) {
         return short;

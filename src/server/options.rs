@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use derive_setters::Setters;
 
 use super::{
     era::{Components, Posts, Schemas, TableParameter},
@@ -13,7 +14,8 @@ use crate::document::Encoding;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a router answers, as plain data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Setters)]
+#[non_exhaustive]
 pub struct RouterOptions {
     /// The deploy key that it takes.
     pub key: String,

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use configparser::ini::{Ini, IniDefault};
 use object_store::aws::AmazonS3Builder;
 
 use crate::error::{Error, Result};
 
-use super::{Settings, clouds::has_machine_role};
+use super::{Settings, machine_role::has_machine_role};
 
 /// Any of these says where credentials come from; the store's client looks after them.
 const IN_SETTINGS: &[&str] = &[
@@ -78,23 +79,20 @@ pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Res
 
 impl Profile {
     /// Takes what the text of a profile file says of the profile `name`. In `config` files sections are called `profile X`.
+    /// A file that cannot be read says nothing.
     fn read(&mut self, text: &str, name: &str, config: bool) {
-        let mut inside = false;
-        for line in text.lines() {
-            if let Some(section) = line.trim().strip_prefix('[').and_then(|l| l.split_once(']')) {
-                let section = section.0.trim();
-                let of_config = section.strip_prefix("profile").map(str::trim);
-                inside = if config && name != "default" { of_config == Some(name) } else { section == name };
-                continue;
-            }
-            // Indented lines belong to a nested setting.
-            let Some((key, value)) =
-                line.split_once('=').filter(|_| inside && !line.starts_with([' ', '\t', '#', ';']))
-            else {
-                continue;
-            };
-            let value = Some(value.trim().to_owned()).filter(|v| !v.is_empty());
-            match key.trim() {
+        let mut file = Ini::new_from_defaults(as_aws_writes());
+        if file.read(text.to_owned()).is_err() {
+            return;
+        }
+        let is_named = |section: &str| match section.strip_prefix("profile") {
+            Some(of_config) if config && name != "default" => of_config.trim() == name,
+            _ => (!config || name == "default") && section == name,
+        };
+        let sections = file.get_map_ref().iter().filter(|(section, _)| is_named(section));
+        for (key, value) in sections.flat_map(|(_, settings)| settings) {
+            let value = value.clone().filter(|value| !value.is_empty());
+            match key.as_str() {
                 "aws_access_key_id" => self.key = value,
                 "aws_secret_access_key" => self.secret = value,
                 "aws_session_token" => self.token = value,
@@ -107,6 +105,20 @@ impl Profile {
             }
         }
     }
+}
+
+/// How the AWS tools write INI files: indented lines go on with the setting above them (a nested one), and a secret may
+/// hold the signs that begin a comment elsewhere.
+fn as_aws_writes() -> IniDefault {
+    let mut form = IniDefault::default();
+    // What stands before the first section belongs to none.
+    form.default_section = String::new();
+    form.comment_symbols = vec!['#', ';'];
+    form.enable_inline_comments = false;
+    form.delimiters = vec!['='];
+    form.case_sensitive = true;
+    form.multiline = true;
+    form
 }
 
 #[cfg(test)]
@@ -131,6 +143,16 @@ mod tests {
         let shop = profile("shop");
         assert_eq!((shop.region, shop.key, shop.secret), (text("eu-north-1"), text("C"), None));
         assert!(profile("other") == Profile::default());
+    }
+
+    #[test]
+    fn what_aws_files_hold_beside_plain_settings_is_read_as_its_own_tools_read_it() {
+        let text = "region = before\n[ p ]\n# region = no\naws_access_key_id = A#1;x:y\naws_secret_access_key=a/b+c==\nregion =\n\
+                    s3 =\n    endpoint_url = no\n[p]\nendpoint_url = http://127.0.0.1:9000/\n[q]\nregion = no\n";
+        let mut profile = Profile::default();
+        profile.read(text, "p", false);
+        let found = [profile.key, profile.secret, profile.region, profile.endpoint].map(Option::unwrap_or_default);
+        assert_eq!(found, ["A#1;x:y", "a/b+c==", "", "http://127.0.0.1:9000/"]);
     }
 
     #[test]

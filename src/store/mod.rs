@@ -7,6 +7,7 @@ mod aws_profile;
 mod azure_account;
 mod clouds;
 mod location;
+mod machine_role;
 mod sentences;
 mod settings;
 mod staging;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     archive::{Archive, Head},
+    error::Error,
     monitor::{Event, Finding, Monitor},
 };
 
@@ -37,12 +38,11 @@ impl Advisory {
             if archive.is_manifest_due(head)? {
                 *head = archive.write_manifest(head).await?;
             }
-            Ok(())
+            Ok::<_, Error>(())
         };
         match written.await {
             Ok(()) => {}
             Err(error) => {
-                let error: crate::Error = error;
                 monitor.report(Event::Finding(&Finding::ManifestNotRewritten { why: error.to_string() }));
             }
         }

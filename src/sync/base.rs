@@ -17,14 +17,14 @@ use std::collections::BTreeSet;
 use crate::{
     archive::{Base, Covers, Draft, Head, Owed, RemovedFile, Run},
     convex::{SnapshotScope, Source},
-    document::TableRef,
+    document::{TableRef, Timestamp},
     error::Result,
     layout,
     monitor::{Event, Finding},
     position::{Scope, Walk},
 };
 
-use super::run::{RunInput, now};
+use super::run::RunInput;
 
 /// The walk to begin now, if one is owed. The deployment is asked for its components anew: the run may have begun hours
 /// ago, and a component that came since would be taken for one without rows.
@@ -43,7 +43,7 @@ pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>) -> Re
     } else {
         SnapshotScope::Components(components)
     };
-    let began = now();
+    let began = Timestamp::now();
     input.monitor.report(Event::NewBase { ts: cursor.ts, components: owed == Owed::Components });
     Ok(Some(Walk {
         base: layout::base_id(began, &writer.id),
@@ -77,7 +77,7 @@ pub(super) async fn close(head: &Head, input: &RunInput<'_>, why: &str) -> Resul
     let (Some(walk), Some(latest)) = (head.progress().walk.clone(), head.latest()) else { return Ok(None) };
     input.monitor.report(Event::Finding(&Finding::SnapshotCutShort { why: why.to_owned() }));
     let Walk { base, ts, mut done, .. } = walk;
-    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now());
+    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), Timestamp::now());
     draft.checked_at = latest.checked_at;
     draft.progress.walk = None;
     let mut live = input.archive.live_files(head).await?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{fetch::FetchedPage, run::now, tables::Tables};
+use super::{fetch::FetchedPage, tables::Tables};
 use crate::{
     archive::{Base, Draft, Proof, ProofSource},
     document::{Encoding, Timestamp},
@@ -90,7 +90,7 @@ impl NextCommit {
             bases: completed,
             proofs: proof.into_iter().collect(),
             // The writer knows the files.
-            ..tables.head().unchanged(answer.encoding, selection.clone(), now())
+            ..tables.head().unchanged(answer.encoding, selection.clone(), Timestamp::now())
         })
     }
 }

@@ -72,7 +72,8 @@ impl GatheredDeltas {
                 self.ended.extend(self.files.remove_entry(&table));
             }
             let known = tables.get_mut(table);
-            let rows = self.files.entry(table).or_insert_with(|| FileRows::new(None, document.ts, page.encoding, known));
+            let rows =
+                self.files.entry(table).or_insert_with(|| FileRows::new(None, document.ts, page.encoding, known));
             rows.push(IncomingRow::of(page, document, texts.text(document)?), known)?;
         }
         let Some(position) = page.next.clone() else {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{run::now, steps::PERMIT, stop::Stop};
+use super::{steps::PERMIT, stop::Stop};
 use crate::{
     convex::{Page, Source},
     document::Timestamp,
@@ -74,7 +74,7 @@ pub(super) async fn fetch(
                 Err(error) if error.kind() == ErrorKind::Window => return Ok(FetchEnd::TooOld(at.phase(), error)),
                 page => page?,
             };
-            let answered = now();
+            let answered = Timestamp::now();
             let caught_up = ends_the_log(&page);
             let deltas_begin = match deltas {
                 None => Some(begin_deltas(source.as_ref(), &page).await?),

@@ -15,11 +15,7 @@ use crate::{
     position::{DeltaCursor, Scope},
 };
 
-use super::{
-    fetch::snapshot_without_moment,
-    options::OnGap,
-    run::{RunInput, now},
-};
+use super::{fetch::snapshot_without_moment, options::OnGap, run::RunInput};
 
 /// Questions to the deployment: of an absence of a month, the last 160 seconds of what is lost may have been readable.
 const PROBES: u32 = 14;
@@ -58,7 +54,7 @@ pub(super) async fn record(head: &Head, input: &RunInput<'_>, why: Error) -> Res
     let to = behind.ts;
     let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
     input.monitor.report(Event::Finding(&Finding::Gap { from: cursor.ts, to }));
-    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now());
+    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), Timestamp::now());
     draft.gaps.push(gap);
     draft.progress.delta = Some(behind);
     Ok(Some(draft))

@@ -131,7 +131,7 @@ async fn run(
 ) -> Result<SyncReport> {
     let head = archive.head().await?;
     // Data files are written long before their commit.
-    archive.check_end(&head).await?;
+    archive.check_writable(&head).await?;
     check_selection(source.as_ref(), archive, &head, options)?;
     let asked = tokio::select! {
         biased;

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::stop::Stop;
 use crate::{budget::MemoryBudget, content::DigestShare, selection::Selection};
+use derive_setters::Setters;
 
 /// How a sync is done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Setters)]
+#[non_exhaustive]
 pub struct SyncOptions {
     /// Memory, bytes, and who may hold how much of it.
     pub budget: MemoryBudget,
@@ -36,7 +38,7 @@ pub struct SyncOptions {
 /// What to do about changes that the deployment no longer keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnGap {
-    /// Record the gap, go on with the changes after it, and take a new base: [`SyncReport::gaps`] tells.
+    /// Record the gap, go on with the changes after it, and take a new base: [`SyncReport::gaps`](super::SyncReport::gaps) tells.
     #[default]
     Heal,
     /// Fail, and leave the archive as it is.

@@ -11,6 +11,7 @@ use crate::{
 
 /// What a sync did.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct SyncReport {
     /// The deployment.
     pub deployment: DeploymentIdentity,

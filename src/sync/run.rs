@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use chrono::Utc;
-
 use super::{advisory::Advisory, options::SyncOptions, report::SyncReport};
 use crate::{
     archive::{Archive, CommitOutcome, Counts, Draft, Gap, Head, Run},
     convex::{Shapes, Source},
-    document::{TableRef, Timestamp},
+    document::TableRef,
     error::{Error, Result},
     identity::DeploymentIdentity,
     monitor::{FindingCounts, Monitor},
@@ -107,9 +105,4 @@ impl SyncRun {
             checked_at: head.latest().map(|l| l.checked_at),
         }
     }
-}
-
-/// Wall time.
-pub(super) fn now() -> Timestamp {
-    Timestamp(Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
 }

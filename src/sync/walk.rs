@@ -6,7 +6,6 @@ use super::{
     commit::NextCommit,
     fetch::{FetchedPage, snapshot_without_moment},
     file_rows::{FileRows, IncomingRow},
-    run::now,
     steps::{FileProgress, Halt, Step, Steps},
     tables::{Tables, stopped_in},
 };
@@ -55,7 +54,7 @@ impl SnapshotWalk {
         Self {
             stopped_in: walk.as_ref().and_then(|walk| stopped_in(head, walk)),
             walk,
-            first_base: layout::base_id(now(), writer),
+            first_base: layout::base_id(Timestamp::now(), writer),
             file: None,
             target_file_bytes,
             monitor,
@@ -81,7 +80,7 @@ impl SnapshotWalk {
         let walk = self.walk.get_or_insert_with(|| Walk {
             base: self.first_base.clone(),
             ts: s,
-            month: layout::month_of(now()),
+            month: layout::month_of(Timestamp::now()),
             scope: Scope::All,
             position: asked.clone(),
             done: Vec::new(),
@@ -112,7 +111,10 @@ impl SnapshotWalk {
             _ => {
                 self.finish_table(tables, next, steps)?;
                 self.finish_stopped();
-                self.walk.take().into_iter().for_each(|walk| next.complete(Base::new(walk.base, walk.ts, walk.scope, Vec::new())));
+                self.walk
+                    .take()
+                    .into_iter()
+                    .for_each(|walk| next.complete(Base::new(walk.base, walk.ts, walk.scope, Vec::new())));
             }
         }
         Ok(())
@@ -133,7 +135,10 @@ impl SnapshotWalk {
         if file.sent.is_some() {
             let misfits = file.rows.misfits();
             next.count_misfits(file.table, misfits.clone());
-            steps.send(Step::Close { misfits: misfits_by_id(&misfits, &tables.get(file.table).schema), content: file.rows.content() })?;
+            steps.send(Step::Close {
+                misfits: misfits_by_id(&misfits, &tables.get(file.table).schema),
+                content: file.rows.content(),
+            })?;
         }
         self.file = Some(self.new_file(file.table, file.rows.last_ts, encoding, tables));
         Ok(())

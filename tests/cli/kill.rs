@@ -63,13 +63,8 @@ async fn kill_and_complete(seed: u64, kills: usize) -> usize {
         }
     };
     write(300);
-    let answers = RouterOptions {
-        key: KEY.to_owned(),
-        snapshot_page: 25,
-        delta_page: 10,
-        latency: Duration::from_millis(3),
-        ..RouterOptions::default()
-    };
+    let answers =
+        RouterOptions::default().key(KEY.to_owned()).snapshot_page(25).delta_page(10).latency(Duration::from_millis(3));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let requests = Arc::new(AtomicU64::new(0));

@@ -12,6 +12,7 @@ mod kill;
 #[cfg(target_os = "linux")]
 mod large_pages;
 mod memory;
+mod newer_program;
 mod past;
 #[cfg(target_os = "linux")]
 mod query;

@@ -18,7 +18,7 @@ const TEXT: usize = 200_000;
 /// Archives one document with all its revisions; its id.
 async fn archive_of_one_document(archive: &Path) -> String {
     let deployment = Arc::new(SimulatedDeployment::new("otter-1", 7));
-    let options = RouterOptions { key: KEY.to_owned(), ..RouterOptions::default() };
+    let options = RouterOptions::default().key(KEY.to_owned());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let routes = router(Arc::clone(&deployment) as Arc<dyn Deployment>, options);

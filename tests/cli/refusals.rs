@@ -9,7 +9,7 @@ use crate::support::{KEY, archiver, run};
 /// The URL of a deployment with these faults; it lives as long as the test.
 async fn deployment(faults: Vec<Fault>) -> String {
     let deployment = Arc::new(SimulatedDeployment::new("otter-1", 1)) as Arc<dyn Deployment>;
-    let routes = router(deployment, RouterOptions { key: KEY.to_owned(), faults, ..RouterOptions::default() });
+    let routes = router(deployment, RouterOptions::default().key(KEY.to_owned()).faults(faults));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });

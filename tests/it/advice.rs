@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use convex_archiver::{
     NoMonitor,
     convex::{Access, Client, ClientOptions, DeployKey, RetryPolicy},
-    server::{Fault, RouterOptions, demo_documents},
+    server::{Fault, demo_documents},
     sync::{SyncOptions, sync},
 };
 
@@ -27,12 +27,12 @@ async fn without_shapes_a_sync_warns_once_and_takes_its_columns_from_the_documen
         (vec![Fault::html(200).on(SHAPES)], "not understood"),
     ];
     for (faults, why) in table {
-        let world = World::new(RouterOptions { faults, ..pages(100, 16) }).await;
+        let world = World::new(pages(100, 16).faults(faults)).await;
         world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
         let access = Access::new(&world.server.url, DeployKey::new(KEY).unwrap(), false).unwrap();
         let wait = Duration::from_millis(10);
         let retry = RetryPolicy { base: wait, budget: 5 * wait, ..RetryPolicy::default() };
-        let options = ClientOptions { retry, ..ClientOptions::default() };
+        let options = ClientOptions::default().retry(retry);
         let client = Client::new(access, options, Arc::new(NoMonitor)).unwrap();
         let warnings = Arc::new(Warnings::default());
         let report =

@@ -137,7 +137,7 @@ async fn is_refused_and_healed(name: &str, endpoint: &'static str, page: usize, 
     }
     let before = world.archive().await.head().await.unwrap().version();
     *between.lock().unwrap() = Some(Defect { endpoint, page, change, seen: 0 });
-    let every_page = SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() };
+    let every_page = SyncOptions::default().commit_every(Duration::ZERO);
     let error = world.sync_with(&every_page).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol, "{name}: {error:?}");
     // It is no use to ask for it again. Two more may have been asked for before it was looked at.

@@ -32,14 +32,12 @@ impl Drop for Server {
 }
 
 fn options(snapshot_page: usize, delta_page: usize) -> RouterOptions {
-    RouterOptions {
-        key: KEY.to_owned(),
-        snapshot_page,
-        delta_page,
-        snapshot_window: FOREVER,
-        deltas_window: FOREVER,
-        ..RouterOptions::default()
-    }
+    RouterOptions::default()
+        .key(KEY.to_owned())
+        .snapshot_page(snapshot_page)
+        .delta_page(delta_page)
+        .snapshot_window(FOREVER)
+        .deltas_window(FOREVER)
 }
 
 impl Server {
@@ -417,12 +415,12 @@ async fn refuses_with_the_codes_of_a_real_deployment(deployment: &Arc<dyn Deploy
     for (path, query, status, code) in table {
         assert_eq!(server.refusal(path, &[query]).await, (status, code.to_owned()), "{path} {query:?}");
     }
-    let short = RouterOptions { snapshot_window: Duration::ZERO, deltas_window: Duration::ZERO, ..options(1024, 128) };
+    let short = options(1024, 128).snapshot_window(Duration::ZERO).deltas_window(Duration::ZERO);
     let server = Server::start(Arc::clone(deployment), short).await;
     assert_eq!(server.refusal(snapshot, &[("snapshot", "1")]).await, (400, "SnapshotTooOld".to_owned()));
     assert_eq!(server.refusal(deltas, &[("cursor", "1")]).await, (400, "InvalidWindowToReadDocuments".to_owned()));
     for (form, code) in [(Schemas::Failing, 400), (Schemas::Blank, 200), (Schemas::Flat, 200)] {
-        let odd = RouterOptions { schemas: form, summaries_unavailable_once: true, ..options(1024, 128) };
+        let odd = options(1024, 128).schemas(form).summaries_unavailable_once(true);
         let server = Server::start(Arc::clone(deployment), odd).await;
         assert_eq!(server.refusal(schemas, &[]).await, (503, "TableSummariesUnavailable".to_owned()));
         let (status, body) = server.get(schemas, &[("byComponent", "true")]).await;
@@ -468,7 +466,7 @@ async fn an_empty_deployment_conforms() {
 
 #[tokio::test]
 async fn a_deployment_with_a_history_conforms() {
-    let options = SimulateOptions { contents: Contents::Generated(150), seed: 3, ..SimulateOptions::default() };
+    let options = SimulateOptions::default().contents(Contents::Generated(150)).seed(3);
     let deployment = SimulatedDeployment::from_options(&options).unwrap();
     deployment.create_table(&TableRef::new("", "empty").unwrap()).unwrap();
     let mut seeded = SeededWriter::new(3);

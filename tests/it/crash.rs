@@ -6,9 +6,9 @@ use convex_archiver::{
     ErrorKind, NoMonitor, Result, TableRef, Timestamp, Value,
     archive::{Archive, Commit, Location, Settings},
     convex::Source,
-    layout,
     server::{SimulatedDeployment, Transaction},
     sync::{SyncOptions, SyncReport, sync},
+    testing::layout,
 };
 use flate2::read::GzDecoder;
 use futures::TryStreamExt;
@@ -38,7 +38,7 @@ pub(crate) fn numbered(n: i64) -> BTreeMap<String, Value> {
 }
 
 fn a_commit_after_every_page() -> SyncOptions {
-    SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() }
+    SyncOptions::default().commit_every(Duration::ZERO)
 }
 
 /// What a process does from its start.
@@ -262,10 +262,14 @@ async fn of_two_writers_one_that_crashes_at_any_store_call_leaves_no_head_that_n
             };
             let first = FaultyStore::with_meanwhile(Arc::clone(&store), fault, number, other);
             let ended = run(&world, Arc::new(first), &options).await;
-            let story = format!("{fault:?} at {name:?}, where the other came, after which the first ended with {ended:?}");
+            let story =
+                format!("{fault:?} at {name:?}, where the other came, after which the first ended with {ended:?}");
             let left = objects(store.as_ref()).await;
             assert_parts_are_there(&left, &story);
-            assert!(ended.is_ok() || fault.is_some() || ended.is_err_and(|e| e.kind() == ErrorKind::Conflict), "{story}");
+            assert!(
+                ended.is_ok() || fault.is_some() || ended.is_err_and(|e| e.kind() == ErrorKind::Conflict),
+                "{story}"
+            );
             let report = run(&world, Arc::clone(&store), &options).await.unwrap();
             let after = objects(store.as_ref()).await;
             assert_log_is_sound(&after, report.version);

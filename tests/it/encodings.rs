@@ -8,10 +8,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use convex_archiver::{
     Encoding, ErrorKind, Monitor, Revision, TableRef, Timestamp, Value,
     archive::{Archive, Status},
-    codec::parse_value,
     convex::{Access, Client, ClientOptions, DeployKey, Page, Source},
-    server::{Contents, RouterOptions, SimulatedDeployment},
+    server::{Contents, SimulatedDeployment},
     sync::{SyncOptions, sync},
+    testing::codec::parse_value,
 };
 use object_store::memory::InMemory;
 
@@ -154,14 +154,14 @@ async fn an_encoding_that_loses_nothing_makes_the_same_archive() {
     let deployment = SimulatedDeployment::new("otter-1", 7);
     deployment.insert_all(Contents::Generated(300).documents(7).unwrap()).unwrap();
     let formats = vec![Encoding::ExportJson, Encoding::Json];
-    let world = World::of(deployment, RouterOptions { formats, ..pages(50, 50) }).await;
+    let world = World::of(deployment, pages(50, 50).formats(formats)).await;
     world.sync().await;
     world.assert_equal().await;
 }
 
 #[tokio::test]
 async fn a_deployment_that_knows_none_of_them_is_not_supported() {
-    let world = World::new(RouterOptions { formats: vec![], ..pages(5, 5) }).await;
+    let world = World::new(pages(5, 5).formats(vec![])).await;
     let error = world.client().page(&world.client().snapshot_start()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
 }

@@ -64,10 +64,10 @@ async fn the_largest_documents_arrive_whole_in_pages_larger_than_the_memory() {
     }
     let budget = MemoryBudget::new(MemoryBudget::MINIMUM).unwrap();
     let access = Access::new(&world.server.url, DeployKey::new(KEY).unwrap(), false).unwrap();
-    let options = ClientOptions { budget, ..ClientOptions::default() };
+    let options = ClientOptions::default().budget(budget);
     let client = Arc::new(Client::new(access, options, Arc::new(NoMonitor)).unwrap());
     let archive = world.archive().await;
-    let options = SyncOptions { budget, ..SyncOptions::default() };
+    let options = SyncOptions::default().budget(budget);
 
     let first = sync(client.clone(), &archive, &options, Arc::new(NoMonitor)).await.unwrap();
     assert_eq!((first.documents, first.caught_up), (18, true));

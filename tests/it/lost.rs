@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use convex_archiver::{ErrorKind, TableRef, layout, server::SimulatedDeployment, sync::SyncOptions};
+use convex_archiver::{ErrorKind, TableRef, server::SimulatedDeployment, sync::SyncOptions, testing::layout};
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 
 use crate::{
@@ -55,7 +55,8 @@ impl Lost {
         }
         let (before, store) = (objects(&store).await, Arc::new(store));
         let error = run(&self.world, Arc::clone(&store) as Arc<dyn ObjectStore>, &SyncOptions::default()).await;
-        let story = format!("without the commits {lost:?}, and {} hint", if manifest.is_some() { "an old" } else { "no" });
+        let story =
+            format!("without the commits {lost:?}, and {} hint", if manifest.is_some() { "an old" } else { "no" });
         let error = error.expect_err(&story);
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}: {story}");
         assert!(error.to_string().contains(&layout::commit(lost[0])), "{error}: {story}");

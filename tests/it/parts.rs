@@ -13,12 +13,12 @@ use std::{
 };
 
 use convex_archiver::{
-    DeltaCursor, Encoding, NoMonitor, Phase, Position, Progress, Selection, TableRef, Timestamp, Value,
+    DataFile, DeltaCursor, Encoding, Footer, NoMonitor, Phase, Position, Progress, Selection, TableRef, Timestamp,
+    Value,
     archive::{Archive, CommitOutcome, Head, Run},
-    data::{DataFile, Footer},
-    layout,
     server::SimulatedDeployment,
     sync::{SyncOptions, SyncReport, sync},
+    testing::layout,
 };
 use object_store::ObjectStore;
 
@@ -43,7 +43,10 @@ fn table(n: usize) -> TableRef {
 }
 
 fn document(n: usize) -> BTreeMap<String, Value> {
-    BTreeMap::from([("n".to_owned(), Value::Int64(n as i64)), ("text".to_owned(), Value::String(format!("number {n}")))])
+    BTreeMap::from([
+        ("n".to_owned(), Value::Int64(n as i64)),
+        ("text".to_owned(), Value::String(format!("number {n}"))),
+    ])
 }
 
 fn told(head: &Head, n: usize, ts: Timestamp, counter: i64) -> DataFile {

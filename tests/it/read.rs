@@ -99,7 +99,7 @@ async fn real_documents_and_their_changes_are_read_back_at_every_moment() {
     let (first, through) = (head.coverage().bases[0].ts, head.coverage().through.unwrap());
     let (before, after) = (world.deployment.state_at(first), world.deployment.state_at(through));
     let options =
-        DiffOptions { from: first, to: through, tables: vec![], documents: false, budget: MemoryBudget::default() };
+        DiffOptions::default().from(first).to(through).tables(vec![]).documents(false).budget(MemoryBudget::default());
     let diffs = diff(&archive, &head, &options, |_| Ok(())).await.unwrap();
     assert_eq!(diffs.len(), 3);
     for diff in diffs {
@@ -196,9 +196,9 @@ async fn a_document_is_found_by_reading_a_few_pages_and_not_the_table() {
     assert!(calls <= 10 + 3 && bytes * 10 < stored, "{calls} calls, {bytes} of {stored} bytes");
 
     // A transaction of one document looks that one up, and not the table.
-    let options = LogOptions { since: Some(Timestamp(through.0 - 1)), ..LogOptions::default() };
+    let options = LogOptions::default().since(Some(Timestamp(through.0 - 1)));
     let last = world.deployment.revisions().last().unwrap().1.ts;
-    let options = LogOptions { since: Some(last), ..options };
+    let options = options.since(Some(last));
     let mut log = Transactions::open(&archive, &head, &options).await.unwrap();
     let transaction = log.next().await.unwrap().unwrap();
     assert_eq!((transaction.changes.len(), transaction.changes[0].change), (1, Change::Updated));

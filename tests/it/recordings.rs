@@ -39,7 +39,7 @@ impl Played {
 
     async fn archive(&self) -> (Arc<Client>, Archive) {
         let access = Access::new(&self.replay.server.url, DeployKey::new(KEY).unwrap(), false).unwrap();
-        let options = ClientOptions { encoding: self.encoding, ..ClientOptions::default() };
+        let options = ClientOptions::default().encoding(self.encoding);
         let client = Arc::new(Client::new(access, options, Arc::clone(&self.warnings) as Arc<dyn Monitor>).unwrap());
         let (store, identity) = (Arc::clone(&self.store), client.identity().await.unwrap());
         (client, Archive::open_or_create(store, "memory:///archive", identity, Timestamp(1)).await.unwrap())
@@ -50,7 +50,7 @@ impl Played {
         self.replay.set_stage(stage);
         let (client, archive) = self.archive().await;
         let monitor = Arc::clone(&self.warnings) as Arc<dyn Monitor>;
-        let options = SyncOptions { content_digest: DigestShare::All, ..SyncOptions::default() };
+        let options = SyncOptions::default().content_digest(DigestShare::All);
         let report = sync(client, &archive, &options, monitor).await;
         assert_eq!(self.replay.unknown(), [].into(), "asked for what was not recorded: {report:?}");
         report.unwrap()

@@ -10,7 +10,7 @@ use std::{
 use convex_archiver::{
     ErrorKind, Event, Monitor, NoMonitor, Timestamp,
     convex::{Access, Client, ClientOptions, DeployKey, RetryPolicy, Source},
-    server::{Fault, RouterOptions, SimulatedDeployment},
+    server::{Fault, SimulatedDeployment},
 };
 
 use crate::{
@@ -21,11 +21,11 @@ use crate::{
 /// A client of a deployment with these faults, which begins no attempt later than `budget` after the first.
 async fn client(faults: Vec<Fault>, budget: Duration, monitor: Arc<dyn Monitor>) -> (Client, Server) {
     let deployment = Arc::new(SimulatedDeployment::new("otter-1", 7));
-    let server = Server::start(deployment, RouterOptions { faults, ..pages(9, 9) }).await;
+    let server = Server::start(deployment, pages(9, 9).faults(faults)).await;
     let access = Access::new(&server.url, DeployKey::new(KEY).unwrap(), false).unwrap();
     let base = Duration::from_millis(1);
     let retry = RetryPolicy { base, longest: base, budget, ..RetryPolicy::default() };
-    (Client::new(access, ClientOptions { retry, ..ClientOptions::default() }, monitor).unwrap(), server)
+    (Client::new(access, ClientOptions::default().retry(retry), monitor).unwrap(), server)
 }
 
 const PATIENT: Duration = Duration::from_secs(20);

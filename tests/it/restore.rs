@@ -12,7 +12,7 @@ use convex_archiver::{
     server::{SeededWriter, SimulatedDeployment, demo_documents, read_snapshot_zip},
 };
 
-use object_store::{ObjectStore, memory::InMemory};
+use object_store::memory::InMemory;
 
 use crate::support::{World, pages};
 
@@ -123,7 +123,7 @@ impl Restored {
         let archive = world.archive().await;
         let head = archive.head().await.unwrap();
         let (report, bytes) =
-            restore(&archive, &head, options, &folder.path().join("a.zip"), false, &NoMonitor).await?;
+            restore(&archive, &head, &options.clone().output(folder.path().join("a.zip")), &NoMonitor).await?;
         let restored = Self { folder, report };
         assert_eq!(std::fs::metadata(restored.path()).unwrap().len(), bytes);
         assert_eq!(std::fs::read_dir(restored.folder.path()).unwrap().count(), 1, "no temporary file is left");
@@ -156,7 +156,7 @@ fn documents_at(deployment: &SimulatedDeployment, at: Timestamp) -> Contents {
 async fn what_is_imported_elsewhere_and_archived_again_is_the_same_value_for_value() {
     let world = world().await;
     let at = through(&world).await;
-    let restored = Restored::of(&world, &RestoreOptions { at, ..RestoreOptions::default() }).await.unwrap();
+    let restored = Restored::of(&world, &RestoreOptions::default().at(at)).await.unwrap();
     let expected = documents_at(&world.deployment, at);
     assert_same(&restored.documents(), &expected);
     assert!(!restored.report.has_findings() && restored.report.documents() > 1500);
@@ -167,7 +167,7 @@ async fn what_is_imported_elsewhere_and_archived_again_is_the_same_value_for_val
     other.deployment.insert_all(restored.documents()).unwrap();
     other.sync().await;
     assert_same(&documents_at(&other.deployment, Timestamp(i64::MAX)), &expected);
-    let again = RestoreOptions { at: through(&other).await, ..RestoreOptions::default() };
+    let again = RestoreOptions::default().at(through(&other).await);
     let again = Restored::of(&other, &again).await;
     // Of components the second archive has seen no change yet.
     let error = again.err().expect("changes of components are not known to arrive");
@@ -187,7 +187,7 @@ async fn what_is_imported_elsewhere_and_archived_again_is_the_same_value_for_val
 
 impl Restored {
     async fn all(world: &World) -> Self {
-        Self::of(world, &RestoreOptions { at: through(world).await, ..RestoreOptions::default() }).await.unwrap()
+        Self::of(world, &RestoreOptions::default().at(through(world).await)).await.unwrap()
     }
 }
 
@@ -200,7 +200,7 @@ async fn every_moment_is_restored_and_its_bytes_depend_on_nothing_else() {
     let moments: Vec<_> = world.deployment.revisions().iter().map(|(_, r)| r.ts).filter(|ts| *ts > base).collect();
     let selection = Selection::new::<&str>([], ["*/**"]).unwrap();
     for at in [base, moments[moments.len() / 3], moments[moments.len() / 2]] {
-        let options = RestoreOptions { at, selection: selection.clone(), ..RestoreOptions::default() };
+        let options = RestoreOptions::default().at(at).selection(selection.clone());
         let restored = Restored::of(&world, &options).await.unwrap();
         let mut expected = documents_at(&world.deployment, at);
         expected.retain(|table, _| table.component().is_empty());
@@ -208,7 +208,7 @@ async fn every_moment_is_restored_and_its_bytes_depend_on_nothing_else() {
             assert!(expected.remove(table).is_none_or(|documents| documents.is_empty()));
         }
         assert_same(&restored.documents(), &expected);
-        let small = RestoreOptions { budget: MemoryBudget::new(64 << 20).unwrap(), ..options.clone() };
+        let small = options.clone().budget(MemoryBudget::new(64 << 20).unwrap());
         let again = Restored::of(&world, &small).await.unwrap();
         assert!(std::fs::read(restored.path()).unwrap() == std::fs::read(again.path()).unwrap(), "other bytes");
         // And the plan said so.
@@ -241,7 +241,7 @@ async fn documents_that_a_dropped_table_left_behind_are_told_and_left_out() {
     let earlier = world.archive().await;
     let of = async |ids: &[&String]| {
         let ids = ids.iter().map(|id| (*id).clone()).collect();
-        Restored::of(&world, &RestoreOptions { at, ids, ..RestoreOptions::default() }).await
+        Restored::of(&world, &RestoreOptions::default().at(at).ids(ids)).await
     };
     for ids in [&[&dropped][..], &[&dropped, &kept]] {
         let error = of(ids).await.err().unwrap();
@@ -251,16 +251,8 @@ async fn documents_that_a_dropped_table_left_behind_are_told_and_left_out() {
 
     // An export holds all that the archive shows, and tells it.
     let head = earlier.head().await.unwrap();
-    let (target, options) = (
-        Arc::new(InMemory::new()) as Arc<dyn ObjectStore>,
-        ExportOptions {
-            at,
-            selection: Selection::default(),
-            format: ExportFormat::Ndjson,
-            budget: MemoryBudget::default(),
-        },
-    );
-    let exported = export(&earlier, &head, &options, &target, &NoMonitor).await.unwrap();
+    let options = ExportOptions::new(Arc::new(InMemory::new()), ExportFormat::Ndjson, at);
+    let exported = export(&earlier, &head, &options, &NoMonitor).await.unwrap();
     let left_behind: Vec<_> =
         exported.tables.iter().map(|t| (t.table.name(), t.left_behind.clone(), t.documents)).collect();
     assert_eq!(left_behind, [("notes", told.left_behind.clone(), 3), ("other", vec![], 1)]);
@@ -304,10 +296,9 @@ async fn a_restore_that_is_given_up_leaves_nothing() {
     let head = archive.head().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let files = || std::fs::read_dir(folder.path()).unwrap().count();
-    let options = RestoreOptions { at: through(&world).await, ..RestoreOptions::default() };
-    let path = folder.path().join("a.zip");
+    let options = RestoreOptions::default().at(through(&world).await).output(folder.path().join("a.zip"));
     {
-        let mut restoring = std::pin::pin!(restore(&archive, &head, &options, &path, false, &NoMonitor));
+        let mut restoring = std::pin::pin!(restore(&archive, &head, &options, &NoMonitor));
         assert!(futures::poll!(&mut restoring).is_pending());
         assert_eq!(files(), 1, "a temporary file");
     }
@@ -326,19 +317,21 @@ async fn the_file_has_the_mode_of_any_file_and_a_link_to_an_older_one_stays() {
     std::fs::write(&any, "").unwrap();
     std::fs::write(&older, "").unwrap();
     std::os::unix::fs::symlink(&older, &link).unwrap();
-    let options = RestoreOptions { at: through(&world).await, ..RestoreOptions::default() };
-    restore(&archive, &head, &options, &link, true, &NoMonitor).await.unwrap();
+    let options = RestoreOptions::default().at(through(&world).await);
+    restore(&archive, &head, &options.clone().output(&link).overwrite(true), &NoMonitor).await.unwrap();
     assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
     read_snapshot_zip(&older).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&older), mode(&any));
     std::fs::set_permissions(&older, std::fs::Permissions::from_mode(0o600)).unwrap();
-    restore(&archive, &head, &options, &older, true, &NoMonitor).await.unwrap();
+    restore(&archive, &head, &options.clone().output(&older).overwrite(true), &NoMonitor).await.unwrap();
     assert_eq!(mode(&older) & 0o777, 0o600, "what was private stays private");
     let new = folder.path().join("new.zip");
-    restore(&archive, &head, &options, &new, false, &NoMonitor).await.unwrap();
+    restore(&archive, &head, &options.clone().output(&new), &NoMonitor).await.unwrap();
     assert_eq!(mode(&new), mode(&any));
-    let error = restore(&archive, &head, &options, Path::new("/dev/null"), true, &NoMonitor).await.unwrap_err();
+    let error = restore(&archive, &head, &options.clone().output(Path::new("/dev/null")).overwrite(true), &NoMonitor)
+        .await
+        .unwrap_err();
     assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("no regular file"), "{error}");
 }
 
@@ -353,7 +346,7 @@ async fn single_documents_are_restored_and_missing_ones_are_refused() {
     };
     let (a, b) = (state[&table("", "odd")][3].clone(), state[&table("waitlist", "odd")][5].clone());
     let ids: BTreeSet<_> = [id(&a), id(&b)].into();
-    let options = RestoreOptions { at, ids, ..RestoreOptions::default() };
+    let options = RestoreOptions::default().at(at).ids(ids);
     let restored = Restored::of(&world, &options).await.unwrap();
     assert_eq!(restored.documents(), [(table("", "odd"), vec![a]), (table("waitlist", "odd"), vec![b])].into());
 
@@ -362,7 +355,7 @@ async fn single_documents_are_restored_and_missing_ones_are_refused() {
         (deleted.id.clone(), ErrorKind::NotFound, "it was deleted at"),
         ("x".into(), ErrorKind::Usage, "no document id"),
     ] {
-        let options = RestoreOptions { at, ids: [id].into(), ..RestoreOptions::default() };
+        let options = RestoreOptions::default().at(at).ids([id].into());
         let error = Restored::of(&world, &options).await.err().unwrap();
         assert!(error.kind() == kind && error.to_string().contains(says), "{error}");
     }
@@ -376,8 +369,8 @@ async fn what_is_there_is_not_overwritten_and_a_refused_restore_leaves_nothing()
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.zip");
     let run = async |at: Timestamp, path: &Path, force: bool| {
-        let options = RestoreOptions { at, ..RestoreOptions::default() };
-        restore(&archive, &head, &options, path, force, &NoMonitor).await.map(drop)
+        let options = RestoreOptions::default().at(at);
+        restore(&archive, &head, &options.clone().output(path).overwrite(force), &NoMonitor).await.map(drop)
     };
     let at = through(&world).await;
     let error = run(Timestamp(at.0 + 1), &path, false).await.unwrap_err();

@@ -9,7 +9,7 @@ use convex_archiver::{
     ErrorKind, Event, Monitor, NoMonitor, Timestamp,
     archive::Archive,
     convex::{Access, AccessOptions, Client, ClientOptions, DeployKey, Source},
-    server::{RouterOptions, SeededWriter},
+    server::SeededWriter,
     sync::{SyncOptions, sync},
 };
 
@@ -52,7 +52,7 @@ struct Rotated {
 impl Rotated {
     async fn new(requests: u64) -> Self {
         let rotations = vec![(requests, NEW.to_owned())];
-        let world = World::new(RouterOptions { key: OLD.to_owned(), rotations, ..pages(5, 5) }).await;
+        let world = World::new(pages(5, 5).key(OLD.to_owned()).rotations(rotations)).await;
         let mut writer = SeededWriter::new(3);
         for _ in 0..60 {
             writer.write(&world.deployment).unwrap();
@@ -67,11 +67,8 @@ impl Rotated {
     }
 
     async fn access(&self) -> Access {
-        let options = AccessOptions {
-            deployment: Some(self.world.server.url.clone()),
-            deploy_key_file: Some(self.file()),
-            ..AccessOptions::default()
-        };
+        let options =
+            AccessOptions::default().deployment(Some(self.world.server.url.clone())).deploy_key_file(Some(self.file()));
         options.resolve(Arc::new(NoMonitor)).await.unwrap()
     }
 

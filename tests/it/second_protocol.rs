@@ -20,7 +20,7 @@ const UNKNOWN: u64 = 3;
 
 fn fake(world: &World, answers: u64, truncates: Vec<TableRef>, monitor: Arc<Warnings>) -> FakeProtocol {
     let access = Access::new(&world.server.url, DeployKey::new(KEY).unwrap(), false).unwrap();
-    let options = ClientOptions { encoding: Encoding::ExportJson, ..ClientOptions::default() };
+    let options = ClientOptions::default().encoding(Encoding::ExportJson);
     let deployment = Client::new(access, options, Arc::new(NoMonitor)).unwrap();
     let server = FakeServer { deployment, unknown: UNKNOWN, truncates };
     FakeProtocol { server, answers: answers.into(), monitor }
@@ -85,7 +85,7 @@ async fn nothing_is_committed_before_it_is_known_how_far_the_pages_reach() {
 async fn pages_of_unknown_reach_are_written_as_they_come_and_named_once_it_is_known() {
     let world = World::new(pages(1024, 50)).await;
     let table = TableRef::new("", "messages").unwrap();
-    let options = SyncOptions { budget: MemoryBudget::new(MemoryBudget::MINIMUM).unwrap(), ..SyncOptions::default() };
+    let options = SyncOptions::default().budget(MemoryBudget::new(MemoryBudget::MINIMUM).unwrap());
     // The walk of nothing, and the cursor behind it.
     sync_with(&world, 1, &options).await.unwrap_err();
     for n in 0..100 {

@@ -31,7 +31,7 @@ async fn world(options: RouterOptions) -> World {
 fn client(world: &World, selection: &Selection) -> (Client, Arc<Warnings>) {
     let access = Access::new(&world.server.url, DeployKey::new(KEY).unwrap(), false).unwrap();
     let warnings = Arc::new(Warnings::default());
-    let options = ClientOptions { selection: selection.clone(), ..ClientOptions::default() };
+    let options = ClientOptions::default().selection(selection.clone());
     (Client::new(access, options, Arc::clone(&warnings) as Arc<dyn Monitor>).unwrap(), warnings)
 }
 
@@ -122,13 +122,13 @@ async fn what_is_not_selected_never_leaves_a_deployment_that_understands_selecti
 
 #[tokio::test]
 async fn a_deployment_that_takes_no_selection_sends_everything_and_is_filtered_here_with_one_warning() {
-    let refuses = |fault: Fault| RouterOptions { faults: vec![fault], ..pages(7, 5) };
+    let refuses = |fault: Fault| pages(7, 5).faults(vec![fault]);
     // POSTs are refused in one way or another, or taken without heeding the selection.
     let table = [
-        (RouterOptions { posts: Posts::Refuse, ..pages(7, 5) }, "takes no selection (405)"),
+        (pages(7, 5).posts(Posts::Refuse), "takes no selection (405)"),
         (refuses(Fault::refusal(400, "BadJsonBody").times(1)), "takes no selection (400 BadJsonBody)"),
         (refuses(Fault::html(404).times(1).on("/api/list_snapshot")), "takes no selection (404)"),
-        (RouterOptions { posts: Posts::Ignore, ..pages(7, 5) }, "does not heed a selection"),
+        (pages(7, 5).posts(Posts::Ignore), "does not heed a selection"),
     ];
     let selection = Selection::new(["users", "analytics/**"], []).unwrap();
     for (options, told) in table {
@@ -158,7 +158,7 @@ async fn a_walk_of_some_components_gets_all_that_is_selected_of_them_whenever_th
                 deployment.transaction(|tx| tx.insert(&table, BTreeMap::new())).unwrap();
             }
         }
-        let world = World::of(deployment, RouterOptions { posts, ..pages(1, 1) }).await;
+        let world = World::of(deployment, pages(1, 1).posts(posts)).await;
         let (client, warnings) = client(&world, &selection);
         let ts = world.deployment.revisions().last().unwrap().1.ts;
         let mut at = Some(client.snapshot_of(&SnapshotScope::Components(components.map(Into::into).to_vec()), ts));
@@ -183,7 +183,7 @@ async fn a_table_that_begins_later_is_archived_if_a_pattern_fits_it() {
     let world = world(pages(100, 100)).await;
     let selection = Selection::new(["late_*", "users"], ["late_secret"]).unwrap();
     let archive = world.archive().await;
-    let options = SyncOptions { selection: selection.clone(), ..SyncOptions::default() };
+    let options = SyncOptions::default().selection(selection.clone());
     let tables = async || {
         let (client, _) = client(&world, &selection);
         sync(Arc::new(client), &archive, &options, Arc::new(Warnings::default())).await.unwrap();
@@ -201,8 +201,8 @@ async fn a_table_that_begins_later_is_archived_if_a_pattern_fits_it() {
 #[tokio::test]
 async fn a_server_from_before_selections_and_components_gives_what_is_selected_of_its_root() {
     let day = chrono::NaiveDate::from_ymd_opt(2025, 8, 1).unwrap();
-    let options = RouterOptions { components: Components::Unknown, ..pages(7, 5) }.server_of(day);
-    let options = RouterOptions { deltas_window: Duration::MAX, ..options };
+    let options = pages(7, 5).components(Components::Unknown).server_of(day);
+    let options = options.deltas_window(Duration::MAX);
     let world = world(options).await;
     let selection = Selection::new(["**/*s"], []).unwrap();
     let (client, _) = client(&world, &selection);
@@ -220,11 +220,8 @@ async fn a_walk_that_is_gone_on_with_by_somebody_who_knows_the_tables_misses_non
     for pages_before in 1..=12 {
         let once = |path: &str| Fault::refusal(400, "NoSchemaForExport").on(path).times(1);
         let faults = vec![once("/api/json_schemas"), once("/api/get_table_column_names")];
-        let world = World::of(
-            SimulatedDeployment::new("otter-1", pages_before as u64),
-            RouterOptions { faults, ..pages(4, 4) },
-        )
-        .await;
+        let world =
+            World::of(SimulatedDeployment::new("otter-1", pages_before as u64), pages(4, 4).faults(faults)).await;
         for name in tables {
             let table = TableRef::new("", name).unwrap();
             for n in 0..10 {
@@ -232,8 +229,7 @@ async fn a_walk_that_is_gone_on_with_by_somebody_who_knows_the_tables_misses_non
                 world.deployment.transaction(|tx| tx.insert(&table, fields)).unwrap();
             }
         }
-        let options =
-            SyncOptions { selection: selection.clone(), commit_every: Duration::ZERO, ..SyncOptions::default() };
+        let options = SyncOptions::default().selection(selection.clone()).commit_every(Duration::ZERO);
         let archive = world.archive().await;
         let first = Arc::new(Ending::after(pages_before, false, client(&world, &selection).0));
         cut_off += usize::from(sync(first, &archive, &options, Arc::new(Warnings::default())).await.is_err());
@@ -260,7 +256,7 @@ async fn a_client_that_leaves_out_what_is_to_be_archived_is_refused() {
 async fn a_name_that_no_table_has_is_a_warning() {
     let world = world(pages(20, 20)).await;
     let selection: Selection = "** !massages !*_2".parse().unwrap();
-    let options = SyncOptions { selection: selection.clone(), ..SyncOptions::default() };
+    let options = SyncOptions::default().selection(selection.clone());
     let warnings = Arc::new(Warnings::default());
     let source = Arc::new(client(&world, &selection).0);
     sync(source, &world.archive().await, &options, Arc::clone(&warnings) as _).await.unwrap();

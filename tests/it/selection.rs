@@ -24,8 +24,7 @@ fn insert(world: &World, paths: &[&str]) {
 
 /// A sync of this selection, which the archive may not have had before.
 async fn sync_of(world: &World, selection: &str, accept: bool) -> Result<SyncReport> {
-    let options =
-        SyncOptions { selection: selection.parse().unwrap(), accept_selection: accept, ..SyncOptions::default() };
+    let options = SyncOptions::default().selection(selection.parse().unwrap()).accept_selection(accept);
     world.sync_with(&options).await
 }
 
@@ -101,7 +100,7 @@ async fn a_table_that_joins_gets_a_base_and_the_others_are_not_walked_again() {
 async fn a_table_that_joins_before_anything_came_after_the_snapshot_gets_a_base_all_the_same() {
     let world = World::new(pages(4, 4)).await;
     insert(&world, &["users", "logs"]);
-    let options = SyncOptions { selection: "users".parse().unwrap(), ..SyncOptions::default() };
+    let options = SyncOptions::default().selection("users".parse().unwrap());
     // Each table is a page; the changes are not asked for any more.
     let source = Arc::new(Ending::after(2, false, world.client()));
     sync(source, &world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap_err();
@@ -119,7 +118,7 @@ async fn a_selection_that_changes_in_the_middle_of_a_snapshot_keeps_the_tables_t
         insert(&world, &[name; 6]);
     }
     let source = Arc::new(Ending::after(3, false, world.client()));
-    let options = SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() };
+    let options = SyncOptions::default().commit_every(Duration::ZERO);
     sync(source, &world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap_err();
     let done = world.held().await.head.progress().walk.clone().unwrap().done;
     assert_eq!(done.len(), 1);
@@ -150,8 +149,7 @@ async fn a_deployment_that_moved_is_refused_until_that_is_accepted_and_then_the_
     let error = run(SyncOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.to_string().contains("--accept-deployment"), "{error}");
-    let report =
-        run(SyncOptions { accept_deployment: Some(moved.url.clone()), ..SyncOptions::default() }).await.unwrap();
+    let report = run(SyncOptions::default().accept_deployment(Some(moved.url.clone()))).await.unwrap();
     assert_eq!((report.documents, report.deployment.origin.as_str()), (1, moved.url.as_str()));
     // From now on the old address is the foreign one.
     assert!(run(SyncOptions::default()).await.unwrap().caught_up);

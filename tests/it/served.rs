@@ -11,12 +11,9 @@ use std::{
 };
 
 use convex_archiver::{
-    ErrorKind, MemoryBudget, NoMonitor, Revision, TableRef, Timestamp, Value,
+    ErrorKind, MemoryBudget, NoMonitor, Revision, TableRef, TableSchema, Timestamp, Value,
     archive::{Archive, Covers},
-    schema::TableSchema,
-    server::{
-        ArchivedDeployment, Contents, Deployment, RouterOptions, SeededWriter, SimulatedDeployment, demo_documents,
-    },
+    server::{ArchivedDeployment, Contents, Deployment, SeededWriter, SimulatedDeployment, demo_documents},
     sync::{SyncOptions, SyncReport, sync},
 };
 use object_store::{ObjectStore, memory::InMemory};
@@ -46,7 +43,7 @@ async fn copy(deployment: Arc<dyn Deployment>, store: &Arc<dyn ObjectStore>) -> 
     let server = Server::start(deployment, pages(7, 5)).await;
     let archive =
         Archive::open_or_create(Arc::clone(store), "memory:///copy", same_place(), Timestamp(1)).await.unwrap();
-    let options = SyncOptions { accept_deployment: Some(server.url.clone()), ..SyncOptions::default() };
+    let options = SyncOptions::default().accept_deployment(Some(server.url.clone()));
     sync(Arc::new(client(&server.url)), &archive, &options, Arc::new(NoMonitor)).await.unwrap()
 }
 
@@ -180,7 +177,7 @@ async fn what_lies_before_the_first_snapshot_in_a_gap_or_after_now_is_refused() 
     let ticks = Arc::clone(&clock);
     let tick = move || Timestamp(ticks.fetch_add(1_000_000, Ordering::Relaxed));
     let deployment = SimulatedDeployment::with_clock("otter-1", 7, tick);
-    let options = RouterOptions { deltas_window: Duration::from_nanos(14 * DAY as u64), ..pages(10, 3) };
+    let options = pages(10, 3).deltas_window(Duration::from_nanos(14 * DAY as u64));
     let world = World::of(deployment, options).await;
     let table = TableRef::new("", "a").unwrap();
     let insert = |n| {
@@ -282,8 +279,7 @@ async fn a_table_that_was_not_to_be_kept_is_not_there_and_its_changes_cannot_be_
             let fields = [("n".to_owned(), Value::Int64(1))].into();
             world.deployment.transaction(|tx| tx.insert(table, fields)).unwrap();
         }
-        let options =
-            SyncOptions { selection: selection.parse().unwrap(), accept_selection: true, ..SyncOptions::default() };
+        let options = SyncOptions::default().selection(selection.parse().unwrap()).accept_selection(true);
         world.sync_with(&options).await.unwrap().through.unwrap()
     };
     let begin = sync_of("**").await;

@@ -14,9 +14,9 @@ use convex_archiver::{
     DeploymentIdentity, Error, ErrorKind, MemoryBudget, NoMonitor, Phase, Position, Result, TableRef, Timestamp, Value,
     archive::{Covers, Head},
     convex::{Client, Page, Shapes, SnapshotScope, Source},
-    schema::SIBLING_AFTER,
-    server::{RouterOptions, SeededWriter, SimulatedDeployment, demo_documents},
+    server::{SeededWriter, SimulatedDeployment, demo_documents},
     sync::{Stop, SyncOptions, sync},
+    testing::schema::SIBLING_AFTER,
 };
 
 use crate::support::{
@@ -97,7 +97,7 @@ async fn a_run_that_is_stopped_ends_at_a_commit_and_the_next_one_goes_on() {
     let mut runs = 0;
     loop {
         let stop = Stop::default();
-        let options = SyncOptions { stop: stop.clone(), commit_every: Duration::ZERO, ..SyncOptions::default() };
+        let options = SyncOptions::default().stop(stop.clone()).commit_every(Duration::ZERO);
         let (report, ()) = tokio::join!(world.sync_with(&options), async {
             tokio::time::sleep(Duration::from_millis(60)).await;
             stop.request();
@@ -131,7 +131,7 @@ async fn two_syncs_at_once_make_one_history_and_the_loser_says_so() {
     let world = World::new(pages(10, 10)).await;
     world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
     world.archive().await;
-    let options = SyncOptions { commit_every: Duration::from_millis(5), ..SyncOptions::default() };
+    let options = SyncOptions::default().commit_every(Duration::from_millis(5));
     let (a, b) = tokio::join!(world.sync_with(&options), world.sync_with(&options));
     let failed: Vec<_> = [a, b].into_iter().filter_map(Result::err).collect();
     assert_eq!(failed.len(), 1, "{failed:?}");
@@ -159,7 +159,7 @@ async fn little_memory_makes_more_commits_and_the_same_archive() {
             })
             .unwrap();
     }
-    let options = SyncOptions { budget: MemoryBudget::new(MemoryBudget::MINIMUM).unwrap(), ..SyncOptions::default() };
+    let options = SyncOptions::default().budget(MemoryBudget::new(MemoryBudget::MINIMUM).unwrap());
     let report = world.sync_with(&options).await.unwrap();
     assert!(report.commits > 1, "8 MB of rows do not fit into the share of 8 MiB twice: {report:?}");
     world.assert_equal().await;
@@ -240,7 +240,7 @@ async fn a_large_table_becomes_several_files_whose_ids_ascend() {
             })
             .unwrap();
     }
-    let options = SyncOptions { target_file_bytes: 1 << 20, ..SyncOptions::default() };
+    let options = SyncOptions::default().target_file_bytes(1 << 20);
     let report = world.sync_with(&options).await.unwrap();
     assert!(report.files > 1, "{report:?}");
     let archive = world.archive().await;
@@ -346,7 +346,7 @@ async fn a_store_that_fails_ends_the_run_although_the_deployment_keeps_silent() 
     let fault = Fault { call: healthy.calls().len(), how: How::Fails, gone: true };
     let broken = FaultyStore::new(Arc::clone(&world.store), Some(fault));
     let archive = world.archive_in(Arc::new(broken)).await.unwrap();
-    let options = SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() };
+    let options = SyncOptions::default().commit_every(Duration::ZERO);
     let source = Arc::new(Ending::after(1, true, world.client()));
     let run = sync(source, &archive, &options, Arc::new(NoMonitor));
     let error =
@@ -357,14 +357,14 @@ async fn a_store_that_fails_ends_the_run_although_the_deployment_keeps_silent() 
 #[tokio::test]
 async fn a_base_of_components_that_grew_too_old_is_given_up_and_the_changes_go_on() {
     let kept = Duration::from_secs(2);
-    let world = World::new(RouterOptions { snapshot_window: kept, ..pages(2, 5) }).await;
+    let world = World::new(pages(2, 5).snapshot_window(kept)).await;
     let inner = table("waitlist/inner", "users");
     let insert = |n| world.deployment.transaction(|tx| tx.insert(&inner, fields(&[("n", Value::Int64(n))]))).unwrap();
     (0..9).for_each(|n| drop(insert(n)));
     world.sync().await;
     insert(9);
     // The deployment is gone after the first page of the second base.
-    let options = SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() };
+    let options = SyncOptions::default().commit_every(Duration::ZERO);
     let source = Arc::new(Gone { client: world.client(), after: AtomicI64::new(1) });
     let error = sync(source, &world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
@@ -389,7 +389,7 @@ async fn a_page_that_is_larger_than_what_may_be_gathered_becomes_several_files_o
         let body = || Value::String("x".repeat(100_000));
         world.deployment.transaction(|tx| tx.insert(&t, fields(&[("body", body()), ("n", Value::Int64(n))]))).unwrap();
     }
-    let options = SyncOptions { budget: MemoryBudget::new(MemoryBudget::MINIMUM).unwrap(), ..SyncOptions::default() };
+    let options = SyncOptions::default().budget(MemoryBudget::new(MemoryBudget::MINIMUM).unwrap());
     let report = world.sync_with(&options).await.unwrap();
     assert_eq!((report.pages, report.commits), (1, 1));
     assert!(report.files > 1, "{report:?}");

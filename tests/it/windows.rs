@@ -40,11 +40,8 @@ impl Aging {
         let tick = move || Timestamp(ticks.fetch_add(1_000_000, Ordering::Relaxed));
         let deployment = SimulatedDeployment::with_clock("otter-1", 7, tick);
         let defaults = RouterOptions::default();
-        let options = RouterOptions {
-            snapshot_window: defaults.snapshot_window,
-            deltas_window: defaults.deltas_window,
-            ..pages(snapshot, deltas)
-        };
+        let options =
+            pages(snapshot, deltas).snapshot_window(defaults.snapshot_window).deltas_window(defaults.deltas_window);
         Self { world: World::of(deployment, options.clone()).await, options, clock }
     }
 
@@ -71,7 +68,7 @@ impl Aging {
     /// A sync that fails after so many pages.
     async fn sync_cut_off(&self, pages: usize) {
         let source = Arc::new(Ending::after(pages, false, self.world.client()));
-        let options = SyncOptions { commit_every: Duration::ZERO, ..SyncOptions::default() };
+        let options = SyncOptions::default().commit_every(Duration::ZERO);
         let error = sync(source, &self.world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
     }
@@ -176,7 +173,7 @@ async fn a_stop_while_a_gap_is_measured_ends_the_run_and_leaves_the_archive_as_i
     // The cursor is refused, the newest moment and some others are asked for, and then nobody answers any more.
     let source = Arc::new(Ending::after(4, true, aging.world.client()));
     let stop = Stop::default().within(Duration::from_secs(3));
-    let options = SyncOptions { stop, ..SyncOptions::default() };
+    let options = SyncOptions::default().stop(stop);
     let archive = aging.world.archive().await;
     let asked = Arc::clone(&source);
     let report = sync(source, &archive, &options, Arc::new(NoMonitor)).await.unwrap();
@@ -218,7 +215,7 @@ async fn a_gap_that_may_not_be_healed_is_an_error_and_leaves_the_archive_as_it_w
     aging.insert("a", 1);
     let before = aging.sync().await;
     aging.pass_days(20);
-    let options = SyncOptions { on_gap: OnGap::Fail, ..SyncOptions::default() };
+    let options = SyncOptions::default().on_gap(OnGap::Fail);
     let error = aging.world.sync_with(&options).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Window);
     assert_eq!(aging.world.held().await.head.version(), before.version);
@@ -252,7 +249,7 @@ async fn a_deployment_that_moved_while_nobody_looked_is_named_by_the_commit_of_t
     aging.sync().await;
     aging.pass_days(20);
     let moved = Server::start(Arc::clone(&aging.world.deployment) as _, aging.options.clone()).await;
-    let options = SyncOptions { accept_deployment: Some(moved.url.clone()), ..SyncOptions::default() };
+    let options = SyncOptions::default().accept_deployment(Some(moved.url.clone()));
     let source = Arc::new(crate::support::client(&moved.url));
     let report = sync(source, &aging.world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap();
     assert_eq!((report.gaps.len(), &report.deployment.origin), (1, &moved.url));

@@ -41,9 +41,9 @@ async fn assert_root_is_equal(world: &World) {
 
 #[tokio::test]
 async fn rows_without_component_and_schemas_without_by_component_are_the_roots() {
-    let old = RouterOptions { components: Components::Unknown, schemas: Schemas::Flat, ..pages(50, 20) };
+    let old = pages(50, 20).components(Components::Unknown).schemas(Schemas::Flat);
     let old = old.server_of(NaiveDate::from_ymd_opt(2025, 7, 1).unwrap());
-    let world = world(RouterOptions { snapshot_window: Duration::MAX, deltas_window: Duration::MAX, ..old }).await;
+    let world = world(old.snapshot_window(Duration::MAX).deltas_window(Duration::MAX)).await;
     let shapes = world.client().shapes().await.unwrap();
     assert!(!shapes.complete && shapes.tables.keys().all(|table| table.component().is_empty()));
     world.sync().await;
@@ -55,7 +55,7 @@ async fn rows_without_component_and_schemas_without_by_component_are_the_roots()
 #[tokio::test]
 async fn a_server_that_sends_no_changes_of_components_leaves_them_in_doubt() {
     let old = pages(50, 20).server_of(NaiveDate::from_ymd_opt(2026, 8, 10).unwrap());
-    let world = world(RouterOptions { snapshot_window: Duration::MAX, deltas_window: Duration::MAX, ..old }).await;
+    let world = world(old.snapshot_window(Duration::MAX).deltas_window(Duration::MAX)).await;
     world.sync().await;
     write(&world);
     assert!(world.sync().await.caught_up);
@@ -81,7 +81,7 @@ async fn assert_root_is_equal_to_state(world: &World) {
 
 #[tokio::test]
 async fn without_its_name_and_version_a_deployment_is_known_by_its_key() {
-    let world = world(RouterOptions { instance_name: false, instance_version: None, ..pages(50, 20) }).await;
+    let world = world(pages(50, 20).instance_name(false).instance_version(None)).await;
     assert_eq!(world.client().identity().await.unwrap().name.as_deref(), Some("otter-1"));
     let nameless = Arc::new(world.client());
     assert_eq!(nameless.traffic().requests, 0, "the key tells it");
@@ -105,14 +105,14 @@ fn each_day_has_the_switches_of_its_time() {
         (now.table_parameter, now.components, days(&now)),
         (TableParameter::Both, Components::Everywhere, (5, 14))
     );
-    let roots = RouterOptions { components: Components::Unknown, ..RouterOptions::default() };
+    let roots = RouterOptions::default().components(Components::Unknown);
     assert_eq!(roots.server_of(NaiveDate::MAX).components, Components::Unknown);
 }
 
 #[tokio::test]
 async fn a_proxy_that_answers_in_html_for_a_while_costs_a_retry() {
     let faults = vec![Fault::html(502).on("/api/list_snapshot").after(1).times(1)];
-    let world = world(RouterOptions { faults, ..pages(50, 20) }).await;
+    let world = world(pages(50, 20).faults(faults)).await;
     assert!(world.sync().await.caught_up);
     let table = TableRef::new("", "users").unwrap();
     assert!(world.held().await.head.table(&table).is_some());

@@ -107,7 +107,8 @@ impl Head {
         }
         let newest = self.in_force(table).filter(|b| b.ts <= at).max_by_key(|b| self.rank(b))?;
         let cut = self.cuts(table).any(|c| c.ts <= at && self.rank(c) > self.rank(newest));
-        let gap = self.missing(table).iter().any(|(from, to)| *from < at && newest.ts < *to);
+        // At its own moment a base is complete, whatever is missing.
+        let gap = newest.ts < at && self.missing(table).iter().any(|(from, to)| *from < at && newest.ts < *to);
         let ended = cut || gap && self.rules.gaps_end_coverage;
         (!ended).then_some(newest)
     }

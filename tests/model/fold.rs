@@ -203,6 +203,10 @@ impl Head {
             })?;
             need(!draft.maintenance || base.tables.len() == 1, || "maintenance makes a base of two tables".into())?;
             need(base.made == Made::Archive || walk.is_some() || base.ts >= before.origin, || "before all".into())?;
+            let selected = self.selection();
+            need(base.made == Made::Archive || base.tables.keys().all(|t| selected.contains(t)), || {
+                format!("the deployment told a table of base {} that is not selected", base.id)
+            })?;
         }
         // What is said of each base is what its files hold, and no file is left of what ended.
         for (id, table, said) in self.bases.iter().flat_map(|b| b.tables.iter().map(|(t, rows)| (b.id, *t, *rows))) {

@@ -49,9 +49,11 @@ pub(crate) fn land(planned: &Draft, head: &Head, between: &[Draft], paths: &mut 
     if draft.maintenance && draft.is_empty() { Outcome::Nothing } else { Outcome::Lands(Box::new(draft)) }
 }
 
-/// Whether somebody else brought data. Progress alone does not tell: a walk of one commit ends where it began.
+/// Whether somebody else brought data. Progress alone does not tell: a walk of one commit ends where it began. Who only joins
+/// files brings none.
 fn has_moved(draft: &Draft, head: &Head, between: &[Draft]) -> bool {
-    let brings = |b: &Draft| !b.maintenance && (b.selection.is_some() || !b.is_empty());
+    let says = |b: &Draft| b.selection.is_some() || !b.bases.is_empty() || !b.gaps.is_empty();
+    let brings = |b: &Draft| !b.maintenance && (says(b) || b.add.iter().any(|f| !b.is_output(f.path)));
     head.progress != draft.planned_on.progress || between.iter().any(brings)
 }
 

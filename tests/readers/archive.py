@@ -5,7 +5,9 @@ An engine (pyarrow, DuckDB, Spark) reads the files and gives rows as dicts; `doc
 bits. The whole of the format, from the log on, is read by `log_reads.py`.
 """
 
+import gzip
 import json
+import shutil
 import sys
 from collections import defaultdict
 
@@ -58,6 +60,30 @@ def of_a_later_program(archive, folder):
     with open(f"{folder}/manifest.json", "w", encoding="utf-8") as file:
         json.dump(manifest, file)
     return ["convex-archiver/77.7.7", "`trees`, `tides`", "make the script with that program or a newer one"]
+
+
+def with_rows_again(archive, folder, encoding):
+    """A copy of the archive in which the newest delta file of `orders` is there once more, with other rescued values: as if it
+    had come in `encoding`, and under a later path."""
+    import pyarrow.parquet
+
+    shutil.copytree(archive.place, folder)
+    (entry,) = (entry for name, entry in archive.tables() if name == "orders")
+    file = max((file for file in entry["files"] if "base" not in file), key=lambda file: file["path"])
+    again = file | {"path": file["path"].replace(".parquet", "~.parquet"), "encoding": encoding}
+    rows = pyarrow.parquet.ParquetFile(f"{folder}/{file['path']}").read()
+    at = rows.schema.get_field_index("_rescued")
+    rows = rows.set_column(at, rows.schema.field(at), pyarrow.array([AGAIN] * len(rows)))
+    pyarrow.parquet.write_table(rows, f"{folder}/{again['path']}")
+    part = f"{folder}/parts/{entry['folder']}/{file['month']}/{entry['months'][file['month']]['version']:020}.jsonl.gz"
+    with gzip.open(part, "rt", encoding="utf-8") as lines:
+        listed = lines.read()
+    with gzip.open(part, "wt", encoding="utf-8") as lines:
+        lines.write(listed + json.dumps(again) + "\n")
+    return len(rows)
+
+
+AGAIN = '{"/again":true}'
 
 
 # Against the deployment.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use convex_archiver::{TableRef, Value, schema::SIBLING_AFTER, server::SimulatedDeployment};
+use convex_archiver::{TableRef, Value, server::SimulatedDeployment, testing::schema::SIBLING_AFTER};
 
 use crate::tools::world::World;
 

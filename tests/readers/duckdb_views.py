@@ -10,7 +10,7 @@ import tempfile
 
 import duckdb
 
-from archive import Archive, Comparison, Difference, document, of_a_later_program, same
+from archive import AGAIN, Archive, Comparison, Difference, document, of_a_later_program, same, with_rows_again
 
 ADDED = {"_ts_utc", "_creationTime_utc"}
 
@@ -160,9 +160,25 @@ def check_needs(archive, script):
     """What was written for readers that know more is refused, and nothing of it is read."""
     with tempfile.TemporaryDirectory() as folder:
         words = of_a_later_program(archive, folder)
-        script = re.sub(r'^(SET VARIABLE "_archive url" =) .*;$', lambda found: f"{found[1]} '{folder}';", script, flags=re.MULTILINE)
         for word in words:
-            refuses(duckdb.connect(), script, word)
+            refuses(duckdb.connect(), elsewhere(script, folder), word)
+
+
+def check_rows_with_types_count(archive, script):
+    """Of two rows with one _id and _ts one that came with types counts, and of two such the one of the later path."""
+    for encoding, shown in (("json", False), ("export_json", True)):
+        with tempfile.TemporaryDirectory() as folder:
+            rows = with_rows_again(archive, f"{folder}/copy", encoding)
+            connection = duckdb.connect()
+            connection.execute(elsewhere(script, f"{folder}/copy"))
+            (again,) = connection.execute(f"SELECT count(*) FILTER (_rescued = '{AGAIN}') FROM orders_history").fetchone()
+            (now,) = connection.execute(f"SELECT count(*) FILTER (_rescued = '{AGAIN}') FROM orders").fetchone()
+            if again != rows * shown or (now > 0) != shown:
+                raise Difference(f"in {encoding}: {again} of {rows} rows in the history, {now} now")
+
+
+def elsewhere(script, folder):
+    return re.sub(r'^(SET VARIABLE "_archive url" =) .*;$', lambda found: f"{found[1]} '{folder}';", script, flags=re.MULTILINE)
 
 
 def moments(comparison, entries):
@@ -198,6 +214,7 @@ def read(archive, comparison, script, as_of_script, as_of):
     check_types(connection, names, entries)
     check_other_sessions(script, names)
     check_needs(archive, script)
+    check_rows_with_types_count(archive, script)
     # Again in the same session, and all tables at another moment at once.
     connection.execute(script)
     connection.execute(as_of_script)

@@ -103,6 +103,16 @@ fn spark_agrees_on_the_folders() {
     agrees_on_local_files("spark_reads.py");
 }
 
+#[test]
+fn spark_agrees_through_iceberg_with_its_vectorised_reader() {
+    agrees_on_local_files("iceberg_reads.py");
+}
+
+#[test]
+fn datafusion_and_chdb_agree_on_every_file() {
+    agrees_on_local_files("engines_read.py");
+}
+
 /// What the deployment holds is altered behind the archive's back: the comparison must say where.
 #[test]
 fn the_comparison_finds_a_value_a_row_and_a_table_that_differ() {

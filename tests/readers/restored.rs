@@ -1,9 +1,9 @@
 //! What leaves an archive for others, a restore and exports, is read by programs that are not ours.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use convex_archiver::{
-    MemoryBudget, NoMonitor, Selection, Timestamp,
+    NoMonitor, Timestamp,
     archive::{Location, Settings},
     read::{ExportFormat, ExportOptions, RestoreOptions, export, restore},
 };
@@ -29,8 +29,8 @@ fn python_reads_the_restored_zip_as_the_state_of_that_moment() {
         let middle = written.into_iter().find(|ts| *ts > known).unwrap_or(through);
         for (n, at) in [middle, through].into_iter().enumerate() {
             let zip = path(&format!("{n}.zip"));
-            let options = RestoreOptions { at, ..RestoreOptions::default() };
-            restore(&archive, &head, &options, &zip, false, &NoMonitor).await.unwrap();
+            let options = RestoreOptions::default().at(at);
+            restore(&archive, &head, &options.clone().output(&zip), &NoMonitor).await.unwrap();
             let at = at.0.to_string();
             let arguments = [zip.as_path(), &path("expected.ndjson"), Path::new(&at)];
             println!("{}", python::run("readers/restored_zip.py", &arguments));
@@ -51,13 +51,12 @@ fn pyarrow_json_and_csv_read_the_exported_files_as_the_state() {
         for format in [ExportFormat::Parquet, ExportFormat::Ndjson, ExportFormat::Csv] {
             let target = path(format.extension());
             let location = Location::create(target.to_str().unwrap(), &Settings::default()).unwrap();
-            let options =
-                ExportOptions { at, selection: Selection::default(), format, budget: MemoryBudget::default() };
-            export(&archive, &head, &options, location.store(), &NoMonitor).await.unwrap();
+            let options = ExportOptions::new(Arc::clone(location.store()), format, at);
+            export(&archive, &head, &options, &NoMonitor).await.unwrap();
             let arguments = [target.as_path(), &path("archive"), &path("expected.ndjson")];
             println!("{}", python::run("readers/exported_files.py", &arguments));
             // A second export there would mix with it.
-            let again = export(&archive, &head, &options, location.store(), &NoMonitor).await.unwrap_err();
+            let again = export(&archive, &head, &options, &NoMonitor).await.unwrap_err();
             assert!(again.to_string().contains("choose an empty place"), "{again}");
         }
     });

@@ -8,10 +8,9 @@ use std::{
 };
 
 use convex_archiver::{
-    TableRef, Timestamp,
+    TableRef, TableSchema, Timestamp,
     archive::Head,
     read::views::{SchemaFormat, duckdb_views, schema_text, spark_views},
-    schema::TableSchema,
     server::demo_documents,
 };
 

@@ -16,7 +16,7 @@ os.environ["PYSPARK_PYTHON"] = sys.executable
 import pyspark  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
-from archive import Archive, Comparison, Difference, document, of_a_later_program, same  # noqa: E402
+from archive import AGAIN, Archive, Comparison, Difference, document, of_a_later_program, same, with_rows_again  # noqa: E402
 
 SETTINGS = {
     "spark.driver.memory": "1g",
@@ -118,6 +118,24 @@ def check_needs(spark, archive, script):
     raise Difference("what this reader does not know is not refused")
 
 
+def check_rows_with_types_count(spark, archive, script):
+    """Of two rows with one _id and _ts one that came with types counts, and of two such the one of the later path."""
+    for encoding, shown in (("json", False), ("export_json", True)):
+        with tempfile.TemporaryDirectory() as folder:
+            rows = with_rows_again(archive, f"{folder}/copy", encoding)
+            again = script.Archive(spark, f"{folder}/copy").history("orders").where(f"_rescued = '{AGAIN}'").count()
+            if again != rows * shown:
+                raise Difference(f"in {encoding}: {again} of {rows} rows in the history")
+
+
+def check_values_beside(archive):
+    """Beside a column that drifted: what had no place in it."""
+    beside = archive.history("orders").where("price__rescued LIKE '% EUR' OR price__string LIKE '% EUR'").count()
+    rescued = archive.history("orders").where("price__rescued LIKE '% EUR'").count()
+    if not 0 < rescued < beside:
+        raise Difference(f"{beside} prices are text, {rescued} of them beside the column")
+
+
 def check_what_is_read(script, spark):
     """Of the parts and columns those of a table, when it is asked for, and once."""
 
@@ -143,8 +161,10 @@ def read(archive, comparison, path, as_of_path, as_of):
     check_names(script)
     check_needs(spark, archive, script)
     check_what_is_read(script, spark)
+    check_rows_with_types_count(spark, archive, script)
     views = script.Archive(spark)
     names = views.register()
+    check_values_beside(views)
     refused = 0
     first = min(entry["bases"][0] for _, entry in archive.tables())
     for name, entry in archive.tables():

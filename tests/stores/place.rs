@@ -287,13 +287,13 @@ impl Place {
         }
     }
 
-    /// What readers look at below `prefix`, which is all but the log, copied to a folder: they need to know files only.
+    /// What readers that begin with the manifest look at below `prefix`, copied to a folder: all but the commits.
     pub(crate) async fn copied(&self, prefix: &str) -> tempfile::TempDir {
         let copy = tempfile::tempdir().unwrap();
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let log = format!("{prefix}log/");
-        let objects =
-            self.objects().await.into_iter().filter(|name| name.starts_with(&prefix) && !name.starts_with(&log));
+        let commit = |name: &str| name.starts_with(&log) && !name.contains(".schemas.");
+        let objects = self.objects().await.into_iter().filter(|name| name.starts_with(&prefix) && !commit(name));
         let copies = objects.map(|name| {
             let path = copy.path().join(&name[prefix.len()..]);
             async move {

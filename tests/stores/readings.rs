@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use convex_archiver::{
-    MemoryBudget, NoMonitor, Revision, Selection, TableRef, Timestamp, Value,
+    MemoryBudget, NoMonitor, Revision, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::{
@@ -66,7 +66,7 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
         assert!(states(&archive, &head, at).await == expected(&world.deployment, at), "another state at {at}");
     }
     let options =
-        DiffOptions { from: before, to: through, tables: vec![], documents: false, budget: MemoryBudget::default() };
+        DiffOptions::default().from(before).to(through).tables(vec![]).documents(false).budget(MemoryBudget::default());
     let sums = diff(&archive, &head, &options, |_| Ok(())).await.unwrap();
     let then = expected(&world.deployment, before);
     assert_eq!(sums.iter().map(|t| t.deleted + t.updated + t.unchanged).sum::<u64>(), count(&then));
@@ -91,8 +91,8 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
     // A ZIP on this machine, and plain files on the store.
     let folder = tempfile::tempdir().unwrap();
     let zip = folder.path().join("a.zip");
-    let options = RestoreOptions { at: before, ..RestoreOptions::default() };
-    restore(&archive, &head, &options, &zip, false, &NoMonitor).await.unwrap();
+    let options = RestoreOptions::default().at(before);
+    restore(&archive, &head, &options.clone().output(&zip), &NoMonitor).await.unwrap();
     let restored = read_snapshot_zip(&zip).unwrap();
     let documents = |states: &States| -> BTreeMap<TableRef, Vec<BTreeMap<String, Value>>> {
         let of_table =
@@ -101,13 +101,8 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
     };
     assert!(restored == documents(&then), "another restore");
     let target = Location::create(&place.url("plain"), &environment()).unwrap();
-    let options = ExportOptions {
-        at: before,
-        selection: Selection::default(),
-        format: ExportFormat::Ndjson,
-        budget: MemoryBudget::default(),
-    };
-    let exported = export(&archive, &head, &options, target.store(), &NoMonitor).await.unwrap();
+    let options = ExportOptions::new(Arc::clone(target.store()), ExportFormat::Ndjson, before);
+    let exported = export(&archive, &head, &options, &NoMonitor).await.unwrap();
     for table in exported.tables {
         let mut lines = 0;
         for file in &table.files {
@@ -121,7 +116,7 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
     // Served, and archived again beside it.
     let deployment = ArchivedDeployment::open(archive, Some(before), MemoryBudget::default()).await.unwrap();
     let window = Duration::MAX;
-    let options = RouterOptions { snapshot_window: window, deltas_window: window, ..RouterOptions::default() };
+    let options = RouterOptions::default().snapshot_window(window).deltas_window(window);
     let key = DeployKey::new(&options.key).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let served = format!("http://{}", listener.local_addr().unwrap());

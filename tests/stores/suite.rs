@@ -40,7 +40,7 @@ pub(crate) async fn same(world: &World, place: &Place, prefix: &str) {
 
 /// Many small commits.
 pub(crate) fn hasty() -> SyncOptions {
-    SyncOptions { commit_every: Duration::from_millis(5), ..SyncOptions::default() }
+    SyncOptions::default().commit_every(Duration::from_millis(5))
 }
 
 pub(crate) async fn documents_and_their_changes_arrive_whole_and_below_the_prefix(place: Place) {
@@ -82,7 +82,7 @@ pub(crate) async fn a_stopped_run_is_gone_on_with(place: Place) {
     let mut runs = 0u32;
     loop {
         runs += 1;
-        let options = SyncOptions { stop: Stop::default(), ..hasty() };
+        let options = hasty().stop(Stop::default());
         let stop = options.stop.clone();
         let (report, ()) = tokio::join!(world.sync(&url, &options), async {
             // Longer with each run: on a machine that does much else a run may need as long to begin.

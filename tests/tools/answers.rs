@@ -16,9 +16,11 @@ use std::{
 use convex_archiver::{
     Encoding, MemoryBudget, Sum, TableRef, Timestamp,
     archive::{Archive, Covers, Head},
-    codec::RowReader,
-    data::{FileReader, Wanted},
     read::{History, State, StateOptions},
+    testing::{
+        codec::RowReader,
+        data::{FileReader, Wanted},
+    },
 };
 use serde_json::{Map, Value as Json, json};
 

@@ -38,7 +38,7 @@ fn plain(value: &Value) -> Json {
         Value::Int64(i) => json!({"int": i.to_string()}),
         Value::Float64(f) => json!({"float": format!("{:016x}", f.to_bits())}),
         Value::String(s) => json!(s),
-        Value::Bytes(bytes) => json!({"bytes": bytes.iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"))}),
+        Value::Bytes(bytes) => json!({"bytes": hex::encode(bytes)}),
         Value::Array(items) => json!({"array": items.iter().map(plain).collect::<Vec<_>>()}),
         Value::Object(fields) => object(fields.iter()),
     }

@@ -78,14 +78,12 @@ impl World {
         wrap: impl FnOnce(Router) -> Router,
     ) -> Self {
         let deployment = Arc::new(deployment);
-        let options = RouterOptions {
-            key: KEY.to_owned(),
-            snapshot_page: snapshot,
-            delta_page: deltas,
-            snapshot_window: Duration::MAX,
-            deltas_window: Duration::MAX,
-            ..RouterOptions::default()
-        };
+        let options = RouterOptions::default()
+            .key(KEY.to_owned())
+            .snapshot_page(snapshot)
+            .delta_page(deltas)
+            .snapshot_window(Duration::MAX)
+            .deltas_window(Duration::MAX);
         let routes = wrap(router(Arc::clone(&deployment) as Arc<dyn Deployment>, options));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -197,11 +197,13 @@ impl Base {
 }
 
 impl BaseMaker {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     fn is_deployment(&self) -> bool {
         *self == Self::Deployment
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }

@@ -267,8 +267,8 @@ mod tests {
     fn coverage() -> impl Strategy<Value = Coverage> {
         let cuts = proptest::sample::subsequence(tables(), 0..=2);
         let base = (0i64..20, scope(), selection(), cuts).prop_map(|(ts, scope, selected, cuts)| Base {
-            selected,
             cuts,
+            selected,
             ..Base::new(BaseId(String::new()), Timestamp(ts), scope, Vec::new())
         });
         let bases = proptest::collection::vec(base, 0..4).prop_map(|mut bases| {

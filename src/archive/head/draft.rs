@@ -8,9 +8,8 @@ use super::{
 };
 use crate::{
     archive::{
-        PROGRAM,
         commit::{Commit, Draft, Run, SchemaSize},
-        needs::Needs,
+        needs::{Needs, PROGRAM},
     },
     document::{Encoding, TableRef, Timestamp},
     error::Result,

@@ -57,10 +57,14 @@ impl Head {
         rules::check_spans(draft)?;
         let groups = Groups::of(draft)?;
         self.check_reasons(draft, &groups)?;
+        self.check_withdrawn_once(draft)?;
         self.needs.add(&commit.needs);
         draft.tables.iter().try_for_each(|t| self.learn(t, commit))?;
         // Removals speak of what was before. What the open walk adds is counted before the walk ends, the rest after.
-        draft.remove.iter().try_for_each(|f| self.remove(f, commit.version).map_err(|why| format!("{}: {why}", f.path)))?;
+        draft
+            .remove
+            .iter()
+            .try_for_each(|f| self.remove(f, commit.version).map_err(|why| format!("{}: {why}", f.path)))?;
         let open = self.progress.walk.as_ref().map(|w| w.base.clone());
         let (of_open, rest): (Vec<_>, Vec<_>) = draft.add.iter().partition(|f| open.is_some() && f.base == open);
         let add = |head: &mut Self, files: Vec<&DataFile>| {

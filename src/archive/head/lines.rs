@@ -147,7 +147,8 @@ impl Head {
         let (old, new) = (before.entries(), self.entries());
         let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
         // Lists grow at their ends, so what is the same in front and behind is most of them.
-        let same_behind = old[same..].iter().rev().zip(new[same..].iter().rev()).take_while(|(old, new)| old == new).count();
+        let same_behind =
+            old[same..].iter().rev().zip(new[same..].iter().rev()).take_while(|(old, new)| old == new).count();
         let mut sum = before.sum;
         for entry in &old[same..old.len() - same_behind] {
             sum = sum.minus(entry.sum()?);

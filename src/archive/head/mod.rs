@@ -20,10 +20,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{base::Base, coverage::Coverage, tables::{Counts, TableState}};
+use self::{
+    base::Base,
+    coverage::Coverage,
+    tables::{Counts, TableState},
+};
 use super::{
     commit::{Commit, Draft, Run},
-    needs::Needs,
+    needs::{Needs, PROGRAM},
 };
 use crate::{
     data::DataFile,
@@ -56,8 +60,9 @@ use crate::{
 /// 9. A file leaves for a reason: others of the same commit hold exactly its rows, its base is withdrawn or its walk given
 ///    up, or a gap of the same commit covers it.
 /// 10. A completed base says which tables had documents and how many; its files hold just those.
-/// 11. A cut withdraws what the archive made of the state that it corrects, and a base is superseded only where another
-///    serves the same moments.
+/// 11. A cut withdraws what the archive made of the state that it corrects, but for cuts, and a base that is no cut is
+///     superseded only where another serves the same moments, or for such a cut. A base is withdrawn once for a table, or once
+///     more after it was superseded.
 /// 12. Maintenance says nothing of the deployment.
 /// 13. The sum over all that holds is the one that the commit states.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,7 +242,7 @@ impl Head {
     /// # Errors
     /// Unsupported, if a writer must know what this program does not.
     pub(super) fn check_writer(&self) -> Result<()> {
-        let program = self.latest.as_ref().map_or(super::PROGRAM, |latest| latest.program.as_str());
+        let program = self.latest.as_ref().map_or(PROGRAM, |latest| latest.program.as_str());
         self.needs.check_writer("the archive", program)
     }
 

@@ -25,7 +25,8 @@ impl<'a> Groups<'a> {
     /// If a path stands in the commit twice, or a replacement does not hold exactly the rows of what it replaces.
     pub(super) fn of(draft: &'a Draft) -> Result<Self, String> {
         let added: BTreeMap<&str, &DataFile> = draft.add.iter().map(|file| (file.path.as_str(), file)).collect();
-        let removed: BTreeMap<&str, &RemovedFile> = draft.remove.iter().map(|file| (file.path.as_str(), file)).collect();
+        let removed: BTreeMap<&str, &RemovedFile> =
+            draft.remove.iter().map(|file| (file.path.as_str(), file)).collect();
         let mut paths = BTreeSet::new();
         for path in draft.add.iter().map(|f| &f.path).chain(draft.remove.iter().map(|f| &f.path)) {
             if !paths.insert(path) {
@@ -44,7 +45,8 @@ impl<'a> Groups<'a> {
             }
             let mut outputs = Vec::new();
             for path in &group.outputs {
-                let file = added.get(path.as_str()).ok_or_else(|| format!("{path} replaces others and is not added"))?;
+                let file =
+                    added.get(path.as_str()).ok_or_else(|| format!("{path} replaces others and is not added"))?;
                 if !groups.outputs.insert(path) {
                     return Err(format!("{path} replaces others twice"));
                 }
@@ -217,13 +219,13 @@ impl Head {
         for file in &draft.remove {
             let leaves = groups.inputs.contains_key(file.path.as_str())
                 || match &file.base {
-                    None => draft.gaps.iter().any(|gap| {
-                        gap.scope.contains(&file.table) && gap.from < file.min_ts && file.max_ts <= gap.to
-                    }),
+                    None => draft
+                        .gaps
+                        .iter()
+                        .any(|gap| gap.scope.contains(&file.table) && gap.from < file.min_ts && file.max_ts <= gap.to),
                     Some(base) => {
                         let kept = || draft.bases.iter().any(|b| b.id == *base && b.scope.contains(&file.table));
-                        withdrawn(base, &file.table)
-                            || (Some(base) == open && !goes_on && !kept())
+                        withdrawn(base, &file.table) || (Some(base) == open && !goes_on && !kept())
                     }
                 };
             if !leaves {
@@ -331,6 +333,21 @@ impl Head {
         Ok(())
     }
 
+    /// A base is withdrawn once for a table; only one that was superseded may be withdrawn again, for another reason.
+    pub(super) fn check_withdrawn_once(&self, draft: &Draft) -> Result<(), String> {
+        for (n, withdrawal) in draft.withdrawn.iter().enumerate() {
+            let known = self.coverage.withdrawals.iter().chain(&draft.withdrawn[..n]);
+            for before in known.filter(|before| before.base == withdrawal.base) {
+                let ends = [before.why, withdrawal.why].map(|why| why != WithdrawalReason::Superseded);
+                let mut both = self.tables.keys().filter(|t| before.scope.contains(t) && withdrawal.scope.contains(t));
+                if let Some(table) = both.find(|_| ends != [false, true]) {
+                    return Err(format!("the base {} is withdrawn for {table}, which it was before", withdrawal.base));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Guarantee 11, once what is withdrawn is withdrawn.
     pub(super) fn check_withdrawn(&self, draft: &Draft) -> Result<(), String> {
         for withdrawal in &draft.withdrawn {
@@ -346,18 +363,23 @@ impl Head {
             let corrected = |table: &TableRef| {
                 draft.bases.iter().any(|cut| corrects(draft, cut, table) && cut.ts <= base.ts && cut.id != base.id)
             };
-            let repeated = |table: &TableRef| !base.cuts(table) && self.coverage.is_repeated(base, table);
+            let may =
+                |table: &TableRef| !base.cuts(table) && (corrected(table) || self.coverage.is_repeated(base, table));
             let mut held = self.tables.keys().filter(|t| withdrawal.scope.contains(t) && base.holds(t));
-            if let Some(table) = held.find(|t| !corrected(t) && !repeated(t)) {
+            if let Some(table) = held.find(|t| !may(t)) {
                 return Err(format!("the base {} is superseded for {table}, and nothing serves its moments", base.id));
             }
         }
         for cut in draft.bases.iter().filter(|base| !base.cuts.is_empty()) {
             let own = |base: &&Base| base.made == BaseMaker::Archive && base.ts >= cut.ts && base.id != cut.id;
             for base in self.coverage.bases.iter().filter(own) {
-                let held = |t: &&TableRef| corrects(draft, cut, t) && self.coverage.serves(base, t);
+                // A base that is a cut itself stays: it was compared, or nothing before it is left to be corrected.
+                let held = |t: &&TableRef| corrects(draft, cut, t) && !base.cuts(t) && self.coverage.serves(base, t);
                 if let Some(table) = self.tables.keys().find(held) {
-                    return Err(format!("the base {} was made of what the cut {} corrects in {table}", base.id, cut.id));
+                    return Err(format!(
+                        "the base {} was made of what the cut {} corrects in {table}",
+                        base.id, cut.id
+                    ));
                 }
             }
         }

@@ -227,13 +227,23 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
         (4, "leaves without a reason", |c| {
             // One row of it is not in the gap.
             let file = removed(&delta("a", 3, 1001, 1010), 3);
-            c.draft.gaps.push(Gap { scope: Scope::All, from: Timestamp(1000), to: Timestamp(1009), why: "lost".into() });
+            c.draft.gaps.push(Gap {
+                scope: Scope::All,
+                from: Timestamp(1000),
+                to: Timestamp(1009),
+                why: "lost".into(),
+            });
             c.draft.remove = vec![file];
         }),
         (4, "leaves without a reason", |c| c.draft.remove = vec![removed(&snapshot("a", 0), 1)]),
         (4, "more is removed than there is", |c| {
             let file = RemovedFile { rows: 99, ..removed(&delta("a", 3, 1001, 1010), 3) };
-            c.draft.gaps.push(Gap { scope: Scope::All, from: Timestamp(1000), to: Timestamp(1010), why: "lost".into() });
+            c.draft.gaps.push(Gap {
+                scope: Scope::All,
+                from: Timestamp(1000),
+                to: Timestamp(1010),
+                why: "lost".into(),
+            });
             c.draft.remove = vec![file];
         }),
         (4, "speaks of the deployment", |c| c.draft.maintenance = true),
@@ -293,12 +303,8 @@ fn a_walk_that_grew_too_old_closes_with_its_finished_tables_and_another_walks_th
     let head = start();
     let head = after(&head, draft_0);
     let (finished, later) = (vec![table("a")], BaseId("later".into()));
-    let next = Walk {
-        base: later.clone(),
-        ts: Timestamp(testing::S + 500),
-        scope: Scope::Except(finished.clone()),
-        ..walk()
-    };
+    let next =
+        Walk { base: later.clone(), ts: Timestamp(testing::S + 500), scope: Scope::Except(finished.clone()), ..walk() };
     let switch = Draft {
         remove: vec![removed(&snapshot("b", 1), 1)],
         bases: vec![Base::new(base_id(), Timestamp(testing::S), Scope::Tables(finished), Vec::new())],
@@ -357,6 +363,8 @@ fn what_came_without_types_is_known_by_base_and_by_span() {
     assert_eq!(known(&head)[2], (None, typed_to, head.cursor().unwrap().0));
 }
 
+type DraftHarm = fn(&mut Draft);
+
 /// Files of the fixed history that live after version 9: deltas of `a` of versions 5, 7 and 9, and of `b` of 4, 6 and 8.
 fn file_of(version: u64) -> DataFile {
     next_draft(&at(version - 1)).add.remove(0)
@@ -376,8 +384,7 @@ fn a_replacement_holds_exactly_the_rows_of_what_it_replaces() {
     assert_eq!(next.live().rows, head.live().rows);
     assert_eq!(next.live().files, head.live().files - 1);
     assert_eq!(next.table(&table("a")).unwrap().misfits, head.table(&table("a")).unwrap().misfits, "not counted again");
-    type Harm = fn(&mut Draft);
-    let rows: &[(&str, Harm)] = &[
+    let rows: &[(&str, DraftHarm)] = &[
         ("does not hold the rows", |d| d.add[0].rows -= 1),
         ("does not hold the rows", |d| d.add[0].tombstones += 1),
         ("does not hold the rows", |d| d.add[0].rescued_rows += 1),

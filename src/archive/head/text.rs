@@ -22,7 +22,7 @@ use crate::{
     archive::{
         commit::{Commit, json_text},
         header::FORMAT,
-        needs::Needs,
+        needs::{Needs, PROGRAM},
     },
     document::{TableRef, Timestamp},
     error::Result,
@@ -114,7 +114,7 @@ impl Head {
             format: FORMAT,
             version: self.version,
             digest: &self.digest,
-            program: super::super::PROGRAM,
+            program: PROGRAM,
             needs: &self.needs,
             archive,
             state: self.sum,

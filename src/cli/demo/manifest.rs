@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write, fs, io::Read, path::Path};
 
-use convex_archiver::{Error, Result, TableRef, layout};
+use convex_archiver::{Error, Result, TableRef, testing::layout};
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -66,9 +66,8 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Re
     let dir = &args.dir;
     refuse_used(dir)?;
 
-    let router = RouterOptions { key: "demo|key".to_owned(), ..RouterOptions::default() };
-    let options =
-        SimulateOptions { name: "demo".to_owned(), contents: Contents::Demo, router, ..SimulateOptions::default() };
+    let router = RouterOptions::default().key("demo|key".to_owned());
+    let options = SimulateOptions::default().name("demo".to_owned()).contents(Contents::Demo).router(router);
     let deployment = Arc::new(SimulatedDeployment::from_options(&options)?);
     let demo = Demo::start(dir, Arc::clone(&deployment), options).await?;
 

@@ -31,7 +31,7 @@ pub(super) struct Sights {
 impl Sights {
     /// Those of one table, from the archive alone.
     pub(super) async fn of(archive: &Archive, head: &Head, table: &TableRef) -> Result<Self> {
-        let options = LogOptions { tables: vec![table.clone()], ..LogOptions::default() };
+        let options = LogOptions::default().tables(vec![table.clone()]);
         let mut log = Transactions::open(archive, head, &options).await?;
         let (mut deleted, mut updates) = (None, BTreeMap::<String, usize>::new());
         while let Some(transaction) = log.next().await? {

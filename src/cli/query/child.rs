@@ -125,7 +125,7 @@ mod unix {
         signal::unix::{Signal as Stream, SignalKind, signal},
     };
 
-    use super::Purpose;
+    use crate::cli::query::child::Purpose;
 
     /// Signals that would end us without these.
     pub(super) struct Signals {
@@ -196,7 +196,7 @@ use other::{Signals, ended_by_key, is_typed, pass_on};
 mod other {
     use tokio::process::Child;
 
-    use super::Purpose;
+    use crate::cli::query::child::Purpose;
 
     pub(super) struct Signals;
 

@@ -420,7 +420,7 @@ async fn a_page_beyond_its_share_of_memory_lies_in_a_file_and_reads_the_same() {
     // What broke off is not in the file of the next attempt.
     let half = answer(200, &text.as_bytes()[..text.len() - 100]).header("content-length", "99999999").cut();
     let (client, script) = Script::client(vec![half, announced, compressed]).await;
-    let parts = crate::convex::split(text.as_bytes(), Phase::Snapshot).unwrap();
+    let parts = crate::convex::export::split(text.as_bytes(), Phase::Snapshot).unwrap();
     for requests in [2, 3] {
         let page = client.page(&client.snapshot_start()).await.unwrap();
         assert_eq!(script.uris().len(), requests);

@@ -24,6 +24,7 @@ mod spooled;
 use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
+use derive_setters::Setters;
 use serde::{Deserialize, Serialize};
 
 pub use self::split::{End, Parts, split};
@@ -59,7 +60,8 @@ use crate::{
 };
 
 /// How a [`Client`] asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Setters)]
+#[non_exhaustive]
 pub struct ClientOptions {
     /// How values are asked for. Where a deployment does not know it, the next one of `convex_encoded_json`, `export_json`,
     /// `json` is, with a warning; pages say how they are spelled.

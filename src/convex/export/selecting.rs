@@ -128,7 +128,7 @@ impl Tree {
     pub(super) fn digest(&self) -> String {
         // Maps of texts and booleans can always be spelled.
         let text = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&Sha256::digest(text)[..8])
     }
 
     /// Whether a deployment that heeds it sends rows of this table.

@@ -13,6 +13,7 @@
 
 use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc};
 
+use derive_setters::Setters;
 use reqwest::{Method, Request, header::HeaderValue};
 use url::Url;
 
@@ -33,7 +34,8 @@ use crate::{
 const CONVEX_API: &str = "https://api.convex.dev";
 
 /// What flags and environment say of the deployment. Empty texts count as absent.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Setters)]
+#[non_exhaustive]
 pub struct AccessOptions {
     /// `--deployment URL`
     pub deployment: Option<String>,

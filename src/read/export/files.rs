@@ -11,7 +11,7 @@ use parquet::{
     file::properties::WriterProperties,
 };
 
-use super::{ExportFormat, ExportOptions};
+use super::options::{ExportFormat, ExportOptions};
 use crate::{
     error::{Error, Result},
     monitor::{Event, Monitor},

@@ -13,104 +13,37 @@
 //! both, what has no place in a column is in `_rescued`, a column that is there only in tables that need it.
 
 mod files;
+mod options;
+mod report;
 mod text;
 
 use std::sync::Arc;
 
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
-use serde::Serialize;
 
 use self::{files::FileSet, text::Csv};
+pub use self::{
+    options::{ExportFormat, ExportOptions},
+    report::{ExportReport, ExportedTable},
+};
 use crate::{
     archive::{Archive, Head},
-    budget::MemoryBudget,
-    document::{Encoding, TableRef, Timestamp, time_text},
+    document::Encoding,
     error::{Error, Result, ResultExt},
     monitor::{Event, FindingCounter, FindingCounts, Monitor},
     rows::{
         files::FilesByTable,
-        generations::{Generation, left_behind},
+        generations::left_behind,
         moment::base_at,
         state::{Columns, State, StateOptions},
     },
     schema::OwnColumn,
-    selection::Selection,
     store::store_error,
 };
 
 /// The object that says what was exported: there once all files are.
 const SUMMARY: &str = "export.json";
-
-/// What is exported, and how.
-#[derive(Debug, Clone)]
-pub struct ExportOptions {
-    /// The moment.
-    pub at: Timestamp,
-    /// These tables.
-    pub selection: Selection,
-    /// The format of the files.
-    pub format: ExportFormat,
-    /// The memory that it may take.
-    pub budget: MemoryBudget,
-}
-
-/// A format of plain files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExportFormat {
-    /// Apache Parquet, zstd.
-    Parquet,
-    /// A document a line, as Convex exports it: 42 is an int64, 42.0 a float64.
-    Ndjson,
-    /// RFC 4180 with a header.
-    Csv,
-}
-
-impl ExportFormat {
-    /// What file names end with.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Parquet => "parquet",
-            Self::Ndjson => "ndjson",
-            Self::Csv => "csv",
-        }
-    }
-}
-
-/// What was exported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ExportReport {
-    /// The moment, the same for all tables.
-    #[serde(serialize_with = "time_text::one")]
-    pub as_of: Timestamp,
-    /// Its `_ts`, as text: 19 digits do not survive JavaScript.
-    pub as_of_ts: String,
-    /// The format of the files.
-    pub format: ExportFormat,
-    /// The tables, in their order.
-    pub tables: Vec<ExportedTable>,
-    /// What was told to the monitor, by kind.
-    pub findings: FindingCounts,
-}
-
-/// A table of an export.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ExportedTable {
-    /// The table.
-    pub table: TableRef,
-    /// The folder of its files.
-    pub folder: String,
-    /// Names of the files in it: one at least, also without documents.
-    pub files: Vec<String>,
-    /// Documents.
-    pub documents: u64,
-    /// Stored bytes.
-    pub bytes: u64,
-    /// Those of the documents that earlier tables of that name have left behind.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub left_behind: Vec<Generation>,
-}
 
 /// Writes the state of the selected tables to `target`, which must be empty. `export.json` comes last: without it an export is not
 /// complete.
@@ -122,9 +55,9 @@ pub async fn export(
     archive: &Archive,
     head: &Head,
     options: &ExportOptions,
-    target: &Arc<dyn ObjectStore>,
     monitor: &dyn Monitor,
 ) -> Result<ExportReport> {
+    let target = &options.target;
     let monitor = &FindingCounter::new(monitor);
     let selected = head.tables().filter(|state| options.selection.contains(&state.table)).collect::<Vec<_>>();
     if selected.is_empty() {

@@ -7,7 +7,10 @@ use arrow::{
     datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
 };
 
-use super::{Change, DocumentChange, WindowTable};
+use super::{
+    change::{Change, DocumentChange},
+    window::WindowTable,
+};
 use crate::{
     error::{Error, Result},
     rows::{keyed::Keyed, sort::Sorter},

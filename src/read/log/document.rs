@@ -1,6 +1,6 @@
 //! What a revision did, told by what was known of its document before. Pure.
 
-use super::Change;
+use super::change::Change;
 use crate::{
     archive::{Coverage, Covers},
     document::{TableRef, Timestamp},

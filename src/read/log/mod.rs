@@ -6,8 +6,10 @@
 //! where they are large, so what is held does not depend on the length of the span. Where the span changes few documents, only they
 //! are looked up in what was before.
 
+mod change;
 mod change_row;
 mod document;
+mod window;
 
 use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 
@@ -15,11 +17,14 @@ use arrow::{
     array::{Array, AsArray},
     datatypes::Int64Type,
 };
+use derive_setters::Setters;
 use object_store::ObjectStore;
 
+pub use self::change::{Change, DocumentChange, Transaction};
 use self::{
     change_row::{ChangeRows, change_row_schema, read_change_row},
     document::Document,
+    window::WindowTable,
 };
 use crate::{
     archive::{Archive, Coverage, Head},
@@ -30,21 +35,22 @@ use crate::{
     rows::{
         ahead::read_ahead,
         feed::{Feed, Outlet},
-        files::{FilesByTable, Part, TableFiles, complete_base},
+        files::{FilesByTable, Part},
         keyed::Keyed,
         merge::Keep,
         moment::{Missing, known_table, missing, whole_span},
         sort::{Limits, Sorter},
         sorted::{Plan, columns, hand_on, key_columns, sorted},
     },
-    schema::{OwnColumn, TableSchema},
+    schema::OwnColumn,
 };
 
 /// Changed documents of a table that are looked up; beyond this all keys are read. About 60 bytes each.
 const LOOKED_UP: usize = 20_000;
 
 /// Which transactions are wanted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Setters)]
+#[non_exhaustive]
 pub struct LogOptions {
     /// From here on; None: from the first base on.
     pub since: Option<Timestamp>,
@@ -54,54 +60,6 @@ pub struct LogOptions {
     pub tables: Vec<TableRef>,
     /// The memory that it may take.
     pub budget: MemoryBudget,
-}
-
-/// All that was written at one `_ts`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transaction {
-    /// When.
-    pub ts: Timestamp,
-    /// What, sorted by table and `_id`.
-    pub changes: Vec<DocumentChange>,
-}
-
-/// What a transaction did to a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DocumentChange {
-    /// Its table.
-    pub table: TableRef,
-    /// Its id.
-    pub id: String,
-    /// What was done.
-    pub change: Change,
-}
-
-/// What was done to a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
-    /// It was not there before.
-    Inserted,
-    /// It was there before.
-    Updated,
-    /// It is no longer there.
-    Deleted,
-    /// It was inserted or updated: the archive has a gap before, and cannot tell.
-    Written,
-}
-
-impl Change {
-    /// All, in this order.
-    pub const ALL: [Self; 4] = [Self::Inserted, Self::Updated, Self::Deleted, Self::Written];
-
-    /// One lower-case word, `inserted`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Inserted => "inserted",
-            Self::Updated => "updated",
-            Self::Deleted => "deleted",
-            Self::Written => "written",
-        }
-    }
 }
 
 /// Transactions of a span, oldest first. Deltas only tell of transactions: what lies in a base was written before.
@@ -163,41 +121,6 @@ impl Transactions {
     /// The next transaction; None after the last.
     pub async fn next(&mut self) -> Result<Option<Transaction>> {
         self.feed.next().await
-    }
-}
-
-/// A table that was changed in the span.
-struct WindowTable {
-    table: TableRef,
-    schema: Arc<TableSchema>,
-    /// Deltas of the span.
-    window: Vec<Part>,
-    /// All that says what was there before a revision of the span.
-    known: Vec<Part>,
-    known_since: Timestamp,
-}
-
-impl WindowTable {
-    /// None, if nothing of it was changed in the span.
-    fn new(head: &Head, files: TableFiles, span: &RangeInclusive<Timestamp>) -> Option<Self> {
-        head.table(&files.table)?;
-        let mut parts = files.parts.to_vec();
-        parts.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
-        let window: Vec<_> = parts.iter().filter(|part| part.has_deltas(span)).cloned().collect();
-        if window.is_empty() {
-            return None;
-        }
-        let coverage = head.coverage();
-        let of_table = coverage.bases.iter().filter(|base| coverage.serves(base, &files.table));
-        let before = of_table.map(|base| base.ts).filter(|s| s < span.start()).max();
-        let known_since = before.unwrap_or(Timestamp(i64::MIN));
-        let later = known_since..=*span.end();
-        let counts = |part: &Part| match part.base() {
-            Some(id) => complete_base(head, id, &files.table).is_some_and(|base| later.contains(&base.ts)),
-            None => part.has_deltas(&later),
-        };
-        parts.retain(counts);
-        Some(Self { table: files.table.clone(), schema: Arc::clone(&files.schema), window, known: parts, known_since })
     }
 }
 

@@ -15,14 +15,16 @@
 //! Ids tell it, and the archive may never have seen one: of a table that never had a document it usually knows nothing at all. Such a table has its (empty) folder, but no line in `_tables`, and
 //! gets the number that it has in the target, or a new one.
 
+mod options;
 mod report;
 mod survey;
 mod system_ids;
 mod zip;
 
-use std::{collections::BTreeSet, path::Path};
-
-pub use self::report::{NotCovered, NumberConflict, RestoreReport, RestoredTable};
+pub use self::{
+    options::RestoreOptions,
+    report::{NotCovered, NumberConflict, RestoreReport, RestoredTable},
+};
 use self::{
     survey::{Survey, Surveyed, survey},
     system_ids::{declares_files, system_ids},
@@ -30,7 +32,6 @@ use self::{
 };
 use crate::{
     archive::{Archive, Head},
-    budget::MemoryBudget,
     codec::write_value,
     document::{Encoding, Revision, TableRef, Timestamp, Value, table_number},
     error::{Error, Result, ResultExt},
@@ -40,21 +41,7 @@ use crate::{
         state::{Columns, State, StateOptions},
     },
     schema::TableSchema,
-    selection::Selection,
 };
-
-/// What is restored.
-#[derive(Debug, Clone, Default)]
-pub struct RestoreOptions {
-    /// The moment.
-    pub at: Timestamp,
-    /// These tables.
-    pub selection: Selection,
-    /// Just these documents, wherever they are; all, if there are none.
-    pub ids: BTreeSet<String>,
-    /// The memory that it may take.
-    pub budget: MemoryBudget,
-}
 
 /// Writes the state of the selected tables to a ZIP file at `output`, which appears whole or not at all. The same archive and
 /// moment give the same bytes. Dropped before it is ready, it leaves nothing.
@@ -66,11 +53,9 @@ pub async fn restore(
     archive: &Archive,
     head: &Head,
     options: &RestoreOptions,
-    output: &Path,
-    overwrite: bool,
     monitor: &dyn Monitor,
 ) -> Result<(RestoreReport, u64)> {
-    let mut zip = SnapshotZip::create(output, overwrite)?;
+    let mut zip = SnapshotZip::create(&options.output, options.overwrite)?;
     let report = write(archive, head, options, &mut zip, monitor).await?;
     Ok((report, zip.finish().await?))
 }

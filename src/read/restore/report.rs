@@ -12,6 +12,7 @@ use crate::{
 
 /// What a restore holds, or would hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RestoreReport {
     /// The moment, the same for all tables.
     pub at: Timestamp,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::get::{Found, get_of_files},
-    RestoreOptions,
+    options::RestoreOptions,
     report::{NotCovered, NumberConflict},
 };
 use crate::{

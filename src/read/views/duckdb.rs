@@ -15,7 +15,7 @@ use super::names::{UniqueNames, Views, renamed, views};
 use crate::{
     archive::{FORMAT, Head, READERS, TableState},
     document::{TableRef, Timestamp},
-    schema::{Engine, Field, OwnColumn, TableSchema, duckdb_cast, push_pointer},
+    schema::{Engine, Field, OwnColumn, TableSchema, duckdb_cast, misfits_by_path, push_pointer},
 };
 
 /// What is the same for every archive.
@@ -188,12 +188,13 @@ fn columns(state: &TableState, schema: &TableSchema) -> String {
     }
     let shown = renamed.iter().map(|(_, name)| name.as_str());
     let mut taken = UniqueNames::of(fields.iter().map(|field| field.column.as_str()).chain(shown));
+    let misfits = misfits_by_path(&state.misfits, schema);
     for field in fields {
         // The oldest of its family, of which values were rescued whole.
         let first = fields.iter().find(|first| first.name == field.name).is_some_and(|first| first.id == field.id);
         let mut path = String::new();
         push_pointer(&mut path, &field.name);
-        if first && state.misfits.contains_key(&path) {
+        if first && misfits.contains_key(&path) {
             let shown = name_of(field).unwrap_or(&field.column);
             let mut pointer = String::new();
             push_pointer(&mut pointer, &path);

@@ -189,12 +189,13 @@ def shown(entry, rows):
     """Times as timestamps, columns under the names of documents, and beside them the values that had no place there."""
     names = document_names(entry["columns"])
     columns = [F.col(quoted(column["column"])).alias(names[column["column"]]) for column in entry["columns"]]
-    first = {column["name"]: column["column"] for column in reversed(entry["columns"])}
+    first = {column["name"]: column for column in reversed(entry["columns"])}
     taken = {name.lower() for name in names.values()}
     for name, column in first.items():
         path = "/" + name.replace("~", "~0").replace("/", "~1")
-        beside = f"{names[column]}__rescued"
-        if path in entry.get("misfits", {}) and beside.lower() not in taken:
+        beside = f"{names[column['column']]}__rescued"
+        # Counted by the id of the column, or by the path if that had none yet.
+        if {path, str(column["id"])} & entry.get("misfits", {}).keys() and beside.lower() not in taken:
             values = F.from_json("_rescued", "MAP<STRING, STRING>")
             columns.append(F.element_at(values, F.lit(path)).alias(beside))
     stamp = "TIMESTAMP_NTZ '1970-01-01' + make_dt_interval(0, 0, 0, CAST({} AS DECIMAL(18, 6)))"

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use derive_setters::Setters;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 
@@ -20,7 +21,8 @@ use crate::{
 };
 
 /// A simulated deployment, as plain data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Setters)]
+#[non_exhaustive]
 pub struct SimulateOptions {
     /// Its name.
     pub name: String,

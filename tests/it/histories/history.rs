@@ -218,13 +218,11 @@ impl History {
         let (clock, writer, selection) = (Arc::clone(&self.clock), Arc::clone(&self.writer), self.selection.clone());
         let (identity, components) = (self.place.clone(), self.components);
         async move {
-            let mut pages = RouterOptions {
-                key: KEY.to_owned(),
-                snapshot_page: pace.snapshot_page,
-                delta_page: pace.delta_page,
-                components,
-                ..RouterOptions::default()
-            };
+            let mut pages = RouterOptions::default()
+                .key(KEY.to_owned())
+                .snapshot_page(pace.snapshot_page)
+                .delta_page(pace.delta_page)
+                .components(components);
             match &wrong {
                 Some(Wrong::Answers(fault)) => pages.faults.push(fault.clone()),
                 Some(Wrong::Knows(formats, posts)) => {
@@ -247,18 +245,16 @@ impl History {
             let archive = Archive::open_or_create(store, "memory:///archive", identity.clone(), Timestamp(1)).await?;
             let stop = Stop::default();
             let monitor = StopAt(stop.clone(), AtomicUsize::new(stop_at.map_or(usize::MAX, |page| page as usize)));
-            let options = SyncOptions {
-                budget: MemoryBudget::new(pace.memory_mib << 20).unwrap(),
-                target_file_bytes: pace.target_file_bytes,
-                commit_every: pace.commit_every,
-                content_digest: DigestShare::All,
-                selection,
-                accept_selection: true,
-                accept_deployment: pace.accepts_a_move.then_some(identity.origin),
-                on_gap: pace.on_gap,
-                stop,
-                ..SyncOptions::default()
-            };
+            let options = SyncOptions::default()
+                .budget(MemoryBudget::new(pace.memory_mib << 20).unwrap())
+                .target_file_bytes(pace.target_file_bytes)
+                .commit_every(pace.commit_every)
+                .content_digest(DigestShare::All)
+                .selection(selection)
+                .accept_selection(true)
+                .accept_deployment(pace.accepts_a_move.then_some(identity.origin))
+                .on_gap(pace.on_gap)
+                .stop(stop);
             sync(Arc::new(source), &archive, &options, Arc::new(monitor)).await
         }
     }
@@ -456,5 +452,5 @@ fn hasty_client(url: &str, selection: Selection) -> Client {
         internal_errors: 1,
     };
     let access = Access::new(url, DeployKey::new(KEY).unwrap(), false).unwrap();
-    Client::new(access, ClientOptions { retry, selection, ..ClientOptions::default() }, Arc::new(NoMonitor)).unwrap()
+    Client::new(access, ClientOptions::default().retry(retry).selection(selection), Arc::new(NoMonitor)).unwrap()
 }

@@ -6,11 +6,10 @@ use std::{
 };
 
 use convex_archiver::{
-    DigestShare, Phase, Revision, TableRef, Timestamp,
+    DataFile, DigestShare, FileReader, Phase, Revision, RowReader, TableRef, Timestamp, Wanted,
     archive::{Archive, Base, Covers, Head},
-    codec::{ContentSum, RowReader},
-    data::{DataFile, FileReader, Wanted},
     server::SimulatedDeployment,
+    testing::codec::ContentSum,
 };
 
 /// Moments at which a state is looked at, beside those of bases and the cursor.

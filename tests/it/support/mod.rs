@@ -49,14 +49,12 @@ pub(crate) struct World {
 
 /// Pages of `snapshot` and `deltas` rows, and windows that never close.
 pub(crate) fn pages(snapshot: usize, deltas: usize) -> RouterOptions {
-    RouterOptions {
-        key: KEY.to_owned(),
-        snapshot_page: snapshot,
-        delta_page: deltas,
-        snapshot_window: Duration::MAX,
-        deltas_window: Duration::MAX,
-        ..RouterOptions::default()
-    }
+    RouterOptions::default()
+        .key(KEY.to_owned())
+        .snapshot_page(snapshot)
+        .delta_page(deltas)
+        .snapshot_window(Duration::MAX)
+        .deltas_window(Duration::MAX)
 }
 
 impl World {

@@ -117,15 +117,19 @@ impl Planner<'_> {
         Some(draft)
     }
 
-    /// The table was dropped at the last moment: an empty base, which no earlier one outlives.
-    pub(super) fn dropped(&mut self, table: Table) -> Draft {
+    /// The table was dropped at the last moment: an empty base, which no earlier one outlives. Of a table that is not selected
+    /// nobody hears.
+    pub(super) fn dropped(&mut self, table: Table) -> Option<Draft> {
+        if !self.head.selection().contains(&table) {
+            return None;
+        }
         let mut draft = self.empty(Kind::Drop, false);
         let ts = self.world.now();
         self.deltas(ts, &mut draft);
         let cuts = self.head.rules.drops_are_cuts.then_some(table).into_iter().collect();
         let tables = [(table, 0)].into();
         draft.bases.push(Base { id: self.path(), ts, made: Made::Deployment, cuts, tables, version: 0 });
-        draft
+        Some(draft)
     }
 
     /// A moment up to which the change log is read: mostly the last.

@@ -61,7 +61,9 @@ impl Planner<'_> {
         // The archive itself can only leave out what the deployment does not hold.
         let can = !own || truth.iter().all(|(id, ts)| state.get(id) == Some(ts));
         let late = erased.is_some_and(|through| ts < through) && self.head.rules.corrections_mind_erasures;
-        if state == truth || late || !can {
+        // The deployment is asked for what is selected only.
+        let unasked = !own && !self.head.selection().contains(&table);
+        if state == truth || late || !can || unasked {
             return None;
         }
         self.doubt(table, ts, &mut draft);

@@ -50,7 +50,7 @@ pub(crate) fn draft(plan: Plan, head: &Head, world: &World, rng: &mut StdRng, pa
         Plan::GiveUp => planner.give_up(),
         Plan::TooOld => planner.too_old(),
         Plan::Window => planner.window(),
-        Plan::Drop(table) => Some(planner.dropped(table)),
+        Plan::Drop(table) => planner.dropped(table),
         Plan::Compact => planner.compact(),
         Plan::OwnBase => planner.own_base(),
         Plan::OwnCorrection => planner.correct(Made::Archive),

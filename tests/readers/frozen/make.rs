@@ -16,20 +16,22 @@ use arrow::{
     compute::concat_batches,
 };
 use convex_archiver::{
-    BaseId, DigestShare, Encoding, Event, MemoryBudget, Monitor, NoMonitor, Phase, Scope, Selection, TableRef,
-    Timestamp, Value,
+    BaseId, DataFile, DigestShare, Encoding, Event, FileReader, MemoryBudget, Monitor, NoMonitor, Phase, Scope,
+    Selection, TableRef, Timestamp, Value, Wanted,
     archive::{
         Archive, Base, BaseMaker, Doubt, Draft, Head, Location, RemovedFile, Replacement, ReplacementReason, Run,
         Settings, Withdrawal, WithdrawalReason,
     },
-    codec::ContentSum,
     convex::{Access, Client, ClientOptions, DeployKey, Source},
-    data::{DataFile, FileReader, FileWriter, NewFile, Wanted},
-    layout,
     read::{State, StateOptions},
-    schema::SIBLING_AFTER,
     server::{Deployment, RouterOptions, SimulatedDeployment, router},
     sync::{Stop, SyncOptions, SyncReport, sync},
+    testing::{
+        codec::ContentSum,
+        data::{FileWriter, NewFile},
+        layout,
+        schema::SIBLING_AFTER,
+    },
 };
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -129,15 +131,13 @@ impl Maker {
 
     async fn sync_as(&self, encoding: Encoding, selection: &str, stop: Stop, monitor: Arc<dyn Monitor>) -> SyncReport {
         let client = client(&self.deployment, encoding, selection, self.page.load(Ordering::Relaxed)).await;
-        let options = SyncOptions {
-            commit_every: Duration::ZERO,
-            content_digest: DigestShare::All,
-            selection: selection.parse().unwrap(),
-            accept_selection: true,
-            accept_deployment: Some(client.identity().await.unwrap().origin),
-            stop,
-            ..SyncOptions::default()
-        };
+        let options = SyncOptions::default()
+            .commit_every(Duration::ZERO)
+            .content_digest(DigestShare::All)
+            .selection(selection.parse().unwrap())
+            .accept_selection(true)
+            .accept_deployment(Some(client.identity().await.unwrap().origin))
+            .stop(stop);
         sync(client, &self.archive, &options, monitor).await.unwrap()
     }
 
@@ -401,20 +401,18 @@ async fn client(
     selection: &str,
     snapshot_page: usize,
 ) -> Arc<Client> {
-    let options = RouterOptions {
-        key: KEY.to_owned(),
-        snapshot_page,
-        delta_page: 64,
-        formats: vec![encoding],
-        ..RouterOptions::default()
-    };
+    let options = RouterOptions::default()
+        .key(KEY.to_owned())
+        .snapshot_page(snapshot_page)
+        .delta_page(64)
+        .formats(vec![encoding]);
     let routes = router(Arc::clone(deployment) as Arc<dyn Deployment>, options);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     let access = Access::new(&url, DeployKey::new(KEY).unwrap(), false).unwrap();
     let selection: Selection = selection.parse().unwrap();
-    Arc::new(Client::new(access, ClientOptions { selection, ..ClientOptions::default() }, Arc::new(NoMonitor)).unwrap())
+    Arc::new(Client::new(access, ClientOptions::default().selection(selection), Arc::new(NoMonitor)).unwrap())
 }
 
 fn table(path: &str) -> TableRef {

@@ -1,0 +1,25 @@
+//! What is restored.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use crate::{budget::MemoryBudget, document::Timestamp, selection::Selection};
+use derive_setters::Setters;
+
+/// What is restored.
+#[derive(Debug, Clone, Default, Setters)]
+#[non_exhaustive]
+pub struct RestoreOptions {
+    /// The moment.
+    pub at: Timestamp,
+    /// These tables.
+    pub selection: Selection,
+    /// Just these documents, wherever they are; all, if there are none.
+    pub ids: BTreeSet<String>,
+    /// The file that is written; a plan writes none.
+    #[setters(into)]
+    pub output: PathBuf,
+    /// Whether it may be there already.
+    pub overwrite: bool,
+    /// The memory that it may take.
+    pub budget: MemoryBudget,
+}
