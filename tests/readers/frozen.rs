@@ -66,6 +66,77 @@ fn the_independent_reader_agrees_on_the_archive_that_is_kept() {
     println!("{}", python::run("readers/log_reads.py", &[folder.join("archive"), folder.join("answers")]));
 }
 
+/// What becomes of an object: other bytes, or it is gone.
+type Harm<'a> = &'a dyn Fn(Vec<u8>) -> Option<Vec<u8>>;
+
+/// Each harm to a copy of it is found, and named.
+#[test]
+fn the_independent_reader_finds_what_was_harmed() {
+    let kept = archives().join(FORMAT.to_string()).join("archive");
+    let harmed = |path: &str, harm: Harm<'_>| {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(&kept, copy.path());
+        let object = copy.path().join(path);
+        match harm(std::fs::read(&object).unwrap()) {
+            Some(bytes) => std::fs::write(&object, bytes).unwrap(),
+            None => std::fs::remove_file(&object).unwrap(),
+        }
+        python::try_run("readers/log_reads.py", &[copy.path()]).unwrap_err()
+    };
+    // The last object in a folder whose path has this in it.
+    let last = |folder: &str, part: &str| {
+        let mut found = Vec::new();
+        objects(&kept.join(folder), &mut found);
+        let paths = found.iter().map(|path| path.strip_prefix(&kept).unwrap().to_str().unwrap().replace('\\', "/"));
+        paths.filter(|path| path.contains(part)).max().unwrap()
+    };
+    let flipped = |mut bytes: Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        Some(bytes)
+    };
+    let replaced = |from: &'static str, to: &'static str| {
+        move |bytes: Vec<u8>| Some(String::from_utf8(bytes).unwrap().replacen(from, to, 1).into_bytes())
+    };
+    let head = std::fs::read_to_string(kept.join("../answers/head.ndjson")).unwrap();
+    let version = serde_json::from_str::<serde_json::Value>(&head).unwrap()["version"].as_u64().unwrap();
+    let [middle, newest] = [70, version].map(|version| format!("log/{version:020}.json"));
+    let (file, schemas) = (last("tables/gone", ".parquet"), last("log", ".schemas."));
+    let cases: [(&str, Harm<'_>, &str); 7] = [
+        (&middle, &|_| None, "00070.json is missing"),
+        (&middle, &replaced(r#""at":"1"#, r#""at":"2"#), "00071.json: it does not follow"),
+        (&newest, &replaced(r#""rows":"#, r#""rows":1"#), &newest),
+        ("manifest.json", &replaced(r#""why":"import""#, r#""why":"report""#), "the head that is written"),
+        (
+            "manifest.json",
+            &replaced(r#""covered":[{"from":"1"#, r#""covered":[{"from":"2"#),
+            "the head that is written",
+        ),
+        (&file, &flipped, &file),
+        (&schemas, &flipped, &schemas),
+    ];
+    for (path, harm, says) in cases {
+        let error = harmed(path, harm);
+        assert!(error.contains(says), "{path}, {says}: {error}");
+    }
+}
+
+fn objects(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in folder.read_dir().unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() { objects(&entry.path(), found) } else { found.push(entry.path()) }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let mut found = Vec::new();
+    objects(from, &mut found);
+    for path in found {
+        let copy = to.join(path.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(path, copy).unwrap();
+    }
+}
+
 #[test]
 #[ignore = "writes the archive of this format anew: tests/data/archives/README.md says when"]
 fn make_the_archive_that_is_kept() {

@@ -64,6 +64,9 @@ async fn sync(world: &World, place: &str, what: &str, source: &Path) {
     let begun = Instant::now();
     let documents = python::run("readers/source_agrees.py", &[Path::new(place), source, Path::new("feature")]);
     println!("source_agrees.py: {} in {:.1} s", documents.trim(), begun.elapsed().as_secs_f64());
+    let begun = Instant::now();
+    let counts = python::run("readers/log_reads.py", &[Path::new(place)]);
+    println!("log_reads.py: {} in {:.1} s", counts.trim(), begun.elapsed().as_secs_f64());
     for script in ["pyarrow_reads.py", "duckdb_reads.py"] {
         let begun = Instant::now();
         let counts = world.compare(script, place);

@@ -2,7 +2,7 @@
 
 import copy
 
-from covered import Coverage, in_scope, name_of
+from covered import Coverage, name_of
 from texts import Difference, Sum, compact, read_json, sha256, sum_of
 
 FORMAT = 0
