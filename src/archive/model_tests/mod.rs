@@ -32,7 +32,10 @@ use crate::{data::DataFile, sum::Sum};
 
 /// What no fold of commits finds, or what is no harm in the format.
 const NOT_IN_A_COMMIT: &[(&str, &str)] = &[
-    ("a path is added that was there before", "the writer's duty: a head knows no paths, and the stream of live files sees only a path that lives still"),
+    (
+        "a path is added that was there before",
+        "the writer's duty: a head knows no paths, and the stream of live files sees only a path that lives still",
+    ),
     ("rows do not ascend", "the writer's duty: rows are in the file, and who reads it sorts what it must"),
     ("maintenance says where data stand", "it repeats where they stand"),
 ];
