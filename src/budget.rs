@@ -8,9 +8,14 @@
 //! what is left is for what no share counts: the program itself, connections, the allocator's slack.
 //!
 //! # The log
-//! Reading the log and writing checkpoints and `manifest.json` takes the same whatever the limit, so these are constants.
+//! How far the log is read ahead, and how many changes of files are held, is the same whatever the limit, so these are constants.
 //! They need no share of their own: the stage that writes data files does this between two of them, when nothing of a row
-//! group or an upload is held, and even at the least limit those have more.
+//! group or an upload is held, and even at the least limit those have more. Not counted, but part of what is left, are
+//! `manifest.json`, checkpoints and parts: each is made in memory and put at once. The first two take some hundred bytes for a
+//! table and month, a part half a KiB for a file of one table in one month.
+//!
+//! # Exports
+//! Text is uploaded in parts of a constant size, beside the shares of those who read.
 
 use crate::error::{Error, Result};
 
@@ -33,16 +38,16 @@ impl MemoryBudget {
     /// The least that a run can do with, in bytes: 64 MiB.
     pub const MINIMUM: u64 = 64 * MIB;
 
-    /// Commits of the log that are read ahead. A commit has half a KiB for each file that it names, and in a table's first
-    /// one 0.1 KiB for each column: of 500 tables a quarter of a MiB, at most a few.
+    /// Commits of the log that are read ahead. A commit has half a KiB for each file that it names: of 500 tables
+    /// a quarter of a MiB, at most a few. Columns stand in objects of their own.
     pub(crate) const COMMITS_AHEAD: usize = 4;
 
-    /// What commits added and removed since the last checkpoint, bytes; more is sorted away into temporary files.
+    /// Files that commits added and removed since the parts were written, bytes; more is sorted away into temporary files.
     pub(crate) const CHANGES: usize = 4 << 20;
 
-    /// Bytes of one part of the upload of a checkpoint or of `manifest.json`, the smallest that S3 takes. One is filled
-    /// while one is on its way.
-    pub(crate) const LOG_PART: usize = 5 << 20;
+    /// Bytes of one part of the upload of an exported text, the smallest that S3 takes. One is filled while one is on its
+    /// way.
+    pub(crate) const EXPORT_PART: usize = 5 << 20;
 
     /// A budget of `limit` bytes.
     ///
@@ -146,7 +151,13 @@ mod tests {
     fn the_log_takes_no_more_than_the_writer_has_given_back() {
         let least = MemoryBudget::new(MemoryBudget::MINIMUM).unwrap();
         // Commits that name 2,000 files.
-        let log = (MemoryBudget::COMMITS_AHEAD << 20) + MemoryBudget::CHANGES + 2 * MemoryBudget::LOG_PART;
+        let log = (MemoryBudget::COMMITS_AHEAD << 20) + MemoryBudget::CHANGES;
         assert!(log <= 2 * least.row_group() + 3 * least.upload_part());
+    }
+
+    #[test]
+    fn the_parts_of_an_export_fit_beside_what_is_read() {
+        // Readers have 60 percent.
+        assert!(2 * MemoryBudget::EXPORT_PART as u64 <= MemoryBudget::MINIMUM * 40 / 100);
     }
 }

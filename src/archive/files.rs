@@ -159,7 +159,7 @@ fn listed(log: Log, head: &Head, wanted: Wanted, monitor: Arc<dyn Monitor>) -> B
                 match parts::read(log.store().as_ref(), &folder, &key.1, month).await {
                     Err(error) if error.kind() == ErrorKind::Corrupt => {
                         let path = layout::part(&folder, &key.1, month.version);
-                        monitor.report(Event::Finding(&Finding::HeadDamaged { path, why: error.to_string() }));
+                        monitor.report(Event::Finding(&Finding::PartLost { path, why: error.to_string() }));
                         parts::from_log(&log, version, &key).await
                     }
                     read => read,

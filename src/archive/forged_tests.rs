@@ -125,7 +125,7 @@ async fn a_forged_or_lost_part_is_made_again_from_the_log() {
         assert_ne!(forged, good);
         put(&store, &path, checkpoint::pack(forged.as_bytes()).unwrap()).await;
         assert_eq!(all_files(&archive, &head).await.unwrap(), expected_files(23));
-        assert_eq!(heard.0.lock().unwrap().pop().unwrap(), "head_damaged");
+        assert_eq!(heard.0.lock().unwrap().pop().unwrap(), "part_lost");
     }
     store.delete(&Path::from(path.as_str())).await.unwrap();
     assert_eq!(all_files(&archive, &head).await.unwrap(), expected_files(23));

@@ -1,7 +1,12 @@
 //! The rule about a lost race: what becomes of a draft whose number another writer took. Pure.
 //!
 //! Progress that has moved ends a data commit: what it brought was read from a place that is no longer the end. Maintenance in
-//! between never does: it says nothing of the deployment, so the data stay true.
+//! between mostly does not: it says nothing of the deployment, so the data stay true.
+//!
+//! Some maintenance is a conflict for it all the same: an erasure or a correction of a table of whose base the data commit has rows
+//! or which it completes, an own base that it would have to correct, a withdrawal of a base that it withdraws itself. The model of
+//! the format mends such a draft: it leaves out what was erased, makes the base a correction, withdraws what the correction ends.
+//! The code gives this one commit up, which is safe: the next run goes on where the archive stands. A replacement other than a compaction that lost an input ends it too.
 //!
 //! Maintenance is carried over data commits too, or a compaction of minutes would lose to every sync for ever; but only what
 //! stays true whatever came: files that hold the rows of others which still live, and the state of a table at a moment of

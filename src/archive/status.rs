@@ -26,6 +26,7 @@ pub const SNAPSHOT_KEPT: Duration = Duration::from_secs(5 * 24 * 60 * 60);
 
 /// Where an archive stood at a moment. Moments are RFC 3339 in JSON, durations whole seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Status {
     /// The newest version; 0 before the first commit.
     pub version: u64,
@@ -66,7 +67,7 @@ pub struct Status {
     pub deltas_left: Option<Duration>,
     /// Every table, sorted.
     pub tables: Vec<TableStatus>,
-    /// What readers see, over all tables.
+    /// Live files of bases and of deltas, over all tables; those of withdrawn bases count while they are there.
     pub total: Counts,
     /// Spans that the archive knows it does not have.
     pub gaps: Vec<Gap>,
@@ -76,6 +77,7 @@ pub struct Status {
 
 /// A snapshot under way: readers see nothing of it yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct WalkStatus {
     /// Its `_ts`.
     #[serde(serialize_with = "time_text::one")]
@@ -91,10 +93,11 @@ pub struct WalkStatus {
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TableStatus {
     /// The table.
     pub table: TableRef,
-    /// What readers see of it.
+    /// Its live files of bases and of deltas; those of withdrawn bases count while they are there.
     #[serde(flatten)]
     pub counts: Counts,
     /// What the unfinished snapshot has written of it.

@@ -72,8 +72,8 @@ pub(crate) struct SyncArgs {
     /// Level of zstd, 1 to 22: higher is smaller and slower
     #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = LIMITS)]
     pub(crate) compression_level: i32,
-    /// Where temporary files go: pages that are too large for the memory, two at a time, and the sorted list of an
-    /// archive's files once it is longer than 4 MiB. Most deployments need nothing there; with documents of 1 MiB a page
+    /// Where temporary files go: pages that are too large for the memory, two at a time, and the changes
+    /// of an archive's files since its parts were written once they take more than 4 MiB. Most deployments need nothing there; with documents of 1 MiB a page
     /// has 1 to 2 GiB. They have no name and vanish with the process [default: TMPDIR, else /tmp]
     #[arg(long, value_name = "FOLDER", help_heading = LIMITS)]
     temp_dir: Option<PathBuf>,

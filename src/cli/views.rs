@@ -14,8 +14,8 @@ use super::{config::ArchiveArgs, outcome::Outcome, output, past::Past};
 /// Prints a script that gives another engine views of the archive: the documents of each table, its history, and its documents at any moment
 ///
 /// For a table `messages`: `messages`, `messages_history` with every revision, and `messages_as_of(moment)`; tables of components are in
-/// schemas of their own. Which files count the script reads from manifest.json when it is run: a script that was saved stays right after
-/// later syncs. Tables that come later need a new one.
+/// schemas of their own. Which files count the script reads from manifest.json and the parts that it names when it is run: a script
+/// that was saved stays right after later syncs. Tables that come later need a new one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -60,7 +60,8 @@ pub(crate) fn missing(gap: &Gap) -> String {
     let to = format!("to {}", time(gap.to));
     let why = match gap.why.as_str() {
         "window" => "older than the deployment kept",
-        "selection" => "not selected",
+        "expired" => "older than what is to be kept",
+        "lost" => "its files are lost",
         other => other,
     };
     format!("after {} {to}, {tables}: {why}", time(gap.from))

@@ -87,7 +87,7 @@ impl<'a> RowReader<'a> {
         })
     }
 
-    /// The document of `row`.
+    /// The id of the document in `row`.
     pub(super) fn id(&self, row: usize) -> &'a str {
         self.id.value(row)
     }

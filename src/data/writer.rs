@@ -192,8 +192,8 @@ impl FileWriter {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Completes the object; it is in the store when this returns. `misfits`: per field path, per kind of value, how many
-    /// values of the rows did not fit their columns. `content`, of the documents as they came, stands in the footer.
+    /// Completes the object; it is in the store when this returns. `misfits`: per column, by its field id, or by its path where
+    /// it has none, per kind of value, how many values of the rows did not fit. `content`, of the documents as they came, stands in the footer.
     ///
     /// # Errors
     /// As [`write`](Self::write); Internal, if there was no row. Nothing appears in the store then, except when the

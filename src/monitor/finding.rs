@@ -36,7 +36,8 @@ pub enum Finding {
         /// The name, as the selection has it.
         name: String,
     },
-    /// A source says that a table may have been replaced. It only raises suspicion: nothing is removed on such a word.
+    /// A source says that a table may have been replaced. It only raises suspicion: nothing is removed on such a word. The
+    /// streaming export cannot tell: only a [`Source`](crate::convex::Source) of another protocol makes this.
     TableSuspected {
         /// The table, `messages` or `waitlist/users`.
         table: String,
@@ -118,8 +119,8 @@ pub enum Finding {
         /// The cause.
         why: String,
     },
-    /// An object that holds a head, or a part of one, is damaged: the commits were read instead.
-    HeadDamaged {
+    /// A part, the list of the live files of a table in one month, is damaged or missing: the commits were read instead.
+    PartLost {
         /// Its path inside the archive.
         path: String,
         /// The cause.
@@ -177,7 +178,7 @@ impl Finding {
             Self::ManifestNotRewritten { .. } => "manifest_not_rewritten",
             Self::CheckpointNotWritten { .. } => "checkpoint_not_written",
             Self::CheckpointDamaged { .. } => "checkpoint_damaged",
-            Self::HeadDamaged { .. } => "head_damaged",
+            Self::PartLost { .. } => "part_lost",
             Self::HeaderLeftBehind { .. } => "header_left_behind",
             Self::UploadLeftBehind { .. } => "upload_left_behind",
             Self::StagingFileLeftBehind { .. } => "staging_file_left_behind",
@@ -268,8 +269,8 @@ impl fmt::Display for Finding {
                 f,
                 "the checkpoint of version {version} is damaged, and the commits before it were read instead: {why}"
             ),
-            Self::HeadDamaged { path, why } => {
-                write!(f, "{path} is damaged, and the commits were read instead: {why}")
+            Self::PartLost { path, why } => {
+                write!(f, "the list of files {path} is of no use, and the commits were read instead: {why}")
             }
             Self::HeaderLeftBehind { path, why } => {
                 write!(f, "{path} could not be deleted again; delete it by hand: {why}")
@@ -389,7 +390,7 @@ mod tests {
             Finding::ManifestNotRewritten { why: why() },
             Finding::CheckpointNotWritten { version: 64, why: why() },
             Finding::CheckpointDamaged { version: 64, why: why() },
-            Finding::HeadDamaged { path: path(), why: why() },
+            Finding::PartLost { path: path(), why: why() },
             Finding::HeaderLeftBehind { path: path(), why: why() },
             Finding::UploadLeftBehind { path: path(), why: why() },
             Finding::StagingFileLeftBehind { path: path(), why: why() },

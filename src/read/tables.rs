@@ -22,7 +22,7 @@ pub struct TableSummary {
     pub table: TableRef,
     /// Number of columns, fields of structs not counted.
     pub columns: usize,
-    /// All that readers see of it: rows of bases and of deltas.
+    /// Its live files of bases and of deltas; those of withdrawn bases count while they are there.
     #[serde(flatten)]
     pub counts: Counts,
     /// `_ts` of the oldest revision.

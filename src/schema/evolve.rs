@@ -29,8 +29,8 @@ use super::{
     infer::{DocumentShape, Keys, NESTING, STRUCT_FIELDS, is_identifier, is_struct_key},
 };
 
-/// Values of a kind that did not fit a field, as the manifest counts them: per field path (JSON Pointer of names, `*` for
-/// a list item), per kind.
+/// Values of a kind that did not fit a field: per field path (JSON Pointer of names, `*` for a list item) while they are used,
+/// per field id where they are kept ([`misfits_by_id`](super::misfits_by_id)); and per kind.
 pub type Misfits = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// A kind gets its sibling in the next file once this many values of it did not fit.

@@ -29,7 +29,7 @@ const INNER: &str = "$";
 /// One column type.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spelling {
-    /// As schemas in commits and `manifest.json` name it.
+    /// As the objects of schemas beside commits name it.
     pub(crate) name: &'static str,
     /// By [`Engine`].
     engines: [&'static str; 4],

@@ -10,7 +10,7 @@ use crate::{budget::MemoryBudget, error::Result, monitor::Finding};
 use super::store_error;
 
 /// Bytes of one part. The one being filled and the one on its way are the memory that an upload holds.
-const PART: usize = MemoryBudget::LOG_PART;
+const PART: usize = MemoryBudget::EXPORT_PART;
 
 /// An object on its way. To be ended with [`finish`](Upload::finish) or [`abort`](Upload::abort); if neither happens,
 /// because the process was killed or the task dropped, a started upload in parts stays behind in the store, unseen, as it

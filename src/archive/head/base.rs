@@ -121,7 +121,8 @@ pub struct Proof {
     pub by: ProofSource,
 }
 
-/// By what it was seen that a deployment sends the rows of components.
+/// By what it was seen that a deployment sends the rows of components. The program writes `Row` only: no route that it knows
+/// tells. The other two are reserved, and every reader takes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProofSource {

@@ -224,7 +224,8 @@ impl Head {
         self.tables.values().map(|t| (t.table.clone(), t.folder.clone())).collect()
     }
 
-    /// What readers see, over all tables: files of complete bases and of deltas.
+    /// Live files of complete bases and of deltas, over all tables. Those of withdrawn bases count while they are there, though
+    /// readers do not see them: [`shows`](Self::shows) tells.
     pub fn visible(&self) -> Counts {
         self.tables.values().fold(Counts::default(), |sum, t| sum.plus(t.visible()))
     }

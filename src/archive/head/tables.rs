@@ -20,7 +20,7 @@ pub struct TableState {
     pub number: Option<u32>,
     /// Where its newest schema is written, and how large it is.
     pub schema: SchemaVersion,
-    /// Live files of complete bases.
+    /// Live files of complete bases, withdrawn ones included.
     pub base: Counts,
     /// Live delta files.
     pub delta: Counts,
@@ -89,7 +89,8 @@ impl TableState {
         }
     }
 
-    /// What readers see of it.
+    /// Live files of complete bases and of deltas. Those of withdrawn bases count while they are there, though readers do not
+    /// see them.
     pub fn visible(&self) -> Counts {
         self.base.plus(self.delta)
     }

@@ -30,10 +30,13 @@ use super::{
 };
 use crate::{data::DataFile, sum::Sum};
 
-/// What is not to be found while commits are folded, or is none in the format.
+/// What no fold of commits finds, or what is no harm in the format.
 const NOT_IN_A_COMMIT: &[(&str, &str)] = &[
-    ("a path is added that was there before", "a head knows no paths: it is found where live files are streamed"),
-    ("rows do not ascend", "rows are in the file: it is found where that is read"),
+    (
+        "a path is added that was there before",
+        "the writer's duty: a head knows no paths, and the stream of live files sees only a path that lives still",
+    ),
+    ("rows do not ascend", "the writer's duty: rows are in the file, and who reads it sorts what it must"),
     ("maintenance says where data stand", "it repeats where they stand"),
 ];
 
@@ -214,8 +217,7 @@ impl Archived {
 }
 
 /// Where a data commit that lost a race is a conflict in the code, and the model goes on: what came says something of a table of whose
-/// base the draft has rows or which it completes. The model leaves out what was erased, makes the base a correction, withdraws
-/// what its correction ends. The code gives this one commit up, which is safe: the next run goes on where the archive stands.
+/// base the draft has rows or which it completes. The header of [`race`](super::race) says why.
 fn may_conflict(planned: &plan::Draft, between: &[plan::Draft]) -> bool {
     let brought =
         |t| planned.bases.iter().any(|b| b.holds(t)) || planned.add.iter().any(|f| !f.is_delta() && f.table == t);

@@ -120,7 +120,6 @@ impl<'a> RestoreOutput<'a> {
         }
     }
 
-    /// For people.
     /// For scripts, or for people.
     pub(super) fn print(&self, json: bool) -> Result<()> {
         if json { output::print_json(self) } else { output::print(&self.text()) }

@@ -8,7 +8,8 @@
 //! 4. A cloud deploy key (`prod:NAME|…`, `dev:NAME|…`) alone: Convex is asked for the URL, as its own CLI does; custom
 //!    domains and regions make it underivable.
 //!
-//! The library reads no environment and no `.env` file: the values are fields. A key is never a flag, and no text that
+//! The values are fields: the library reads no `.env` file, and of the environment two things only. Temporary files go where
+//! `TMPDIR` says, and the HTTP client finds its proxies there (`HTTPS_PROXY` and the like). A key is never a flag, and no text that
 //! leaves this module contains one.
 
 use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc};
