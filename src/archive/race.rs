@@ -193,7 +193,9 @@ mod tests {
     use crate::{
         archive::{
             Commit, Doubt, Gap, Run,
-            testing::{base_id, cursor, delta, deployment, draft, first_draft, join, next_draft, removed, snapshot, table},
+            testing::{
+                base_id, cursor, delta, deployment, draft, first_draft, join, next_draft, removed, snapshot, table,
+            },
         },
         position::{Progress, Scope},
     };
