@@ -83,7 +83,7 @@ pub use self::{
     tables::{Counts, TableState},
 };
 
-pub use crate::store::{Location, STAGING_KEPT, Settings};
+pub use crate::store::{CountingStore, Location, STAGING_KEPT, Settings, StoreTraffic};
 
 /// This program, as commits name it.
 pub(crate) const PROGRAM: &str = concat!("convex-archiver/", env!("CARGO_PKG_VERSION"));

@@ -5,10 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory, path::Path};
 
 use super::{
-    testing::{Fault, FaultyStore, advance, all_files, cursor, delta, deployment, draft, expected_files, next_draft},
+    testing::{advance, all_files, cursor, delta, deployment, draft, expected_files, next_draft},
     *,
 };
-use crate::{data::DataFile, error::ErrorKind, position::Progress};
+use crate::{
+    data::DataFile,
+    error::ErrorKind,
+    position::Progress,
+    store::faults::{Fault, FaultyStore},
+};
 
 const NOW: Timestamp = Timestamp(1_795_434_575_000_000_000);
 
@@ -139,15 +144,15 @@ async fn process(store: Arc<dyn ObjectStore>, until: u64) -> Result<()> {
 }
 
 async fn survives_every_fault(prepared: &InMemory, until: u64) {
-    let counted = Arc::new(FaultyStore::new(Arc::new(prepared.fork()), Fault::Before(u64::MAX)));
+    let counted = Arc::new(FaultyStore::new(Arc::new(prepared.fork()), None));
     process(counted.clone(), until).await.unwrap();
     let expected = expected_files(until);
     let mut failed = 0;
-    for n in 0..counted.calls() {
-        for fault in [Fault::Before(n), Fault::After(n)] {
+    for n in 0..counted.calls().len() {
+        for fault in [Fault::fails(n), Fault::loses_the_answer(n)] {
             let store: Arc<dyn ObjectStore> = Arc::new(prepared.fork());
-            let first = process(Arc::new(FaultyStore::new(store.clone(), fault)), until).await;
-            failed += u64::from(first.is_err());
+            let first = process(Arc::new(FaultyStore::new(store.clone(), Some(fault))), until).await;
+            failed += usize::from(first.is_err());
             process(store.clone(), until).await.unwrap();
             let archive = open(&store).await;
             let head = archive.head().await.unwrap();
@@ -156,7 +161,7 @@ async fn survives_every_fault(prepared: &InMemory, until: u64) {
             assert!(!exists(&store, &layout::commit(until + 1)).await);
         }
     }
-    assert!(failed > counted.calls() / 2, "the faults were felt");
+    assert!(failed > counted.calls().len() / 2, "the faults were felt");
 }
 
 #[tokio::test]
@@ -175,7 +180,7 @@ async fn commits_around_a_checkpoint_survive_a_fault_at_every_call() {
 async fn an_archive_whose_creator_died_before_trying_the_store_gets_no_commit_on_one_that_overwrites() {
     let store = InMemory::new();
     new_archive(Arc::new(store.clone())).await;
-    let archive = open(&(Arc::new(FaultyStore::that_overwrites(store)) as Arc<dyn ObjectStore>)).await;
+    let archive = open(&(Arc::new(FaultyStore::that_overwrites(Arc::new(store))) as Arc<dyn ObjectStore>)).await;
     let head = archive.head().await.unwrap();
     let error = archive.commit(&head, &mut Run::begin(), next_draft(&head)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
@@ -191,7 +196,8 @@ async fn a_commit_whose_answer_was_lost_is_committed() {
         let inner: Arc<dyn ObjectStore> = memory.clone();
         let archive = open(&inner).await;
         let head = archive.head().await.unwrap();
-        let faulty = Archive::open(Arc::new(FaultyStore::new(memory.clone(), Fault::After(n))), "memory").await;
+        let faulty =
+            Archive::open(Arc::new(FaultyStore::new(memory.clone(), Some(Fault::loses_the_answer(n)))), "memory").await;
         let Ok(faulty) = faulty else { continue };
         let before = head.version();
         if let Ok(CommitOutcome::Committed(next)) = faulty.commit(&head, &mut Run::begin(), next_draft(&head)).await {

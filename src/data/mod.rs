@@ -14,8 +14,6 @@ mod wanted;
 mod writer;
 
 #[cfg(test)]
-mod faults;
-#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,9 @@
 mod aws_profile;
 mod azure_account;
 mod clouds;
+mod counting;
+#[cfg(test)]
+pub(crate) mod faults;
 mod location;
 mod sentences;
 mod settings;
@@ -17,7 +20,12 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 
 use crate::error::Result;
 
-pub use self::{location::Location, settings::Settings, staging::STAGING_KEPT};
+pub use self::{
+    counting::{CountingStore, StoreTraffic},
+    location::Location,
+    settings::Settings,
+    staging::STAGING_KEPT,
+};
 pub(crate) use self::{
     location::refuse_partition_keys,
     sentences::{disk_error, store_error},

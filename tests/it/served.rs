@@ -23,9 +23,7 @@ use serde_json::Value as Json;
 
 use crate::{
     conformance::{Server, conforms_after},
-    support::{
-        Held, World, assert_same_state, client, counted::CountedStore, deployment_state, pages, source::same_place,
-    },
+    support::{Held, World, assert_same_state, client, counted, deployment_state, pages, source::same_place},
 };
 
 const DAY: i64 = 86_400_000_000_000;
@@ -331,7 +329,7 @@ async fn pages_go_on_where_the_last_one_ended_without_reading_what_was_told() {
         world.sync().await;
     }
 
-    let counted = CountedStore::new(Arc::clone(&world.store));
+    let counted = counted(&world.store);
     let store = Arc::clone(&counted) as Arc<dyn ObjectStore>;
     let deployment = opened(&store, None).await.unwrap();
     let now = deployment.as_of();
@@ -339,7 +337,7 @@ async fn pages_go_on_where_the_last_one_ended_without_reading_what_was_told() {
     let tablet = tablets.iter().find(|tablet| *tablet.table == tables[0]).unwrap();
     counted.take();
     let whole = deployment.documents(tablet, now, None, usize::MAX).await.unwrap();
-    let (at_once, _) = counted.take();
+    let at_once = counted.take().reads;
     let (mut walked, mut after): (Vec<Arc<Revision>>, Option<String>) = (Vec::new(), None);
     loop {
         let page = deployment.documents(tablet, now, after.as_deref(), 100).await.unwrap();
@@ -351,11 +349,11 @@ async fn pages_go_on_where_the_last_one_ended_without_reading_what_was_told() {
         }
     }
     assert!(walked.len() > 10_000 && walked == whole);
-    assert_eq!(counted.take().0, at_once, "a hundred pages read what one reads");
+    assert_eq!(counted.take().reads, at_once, "a hundred pages read what one reads");
 
     // 1,200 transactions of forty tables, in 120 files.
     let whole = deployment.log(begin, now, usize::MAX).await.unwrap();
-    let (at_once, _) = counted.take();
+    let at_once = counted.take().reads;
     let (mut told, mut cursor, mut asked) = (0, begin, 0);
     loop {
         let page = deployment.log(cursor, now, 32).await.unwrap();
@@ -365,5 +363,5 @@ async fn pages_go_on_where_the_last_one_ended_without_reading_what_was_told() {
         cursor = last.ts;
     }
     assert_eq!((told, whole.rows.len()), (3_600, 3_600));
-    assert!(asked > 100 && counted.take().0 <= at_once);
+    assert!(asked > 100 && counted.take().reads <= at_once);
 }

@@ -1,6 +1,6 @@
 //! A deployment and an archive of it.
 
-pub(crate) mod counted;
+#[path = "../../../src/store/faults.rs"]
 pub(crate) mod faults;
 mod held;
 pub(crate) mod replay;
@@ -14,7 +14,7 @@ use std::{
 
 use convex_archiver::{
     Event, Monitor, NoMonitor, Result, Timestamp,
-    archive::Archive,
+    archive::{Archive, CountingStore},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     server::{Deployment, RouterOptions, SimulatedDeployment},
     sync::{SyncOptions, SyncReport, sync},
@@ -23,6 +23,11 @@ use object_store::{ObjectStore, memory::InMemory};
 
 pub(crate) use self::held::{FileRows, Held, States, assert_same_state, deployment_state};
 use crate::conformance::Server;
+
+/// Counts what is read of data files, and nothing else.
+pub(crate) fn counted(store: &Arc<dyn ObjectStore>) -> Arc<CountingStore> {
+    Arc::new(CountingStore::only(Arc::clone(store), |path| path.as_ref().ends_with(".parquet")))
+}
 
 /// Keeps the warnings.
 #[derive(Default)]
