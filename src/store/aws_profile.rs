@@ -7,7 +7,7 @@ use object_store::aws::AmazonS3Builder;
 
 use crate::error::{Error, Result};
 
-use super::{Settings, clouds::has_machine_role};
+use super::{Settings, machine_role::has_machine_role};
 
 /// Any of these says where credentials come from; the store's client looks after them.
 const IN_SETTINGS: &[&str] = &[

@@ -1,16 +1,7 @@
 //! The clouds' stores, by [`Settings`] and the credentials among them, under the names that each cloud's own
 //! tools use: `AWS_*` (also the profile files), `GOOGLE_*` and `STORAGE_EMULATOR_HOST`, `AZURE_*`.
-//!
-//! Where nothing says who we are, credentials can only come from the machine's own role, which is asked at an address
-//! that only machines of a cloud have. Whether it answers is tried here, within a second: the stores' clients would try
-//! for minutes.
 
-use std::{
-    net::{SocketAddr, TcpStream},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig,
@@ -21,7 +12,7 @@ use object_store::{
 
 use crate::error::{Error, Result};
 
-use super::{Settings, aws_profile, azure_account};
+use super::{Settings, aws_profile, azure_account, machine_role::has_machine_role};
 
 /// For one request. The store's default of 30 seconds cuts off parts of 8 MiB below 2 Mbit/s.
 const TIMEOUT: &str = "120 seconds";
@@ -131,12 +122,6 @@ pub(super) fn azure(container: &str, settings: &Settings) -> Result<Arc<dyn Obje
     }
     let advice = format!("cannot use az://{container}; check the AZURE_ variables");
     Ok(Arc::new(builder.build().map_err(|e| setting_error(e, &advice))?))
-}
-
-/// Whether the machine has a role that can be asked for: the same address on AWS, Google Cloud and Azure.
-pub(super) fn has_machine_role() -> bool {
-    let metadata = SocketAddr::from(([169, 254, 169, 254], 80));
-    TcpStream::connect_timeout(&metadata, Duration::from_secs(1)).is_ok()
 }
 
 /// What `gcloud auth application-default login` has left here.

@@ -10,6 +10,7 @@ mod counting;
 #[cfg(test)]
 pub(crate) mod faults;
 mod location;
+mod machine_role;
 mod sentences;
 mod settings;
 mod staging;
