@@ -1,19 +1,7 @@
-//! For the tests of this module: commits to order, and a store with faults as plain data.
+//! For the tests of this module: commits to order.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::collections::BTreeMap;
 
-use async_trait::async_trait;
-use futures::{FutureExt, StreamExt, stream::BoxStream};
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult, path::Path,
-};
 use proptest::prelude::*;
 
 use crate::{
@@ -273,94 +261,4 @@ pub(super) fn any_commit() -> impl Strategy<Value = Commit> {
             },
         },
     )
-}
-
-/// What goes wrong, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The n-th call fails and does nothing.
-    Before(u64),
-    /// The n-th call is done, and its answer lost.
-    After(u64),
-}
-
-/// A store that forwards to another, with a fault.
-#[derive(Debug)]
-pub(super) struct FaultyStore {
-    inner: Arc<dyn ObjectStore>,
-    fault: Option<Fault>,
-    calls: AtomicU64,
-    overwrites: bool,
-}
-
-impl std::fmt::Display for FaultyStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Faulty({})", self.inner)
-    }
-}
-
-impl FaultyStore {
-    pub(super) fn new(inner: Arc<dyn ObjectStore>, fault: Fault) -> Self {
-        Self { inner, fault: Some(fault), calls: AtomicU64::new(0), overwrites: false }
-    }
-
-    /// A store that takes "create" for "overwrite".
-    pub(super) fn that_overwrites(inner: impl ObjectStore) -> Self {
-        Self { inner: Arc::new(inner), fault: None, calls: AtomicU64::new(0), overwrites: true }
-    }
-
-    /// Calls so far.
-    pub(super) fn calls(&self) -> u64 {
-        self.calls.load(Ordering::SeqCst)
-    }
-
-    async fn call<T>(&self, work: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
-        let n = self.calls.fetch_add(1, Ordering::SeqCst);
-        let broken = || object_store::Error::Generic { store: "faulty", source: "the connection broke".into() };
-        match self.fault {
-            Some(Fault::Before(at)) if at == n => Err(broken()),
-            Some(Fault::After(at)) if at == n => {
-                work.await?;
-                Err(broken())
-            }
-            _ => work.await,
-        }
-    }
-}
-
-#[async_trait]
-impl ObjectStore for FaultyStore {
-    async fn put_opts(&self, at: &Path, payload: PutPayload, mut options: PutOptions) -> StoreResult<PutResult> {
-        if self.overwrites {
-            options.mode = PutMode::Overwrite;
-        }
-        self.call(self.inner.put_opts(at, payload, options)).await
-    }
-
-    async fn put_multipart_opts(&self, at: &Path, o: PutMultipartOptions) -> StoreResult<Box<dyn MultipartUpload>> {
-        self.call(self.inner.put_multipart_opts(at, o)).await
-    }
-
-    async fn get_opts(&self, at: &Path, options: GetOptions) -> StoreResult<GetResult> {
-        self.call(self.inner.get_opts(at, options)).await
-    }
-
-    fn delete_stream(&self, at: BoxStream<'static, StoreResult<Path>>) -> BoxStream<'static, StoreResult<Path>> {
-        self.inner.delete_stream(at)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
-        match self.call(async { Ok(()) }).now_or_never() {
-            Some(Err(e)) => futures::stream::once(async { Err(e) }).boxed(),
-            _ => self.inner.list(prefix),
-        }
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
-        self.call(self.inner.list_with_delimiter(prefix)).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> StoreResult<()> {
-        self.call(self.inner.copy_opts(from, to, options)).await
-    }
 }

@@ -5,15 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory, path::Path};
 
 use super::{
-    testing::{
-        Fault, FaultyStore, advance, all_files, cursor, delta, deployment, draft, expected_files, next_draft, removed,
-    },
+    testing::{advance, all_files, cursor, delta, deployment, draft, expected_files, next_draft, removed},
     *,
 };
 use crate::{
     data::DataFile,
     error::ErrorKind,
     position::{Progress, Scope},
+    store::faults::{Fault, FaultyStore},
 };
 
 const NOW: Timestamp = Timestamp(1_795_434_575_000_000_000);
@@ -147,15 +146,15 @@ async fn process(store: Arc<dyn ObjectStore>, until: u64) -> Result<()> {
 }
 
 async fn survives_every_fault(prepared: &InMemory, until: u64) {
-    let counted = Arc::new(FaultyStore::new(Arc::new(prepared.fork()), Fault::Before(u64::MAX)));
+    let counted = Arc::new(FaultyStore::new(Arc::new(prepared.fork()), None));
     process(counted.clone(), until).await.unwrap();
     let expected = expected_files(until);
     let mut failed = 0;
-    for n in 0..counted.calls() {
-        for fault in [Fault::Before(n), Fault::After(n)] {
+    for n in 0..counted.calls().len() {
+        for fault in [Fault::fails(n), Fault::loses_the_answer(n)] {
             let store: Arc<dyn ObjectStore> = Arc::new(prepared.fork());
-            let first = process(Arc::new(FaultyStore::new(store.clone(), fault)), until).await;
-            failed += u64::from(first.is_err());
+            let first = process(Arc::new(FaultyStore::new(store.clone(), Some(fault))), until).await;
+            failed += usize::from(first.is_err());
             process(store.clone(), until).await.unwrap();
             let archive = open(&store).await;
             let head = archive.head().await.unwrap();
@@ -164,7 +163,7 @@ async fn survives_every_fault(prepared: &InMemory, until: u64) {
             assert!(!exists(&store, &layout::commit(until + 1)).await);
         }
     }
-    assert!(failed > counted.calls() / 2, "the faults were felt");
+    assert!(failed > counted.calls().len() / 2, "the faults were felt");
 }
 
 #[tokio::test]
@@ -183,7 +182,7 @@ async fn commits_around_a_checkpoint_survive_a_fault_at_every_call() {
 async fn an_archive_whose_creator_died_before_trying_the_store_gets_no_commit_on_one_that_overwrites() {
     let store = InMemory::new();
     new_archive(Arc::new(store.clone())).await;
-    let archive = open(&(Arc::new(FaultyStore::that_overwrites(store)) as Arc<dyn ObjectStore>)).await;
+    let archive = open(&(Arc::new(FaultyStore::that_overwrites(Arc::new(store))) as Arc<dyn ObjectStore>)).await;
     let head = archive.head().await.unwrap();
     let error = archive.commit(&head, &mut Run::begin(), next_draft(&head)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
@@ -194,21 +193,29 @@ async fn an_archive_whose_creator_died_before_trying_the_store_gets_no_commit_on
 async fn a_commit_whose_answer_was_lost_is_committed() {
     let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     new_archive(memory.clone()).await;
-    let mut found = 0;
+    let mut lost = 0;
     for n in 0..8 {
-        let inner: Arc<dyn ObjectStore> = memory.clone();
-        let archive = open(&inner).await;
+        let archive = open(&memory).await;
         let head = archive.head().await.unwrap();
-        let faulty = Archive::open(Arc::new(FaultyStore::new(memory.clone(), Fault::After(n))), "memory").await;
-        let Ok(faulty) = faulty else { continue };
-        let before = head.version();
-        if let Ok(CommitOutcome::Committed(next)) = faulty.commit(&head, &mut Run::begin(), next_draft(&head)).await {
-            assert_eq!(next.version(), before + 1);
-            assert_eq!(open(&inner).await.head().await.unwrap(), *next);
-            found += 1;
+        let faulty = Arc::new(FaultyStore::new(Arc::clone(&memory), Some(Fault::loses_the_answer(n))));
+        let Ok(archive) = Archive::open(Arc::clone(&faulty) as Arc<dyn ObjectStore>, "memory").await else { continue };
+        let outcome = archive.commit(&head, &mut Run::begin(), next_draft(&head)).await;
+        let found = open(&memory).await.head().await.unwrap();
+        match outcome {
+            Ok(CommitOutcome::Committed(next)) => assert_eq!(found, *next),
+            // Another call, without whose answer nothing is committed.
+            outcome => {
+                assert!(outcome.is_err());
+                assert_eq!(found, head);
+            }
+        }
+        // The answer to the put of the commit itself.
+        if faulty.calls().get(n).is_some_and(|call| *call == format!("put {}", layout::commit(head.version() + 1))) {
+            assert_eq!(found.version(), head.version() + 1);
+            lost += 1;
         }
     }
-    assert!(found >= 6);
+    assert_eq!(lost, 1);
 }
 
 /// `writers` processes that each want to commit five times, and go on from whatever they find.

@@ -20,8 +20,6 @@ mod whole;
 mod writer;
 
 #[cfg(test)]
-mod faults;
-#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

@@ -25,7 +25,6 @@ use sha2::{Digest, Sha256};
 use super::{
     CreationTime, DataFile, FileReader, FileWriter, Footer, NewFile, Wanted, WriterOptions,
     blocks::{Checksums, crc32c},
-    faults::{Fault, FaultStore},
     whole,
 };
 use crate::{
@@ -33,6 +32,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     monitor::NoMonitor,
     position::{BaseId, Phase},
+    store::faults::{Fault, FaultyStore},
 };
 
 const PATH: &str = "tables/orders/convex_phase=snapshot/convex_month=2026-11-01/a-00000-b.parquet";
@@ -249,35 +249,35 @@ async fn notices_ids_that_do_not_ascend_within_a_batch_or_between_two() {
 
 #[tokio::test]
 async fn a_small_file_is_one_put_and_a_large_one_has_parts_of_one_size() {
-    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+    let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), None));
     let file = write(store.clone(), &hundred_batches(), OPTIONS).await.unwrap();
-    assert_eq!(store.calls(), [format!("put {}", file.bytes)]);
+    assert_eq!(store.sent(), [("put", Some(file.bytes as usize))]);
 
-    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+    let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), None));
     let options = WriterOptions { part_bytes: 100_000, row_group_bytes: 150_000, ..OPTIONS };
     let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
-    let calls = store.calls();
+    let sent = store.sent();
     let parts = file.bytes as usize / 100_000;
     assert!(parts > 2);
-    assert_eq!(calls[0], "begin");
-    assert!(calls[1..=parts].iter().all(|call| call == "part 100000"), "{calls:?}");
-    assert_eq!(calls[parts + 1..], [format!("part {}", file.bytes % 100_000), "complete".to_owned()]);
+    assert_eq!(sent[0], ("begin", None));
+    assert!(sent[1..=parts].iter().all(|call| *call == ("part", Some(100_000))), "{sent:?}");
+    assert_eq!(sent[parts + 1..], [("part", Some(file.bytes as usize % 100_000)), ("complete", None)]);
 }
 
 #[tokio::test]
 async fn a_failure_of_any_store_call_is_returned_and_leaves_neither_upload_nor_object() {
     let options = WriterOptions { part_bytes: 100_000, row_group_bytes: 150_000, ..OPTIONS };
-    let clean = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+    let clean = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), None));
     write(clean.clone(), &hundred_batches(), options).await.unwrap();
     for k in 0..clean.calls().len() {
-        let store = FaultStore::new(Arc::new(InMemory::new()), Fault::Fail(k));
+        let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), Some(Fault::fails(k))));
         let error = write(store.clone(), &hundred_batches(), options).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{k}: {error}");
         assert!(error.to_string().contains("table orders") && error.to_string().contains(PATH), "{error}");
         assert_eq!(store.count("abort"), usize::from(k > 0), "{k}: {:?}", store.calls());
         assert!(store.get(&Path::from(PATH)).await.is_err(), "{k}");
     }
-    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::Fail(0));
+    let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), Some(Fault::fails(0))));
     let error = write(store, &[batch(0, 10)], OPTIONS).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
@@ -298,7 +298,7 @@ async fn dropped_while_the_store_never_answers_it_aborts_the_upload() {
     let options = WriterOptions { part_bytes: 20_000, row_group_bytes: 20_000, ..OPTIONS };
     let batches = hundred_batches();
     for k in 0..3 {
-        let store = FaultStore::new(Arc::new(InMemory::new()), Fault::Hang(k));
+        let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), Some(Fault::hangs(k))));
         // The writer is dropped inside, wherever it waits: in write() or in close().
         let waiting = write(store.clone(), &batches, options);
         assert!(tokio::time::timeout(Duration::from_millis(300), waiting).await.is_err(), "{k}");
@@ -312,7 +312,7 @@ async fn dropped_while_the_store_never_answers_it_aborts_the_upload() {
 async fn dropped_or_abandoned_before_close_no_object_appears() {
     let options = WriterOptions { part_bytes: 20_000, row_group_bytes: 20_000, ..OPTIONS };
     for wait in [true, false] {
-        let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+        let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), None));
         let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options, Arc::new(NoMonitor)).unwrap();
         for batch in hundred_batches() {
             writer.write(batch).await.unwrap();
@@ -332,7 +332,7 @@ async fn dropped_or_abandoned_before_close_no_object_appears() {
 #[tokio::test]
 async fn a_failed_upload_is_told_by_the_next_write_though_the_encoder_has_room() {
     let options = WriterOptions { part_bytes: 1_000, row_group_bytes: 1, ..OPTIONS };
-    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::Fail(1));
+    let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), Some(Fault::fails(1))));
     let mut writer = FileWriter::open(store.clone(), new_file(), schema(), options, Arc::new(NoMonitor)).unwrap();
     writer.write(batch(0, 2_000)).await.unwrap();
     eventually(|| store.count("abort") == 1).await;
@@ -353,7 +353,7 @@ async fn rows_that_cannot_be_encoded_are_an_error_with_a_name_and_no_object() {
         (vec![batch(0, 10)], no_level, ErrorKind::Usage),
         (vec![batch(0, 0)], OPTIONS, ErrorKind::Internal),
     ] {
-        let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+        let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), None));
         let error = write(store.clone(), &batches, options).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(PATH), "{error}");
@@ -508,7 +508,7 @@ async fn a_column_that_the_first_batch_does_not_show_is_written_all_the_same() {
 async fn gives_back_exactly_what_was_selected() {
     let folder = tempfile::tempdir().unwrap();
     let local = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
-    let store = FaultStore::new(Arc::new(local), Fault::None);
+    let store = Arc::new(FaultyStore::new(Arc::new(local), None));
     let options = WriterOptions { row_group_bytes: 100_000, ..OPTIONS };
     let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
     let all = compute::concat_batches(&schema(), &hundred_batches()).unwrap();
@@ -592,7 +592,7 @@ async fn batches_keep_to_their_bytes_whatever_the_rows_are_like() {
 
 #[tokio::test]
 async fn reads_only_the_row_groups_that_may_hold_a_wanted_row() {
-    let store = FaultStore::new(Arc::new(InMemory::new()), Fault::None);
+    let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), None));
     let options = WriterOptions { row_group_bytes: 300_000, ..OPTIONS };
     let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
     let reads = async |selection: Wanted| {
@@ -751,7 +751,7 @@ async fn a_store_that_fails_while_reading_is_unavailable_not_corrupt() {
     let inner = Arc::new(InMemory::new());
     let file = write(inner.clone(), &hundred_batches(), OPTIONS).await.unwrap();
     for k in 0..2 {
-        let store = FaultStore::new(inner.clone(), Fault::Fail(k));
+        let store = Arc::new(FaultyStore::new(inner.clone(), Some(Fault::fails(k))));
         let error = read(store, &file, &Wanted::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     }

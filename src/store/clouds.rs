@@ -1,9 +1,5 @@
 //! The clouds' stores, by [`Settings`] and the credentials among them, under the names that each cloud's own
 //! tools use: `AWS_*` (also the profile files), `GOOGLE_*` and `STORAGE_EMULATOR_HOST`, `AZURE_*`.
-//!
-//! Where nothing says who we are, credentials can only come from the machine's own role, which is asked at an address
-//! that only machines of a cloud have. Whether it answers is tried here, within a second: the stores' clients would try
-//! for minutes.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,4 +1,6 @@
-//! The role of the machine, where it is one of a cloud.
+//! Where nothing says who we are, credentials can only come from the machine's own role, which is asked at an address
+//! that only machines of a cloud have. Whether it answers is tried here, within a second: the stores' clients would try
+//! for minutes.
 
 use std::{
     net::{SocketAddr, TcpStream},

@@ -6,6 +6,8 @@
 mod aws_profile;
 mod azure_account;
 mod clouds;
+#[cfg(test)]
+pub(crate) mod faults;
 mod location;
 mod machine_role;
 mod sentences;

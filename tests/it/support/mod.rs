@@ -2,6 +2,7 @@
 
 pub(crate) mod counted;
 pub(crate) mod fake_protocol;
+#[path = "../../../src/store/faults.rs"]
 pub(crate) mod faults;
 mod held;
 pub(crate) mod replay;

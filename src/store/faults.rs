@@ -1,4 +1,10 @@
-//! A store that does one thing wrong, given as plain data.
+//! For tests: a store that does one thing wrong, given as plain data. It stands on another store, numbers the calls and
+//! keeps what they were.
+//!
+//! The tests under `tests/` take this very file (`#[path]`): so it knows nothing of the library, and no build of the
+//! library for others holds it.
+
+#![allow(dead_code, reason = "the unit tests need other parts of it than the tests under `tests/`")]
 
 use std::{
     fmt,
@@ -15,7 +21,7 @@ use futures::{
 };
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart, path::Path,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
 };
 
 /// What goes wrong.
@@ -25,7 +31,8 @@ pub(crate) struct Fault {
     pub(crate) call: usize,
     /// How.
     pub(crate) how: How,
-    /// The process is gone: all later calls fail and do nothing. Otherwise they succeed.
+    /// Nothing works any more: where the call fails, because the process is gone, all later ones fail and do nothing; where
+    /// it hangs, all later ones do, except an abort. Otherwise later calls succeed.
     pub(crate) gone: bool,
 }
 
@@ -39,26 +46,69 @@ pub(crate) enum How {
     /// It is done, its answer lost, and the store's client makes it again by itself: what that answers is the answer.
     /// Only a put can tell the difference.
     IsRepeated,
+    /// It does nothing and never answers. An abort is done all the same.
+    Hangs,
 }
 
 impl Fault {
-    /// Everything that can go wrong with one call.
+    /// The call of this number fails, and no other.
+    pub(crate) fn fails(call: usize) -> Self {
+        Self { call, how: How::Fails, gone: false }
+    }
+
+    /// The answer to the call of this number is lost, and no other.
+    pub(crate) fn loses_the_answer(call: usize) -> Self {
+        Self { call, how: How::LosesItsAnswer, gone: false }
+    }
+
+    /// The store never answers again, from the call of this number on.
+    pub(crate) fn hangs(call: usize) -> Self {
+        Self { call, how: How::Hangs, gone: true }
+    }
+
+    /// Every way in which one call can go wrong and the run ends, or goes on, by itself.
     pub(crate) fn all(call: usize) -> impl Iterator<Item = Self> {
         let hows = [How::Fails, How::LosesItsAnswer, How::IsRepeated];
         hows.into_iter().flat_map(move |how| [false, true].map(|gone| Self { call, how, gone }))
     }
 }
 
-/// Forwards to another store, numbers the calls, keeps their names, and applies the fault.
+/// Forwards to another store, and applies the fault.
 #[derive(Debug, Clone)]
 pub(crate) struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
     script: Arc<Script>,
+    /// "Create" is taken for "overwrite".
+    overwrites: bool,
+}
+
+/// A call of a store: `put`, `begin`, `part`, `complete`, `abort`, `get`, `ranges`, `delete`, `list`, `copy`, `rename`.
+#[derive(Debug, Clone)]
+struct Call {
+    what: &'static str,
+    /// The object, or the prefix of a listing.
+    at: String,
+    /// Bytes that it sends.
+    bytes: Option<usize>,
+}
+
+impl Call {
+    fn new(what: &'static str, at: impl fmt::Display) -> Self {
+        Self { what, at: at.to_string(), bytes: None }
+    }
+
+    fn list(prefix: Option<&Path>) -> Self {
+        Self::new("list", prefix.map_or("", AsRef::as_ref))
+    }
+
+    fn sends(self, payload: &PutPayload) -> Self {
+        Self { bytes: Some(payload.content_length()), ..self }
+    }
 }
 
 struct Script {
     fault: Option<Fault>,
-    calls: Mutex<Vec<String>>,
+    calls: Mutex<Vec<Call>>,
     /// What somebody else does before the call of this number.
     meanwhile: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
 }
@@ -75,15 +125,16 @@ fn broken() -> Error {
 
 impl Script {
     /// `None`: the call works.
-    fn fate(&self, name: String) -> Option<How> {
+    fn fate(&self, call: Call) -> Option<How> {
         let mut calls = self.calls.lock().unwrap();
-        calls.push(name);
+        calls.push(call);
         let number = calls.len() - 1;
         let fault = self.fault.as_ref()?;
         if fault.call == number {
             return Some(fault.how);
         }
-        (fault.gone && fault.call < number).then_some(How::Fails)
+        let later = if fault.how == How::Hangs { How::Hangs } else { How::Fails };
+        (fault.gone && fault.call < number).then_some(later)
     }
 
     /// Does what is to be done before the call of this number.
@@ -94,12 +145,13 @@ impl Script {
         }
     }
 
-    async fn call<T, F: Future<Output = Result<T>>>(&self, name: String, work: impl Fn() -> F) -> Result<T> {
+    async fn call<T, F: Future<Output = Result<T>>>(&self, call: Call, work: impl Fn() -> F) -> Result<T> {
         let number = self.calls.lock().unwrap().len();
         self.meanwhile(number).await;
-        match self.fate(name) {
+        match self.fate(call) {
             None => work().await,
             Some(How::Fails) => Err(broken()),
+            Some(How::Hangs) => future::pending().await,
             Some(How::LosesItsAnswer) => {
                 drop(work().await);
                 Err(broken())
@@ -110,11 +162,32 @@ impl Script {
             }
         }
     }
+
+    /// A listing whose answer is lost breaks off after its first object.
+    fn list(
+        &self,
+        objects: BoxStream<'static, Result<ObjectMeta>>,
+        prefix: Option<&Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let broken = stream::once(async { Err(broken()) });
+        match self.fate(Call::list(prefix)) {
+            None | Some(How::IsRepeated) => objects,
+            Some(How::Fails) => broken.boxed(),
+            Some(How::Hangs) => stream::pending().boxed(),
+            Some(How::LosesItsAnswer) => objects.take(1).chain(broken).boxed(),
+        }
+    }
 }
 
 impl FaultyStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, fault: Option<Fault>) -> Self {
-        Self { inner, script: Arc::new(Script { fault, calls: Mutex::default(), meanwhile: Mutex::default() }) }
+        let script = Script { fault, calls: Mutex::default(), meanwhile: Mutex::default() };
+        Self { inner, script: Arc::new(script), overwrites: false }
+    }
+
+    /// A store that takes "create" for "overwrite".
+    pub(crate) fn that_overwrites(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { overwrites: true, ..Self::new(inner, None) }
     }
 
     /// A store while somebody else does something before the call of this number.
@@ -125,7 +198,8 @@ impl FaultyStore {
         work: BoxFuture<'static, ()>,
     ) -> Self {
         let meanwhile = Mutex::new(Some((call, work)));
-        Self { inner, script: Arc::new(Script { fault, calls: Mutex::default(), meanwhile }) }
+        let script = Script { fault, calls: Mutex::default(), meanwhile };
+        Self { inner, script: Arc::new(script), overwrites: false }
     }
 
     /// Does now what was to be done before a later call.
@@ -135,7 +209,17 @@ impl FaultyStore {
 
     /// The calls so far: what, and of which object.
     pub(crate) fn calls(&self) -> Vec<String> {
-        self.script.calls.lock().unwrap().clone()
+        self.script.calls.lock().unwrap().iter().map(|call| format!("{} {}", call.what, call.at)).collect()
+    }
+
+    /// The calls so far: what, and how many bytes it sends.
+    pub(crate) fn sent(&self) -> Vec<(&'static str, Option<usize>)> {
+        self.script.calls.lock().unwrap().iter().map(|call| (call.what, call.bytes)).collect()
+    }
+
+    /// Calls of one kind so far.
+    pub(crate) fn count(&self, what: &str) -> usize {
+        self.script.calls.lock().unwrap().iter().filter(|call| call.what == what).count()
     }
 }
 
@@ -146,33 +230,37 @@ impl fmt::Display for FaultyStore {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl ObjectStore for FaultyStore {
-    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
+        if self.overwrites {
+            options.mode = PutMode::Overwrite;
+        }
         let put = || self.inner.put_opts(at, payload.clone(), options.clone());
-        self.script.call(format!("put {at}"), put).await
+        self.script.call(Call::new("put", at).sends(&payload), put).await
     }
 
     async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let begin = || self.inner.put_multipart_opts(at, options.clone());
-        let inner = self.script.call(format!("begin {at}"), begin).await?;
+        let inner = self.script.call(Call::new("begin", at), begin).await?;
         Ok(Box::new(FaultyUpload { inner, at: at.clone(), script: Arc::clone(&self.script) }))
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
-        self.script.call(format!("get {at}"), || self.inner.get_opts(at, options.clone())).await
+        self.script.call(Call::new("get", at), || self.inner.get_opts(at, options.clone())).await
     }
 
     async fn get_ranges(&self, at: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.script.call(format!("get {at}"), || self.inner.get_ranges(at, ranges)).await
+        self.script.call(Call::new("ranges", at), || self.inner.get_ranges(at, ranges)).await
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        let Self { inner, script } = self.clone();
+        let (inner, script) = (Arc::clone(&self.inner), Arc::clone(&self.script));
         let delete = move |path: Result<Path>| {
             let (inner, script) = (Arc::clone(&inner), Arc::clone(&script));
             async move {
                 let path = path?;
-                script.call(format!("delete {path}"), || inner.delete(&path)).await.map(|()| path.clone())
+                script.call(Call::new("delete", &path), || inner.delete(&path)).await.map(|()| path.clone())
             }
         };
         paths.then(delete).boxed()
@@ -187,31 +275,17 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.script.call(listing(prefix), || self.inner.list_with_delimiter(prefix)).await
+        self.script.call(Call::list(prefix), || self.inner.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.script.call(format!("copy {from} {to}"), || self.inner.copy_opts(from, to, options.clone())).await
+        let call = Call::new("copy", format_args!("{from} {to}"));
+        self.script.call(call, || self.inner.copy_opts(from, to, options.clone())).await
     }
-}
 
-fn listing(prefix: Option<&Path>) -> String {
-    format!("list {}", prefix.map_or("", AsRef::as_ref))
-}
-
-impl Script {
-    /// A listing whose answer is lost breaks off after its first object.
-    fn list(
-        &self,
-        objects: BoxStream<'static, Result<ObjectMeta>>,
-        prefix: Option<&Path>,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let broken = stream::once(async { Err(broken()) });
-        match self.fate(listing(prefix)) {
-            None | Some(How::IsRepeated) => objects,
-            Some(How::Fails) => broken.boxed(),
-            Some(How::LosesItsAnswer) => objects.take(1).chain(broken).boxed(),
-        }
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let call = Call::new("rename", format_args!("{from} {to}"));
+        self.script.call(call, || self.inner.rename_opts(from, to, options.clone())).await
     }
 }
 
@@ -222,26 +296,23 @@ struct FaultyUpload {
     script: Arc<Script>,
 }
 
-impl FaultyUpload {
-    fn fate(&self, what: &str) -> Option<How> {
-        self.script.fate(format!("{what} {}", self.at))
-    }
-}
-
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for FaultyUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        match self.fate("part") {
+        match self.script.fate(Call::new("part", &self.at).sends(&data)) {
             None | Some(How::IsRepeated) => self.inner.put_part(data),
             Some(How::Fails) => future::ready(Err(broken())).boxed(),
+            Some(How::Hangs) => future::pending().boxed(),
             Some(How::LosesItsAnswer) => self.inner.put_part(data).map(|_| Err(broken())).boxed(),
         }
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        match self.fate("complete") {
+        match self.script.fate(Call::new("complete", &self.at)) {
             None | Some(How::IsRepeated) => self.inner.complete().await,
             Some(How::Fails) => Err(broken()),
+            Some(How::Hangs) => future::pending().await,
             Some(How::LosesItsAnswer) => {
                 drop(self.inner.complete().await);
                 Err(broken())
@@ -250,8 +321,8 @@ impl MultipartUpload for FaultyUpload {
     }
 
     async fn abort(&mut self) -> Result<()> {
-        match self.fate("abort") {
-            None | Some(How::IsRepeated) => self.inner.abort().await,
+        match self.script.fate(Call::new("abort", &self.at)) {
+            None | Some(How::IsRepeated | How::Hangs) => self.inner.abort().await,
             Some(How::Fails) => Err(broken()),
             Some(How::LosesItsAnswer) => {
                 drop(self.inner.abort().await);
