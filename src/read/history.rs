@@ -109,10 +109,11 @@ impl History {
     }
 }
 
-/// S of the bases before which changes are missing, ascending.
+/// S of the bases before which changes are missing, and of cuts, ascending.
 fn bases_behind_gaps(head: &Head, table: &TableRef) -> BTreeSet<Timestamp> {
     let coverage = head.coverage();
     let bases = coverage.bases.iter().filter(|base| coverage.serves(base, table)).map(|base| base.ts);
     let known = |at: Timestamp| matches!(coverage.covers(table, at), Covers::Covered(_));
-    bases.filter(|s| known(*s) && !known(Timestamp(s.0.saturating_sub(1)))).collect()
+    let cut = |s: Timestamp| coverage.bases.iter().any(|base| base.ts == s && base.cuts(table));
+    bases.filter(|s| known(*s) && (cut(*s) || !known(Timestamp(s.0.saturating_sub(1))))).collect()
 }

@@ -51,8 +51,9 @@ pub use self::{
     stop::Stop,
 };
 use crate::{
-    archive::{Archive, Gap, Head},
+    archive::{Archive, Base, Coverage, Gap, Head},
     convex::{Shapes, Source},
+    document::TableRef,
     error::{Error, Result},
     identity::DeploymentIdentity,
     monitor::{Event, Finding, FindingCounter, Monitor},
@@ -146,7 +147,8 @@ async fn run(
         monitor.report(Event::Finding(finding));
     }
     let changed = head.latest().is_some_and(|latest| latest.selection != options.selection) || moved.is_some();
-    let unhealed = unhealed(&head);
+    let tables: Vec<_> = head.tables().map(|state| &state.table).collect();
+    let unhealed = unhealed(head.coverage(), &tables);
     let input = RunInput { source, archive, shapes, options, monitor };
     let mut run = SyncRun::begin(head, moved);
     if changed {
@@ -163,9 +165,40 @@ fn never_fitting(shapes: &Shapes, selection: &Selection) -> Vec<Finding> {
     names.into_iter().map(|name| Finding::NoSuchTable { name: name.clone() }).collect()
 }
 
-/// Gaps behind which no base of all tables has followed yet: the run that found them ended too early.
-fn unhealed(head: &Head) -> Vec<Gap> {
-    let coverage = head.coverage();
-    let follows = |gap: &&Gap| !coverage.bases.iter().any(|base| base.ts >= gap.to && base.scope.holds_unseen());
-    coverage.gaps.iter().filter(follows).cloned().collect()
+/// Gaps behind which no base that still serves has followed for some selected table: the run that found them ended too early,
+/// or what had healed them was withdrawn.
+fn unhealed(coverage: &Coverage, tables: &[&TableRef]) -> Vec<Gap> {
+    let selected = coverage.selected();
+    let healed =
+        |gap: &Gap, serves: &dyn Fn(&Base) -> bool| coverage.bases.iter().any(|base| base.ts >= gap.to && serves(base));
+    let open = |gap: &&Gap| {
+        let mut concerned = tables.iter().filter(|table| gap.scope.contains(table) && selected.contains(table));
+        concerned.any(|table| !healed(gap, &|base| coverage.serves(base, table)))
+            || (gap.scope.holds_unseen() && !healed(gap, &|base| coverage.serves_unseen(base)))
+    };
+    coverage.gaps.iter().filter(open).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        archive::{Withdrawal, WithdrawalReason},
+        document::Timestamp,
+        position::{BaseId, Scope},
+    };
+
+    #[test]
+    fn a_gap_of_one_table_is_healed_by_a_base_of_that_table_until_it_is_withdrawn() {
+        let table = TableRef::new("", "a").unwrap();
+        let scope = Scope::Tables(vec![table.clone()]);
+        let gap = Gap { scope: scope.clone(), from: Timestamp(10), to: Timestamp(20), why: "lost".into() };
+        let mut coverage = Coverage { gaps: vec![gap], ..Coverage::default() };
+        let open = |coverage: &Coverage| unhealed(coverage, &[&table]).len();
+        assert_eq!(open(&coverage), 1);
+        coverage.bases.push(Base::new(BaseId("b".into()), Timestamp(20), scope.clone(), Vec::new()));
+        assert_eq!(open(&coverage), 0);
+        coverage.withdrawals.push(Withdrawal { base: BaseId("b".into()), scope, why: WithdrawalReason::Lost });
+        assert_eq!(open(&coverage), 1);
+    }
 }

@@ -131,10 +131,14 @@ impl Writer<'_> {
     async fn with_numbers(&self, mut draft: Draft) -> Result<Draft> {
         let head = &self.run.head;
         let mut found = BTreeMap::new();
-        for file in &draft.add {
+        // Which row is the newest would have to be read. So the first number that is not known yet counts, and later files do not
+        // override it; files with nothing but tombstones may speak of a table that is gone.
+        for file in draft.add.iter().filter(|file| file.rows > file.tombstones) {
             let known = head.table(&file.table).and_then(|state| state.number);
             let numbers = [&file.min_id, &file.max_id].into_iter().flatten().filter_map(|id| table_number(id));
-            found.extend(numbers.filter(|number| Some(*number) != known).map(|number| (file.table.clone(), number)));
+            for number in numbers.filter(|number| Some(*number) != known) {
+                found.entry(file.table.clone()).or_insert(number);
+            }
         }
         for (table, number) in found {
             if let Some(entry) = draft.tables.iter_mut().find(|entry| entry.table == table) {

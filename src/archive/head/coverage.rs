@@ -175,6 +175,12 @@ impl Coverage {
         base.holds(table) && self.is_in_force(Of::Table(table), base)
     }
 
+    /// Whether the base still serves tables that no commit has named.
+    pub(crate) fn serves_unseen(&self, base: &Base) -> bool {
+        let of = Of::Unseen { component: false };
+        of.is_held_by(base) && self.is_in_force(of, base)
+    }
+
     /// The last moment for which deltas after `base` are complete, and no cut lies between; before the base's own S if it
     /// lies beyond the deltas.
     fn intact_until(&self, of: Of<'_>, base: &Base) -> Timestamp {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Head,
     base::{Base, BaseTable},
+    rules::CONTRADICT,
 };
 use crate::{
     archive::{
@@ -12,7 +13,7 @@ use crate::{
         needs::{Needs, PROGRAM},
     },
     document::{Encoding, TableRef, Timestamp},
-    error::Result,
+    error::{Error, Result},
     selection::Selection,
     sum::Sum,
 };
@@ -70,7 +71,8 @@ impl Head {
         for entry in &mut draft.tables {
             entry.columns = SchemaSize::of(&entry.schema);
         }
-        let said: Vec<_> = draft.bases.iter().map(|base| self.rows_with(base, &draft)).collect();
+        let said: Vec<Vec<BaseTable>> =
+            draft.bases.iter().map(|base| self.rows_with(base, &draft)).collect::<Result<_>>()?;
         for (base, tables) in draft.bases.iter_mut().zip(said) {
             base.tables = tables;
         }
@@ -95,18 +97,18 @@ impl Head {
     }
 
     /// The tables of a base that the draft completes which have documents: in files of its walk so far, and in the draft's.
-    fn rows_with(&self, base: &Base, draft: &Draft) -> Vec<BaseTable> {
+    fn rows_with(&self, base: &Base, draft: &Draft) -> Result<Vec<BaseTable>> {
         let base = Base { selected: draft.selection.clone(), ..base.clone() };
         let mut rows: BTreeMap<TableRef, u64> = BTreeMap::new();
         if self.progress.walk.as_ref().is_some_and(|walk| walk.base == base.id) {
             rows.extend(self.tables().map(|t| (t.table.clone(), t.unfinished.rows)));
         }
         for file in draft.add.iter().filter(|f| f.base.as_ref() == Some(&base.id)) {
-            *rows.entry(file.table.clone()).or_default() += file.rows;
+            let rows = rows.entry(file.table.clone()).or_default();
+            *rows =
+                rows.checked_add(file.rows).ok_or_else(|| Error::corrupt(format!("{}: {CONTRADICT}", file.path)))?;
         }
-        rows.into_iter()
-            .filter(|(table, rows)| *rows > 0 && base.holds(table))
-            .map(|(table, rows)| BaseTable { table, rows })
-            .collect()
+        let held = rows.into_iter().filter(|(table, rows)| *rows > 0 && base.holds(table));
+        Ok(held.map(|(table, rows)| BaseTable { table, rows }).collect())
     }
 }

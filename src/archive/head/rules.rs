@@ -68,6 +68,9 @@ impl<'a> Groups<'a> {
     }
 }
 
+/// What is said of numbers that cannot be so, also where their sum is too large.
+pub(super) const CONTRADICT: &str = "its numbers contradict each other";
+
 /// The rows of a replacement are exactly those of its inputs, as far as commits tell.
 fn check_group(group: &Replacement, inputs: &[&RemovedFile], outputs: &[&DataFile]) -> Result<(), String> {
     let Some(first) = inputs.first() else { return Err("a replacement replaces nothing".into()) };
@@ -83,10 +86,14 @@ fn check_group(group: &Replacement, inputs: &[&RemovedFile], outputs: &[&DataFil
     }
     let none = LeftOut { rows: 0, tombstones: 0, rescued_rows: 0 };
     let left = group.left.unwrap_or(none);
-    let sum = |rows: (u64, u64, u64), file: (u64, u64, u64)| (rows.0 + file.0, rows.1 + file.1, rows.2 + file.2);
-    let before = inputs.iter().map(|f| (f.rows, f.tombstones, f.rescued_rows)).fold((0, 0, 0), sum);
-    let after = outputs.iter().map(|f| (f.rows, f.tombstones, f.rescued_rows)).fold((0, 0, 0), sum);
-    if before != sum(after, (left.rows, left.tombstones, left.rescued_rows)) {
+    let sum = |rows: (u64, u64, u64), file: (u64, u64, u64)| {
+        Some((rows.0.checked_add(file.0)?, rows.1.checked_add(file.1)?, rows.2.checked_add(file.2)?))
+    };
+    let before = inputs.iter().map(|f| (f.rows, f.tombstones, f.rescued_rows)).try_fold((0, 0, 0), sum);
+    let left = (left.rows, left.tombstones, left.rescued_rows);
+    let after = outputs.iter().map(|f| (f.rows, f.tombstones, f.rescued_rows)).try_fold(left, sum);
+    let (Some(before), Some(after)) = (before, after) else { return Err(CONTRADICT.into()) };
+    if before != after {
         return Err(named("does not hold the rows that it replaces"));
     }
     let least = inputs.iter().map(|f| f.min_ts).min();
@@ -241,7 +248,7 @@ impl Head {
     /// Guarantees 5 and 6, as far as the file itself tells.
     pub(super) fn check_file(&self, file: &DataFile, commit: &Commit, replaces: bool) -> Result<(), String> {
         if file.rows == 0 || file.tombstones > file.rows || file.rescued_rows > file.rows || file.min_ts > file.max_ts {
-            return Err("its numbers contradict each other".into());
+            return Err(CONTRADICT.into());
         }
         match (file.phase, &file.base) {
             (Phase::Delta, None) => self.check_delta(file, commit, replaces),
@@ -291,7 +298,7 @@ impl Head {
     /// Guarantee 10: which tables had documents, and how many.
     pub(super) fn check_rows(&self, base: &Base, draft: &Draft, open: Option<&BaseId>) -> Result<(), String> {
         let said: BTreeMap<_, _> = base.tables.iter().map(|said| (&said.table, said.rows)).collect();
-        let found = self.rows_of(&base.id, draft, open, |table| base.holds(table));
+        let found = self.rows_of(&base.id, draft, open, |table| base.holds(table))?;
         let found: BTreeMap<_, _> = found.iter().map(|(table, rows)| (table, *rows)).collect();
         if said.len() != base.tables.len() || said != found {
             return Err(format!("the base {} does not say the rows that its files have", base.id));
@@ -306,7 +313,7 @@ impl Head {
         draft: &Draft,
         open: Option<&BaseId>,
         holds: impl Fn(&TableRef) -> bool,
-    ) -> BTreeMap<TableRef, u64> {
+    ) -> Result<BTreeMap<TableRef, u64>, String> {
         let mut rows = BTreeMap::new();
         // The files of the open walk are counted already, those of this draft too if it is folded: so they are told apart.
         if open == Some(base) {
@@ -314,10 +321,11 @@ impl Head {
             rows.extend(unfinished.map(|t| (t.table.clone(), t.unfinished.rows)));
         } else {
             for file in draft.add.iter().filter(|f| f.base.as_ref() == Some(base) && holds(&f.table)) {
-                *rows.entry(file.table.clone()).or_default() += file.rows;
+                let rows: &mut u64 = rows.entry(file.table.clone()).or_default();
+                *rows = rows.checked_add(file.rows).ok_or(CONTRADICT)?;
             }
         }
-        rows
+        Ok(rows)
     }
 
     /// Own bases that are no longer only repetitions.

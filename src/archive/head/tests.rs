@@ -427,6 +427,21 @@ fn a_replacement_holds_exactly_the_rows_of_what_it_replaces() {
 }
 
 #[test]
+fn numbers_whose_sum_is_too_large_are_refused() {
+    let head = at(1);
+    let mut draft = next_draft(&head);
+    draft.add.iter_mut().for_each(|file| file.rows = u64::MAX);
+    assert!(refused_draft(&head, draft).contains("contradict"));
+    let head = at(9);
+    let inputs = [5, 7].map(|version| (file_of(version), version));
+    let mut draft = head.maintenance(Timestamp(6000)).unwrap();
+    let (min, max) = (inputs[0].0.min_ts.0, inputs[1].0.max_ts.0);
+    join(&mut draft, &inputs, DataFile { rows: 4, tombstones: 2, ..delta("a", 90, min, max) });
+    draft.remove[0].rows = u64::MAX;
+    assert!(refused_draft(&head, draft).contains("contradict"));
+}
+
+#[test]
 fn an_erasure_leaves_rows_out_and_lessens_what_the_base_said() {
     let head = at(9);
     let file = snapshot("a", 0);

@@ -36,7 +36,16 @@ impl WindowTable {
         let known_since = before.unwrap_or(Timestamp(i64::MIN));
         let later = known_since..=*span.end();
         let counts = |part: &Part| match part.base() {
-            Some(id) => complete_base(head, id, &files.table).is_some_and(|base| later.contains(&base.ts)),
+            Some(id) => complete_base(head, id, &files.table).is_some_and(|base| {
+                // Rows tell only their S: of two bases with one S those of the one that does not count would mix in.
+                let loses = coverage.bases.iter().any(|other| {
+                    other.id != base.id
+                        && other.ts == base.ts
+                        && coverage.serves(other, &files.table)
+                        && (other.version > base.version || !coverage.serves(base, &files.table))
+                });
+                later.contains(&base.ts) && !loses
+            }),
             None => part.has_deltas(&later),
         };
         parts.retain(counts);

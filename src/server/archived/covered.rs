@@ -2,7 +2,7 @@
 
 use super::ArchivedDeployment;
 use crate::{
-    archive::{Coverage, Covers, Selected},
+    archive::{Base, Coverage, Covers, Selected},
     document::{TableRef, Timestamp},
     error::{Error, Result},
     read::{base_at, in_full},
@@ -76,8 +76,8 @@ impl ArchivedDeployment {
     /// then: a base that would have had it, and since then no gap, and no selection that may have let it in.
     fn covers_unseen(&self, at: Timestamp) -> bool {
         let Coverage { bases, gaps, selections, .. } = self.head.coverage();
-        let bases = bases.iter().filter(|base| base.ts <= at && base.scope.holds_unseen());
-        let Some(base) = bases.max_by_key(|base| base.ts) else { return false };
+        let bases = bases.iter().filter(|base| base.ts <= at && self.head.coverage().serves_unseen(base));
+        let Some(base) = bases.max_by_key(|base| (base.ts, base.version)) else { return false };
         let mut before = &base.selected;
         for selected in selections.iter().filter(|selected| selected.after >= base.ts && selected.after < at) {
             if !selected.tables.narrows(before) {
@@ -119,6 +119,11 @@ impl ArchivedDeployment {
             }
             if let Some((_, to)) = coverage.missing(table).into_iter().find(within) {
                 return Err(Error::window(format!("changes of table {table} up to {} are missing", in_full(to))));
+            }
+            // What happened there no delta tells.
+            let cut = |base: &&Base| base.cuts(table) && after < base.ts && base.ts <= through;
+            if let Some(cut) = coverage.bases.iter().find(cut) {
+                return Err(Error::window(format!("changes of table {table} up to {} are missing", in_full(cut.ts))));
             }
         }
         let of_unseen = coverage.gaps.iter().filter(|gap| gap.scope.holds_unseen()).map(|gap| (gap.from, gap.to));
