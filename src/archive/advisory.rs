@@ -4,8 +4,6 @@
 //! It is advisory: it is proven by the commit of its version before anything of it is believed, and without it everything is
 //! found in the log.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path};
 use serde::Deserialize;
@@ -15,6 +13,7 @@ use super::{
         Head,
         text::{BEGINS, ReadHead},
     },
+    log::Log,
     needs::PROGRAM,
 };
 use crate::{
@@ -80,10 +79,14 @@ fn parse_version(bytes: &[u8]) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// Rewrites `manifest.json` to show `head`, of which all parts are written. One that already shows a newer version stays.
-pub(super) async fn write(store: &Arc<dyn ObjectStore>, archive: &str, head: &Head) -> Result<()> {
-    let text = head.to_text(archive)?;
-    if version(store).await?.is_some_and(|there| there > head.version()) {
+/// Rewrites `manifest.json` to show `head`, of which all parts are written. One that already shows a newer version stays, if
+/// the log has that version.
+pub(super) async fn write(log: &Log, archive: &str, head: &Head) -> Result<()> {
+    let (text, store) = (head.to_text(archive)?, log.store());
+    if let Some(there) = version(store).await?
+        && there > head.version()
+        && log.has(there).await?
+    {
         return Ok(());
     }
     let failed = |e| store_error(e, &format!("cannot write {}", layout::MANIFEST));
@@ -93,6 +96,12 @@ pub(super) async fn write(store: &Arc<dyn ObjectStore>, archive: &str, head: &He
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::FORMAT;
+
+    #[test]
+    fn every_text_begins_with_the_number_of_its_format() {
+        assert_eq!(BEGINS, format!("{{\"format\":{FORMAT},\"version\":"));
+    }
 
     #[test]
     fn the_version_is_read_from_the_first_bytes_and_anything_else_is_none() {

@@ -1,35 +1,31 @@
 //! Live files as one sorted stream: those of the parts that a head names, merged with what the commits after it added and
 //! removed.
 //!
+//! A part that is lost or damaged only repeats what commits say: it is made again from the log, with one walk over it for all
+//! that are lost, and told as a finding.
+//!
 //! Memory: the files of one part, those of a table in one month; a few parts on their way, packed; and of the changes at most
-//! [`MemoryBudget::CHANGES`] bytes: what is more lies sorted in temporary files, without a name, that vanish with the
-//! process.
+//! what [`Changes`] holds, once more where parts are made again.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{BufRead, BufReader, BufWriter, Seek, Write},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
-use serde::{Deserialize, Serialize};
 
 use super::{
-    commit::{Commit, RemovedFile},
+    changes::{Change, Changes, Sorted, key},
+    commit::json_text,
     commits,
-    head::{Head, tables::Month},
+    head::Head,
     log::Log,
-    parts::{self, Key},
+    parts::{self, Key, Part},
 };
 use crate::{
-    budget::MemoryBudget,
     data::DataFile,
     document::TableRef,
     error::{Error, ErrorKind, Result},
     layout,
     monitor::{Event, Finding, Monitor},
-    temporary,
+    sum::Sum,
 };
 
 /// Parts that are read ahead.
@@ -73,7 +69,7 @@ impl LiveFiles {
     /// The files that live at `head`.
     pub(super) async fn open(log: &Log, head: &Head, wanted: Wanted, monitor: Arc<dyn Monitor>) -> Result<Self> {
         let after = head.anchor().map_or(0, |anchor| anchor.version);
-        let mut changes = Changes::new(MemoryBudget::CHANGES);
+        let mut changes = Changes::default();
         let mut last = None;
         commits::replay(log, after, head.version(), |stored| {
             let version = stored.commit.version;
@@ -83,7 +79,7 @@ impl LiveFiles {
                     layout::commit(version)
                 )));
             }
-            changes.push_commit(stored.commit, &wanted)
+            changes.push_commit(stored.commit, |file, month| wanted.has(file, month))
         })
         .await?;
         if last.is_some_and(|digest| digest != head.digest()) {
@@ -141,211 +137,92 @@ impl LiveFiles {
     }
 }
 
-/// The files of the parts that the head's anchor names. A part that is lost is made again from the log.
+/// The files of the parts that the head's anchor names.
 fn listed(log: Log, head: &Head, wanted: Wanted, monitor: Arc<dyn Monitor>) -> BoxStream<'static, Result<DataFile>> {
-    let Some(anchor) = head.anchor().cloned() else { return stream::empty().boxed() };
-    let named: Vec<(Key, String, Month)> = anchor
-        .tables
-        .values()
-        .flat_map(|state| {
-            let months = state.months.iter().filter(|(name, _)| wanted.has(&state.table, name));
-            months.map(|(name, month)| ((state.table.clone(), name.clone()), state.folder.clone(), *month))
-        })
-        .collect();
-    stream::iter(named)
-        .map(move |(key, folder, month)| {
-            let (log, monitor, version) = (log.clone(), Arc::clone(&monitor), anchor.version);
+    let named: Vec<Part> = parts::anchored(head).filter(|part| wanted.has(&part.key.0, &part.key.1)).collect();
+    let version = head.anchor().map_or(0, |anchor| anchor.version);
+    let from_log = FromLog { log: log.clone(), version, wanted, live: None };
+    let reads = stream::iter(named)
+        .map(move |part| {
+            let store = Arc::clone(log.store());
             async move {
-                match parts::read(log.store().as_ref(), &folder, &key.1, month).await {
-                    Err(error) if error.kind() == ErrorKind::Corrupt => {
-                        let path = layout::part(&folder, &key.1, month.version);
-                        monitor.report(Event::Finding(&Finding::PartLost { path, why: error.to_string() }));
-                        parts::from_log(&log, version, &key).await
-                    }
-                    read => read,
-                }
+                let read = parts::read(store.as_ref(), &part).await;
+                (part, read)
             }
         })
-        .buffered(PARTS_AHEAD)
-        .map_ok(|files| stream::iter(files.into_iter().map(Ok)))
-        .try_flatten()
-        .boxed()
-}
-
-fn key(file: &DataFile) -> (&TableRef, &str, &str) {
-    (&file.table, &file.month, &file.path)
-}
-
-/// One file, added or removed by one commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Change {
-    version: u64,
-    what: What,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum What {
-    Add(Box<DataFile>),
-    Remove(Box<RemovedFile>),
-}
-
-impl Change {
-    fn key(&self) -> (&TableRef, &str, &str) {
-        match &self.what {
-            What::Add(file) => key(file),
-            What::Remove(file) => (&file.table, &file.month, &file.path),
-        }
-    }
-
-    fn order(&self) -> ((&TableRef, &str, &str), u64) {
-        (self.key(), self.version)
-    }
-
-    fn apply(self, alive: Option<DataFile>) -> Result<Option<DataFile>> {
-        let commit = layout::commit(self.version);
-        match (self.what, alive) {
-            (What::Add(mut file), None) => {
-                file.brought_by.get_or_insert(self.version);
-                Ok(Some(*file))
-            }
-            (What::Remove(file), Some(alive)) if RemovedFile::of(&alive)? == *file => Ok(None),
-            (What::Add(file), Some(_)) => {
-                Err(Error::corrupt(format!("{commit} adds {}, which was already live", file.path)))
-            }
-            (What::Remove(file), _) => {
-                Err(Error::corrupt(format!("{commit} removes {}, which was not live", file.path)))
-            }
-        }
-    }
-}
-
-/// Gathers changes, in memory up to a limit.
-struct Changes {
-    limit: usize,
-    held: Vec<Change>,
-    bytes: usize,
-    runs: Vec<BufReader<File>>,
-}
-
-impl Changes {
-    fn new(limit: usize) -> Self {
-        Self { limit, held: Vec::new(), bytes: 0, runs: Vec::new() }
-    }
-
-    fn push_commit(&mut self, commit: Commit, wanted: &Wanted) -> Result<()> {
-        let version = commit.version;
-        let add = commit.draft.add.into_iter().filter(|f| wanted.has(&f.table, &f.month));
-        let remove = commit.draft.remove.into_iter().filter(|f| wanted.has(&f.table, &f.month));
-        let changes = add.map(|f| What::Add(f.into())).chain(remove.map(|f| What::Remove(f.into())));
-        changes.map(|what| Change { version, what }).try_for_each(|change| self.push(change))
-    }
-
-    fn push(&mut self, change: Change) -> Result<()> {
-        self.bytes += match &change.what {
-            // Allocations around the texts; the maps of misfits count by their texts.
-            What::Add(f) => {
-                let misfits: usize = f.misfits.iter().map(|(p, k)| p.len() + 96 + k.len() * 64).sum();
-                768 + f.path.len() + misfits
-            }
-            What::Remove(f) => 512 + f.path.len(),
-        };
-        self.held.push(change);
-        if self.bytes >= self.limit { self.spill() } else { Ok(()) }
-    }
-
-    fn spill(&mut self) -> Result<()> {
-        self.held.sort_by(|a, b| a.order().cmp(&b.order()));
-        let file = temporary::file()?;
-        let write = || -> std::io::Result<BufReader<File>> {
-            let mut file = BufWriter::new(file);
-            for change in self.held.drain(..) {
-                serde_json::to_writer(&mut file, &change)?;
-                file.write_all(b"\n")?;
-            }
-            let mut file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-            file.rewind()?;
-            Ok(BufReader::new(file))
-        };
-        let run = write().map_err(temporary::failed)?;
-        self.runs.push(run);
-        self.bytes = 0;
-        Ok(())
-    }
-
-    fn sorted(mut self) -> Result<Sorted> {
-        self.held.sort_by(|a, b| a.order().cmp(&b.order()));
-        let mut sorted = Sorted { heads: Vec::new(), runs: vec![Sequence::Held(self.held.into_iter())] };
-        sorted.runs.extend(self.runs.into_iter().map(Sequence::Spilled));
-        for run in &mut sorted.runs {
-            sorted.heads.push(run.next()?);
-        }
-        Ok(sorted)
-    }
-}
-
-/// The changes in order.
-struct Sorted {
-    heads: Vec<Option<Change>>,
-    runs: Vec<Sequence>,
-}
-
-enum Sequence {
-    Held(std::vec::IntoIter<Change>),
-    Spilled(BufReader<File>),
-}
-
-impl Sorted {
-    fn next(&mut self) -> Result<Option<Change>> {
-        let heads = self.heads.iter().enumerate().filter_map(|(i, h)| Some((i, h.as_ref()?)));
-        let Some((i, _)) = heads.min_by(|(_, a), (_, b)| a.order().cmp(&b.order())) else { return Ok(None) };
-        let next = self.runs[i].next()?;
-        Ok(std::mem::replace(&mut self.heads[i], next))
-    }
-}
-
-impl Sequence {
-    fn next(&mut self) -> Result<Option<Change>> {
-        match self {
-            Self::Held(changes) => Ok(changes.next()),
-            Self::Spilled(run) => {
-                let mut line = String::new();
-                if run.read_line(&mut line).map_err(temporary::failed)? == 0 {
-                    return Ok(None);
+        .buffered(PARTS_AHEAD);
+    let parts = stream::try_unfold((reads.boxed(), from_log), move |(mut reads, mut from_log)| {
+        let monitor = Arc::clone(&monitor);
+        async move {
+            let Some((part, read)) = reads.next().await else { return Ok::<_, Error>(None) };
+            let files = match read {
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    let why = error.to_string();
+                    monitor.report(Event::Finding(&Finding::PartLost { path: part.path(), why }));
+                    from_log.files(&part).await?
                 }
-                serde_json::from_str(&line).map(Some).map_err(|e| temporary::failed(e.into()))
-            }
+                read => read?,
+            };
+            Ok(Some((stream::iter(files.into_iter().map(Ok)), (reads, from_log))))
         }
+    });
+    parts.try_flatten().boxed()
+}
+
+/// Lost parts, made again from the log, which is read once, for the first of them.
+struct FromLog {
+    log: Log,
+    version: u64,
+    wanted: Wanted,
+    /// The files of that part and those behind it, and the next of them.
+    live: Option<(LiveFiles, Option<DataFile>)>,
+}
+
+impl FromLog {
+    /// The files of the part, which is behind those that were asked for before.
+    ///
+    /// # Errors
+    /// Corrupt, if what the log says is not what the head says.
+    async fn files(&mut self, part: &Part) -> Result<Vec<DataFile>> {
+        let (mut live, mut next) = match self.live.take() {
+            Some(live) => live,
+            None => {
+                let mut live = live_from(&self.log, self.version, &self.wanted, &part.key).await?;
+                let first = live.next().await?;
+                (live, first)
+            }
+        };
+        let (mut files, mut sum) = (Vec::new(), Sum::default());
+        while let Some(file) = next {
+            match (&file.table, file.month.as_str()).cmp(&(&part.key.0, part.key.1.as_str())) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => {
+                    sum.add(&json_text(&file)?);
+                    files.push(file);
+                }
+                std::cmp::Ordering::Greater => {
+                    next = Some(file);
+                    break;
+                }
+            }
+            next = live.next().await?;
+        }
+        self.live = Some((live, next));
+        if sum == part.month.lines {
+            return Ok(files);
+        }
+        let (table, month) = &part.key;
+        Err(Error::corrupt(format!("the files of {table} in {month} are not those that commits say")))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::archive::testing;
-
-    proptest! {
-        /// Few names and a tiny limit, so that one file comes and goes across many runs.
-        #[test]
-        fn changes_come_out_in_order_however_often_they_were_spilled(
-            names in proptest::collection::vec((0u8..6, any::<bool>()), 0..60), limit in 1usize..4000
-        ) {
-            let mut changes = Changes::new(limit);
-            let mut oracle = Vec::new();
-            for (version, (name, add)) in (1u64..).zip(names) {
-                let file = testing::delta("a", name.into(), 1, 1);
-                let what = if add { What::Add(file.into()) } else { What::Remove(Box::new(RemovedFile::of(&file).unwrap())) };
-                let change = Change { version, what };
-                oracle.push(change.clone());
-                changes.push(change).unwrap();
-            }
-            oracle.sort_by(|a, b| a.order().cmp(&b.order()));
-            let mut sorted = changes.sorted().unwrap();
-            for expected in oracle {
-                prop_assert_eq!(sorted.next().unwrap(), Some(expected));
-            }
-            prop_assert_eq!(sorted.next().unwrap(), None);
-        }
-    }
+/// The wanted files at `version` of the part with this key, and of those behind it, from the log alone.
+async fn live_from(log: &Log, version: u64, wanted: &Wanted, first: &Key) -> Result<LiveFiles> {
+    let mut changes = Changes::default();
+    let wanted =
+        |table: &TableRef, month: &str| wanted.has(table, month) && (table, month) >= (&first.0, first.1.as_str());
+    commits::replay(log, 0, version, |stored| changes.push_commit(stored.commit, wanted)).await?;
+    let mut changes = changes.sorted()?;
+    let change = changes.next()?;
+    Ok(LiveFiles { listed: stream::empty().boxed(), line: None, changes, change })
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     position::Progress,
     schema::{ColumnType, Field},
-    store::get,
+    store::{faults::FaultyStore, get},
 };
 
 const NOW: Timestamp = Timestamp(1_795_434_575_000_000_000);
@@ -68,6 +68,7 @@ async fn a_forged_manifest_is_found_at_the_next_opening_and_written_anew() {
         ("another count of a part", good.replacen("\"count\":", "\"count\":1", 1)),
         ("what SQL reads", good.replacen("\"covered\":[{\"from\":\"1000\"", "\"covered\":[{\"from\":\"100\"", 1)),
         ("other sums", good.replacen("\"rows\":", "\"rows\":1", 1)),
+        ("a version beyond the log", good.replacen("\"version\":23", "\"version\":92", 1)),
         ("cut off", good[..good.len() / 2].to_owned()),
     ] {
         assert_ne!(forged, good, "{what}");
@@ -134,6 +135,43 @@ async fn a_forged_or_lost_part_is_made_again_from_the_log() {
     let fresh = archive.head_at(23).await.unwrap();
     archive.write_manifest(&fresh).await.unwrap();
     assert_eq!(get(&store, &path).await.unwrap().unwrap(), packed);
+}
+
+#[tokio::test]
+async fn all_lost_parts_are_made_again_with_one_walk_over_the_log() {
+    let (store, head) = published(23).await;
+    for part in parts::anchored(&head) {
+        store.delete(&Path::from(part.path())).await.unwrap();
+    }
+    let counted = FaultyStore::new(store.clone(), None);
+    let (archive, heard) = open(&(Arc::new(counted.clone()) as Arc<dyn ObjectStore>)).await;
+    let head = archive.head().await.unwrap();
+    let before = counted.calls().len();
+    assert_eq!(all_files(&archive, &head).await.unwrap(), expected_files(23));
+    assert_eq!(*heard.0.lock().unwrap(), ["part_lost", "part_lost"]);
+    assert_eq!(counted.calls().len() - before, 2 + 23);
+    // What replaced a commit since is not believed.
+    let commit = text(&store, &layout::commit(5)).await;
+    put(&store, &layout::commit(5), commit.replacen("\"min_ts\":\"1", "\"min_ts\":\"2", 1)).await;
+    assert_eq!(all_files(&archive, &head).await.unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn lost_and_damaged_parts_are_written_again_with_a_checkpoint() {
+    for damage in [false, true] {
+        let (store, head) = published(127).await;
+        let part = parts::anchored(&head).next().unwrap();
+        let good = get(&store, &part.path()).await.unwrap().unwrap();
+        store.delete(&Path::from(part.path())).await.unwrap();
+        if damage {
+            put(&store, &part.path(), "damaged").await;
+        }
+        let (archive, heard) = open(&store).await;
+        let head = archive.head().await.unwrap();
+        advance(&archive, head, &mut Run::begin(), 128).await.unwrap();
+        assert_eq!(get(&store, &part.path()).await.unwrap().unwrap(), good);
+        assert_eq!(*heard.0.lock().unwrap(), ["part_lost"]);
+    }
 }
 
 #[tokio::test]

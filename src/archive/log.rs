@@ -34,11 +34,14 @@ pub(super) enum Put {
     Theirs,
 }
 
+/// Checkpoints that a listing remembers.
+const CHECKPOINTS: usize = 8;
+
 /// What a listing of the log shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listing {
-    /// The newest checkpoint.
-    pub(super) checkpoint: u64,
+    /// The newest checkpoints, newest first: several, because a damaged one is passed over.
+    pub(super) checkpoints: Vec<u64>,
     /// The newest commit; there may be newer ones by now.
     pub(super) newest: u64,
 }
@@ -127,20 +130,24 @@ impl Log {
         }
     }
 
-    /// Lists the whole log. Holds two numbers, whatever the length.
+    /// Lists the whole log. Holds a few numbers, whatever the length.
     pub(super) async fn list(&self) -> Result<Listing> {
         let mut objects = self.store.list(Some(&Path::from(layout::LOG)));
-        let mut listing = Listing { checkpoint: 0, newest: 0 };
+        let mut listing = Listing { checkpoints: Vec::new(), newest: 0 };
         let failed = |e| store_error(e, &format!("cannot list {}/", layout::LOG));
         while let Some(object) = objects.try_next().await.map_err(failed)? {
             match layout::parse_log(object.location.as_ref()) {
                 Some(LogObject::Commit(version)) => listing.newest = listing.newest.max(version),
-                Some(LogObject::Checkpoint(version)) => listing.checkpoint = listing.checkpoint.max(version),
+                Some(LogObject::Checkpoint(version)) => {
+                    let at = listing.checkpoints.partition_point(|newer| *newer > version);
+                    listing.checkpoints.insert(at, version);
+                    listing.checkpoints.truncate(CHECKPOINTS);
+                }
                 Some(LogObject::Schemas(_)) | None => {}
             }
         }
         // A checkpoint is written after its commit, so a listing that lacks the commit lags.
-        listing.newest = listing.newest.max(listing.checkpoint);
+        listing.newest = listing.newest.max(listing.checkpoints.first().copied().unwrap_or(0));
         Ok(listing)
     }
 }

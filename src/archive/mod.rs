@@ -35,6 +35,7 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod advisory;
+mod changes;
 mod checkpoint;
 mod commit;
 mod commits;
@@ -274,7 +275,7 @@ impl Archive {
             Some(head) => (head, 0),
             None => {
                 let listing = self.log.list().await?;
-                (self.newest_checkpoint(listing.checkpoint).await?, listing.newest)
+                (self.first_sound(listing.checkpoints).await?, listing.newest)
             }
         };
         let head = commits::follow(&self.log, start).await?;
@@ -315,10 +316,9 @@ impl Archive {
         Ok(Some(head))
     }
 
-    /// The head of the newest checkpoint at or below `version` that is sound; the beginning of the log, if there is none.
-    async fn newest_checkpoint(&self, version: u64) -> Result<Head> {
-        let mut at = log::floor(version);
-        while at > 0 {
+    /// The head of the first of these checkpoints that is there and sound; the beginning of the log, if none is.
+    async fn first_sound(&self, versions: impl IntoIterator<Item = u64>) -> Result<Head> {
+        for at in versions {
             match self.checkpoint(at).await {
                 Ok(Some(head)) => return Ok(head),
                 Ok(None) => {}
@@ -327,7 +327,6 @@ impl Archive {
                 }
                 Err(error) => return Err(error),
             }
-            at -= CHECKPOINT_EVERY;
         }
         let StoredHeader { header, digest } = &self.header;
         Head::before_all(header.deployment.clone(), digest.clone())
@@ -351,7 +350,8 @@ impl Archive {
         if version > 0 && !self.log.has(version).await? {
             return Err(Error::not_found(format!("the archive has no version {version}")));
         }
-        let from = self.newest_checkpoint(version).await?;
+        let checkpoints = (1..=version / CHECKPOINT_EVERY).rev().map(|n| n * CHECKPOINT_EVERY);
+        let from = self.first_sound(checkpoints).await?;
         commits::fold(&self.log, from, version).await
     }
 
@@ -490,16 +490,20 @@ impl Archive {
     /// before. Gives the same head: what reads its files from now on begins with those parts.
     pub async fn write_manifest(&self, head: &Head) -> Result<Head> {
         let head = self.write_parts(head.clone()).await?;
-        advisory::write(self.store(), &self.header().archive, &head).await?;
+        advisory::write(&self.log, &self.header().archive, &head).await?;
         self.set_shown(Some(Shown { version: head.version(), substance: head.substance()? }));
         Ok(head)
     }
 
     /// Writes the parts of `head` that are not written.
     async fn write_parts(&self, head: Head) -> Result<Head> {
-        let keys = parts::unwritten(&head);
+        let keys = parts::unwritten(&head).into_iter().collect();
+        self.write_these_parts(head, keys).await
+    }
+
+    async fn write_these_parts(&self, head: Head, keys: BTreeSet<parts::Key>) -> Result<Head> {
         if !keys.is_empty() {
-            let live = self.live(&head, Wanted::Parts(keys.into_iter().collect())).await?;
+            let live = self.live(&head, Wanted::Parts(keys)).await?;
             parts::write(self.store(), &head, live.into_stream()).await?;
         }
         Ok(head.anchored())
@@ -546,8 +550,11 @@ impl Archive {
         self.write_checkpoint(&head).await.map(drop)
     }
 
+    /// Writes the checkpoint of `head`. Parts that it names and that were lost meanwhile are found by and by, and written again.
     async fn write_checkpoint(&self, head: &Head) -> Result<Head> {
-        let head = self.write_parts(head.clone()).await?;
+        let mut keys: BTreeSet<_> = parts::unwritten(head).into_iter().collect();
+        keys.extend(parts::lost(self.store(), head).await?);
+        let head = self.write_these_parts(head.clone(), keys).await?;
         checkpoint::write(self.store(), &self.header().archive, &head).await?;
         Ok(head)
     }

@@ -8,23 +8,21 @@
 //! The head has count and sum of a part's lines, and a commit has the sum over all: what is altered, left out or doubled in a
 //! part is found when it is read. Nothing is lost with it: it is made again from the log.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use futures::{TryStreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
     checkpoint::{damaged, pack, unpack},
     commit::json_line,
-    commits,
     head::{Head, tables::Month},
-    log::Log,
 };
 use crate::{
     data::DataFile,
     document::TableRef,
-    error::{Error, Result},
-    layout,
+    error::{Error, ErrorKind, Result},
+    layout::{self, CHECKPOINT_EVERY},
     store::{self, PutNew, store_error},
     sum::Sum,
 };
@@ -32,15 +30,45 @@ use crate::{
 /// Parts that are written at the same time.
 const AT_ONCE: usize = 8;
 
+/// Parts that are looked at with each checkpoint.
+const LOOKED_AT: usize = 64;
+
 /// Which part: a table and a month (first day).
 pub(super) type Key = (TableRef, String);
+
+/// A part that a head names.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) key: Key,
+    /// The folder of the table.
+    pub(super) folder: String,
+    pub(super) month: Month,
+}
+
+impl Part {
+    pub(super) fn path(&self) -> String {
+        layout::part(&self.folder, &self.key.1, self.month.version)
+    }
+}
+
+/// The parts that the head's anchor names, sorted by key.
+pub(super) fn anchored(head: &Head) -> impl Iterator<Item = Part> {
+    let states = head.anchor().into_iter().flat_map(|anchor| anchor.tables.values());
+    states.flat_map(|state| {
+        state.months.iter().map(|(name, month)| Part {
+            key: (state.table.clone(), name.clone()),
+            folder: state.folder.clone(),
+            month: *month,
+        })
+    })
+}
 
 /// The files of a part, sorted by path.
 ///
 /// # Errors
 /// Corrupt, if it is missing, or is not what the head says.
-pub(super) async fn read(store: &dyn ObjectStore, folder: &str, month: &str, named: Month) -> Result<Vec<DataFile>> {
-    let path = layout::part(folder, month, named.version);
+pub(super) async fn read(store: &dyn ObjectStore, part: &Part) -> Result<Vec<DataFile>> {
+    let path = part.path();
     let Some(bytes) = store::get(store, &path).await? else {
         return Err(Error::corrupt(format!("{path} is missing; it only repeats what commits say")));
     };
@@ -50,25 +78,7 @@ pub(super) async fn read(store: &dyn ObjectStore, folder: &str, month: &str, nam
         files.push(serde_json::from_slice(line).map_err(|e| damaged(&path).with_source(e))?);
         sum.add(line);
     }
-    if sum == named.lines { Ok(files) } else { Err(damaged(&path)) }
-}
-
-/// The same files, from the log: what has to be done where the part is lost.
-pub(super) async fn from_log(log: &Log, version: u64, (table, month): &Key) -> Result<Vec<DataFile>> {
-    let mut live: BTreeMap<String, DataFile> = BTreeMap::new();
-    commits::replay(log, 0, version, |stored| {
-        let draft = stored.commit.draft;
-        for file in draft.remove.iter().filter(|file| file.table == *table && file.month == *month) {
-            live.remove(&file.path);
-        }
-        for mut file in draft.add.into_iter().filter(|file| file.table == *table && file.month == *month) {
-            file.brought_by.get_or_insert(stored.commit.version);
-            live.insert(file.path.clone(), file);
-        }
-        Ok(())
-    })
-    .await?;
-    Ok(live.into_values().collect())
+    if sum == part.month.lines { Ok(files) } else { Err(damaged(&path)) }
 }
 
 /// The parts of `head` that are not written yet, as far as its anchor tells.
@@ -83,6 +93,29 @@ pub(super) fn unwritten(head: &Head) -> Vec<Key> {
         keys.extend(changed.map(|(name, _)| (state.table.clone(), name.clone())));
     }
     keys
+}
+
+/// The parts of `head`'s anchor that are lost or damaged, of those that are looked at with this version's checkpoint: always
+/// as many at most, in turn, so that no run's work grows with their number.
+///
+/// # Errors
+/// As the store says.
+pub(super) async fn lost(store: &Arc<dyn ObjectStore>, head: &Head) -> Result<Vec<Key>> {
+    let turns = anchored(head).count().div_ceil(LOOKED_AT).max(1);
+    let turn = (head.version() / CHECKPOINT_EVERY) as usize % turns;
+    let looked_at: Vec<_> = anchored(head).skip(turn * LOOKED_AT).take(LOOKED_AT).collect();
+    let lost: Vec<Option<Key>> = stream::iter(looked_at)
+        .map(|part| async move {
+            match read(store.as_ref(), &part).await {
+                Ok(_) => Ok(None),
+                Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Some(part.key)),
+                Err(error) => Err(error),
+            }
+        })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(lost.into_iter().flatten().collect())
 }
 
 /// Writes parts whose files come one after another, sorted by table, month and path.
@@ -120,21 +153,22 @@ pub(super) async fn write(
 }
 
 async fn put(store: &Arc<dyn ObjectStore>, head: &Head, table: &TableRef, month: &str, text: &[u8]) -> Result<()> {
-    let named = head.table(table).and_then(|state| Some((state.folder.as_str(), *state.months.get(month)?)));
+    let named = head.table(table).and_then(|state| Some((state.folder.clone(), *state.months.get(month)?)));
     let Some((folder, named)) = named else {
         return Err(Error::internal(format!("a part of {table} that the head does not name")));
     };
+    let part = Part { key: (table.clone(), month.to_owned()), folder, month: named };
     let mut sum = Sum::default();
     text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| sum.add(line));
     if sum != named.lines {
         return Err(Error::internal(format!("the live files of {table} in {month} are not those of the head")));
     }
-    let path = layout::part(folder, month, named.version);
+    let path = part.path();
     let bytes = pack(text)?;
     match store::put_new(store, &path, bytes.clone().into()).await? {
         PutNew::Created => Ok(()),
         // Another writer's, or one of ours that was not named: the same, unless it is damaged.
-        PutNew::Exists if read(store, folder, month, named).await.is_ok() => Ok(()),
+        PutNew::Exists if read(store, &part).await.is_ok() => Ok(()),
         PutNew::Exists => store
             .put(&Path::from(path.as_str()), bytes.into())
             .await

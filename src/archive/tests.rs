@@ -335,8 +335,10 @@ async fn the_manifest_shows_one_version_and_its_parts_hold_the_live_files() {
             let table = &table["table"];
             for (month, of_month) in table["months"].as_object().unwrap() {
                 let named: Month = serde_json::from_value(of_month.clone()).unwrap();
-                let folder = table["folder"].as_str().unwrap();
-                listed.extend(parts::read(&store, folder, month, named).await.unwrap());
+                let folder = table["folder"].as_str().unwrap().to_owned();
+                let of = head.tables().find(|state| state.folder == folder).unwrap().table.clone();
+                let part = parts::Part { key: (of, month.clone()), folder, month: named };
+                listed.extend(parts::read(&store, &part).await.unwrap());
             }
         }
         assert_eq!(listed, expected_files(version), "version {version}");

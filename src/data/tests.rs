@@ -35,7 +35,7 @@ use crate::{
     store::faults::{Fault, FaultyStore},
 };
 
-const PATH: &str = "tables/orders/convex_phase=snapshot/convex_month=2026-11-01/a-00000-b.parquet";
+const PATH: &str = "tables/orders/revisions/convex_phase=snapshot/convex_month=2026-11-01/a-00000-b.parquet";
 const OPTIONS: WriterOptions = WriterOptions { compression_level: 1, row_group_bytes: 8 << 20, part_bytes: 5 << 20 };
 
 fn field(name: &str, data_type: DataType, nullable: bool, id: i32) -> Field {

@@ -19,7 +19,7 @@ use super::disk_error;
 pub const STAGING_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The folders of an archive.
-const FOLDERS: [&str; 3] = [layout::LOG, "tables", "components"];
+const FOLDERS: [&str; 4] = [layout::LOG, layout::PARTS, "tables", "components"];
 
 /// A file on the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ mod tests {
         for (name, age, abandoned) in [
             ("a.parquet#1", DAY, true),
             ("a.json#12", DAY + 1, true),
-            ("a.checkpoint.jsonl.gz#3", 2 * DAY, true),
+            ("a.checkpoint.json.gz#3", 2 * DAY, true),
             ("a.parquet#1", DAY - 1, false),
             ("a.parquet", 9 * DAY, false),
             ("a.parquet#", 9 * DAY, false),
@@ -102,8 +102,15 @@ mod tests {
     fn cleaning_takes_them_from_every_folder_of_an_archive_and_leaves_the_rest() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("tables/a");
-        std::fs::create_dir_all(&folder).unwrap();
-        for name in ["x.parquet", "x.parquet#1", "y.parquet#2"] {
+        for (folder, name) in [
+            ("tables/a", "x.parquet"),
+            ("tables/a", "x.parquet#1"),
+            ("components/c/tables/a/revisions", "y.parquet#2"),
+            ("log", "1.json#3"),
+            ("parts/tables/a/2026-11-01", "1.jsonl.gz#4"),
+        ] {
+            let folder = dir.path().join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join(name), "").unwrap();
         }
         std::fs::write(dir.path().join("archive.json#1"), "").unwrap();
@@ -112,7 +119,7 @@ mod tests {
         std::fs::write(&neighbour, "").unwrap();
         let now = Timestamp::now().0;
         assert_eq!(clean(dir.path(), Timestamp(now), &NoMonitor).unwrap(), 0);
-        assert_eq!(clean(dir.path(), Timestamp(now + 2 * DAY), &NoMonitor).unwrap(), 3);
+        assert_eq!(clean(dir.path(), Timestamp(now + 2 * DAY), &NoMonitor).unwrap(), 5);
         assert!(folder.join("x.parquet").exists() && neighbour.exists());
     }
 }

@@ -80,10 +80,13 @@ pub(super) async fn close(head: &Head, input: &RunInput<'_>, why: &str) -> Resul
     let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), Timestamp::now());
     draft.checked_at = latest.checked_at;
     draft.progress.walk = None;
-    let mut live = input.archive.live_files(head).await?;
-    while let Some(file) = live.next().await? {
-        if file.base.as_ref() == Some(&base) && !done.contains(&file.table) {
-            draft.remove.push(RemovedFile::of(&file)?);
+    // Of few tables: those in which the walk stood.
+    for state in head.tables().filter(|state| state.unfinished.files > 0 && !done.contains(&state.table)) {
+        let mut live = input.archive.live_files_of(head, &state.table).await?;
+        while let Some(file) = live.next().await? {
+            if file.base.as_ref() == Some(&base) {
+                draft.remove.push(RemovedFile::of(&file)?);
+            }
         }
     }
     if !done.is_empty() {

@@ -253,7 +253,8 @@ pub(crate) async fn tables_that_differ_by_case_or_are_devices_keep_apart(place: 
     world.catch_up(&url).await;
     same(&world, &place, PREFIX).await;
     let objects: Vec<_> = place.objects().await.iter().map(|name| name.to_ascii_lowercase()).collect();
-    let folder = |name: &str| objects.iter().any(|o| o.starts_with(&format!("{PREFIX}/{name}/convex_phase=delta/")));
+    let folder =
+        |name: &str| objects.iter().any(|o| o.starts_with(&format!("{PREFIX}/{name}/revisions/convex_phase=delta/")));
     for name in ["tables/users", "tables/users-2", "tables/users-3", "components/users/tables/users"] {
         assert!(folder(name), "{name} in {objects:?}");
     }
