@@ -78,19 +78,29 @@ mod temporary;
 pub use crate::{
     budget::MemoryBudget,
     codec::{RowReader, write_value},
-    content::{ContentDigest, DigestShare},
-    data::{CreationTime, DataFile, FileReader, Footer, Wanted},
-    document::{Encoding, Revision, TableRef, Timestamp, Value, is_document_id, table_number},
+    content::DigestShare,
+    data::{DataFile, FileReader, Wanted},
+    document::{Encoding, Revision, TableRef, Timestamp, Value},
     error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,
     monitor::{Event, Finding, FindingCounter, FindingCounts, Monitor, NoMonitor},
-    position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
+    position::{Phase, Scope},
     schema::{ColumnType, Element, Field, TableSchema},
     selection::Selection,
+};
+
+// What the program, the tests and the benches of this project see beyond that. There is no promise at all.
+#[doc(hidden)]
+pub use crate::{
+    content::ContentDigest,
+    data::{CreationTime, Footer},
+    document::{is_document_id, table_number},
+    position::{BaseId, DeltaCursor, Position, Progress, Walk},
     sum::{Sum, Sum256},
 };
 
-/// What the tests and benches of this project see beyond that. There is no promise at all.
+/// More of that, from modules that have no other names outside. Neither is a feature: `cargo test` works as it is, and a feature
+/// that a dependency turns on would be on for everybody.
 #[doc(hidden)]
 pub mod testing {
     pub mod codec {

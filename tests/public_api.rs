@@ -1,8 +1,8 @@
 //! What users of the library can name, as `tests/public-api.txt` has it: a change of it is seen in review, and is never made
 //! without noticing. Write the file anew with `cargo test --test public_api -- --ignored`.
 //!
-//! Listed is what `src/lib.rs` exports, but for `testing`, which promises nothing: types with their public fields, variants and
-//! methods, traits, functions, constants. Methods that `derive(Setters)` makes have the name of their field and are not listed.
+//! Listed is what `src/lib.rs` exports, but for what is hidden from the documentation, which promises nothing: types with their
+//! public fields, variants and methods, traits, functions, constants. Methods that `derive(Setters)` makes have the name of their field and are not listed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test ends where something is missing.
 
@@ -20,6 +20,8 @@ use syn::{Attribute, Fields, ImplItem, Item, TraitItem, UseTree, Visibility};
 struct Module {
     items: BTreeMap<String, Item>,
     impls: Vec<syn::ItemImpl>,
+    /// What is exported and hidden.
+    hidden: BTreeSet<String>,
     /// The name here, and the path there.
     uses: BTreeMap<String, Used>,
     public_modules: BTreeSet<String>,
@@ -63,7 +65,14 @@ fn read(path: &[String], file: &Path, modules: &mut Modules) {
                 let below = [path, &[name]].concat();
                 read(&below, file.iter().find(|file| file.exists()).unwrap(), modules);
             }
-            Item::Use(item) => take(&item.tree, &mut Vec::new(), path, is_public(&item.vis), &mut module.uses),
+            Item::Use(item) => {
+                let (hidden, mut uses) = (is_hidden(&item.attrs), BTreeMap::new());
+                take(&item.tree, &mut Vec::new(), path, is_public(&item.vis) && !hidden, &mut uses);
+                if hidden && is_public(&item.vis) {
+                    module.hidden.extend(uses.keys().cloned());
+                }
+                module.uses.append(&mut uses);
+            }
             Item::Impl(item) => module.impls.push(item),
             item => {
                 let name = match &item {
@@ -150,7 +159,9 @@ fn spelled(tokens: &impl ToTokens) -> String {
 fn describe(modules: &Modules, at: &str, (module, name): &(Vec<String>, String), lines: &mut BTreeSet<String>) {
     let item = &modules[module].items[name];
     let fields = |fields: &Fields, of: &str, all: bool, lines: &mut BTreeSet<String>| {
-        for (n, field) in fields.iter().enumerate().filter(|(_, field)| all || is_public(&field.vis)) {
+        for (n, field) in
+            fields.iter().enumerate().filter(|(_, field)| (all || is_public(&field.vis)) && !is_hidden(&field.attrs))
+        {
             let name = field.ident.as_ref().map_or_else(|| n.to_string(), ToString::to_string);
             lines.insert(format!("{of}.{name}: {}", spelled(&field.ty)));
         }
@@ -175,6 +186,7 @@ fn describe(modules: &Modules, at: &str, (module, name): &(Vec<String>, String),
             lines.insert(format!("{at}: trait{}", spelled(&item.generics)));
             for part in &item.items {
                 match part {
+                    TraitItem::Fn(part) if is_hidden(&part.attrs) => false,
                     TraitItem::Fn(part) => lines.insert(format!("{at}::{}", spelled(&part.sig))),
                     part => lines.insert(format!("{at}::{}", spelled(part))),
                 };
@@ -220,12 +232,12 @@ fn public_api() -> String {
         let module = &modules[&path];
         open.extend(module.public_modules.iter().map(|name| [path.as_slice(), std::slice::from_ref(name)].concat()));
         let defined = module.items.iter().filter(|(_, item)| match item {
-            Item::Struct(item) => is_public(&item.vis),
-            Item::Enum(item) => is_public(&item.vis),
-            Item::Trait(item) => is_public(&item.vis),
-            Item::Type(item) => is_public(&item.vis),
-            Item::Fn(item) => is_public(&item.vis),
-            Item::Const(item) => is_public(&item.vis),
+            Item::Struct(item) => is_public(&item.vis) && !is_hidden(&item.attrs),
+            Item::Enum(item) => is_public(&item.vis) && !is_hidden(&item.attrs),
+            Item::Trait(item) => is_public(&item.vis) && !is_hidden(&item.attrs),
+            Item::Type(item) => is_public(&item.vis) && !is_hidden(&item.attrs),
+            Item::Fn(item) => is_public(&item.vis) && !is_hidden(&item.attrs),
+            Item::Const(item) => is_public(&item.vis) && !is_hidden(&item.attrs),
             _ => false,
         });
         let handed_on = module.uses.iter().filter(|(_, used)| used.public);
@@ -235,6 +247,14 @@ fn public_api() -> String {
             names += 1;
             describe(&modules, &at, &found, &mut lines);
         }
+    }
+    let hidden = modules.values().flat_map(|module| &module.hidden).map(String::as_str);
+    let hidden: BTreeSet<&str> = hidden.filter(|name| name.starts_with(char::is_uppercase)).collect();
+    for line in &lines {
+        // Behind the name: the type of a field, or the signature.
+        let said = line.split_once(['(', ' ']).map_or("", |(_, said)| said);
+        let named = said.split(|c: char| !c.is_alphanumeric()).find(|word| hidden.contains(word));
+        assert_eq!(named, None, "`{line}` names what users cannot name");
     }
     let lines: Vec<_> = lines.into_iter().collect();
     format!("{names} names that users of the library can write\n\n{}\n", lines.join("\n"))

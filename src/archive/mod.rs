@@ -82,24 +82,15 @@ use crate::{
 
 pub(crate) use self::needs::READERS;
 pub use self::{
-    commit::{
-        Commit, Draft, LeftOut, RemovedFile, Replacement, ReplacementReason, Run, SchemaSize, TableEntry, digest,
-    },
     files::LiveFiles,
     head::{
-        Head, Latest,
-        base::{
-            Base, BaseMaker, BaseTable, ComponentRows, Doubt, Gap, Proof, ProofSource, Selected, Untyped, Withdrawal,
-            WithdrawalReason,
-        },
+        Head,
+        base::{Gap, Untyped},
         coverage::{Coverage, Covers, Span},
-        owed::Owed,
-        tables::{Counts, Month, SchemaVersion, TableState},
+        tables::{Counts, TableState},
     },
     header::{FORMAT, Header},
-    needs::Needs,
-    schemas::Schemas,
-    status::{DELTAS_KEPT, SNAPSHOT_KEPT, Status, TableStatus, WalkStatus},
+    status::{Status, TableStatus, WalkStatus},
 };
 use self::{
     files::Wanted,
@@ -107,7 +98,29 @@ use self::{
     log::{Log, Put},
     race::Rebased,
 };
-pub use crate::store::{Location, STAGING_KEPT, Settings};
+pub use crate::store::{Location, Settings};
+
+// What the program, the tests and the benches of this project see beyond that. There is no promise at all.
+#[doc(hidden)]
+pub use self::{
+    commit::{
+        Commit, Draft, LeftOut, RemovedFile, Replacement, ReplacementReason, Run, SchemaSize, TableEntry, digest,
+    },
+    head::{
+        Latest,
+        base::{
+            Base, BaseMaker, BaseTable, ComponentRows, Doubt, Proof, ProofSource, Selected, Withdrawal,
+            WithdrawalReason,
+        },
+        owed::Owed,
+        tables::{Month, SchemaVersion},
+    },
+    needs::Needs,
+    schemas::Schemas,
+    status::{DELTAS_KEPT, SNAPSHOT_KEPT},
+};
+#[doc(hidden)]
+pub use crate::store::STAGING_KEPT;
 
 /// Readers look for a hole behind the newest commit once it is so old: before, another writer may be at work there.
 const SETTLED: Duration = Duration::from_secs(60 * 60);
@@ -139,6 +152,7 @@ struct Shown {
 
 /// What became of a commit.
 #[derive(Debug)]
+#[doc(hidden)]
 pub enum CommitOutcome {
     /// It counts from now on; the archive stands at this head.
     Committed(Box<Head>),
@@ -237,6 +251,7 @@ impl Archive {
     }
 
     /// Reads the columns of tables.
+    #[doc(hidden)]
     pub fn schemas(&self) -> &Schemas {
         &self.schemas
     }
@@ -362,6 +377,7 @@ impl Archive {
     ///
     /// # Errors
     /// Unsupported, if a writer must know what this program does not. Corrupt, if a commit behind the head is missing.
+    #[doc(hidden)]
     pub async fn commit(&self, head: &Head, run: &mut Run, draft: Draft) -> Result<CommitOutcome> {
         let (mut head, mut draft, run) = (head.clone(), draft, run.next());
         // Whoever wrote the header may have died before it tried whether the store refuses to overwrite.
@@ -404,6 +420,7 @@ impl Archive {
     ///
     /// # Errors
     /// Those of `plan` and of [`commit`](Self::commit). Internal, if the plan is no maintenance.
+    #[doc(hidden)]
     pub async fn update(
         &self,
         head: &Head,
@@ -478,6 +495,7 @@ impl Archive {
     ///
     /// # Errors
     /// Internal, if the head cannot be spelled.
+    #[doc(hidden)]
     pub fn is_manifest_due(&self, head: &Head) -> Result<bool> {
         let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let substance = head.substance()?;
@@ -488,6 +506,7 @@ impl Archive {
 
     /// Rewrites `manifest.json` to show `head`, unless it already shows a newer version, and writes the parts that it names
     /// before. Gives the same head: what reads its files from now on begins with those parts.
+    #[doc(hidden)]
     pub async fn write_manifest(&self, head: &Head) -> Result<Head> {
         let head = self.write_parts(head.clone()).await?;
         advisory::write(&self.log, &self.header().archive, &head).await?;

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use convex_archiver::{
     Result, Timestamp,
-    server::{Contents, LaterContents, RouterOptions, Schemas, SimulateOptions, SimulatedDeployment, serve},
+    server::{Contents, JsonSchemas, LaterContents, RouterOptions, SimulateOptions, SimulatedDeployment, serve},
 };
 
 use super::{
@@ -109,7 +109,7 @@ enum SchemasForm {
     Failing,
 }
 
-impl From<SchemasForm> for Schemas {
+impl From<SchemasForm> for JsonSchemas {
     fn from(form: SchemasForm) -> Self {
         match form {
             SchemasForm::Inferred => Self::Inferred,

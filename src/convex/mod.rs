@@ -30,14 +30,20 @@ mod wire;
 
 pub use self::{
     export::{Client, ClientOptions},
-    page::Page,
-    source::{Shapes, SnapshotScope, Source},
-    span::DocumentSpan,
+    source::Source,
     wire::{
         access::{Access, AccessOptions},
-        body::{Body, Texts},
         http::Traffic,
         keys::DeployKey,
         retry::RetryPolicy,
     },
+};
+
+// What the program, the tests and the benches of this project see beyond that. There is no promise at all.
+#[doc(hidden)]
+pub use self::{
+    page::Page,
+    source::{Shapes, SnapshotScope},
+    span::DocumentSpan,
+    wire::body::{Body, Texts},
 };

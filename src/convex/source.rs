@@ -22,6 +22,7 @@ pub trait Source: Send + Sync {
 
     /// The tables of the deployment with what it says of their shapes. Advice only: it narrows what the documents show,
     /// and an answer without it is still a good answer.
+    #[doc(hidden)]
     async fn shapes(&self) -> Result<Shapes>;
 
     /// The tables of which rows are sent; others may be left out without a word.
@@ -30,19 +31,23 @@ pub trait Source: Send + Sync {
     }
 
     /// Where a new snapshot begins: at the deployment's newest `_ts`.
+    #[doc(hidden)]
     fn snapshot_start(&self) -> Position;
 
     /// Where a walk of these tables as they were at `ts` begins; it may bring others too. The deployment keeps old snapshots
     /// for some days only.
+    #[doc(hidden)]
     fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position;
 
     /// Where the deltas after `ts` begin. The source alone knows: it may have to ask the deployment.
     ///
     /// # Errors
     /// Window, if the deployment no longer keeps them all; else as of a page.
+    #[doc(hidden)]
     async fn deltas_after(&self, ts: Timestamp) -> Result<Position>;
 
     /// One complete page; see the module's contract.
+    #[doc(hidden)]
     async fn page(&self, at: &Position) -> Result<Page>;
 }
 

@@ -57,6 +57,7 @@ pub struct DataFile {
     pub phase: Phase,
     /// The base that a snapshot file belongs to; absent in deltas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[doc(hidden)]
     pub base: Option<BaseId>,
     /// The first day of the UTC month in whose partition it lies, `2026-11-01`.
     pub month: String,
@@ -71,6 +72,7 @@ pub struct DataFile {
     /// Lower-case hexadecimal SHA-256 of the stored bytes.
     pub sha256: String,
     /// Its end, which readers begin with.
+    #[doc(hidden)]
     pub footer: Footer,
     /// Rows, tombstones included. Never 0.
     pub rows: u64,
@@ -84,9 +86,11 @@ pub struct DataFile {
     pub max_ts: Timestamp,
     /// Smallest `_creationTime`; absent if no row has one (all are tombstones), or one is not finite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[doc(hidden)]
     pub min_created: Option<CreationTime>,
     /// Largest `_creationTime`; absent where the smallest is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[doc(hidden)]
     pub max_created: Option<CreationTime>,
     /// Smallest `_id`, by bytes. Absent where it had to be erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -122,6 +122,7 @@ impl FileReader {
     ///
     /// # Errors
     /// Corrupt, if the digest is none.
+    #[doc(hidden)]
     pub fn content(&self) -> Result<Option<ContentDigest>> {
         let text = note(self.metadata.metadata(), CONTENT);
         let wrong = |e| self.object.corrupt("its content digest cannot be read").with_source(e);

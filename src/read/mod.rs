@@ -24,14 +24,24 @@ pub use self::{
     get::{Found, get},
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
-    replay::{Replay, Written},
     restore::{NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoredTable, plan_restore, restore},
-    tables::{TableSummary, count, tables},
+    tables::{TableSummary, tables},
 };
 pub use crate::rows::{
     compare::{FieldChange, FieldPath, Step, compare},
-    files::{FilesByTable, TableFiles},
     generations::Generation,
-    moment::{Missing, Moment, base_at, in_full, known_table},
+    moment::{Missing, Moment, in_full},
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},
+};
+
+// What the program, the tests and the benches of this project see beyond that. There is no promise at all.
+#[doc(hidden)]
+pub use self::{
+    replay::{Replay, Written},
+    tables::count,
+};
+#[doc(hidden)]
+pub use crate::rows::{
+    files::{FilesByTable, TableFiles},
+    moment::{base_at, known_table},
 };

@@ -101,6 +101,7 @@ impl State {
     }
 
     /// The same, where the table's files are known.
+    #[doc(hidden)]
     pub fn of_files(
         archive: &Archive,
         head: &Head,
@@ -164,6 +165,7 @@ impl State {
     }
 
     /// The base from which it is computed.
+    #[doc(hidden)]
     pub fn base(&self) -> &Base {
         &self.base
     }

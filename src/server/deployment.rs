@@ -23,6 +23,7 @@ pub trait Deployment: Send + Sync + 'static {
     ///
     /// # Errors
     /// Window, if it does not have that: the request is refused as one for too old a snapshot.
+    #[doc(hidden)]
     fn covers_state(&self, asked: &RequestedTables<'_>, at: Timestamp) -> Result<()> {
         let _ = (asked, at);
         Ok(())
@@ -33,16 +34,19 @@ pub trait Deployment: Send + Sync + 'static {
     ///
     /// # Errors
     /// Window, if it does not have that: the request is refused as one for changes that are no longer kept.
+    #[doc(hidden)]
     fn covers_log(&self, asked: &RequestedTables<'_>, after: Timestamp, through: Timestamp) -> Result<()> {
         let _ = (asked, after, through);
         Ok(())
     }
 
     /// The tables as they were at `at`, in any order.
+    #[doc(hidden)]
     async fn tables(&self, at: Timestamp) -> Result<Vec<Tablet>>;
 
     /// Up to `limit` live documents of a table as they were at `at`, in ascending order of `_id`, strictly after `after`.
     /// Fewer than `limit` mean that there are no more.
+    #[doc(hidden)]
     async fn documents(
         &self,
         tablet: &Tablet,
@@ -53,9 +57,11 @@ pub trait Deployment: Send + Sync + 'static {
 
     /// The rows of the change log strictly after `after`, up to and including `through`, in `_ts` order: at least `limit`
     /// of them where there are as many, and always whole transactions.
+    #[doc(hidden)]
     async fn log(&self, after: Timestamp, through: Timestamp, limit: usize) -> Result<LogRows>;
 
     /// The shapes of the documents that live now, per table, in the order in which they shall be listed.
+    #[doc(hidden)]
     async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>>;
 }
 

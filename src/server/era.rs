@@ -51,7 +51,7 @@ pub enum TableParameter {
 
 /// The forms in which `/api/json_schemas` was seen to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Schemas {
+pub enum JsonSchemas {
     /// From the documents that live now. One table whose documents are no plain objects makes it fail for all.
     #[default]
     Inferred,

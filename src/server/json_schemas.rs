@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    era::Schemas,
+    era::JsonSchemas,
     refusal::Refusal,
     shape::{ObjectShape, SampledShape},
 };
@@ -19,22 +19,22 @@ type Shapes = [(Arc<TableRef>, SampledShape)];
 /// The whole answer of `/api/json_schemas`.
 pub(crate) fn schemas(
     shapes: &Shapes,
-    form: Schemas,
+    form: JsonSchemas,
     encoding: Encoding,
     delta_schema: bool,
     by_component: bool,
 ) -> Result<String, Refusal> {
     let any_record = shapes.iter().any(|(_, shape)| !matches!(shape.object, Some(ObjectShape::Fields { .. })));
-    if form == Schemas::Failing || (any_record && form != Schemas::Blank) {
+    if form == JsonSchemas::Failing || (any_record && form != JsonSchemas::Blank) {
         let message = "There is no active schema, which is needed for streaming export.";
         return Err(Refusal::bad_request("NoSchemaForExport", message));
     }
     let table = |(table, shape): &(Arc<TableRef>, SampledShape)| {
         let blank = SampledShape::of_empty_table(table.name());
-        let shape = if form == Schemas::Blank { &blank } else { shape };
+        let shape = if form == JsonSchemas::Blank { &blank } else { shape };
         (table.name().to_owned(), table_schema(shape, encoding, delta_schema))
     };
-    if by_component && form != Schemas::Flat {
+    if by_component && form != JsonSchemas::Flat {
         return Ok(object(components(shapes).into_iter().map(|c| {
             let tables = shapes.iter().filter(|(table, _)| table.component() == c);
             (c.to_owned(), object(tables.map(table)))
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::document::Value;
 
-    fn answer(names: impl Iterator<Item = String>, form: Schemas) -> Result<String, Refusal> {
+    fn answer(names: impl Iterator<Item = String>, form: JsonSchemas) -> Result<String, Refusal> {
         let mut document: std::collections::BTreeMap<_, _> = names.map(|name| (name, Value::Null)).collect();
         document.insert("_id".into(), Value::String("x".into()));
         document.insert("_creationTime".into(), Value::Float64(1.0));
@@ -158,11 +158,11 @@ mod tests {
     #[test]
     fn one_table_with_sixty_three_fields_or_an_odd_name_fails_for_all() {
         let many = |n: u32| (0..n).map(|i| format!("f{i}"));
-        assert!(answer(many(62), Schemas::Inferred).unwrap().contains("plain"));
-        assert!(answer(many(63), Schemas::Inferred).is_err());
-        assert!(answer(["a b".to_owned()].into_iter(), Schemas::Inferred).is_err());
-        assert!(answer([String::new()].into_iter(), Schemas::Flat).is_err());
-        let blank = answer(many(63), Schemas::Blank).unwrap();
+        assert!(answer(many(62), JsonSchemas::Inferred).unwrap().contains("plain"));
+        assert!(answer(many(63), JsonSchemas::Inferred).is_err());
+        assert!(answer(["a b".to_owned()].into_iter(), JsonSchemas::Inferred).is_err());
+        assert!(answer([String::new()].into_iter(), JsonSchemas::Flat).is_err());
+        let blank = answer(many(63), JsonSchemas::Blank).unwrap();
         assert!(blank.contains(r#""required":["_creationTime","_id"]"#) && !blank.contains("f0"), "{blank}");
     }
 

@@ -30,15 +30,23 @@ mod snapshot;
 
 pub use self::{
     archived::ArchivedDeployment,
-    deployment::{Deployment, LogRow, LogRows, Tablet},
-    era::{Components, Posts, Schemas, TableParameter},
-    fault::Fault,
+    deployment::Deployment,
+    era::JsonSchemas,
     options::RouterOptions,
-    requested::RequestedTables,
     routes::{answer, router},
-    shape::{FieldShape, ObjectShape, SampledShape},
     simulate::{
-        Contents, Documents, LaterContents, SeededWriter, SimulateOptions, SimulatedDeployment, Transaction, Write,
-        demo_documents, read_directory, read_snapshot_zip, serve,
+        Contents, Documents, LaterContents, OpenTransaction, SimulateOptions, SimulatedDeployment, demo_documents,
+        serve,
     },
+};
+
+// What the program, the tests and the benches of this project see beyond that. There is no promise at all.
+#[doc(hidden)]
+pub use self::{
+    deployment::{LogRow, LogRows, Tablet},
+    era::{Components, Posts, TableParameter},
+    fault::Fault,
+    requested::RequestedTables,
+    shape::{FieldShape, ObjectShape, SampledShape},
+    simulate::{SeededWriter, Write, read_directory, read_snapshot_zip},
 };

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use derive_setters::Setters;
 
 use super::{
-    era::{Components, Posts, Schemas, TableParameter},
+    era::{Components, JsonSchemas, Posts, TableParameter},
     fault::Fault,
 };
 use crate::document::Encoding;
@@ -33,17 +33,20 @@ pub struct RouterOptions {
     /// Waited before each answer, to stand for a network.
     pub latency: Duration,
     /// What `/api/json_schemas` is like.
-    pub schemas: Schemas,
+    pub schemas: JsonSchemas,
     /// Whether the first request for schemas or column names is answered with 503 `TableSummariesUnavailable`, as
     /// deployments do for a while after a restart.
     pub summaries_unavailable_once: bool,
     /// What is known of components.
+    #[doc(hidden)]
     pub components: Components,
     /// The spellings of `format` that are understood; others are refused with `BadFormat`.
     pub formats: Vec<Encoding>,
     /// How the parameter that names a table is spelled.
+    #[doc(hidden)]
     pub table_parameter: TableParameter,
     /// What becomes of a request for a page by POST.
+    #[doc(hidden)]
     pub posts: Posts,
     /// Whether there is `/instance_name`.
     pub instance_name: bool,
@@ -52,6 +55,7 @@ pub struct RouterOptions {
     /// Whether a bad cursor of list_snapshot has a code of its own. Otherwise it is a 500.
     pub bad_cursor_code: bool,
     /// Answers that are given instead of the true ones.
+    #[doc(hidden)]
     pub faults: Vec<Fault>,
 }
 
@@ -66,7 +70,7 @@ impl Default for RouterOptions {
             snapshot_window: 5 * DAY,
             deltas_window: 14 * DAY,
             latency: Duration::ZERO,
-            schemas: Schemas::Inferred,
+            schemas: JsonSchemas::Inferred,
             summaries_unavailable_once: false,
             components: Components::Everywhere,
             formats: vec![Encoding::ConvexEncodedJson, Encoding::ExportJson, Encoding::Json],

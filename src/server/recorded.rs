@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
 
 use super::{
-    era::{Components, Schemas},
+    era::{Components, JsonSchemas},
     json_schemas::{column_names, schemas},
     page::PageWriter,
     selection::SelectedColumns,
@@ -138,7 +138,7 @@ fn infers_the_recorded_schemas_from_the_recorded_documents() {
     assert_eq!(column_names(&listed), columns);
     for encoding in ENCODINGS {
         for (delta_schema, by_component) in [(false, false), (false, true), (true, false), (true, true)] {
-            let ours = schemas(&listed, Schemas::Inferred, encoding, delta_schema, by_component).unwrap();
+            let ours = schemas(&listed, JsonSchemas::Inferred, encoding, delta_schema, by_component).unwrap();
             let query = json!({
                 "deltaSchema": delta_schema.to_string(),
                 "format": encoding.as_str(),

@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use convex_archiver::{
     Revision, TableRef, Timestamp, Value,
     server::{
-        Contents, Deployment, RouterOptions, Schemas, SeededWriter, SimulateOptions, SimulatedDeployment, Tablet,
+        Contents, Deployment, JsonSchemas, RouterOptions, SeededWriter, SimulateOptions, SimulatedDeployment, Tablet,
         demo_documents, router,
     },
 };
@@ -419,14 +419,14 @@ async fn refuses_with_the_codes_of_a_real_deployment(deployment: &Arc<dyn Deploy
     let server = Server::start(Arc::clone(deployment), short).await;
     assert_eq!(server.refusal(snapshot, &[("snapshot", "1")]).await, (400, "SnapshotTooOld".to_owned()));
     assert_eq!(server.refusal(deltas, &[("cursor", "1")]).await, (400, "InvalidWindowToReadDocuments".to_owned()));
-    for (form, code) in [(Schemas::Failing, 400), (Schemas::Blank, 200), (Schemas::Flat, 200)] {
+    for (form, code) in [(JsonSchemas::Failing, 400), (JsonSchemas::Blank, 200), (JsonSchemas::Flat, 200)] {
         let odd = options(1024, 128).schemas(form).summaries_unavailable_once(true);
         let server = Server::start(Arc::clone(deployment), odd).await;
         assert_eq!(server.refusal(schemas, &[]).await, (503, "TableSummariesUnavailable".to_owned()));
         let (status, body) = server.get(schemas, &[("byComponent", "true")]).await;
         assert_eq!(status, code, "{body}");
-        assert_eq!(body.contains("NoSchemaForExport"), form == Schemas::Failing);
-        assert_eq!(body.contains(r#"{"":{"#), form == Schemas::Blank, "only by component the root is named");
+        assert_eq!(body.contains("NoSchemaForExport"), form == JsonSchemas::Failing);
+        assert_eq!(body.contains(r#"{"":{"#), form == JsonSchemas::Blank, "only by component the root is named");
         assert_eq!(server.get("/api/get_table_column_names", &[]).await.0, 200);
     }
 }

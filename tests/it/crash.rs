@@ -6,7 +6,7 @@ use convex_archiver::{
     ErrorKind, NoMonitor, Result, TableRef, Timestamp, Value,
     archive::{Archive, Commit, Location, Settings},
     convex::Source,
-    server::{SimulatedDeployment, Transaction},
+    server::{OpenTransaction, SimulatedDeployment},
     sync::{SyncOptions, SyncReport, sync},
     testing::layout,
 };
@@ -188,7 +188,7 @@ fn change(world: &World) {
     let table = TableRef::new("waitlist", "users").unwrap();
     let mut ids = Vec::new();
     for n in 0..20 {
-        let write = |t: &mut Transaction<'_>| match n % 4 {
+        let write = |t: &mut OpenTransaction<'_>| match n % 4 {
             0 | 1 => t.insert(&table, numbered(n)).map(|id| ids.push(id)),
             2 => t.replace(&table, &ids[0], BTreeMap::from([("n".to_owned(), Value::String(n.to_string()))])),
             _ => t.delete(&table, &ids.remove(0)),

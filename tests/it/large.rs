@@ -75,7 +75,7 @@ async fn the_largest_documents_arrive_whole_in_pages_larger_than_the_memory() {
 
     for (table, fields, ids) in &ids {
         for part in ids.chunks(3) {
-            let replace = |t: &mut convex_archiver::server::Transaction<'_>| {
+            let replace = |t: &mut convex_archiver::server::OpenTransaction<'_>| {
                 part.iter().try_for_each(|id| t.replace(table, id, fields(100)))
             };
             world.deployment.transaction(replace).unwrap();

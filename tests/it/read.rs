@@ -144,7 +144,7 @@ async fn a_document_is_found_by_reading_a_few_pages_and_not_the_table() {
     };
     let mut ids = Vec::new();
     for _ in 0..300 {
-        let write = |t: &mut convex_archiver::server::Transaction<'_>| {
+        let write = |t: &mut convex_archiver::server::OpenTransaction<'_>| {
             (0..100).map(|_| t.insert(&notes, [("body".to_owned(), Value::String(text(50)))].into())).collect()
         };
         let (_, inserted): (_, Vec<String>) = world.deployment.transaction(write).unwrap();

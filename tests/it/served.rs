@@ -317,7 +317,7 @@ async fn pages_go_on_where_the_last_one_ended_without_reading_what_was_told() {
     let tables: Vec<_> = (0..40).map(|n| TableRef::new("", format!("t{n}")).unwrap()).collect();
     let text = |n: usize| Value::String(format!("{n:04}").repeat(40));
     let insert = |table: &TableRef, count: usize| {
-        let write = |t: &mut convex_archiver::server::Transaction<'_>| {
+        let write = |t: &mut convex_archiver::server::OpenTransaction<'_>| {
             (0..count).try_for_each(|n| t.insert(table, [("body".to_owned(), text(n))].into()).map(drop))
         };
         world.deployment.transaction(write).unwrap();

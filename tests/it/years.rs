@@ -8,7 +8,8 @@ use convex_archiver::{
     archive::Status,
     convex::Source,
     server::{
-        Components, Contents, Fault, Posts, RouterOptions, Schemas, SeededWriter, SimulatedDeployment, TableParameter,
+        Components, Contents, Fault, JsonSchemas, Posts, RouterOptions, SeededWriter, SimulatedDeployment,
+        TableParameter,
     },
 };
 
@@ -41,7 +42,7 @@ async fn assert_root_is_equal(world: &World) {
 
 #[tokio::test]
 async fn rows_without_component_and_schemas_without_by_component_are_the_roots() {
-    let old = pages(50, 20).components(Components::Unknown).schemas(Schemas::Flat);
+    let old = pages(50, 20).components(Components::Unknown).schemas(JsonSchemas::Flat);
     let old = old.server_of(NaiveDate::from_ymd_opt(2025, 7, 1).unwrap());
     let world = world(old.snapshot_window(Duration::MAX).deltas_window(Duration::MAX)).await;
     let shapes = world.client().shapes().await.unwrap();

@@ -159,6 +159,7 @@ pub struct Selected {
 pub struct Untyped {
     /// Those of this base; else of deltas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[doc(hidden)]
     pub base: Option<BaseId>,
     /// Deltas after this, nanoseconds; S of the base.
     pub after: Timestamp,

@@ -26,21 +26,27 @@ pub struct Coverage {
     /// The delta cursor's `_ts`: nothing later is covered. Absent before the first commit.
     pub through: Option<Timestamp>,
     /// Complete bases in the order in which they were completed, also those that were withdrawn.
+    #[doc(hidden)]
     pub bases: Vec<Base>,
     /// Which bases no longer serve, and for which tables.
+    #[doc(hidden)]
     pub withdrawals: Vec<Withdrawal>,
     /// Bases of the archive's own whose files no longer only repeat what other files hold: those were lost.
+    #[doc(hidden)]
     pub unmarked: Vec<BaseId>,
     /// Gaps in the order in which they were recorded.
     pub gaps: Vec<Gap>,
     /// Spans in which the archive may differ from the deployment.
+    #[doc(hidden)]
     pub doubts: Vec<Doubt>,
     /// What was selected: before the first of these, everything.
+    #[doc(hidden)]
     pub selections: Vec<Selected>,
     /// What came without types, in the order in which it came.
     pub untyped: Vec<Untyped>,
     /// When the deployment was seen to send rows of components in deltas. Servers that do not send them look like quiet ones:
     /// before the first such moment the deltas of a component prove nothing.
+    #[doc(hidden)]
     pub component_rows: Option<ComponentRows>,
 }
 
@@ -57,7 +63,7 @@ pub struct Span {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Covers<'a> {
     /// It is: this base and the deltas after it up to the moment.
-    Covered(&'a Base),
+    Covered(#[doc(hidden)] &'a Base),
     /// It is not; these moments are.
     NotCovered(Vec<Span>),
 }
@@ -113,6 +119,7 @@ impl Coverage {
 
     /// Whether a table that no commit has named so far and that is selected now is known to have been empty at `at`: one at
     /// the root, or one of a component.
+    #[doc(hidden)]
     pub fn covers_unseen(&self, component: bool, at: Timestamp) -> bool {
         let selected = self.selected();
         // Also where the selection has widened at the very S of the base, and no time lies between.
@@ -164,6 +171,7 @@ impl Coverage {
 
     /// Whether readers of history see the base's files of the table: it is in force, or it was superseded and is unmarked, so that
     /// its files may be the only ones that hold their rows.
+    #[doc(hidden)]
     pub fn shows(&self, base: &Base, table: &TableRef) -> bool {
         let mut withdrawn = self.withdrawals.iter().filter(|w| w.base == base.id && w.scope.contains(table));
         let unmarked = self.unmarked.contains(&base.id);
@@ -171,6 +179,7 @@ impl Coverage {
     }
 
     /// Whether the base still serves the table.
+    #[doc(hidden)]
     pub fn serves(&self, base: &Base, table: &TableRef) -> bool {
         base.holds(table) && self.is_in_force(Of::Table(table), base)
     }

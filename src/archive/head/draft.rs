@@ -20,6 +20,7 @@ use crate::{
 
 impl Head {
     /// A draft that leaves everything as it is: what a run commits when nothing changed.
+    #[doc(hidden)]
     pub fn unchanged(&self, encoding: Encoding, selection: Selection, at: Timestamp) -> Draft {
         Draft {
             at,
@@ -46,6 +47,7 @@ impl Head {
 
     /// A draft of maintenance, which says nothing of the deployment; None before the first commit, when there is nothing to
     /// maintain.
+    #[doc(hidden)]
     pub fn maintenance(&self, at: Timestamp) -> Option<Draft> {
         let latest = self.latest()?;
         Some(Draft {

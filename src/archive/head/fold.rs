@@ -24,6 +24,7 @@ impl Head {
     /// # Errors
     /// Corrupt, if the commit breaks a guarantee of the type. Unsupported, if a reader must know what this program does
     /// not.
+    #[doc(hidden)]
     pub fn apply(self, commit: &Commit, digest: String) -> Result<Self> {
         let path = layout::commit(commit.version);
         commit.needs.check_reader(&path, &commit.program)?;

@@ -175,6 +175,7 @@ impl Head {
     }
 
     /// The sum over the lines of all that holds.
+    #[doc(hidden)]
     pub fn state(&self) -> Sum {
         self.sum
     }
@@ -185,11 +186,13 @@ impl Head {
     }
 
     /// What the newest commit says of itself; `None` before the first.
+    #[doc(hidden)]
     pub fn latest(&self) -> Option<&Latest> {
         self.latest.as_ref()
     }
 
     /// Where the archive stands.
+    #[doc(hidden)]
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
@@ -236,6 +239,7 @@ impl Head {
     }
 
     /// Whether readers see the file: a delta, or of a complete base that [shows](Coverage::shows) its table.
+    #[doc(hidden)]
     pub fn shows(&self, file: &DataFile) -> bool {
         file.base.as_ref().is_none_or(|id| self.base(id).is_some_and(|b| self.coverage.shows(b, &file.table)))
     }

@@ -17,6 +17,7 @@ pub enum Owed {
 
 impl Head {
     /// What the archive owes; nothing before its first commit.
+    #[doc(hidden)]
     pub fn owed(&self) -> Owed {
         let Some(cursor) = self.progress().delta.as_ref().map(|delta| delta.ts) else { return Owed::Nothing };
         let (coverage, selected) = (self.coverage(), self.coverage().selected());

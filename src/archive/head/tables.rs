@@ -19,6 +19,7 @@ pub struct TableState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
     /// Where its newest schema is written, and how large it is.
+    #[doc(hidden)]
     pub schema: SchemaVersion,
     /// Live files of complete bases, withdrawn ones included.
     pub base: Counts,
@@ -34,6 +35,7 @@ pub struct TableState {
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
     /// Its live files by month (first day): when they last changed, and what their lines sum up to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[doc(hidden)]
     pub months: BTreeMap<String, Month>,
 }
 

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::{id::table_number, state::State, transaction::Transaction};
+use super::{id::table_number, state::State, transaction::OpenTransaction};
 use crate::{
     document::{Revision, TableRef, Timestamp},
     error::Result,
@@ -49,11 +49,11 @@ impl SimulatedDeployment {
 
     /// Writes what `write` asks for, as one transaction: all at one `_ts`, or nothing if it errs. Answers the `_ts` and
     /// what `write` returned.
-    pub fn transaction<T>(&self, write: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<(Timestamp, T)> {
+    pub fn transaction<T>(&self, write: impl FnOnce(&mut OpenTransaction<'_>) -> Result<T>) -> Result<(Timestamp, T)> {
         let mut state = self.state();
         let ts = Timestamp((self.clock)().0.max(state.newest.0 + 1));
         let known = state.tables.len();
-        let mut transaction = Transaction::new(&mut state, ts);
+        let mut transaction = OpenTransaction::new(&mut state, ts);
         match write(&mut transaction) {
             Ok(answer) => {
                 transaction.commit();

@@ -21,7 +21,7 @@ pub use self::{
     load::{Documents, read_directory},
     serve::{Contents, LaterContents, SimulateOptions, serve},
     snapshot_zip::read_snapshot_zip,
-    transaction::Transaction,
+    transaction::OpenTransaction,
     writer::{SeededWriter, Write},
 };
 #[cfg(test)]

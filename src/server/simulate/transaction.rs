@@ -13,7 +13,7 @@ use crate::{
 
 /// Writes that become visible together, at one `_ts`. A document written twice appears in the log once, as it was last; one
 /// that was inserted and deleted appears as a tombstone.
-pub struct Transaction<'a> {
+pub struct OpenTransaction<'a> {
     state: &'a mut State,
     ts: Timestamp,
     /// By table and `_id`; `None` is a deletion.
@@ -23,7 +23,7 @@ pub struct Transaction<'a> {
     hidden: usize,
 }
 
-impl<'a> Transaction<'a> {
+impl<'a> OpenTransaction<'a> {
     pub(crate) fn new(state: &'a mut State, ts: Timestamp) -> Self {
         Self { state, ts, pending: BTreeMap::new(), inserted: 0, dropped: Vec::new(), hidden: 0 }
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{deployment::SimulatedDeployment, generate, id::new_document_id, state::Fields, transaction::Transaction};
+use super::{
+    deployment::SimulatedDeployment, generate, id::new_document_id, state::Fields, transaction::OpenTransaction,
+};
 use crate::{
     document::{Revision, TableRef, Timestamp, Value, is_document_id},
     error::Result,
@@ -45,7 +47,7 @@ impl SeededWriter {
         Ok(Write { ts, ..write })
     }
 
-    fn fill(&mut self, t: &mut Transaction<'_>) -> Result<Write> {
+    fn fill(&mut self, t: &mut OpenTransaction<'_>) -> Result<Write> {
         let mut write = Write::default();
         // How many writes, and how many of ten are no inserts: a burst only adds.
         let (writes, changes) = match self.rng.random_range(0..100) {
@@ -89,7 +91,7 @@ impl SeededWriter {
     }
 
     /// Any live document of any table.
-    fn pick(&mut self, t: &Transaction<'_>, tables: &[(TableRef, u32)]) -> Option<(TableRef, Arc<Revision>)> {
+    fn pick(&mut self, t: &OpenTransaction<'_>, tables: &[(TableRef, u32)]) -> Option<(TableRef, Arc<Revision>)> {
         let start = self.rng.random_range(0..tables.len().max(1));
         (0..tables.len()).find_map(|i| {
             let (table, number) = &tables[(start + i) % tables.len()];
