@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use convex_archiver::{
     MemoryBudget, Result, TableRef, Timestamp,
-    read::{Found, History, LogOptions, Transactions, compare, get, in_full},
+    read::{History, LogOptions, Lookup, Transactions, compare, get, in_full},
 };
 
 #[tokio::main]
@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
     let (id, before) = support::a_deletion(&archive, &head).await?;
     let then = get(&archive, &head, &table, &id, before).await?;
     let after = get(&archive, &head, &table, &id, Timestamp(before.0 + 1)).await?;
-    let (Found::Document(then), Found::Deleted(at)) = (then, after) else { panic!("{id} was there, and then not") };
+    let (Lookup::Document(then), Lookup::Deleted(at)) = (then, after) else { panic!("{id} was there, and then not") };
     println!("{id} was written at {} and deleted at {}", in_full(then.ts), in_full(at));
 
     let mut history = History::open(&archive, &head, &table, &id, MemoryBudget::default()).await?;

@@ -10,7 +10,7 @@ mod support;
 
 use std::sync::Arc;
 
-use convex_archiver::{Encoding, FileReader, Result, RowReader, Value, Wanted, write_value};
+use convex_archiver::{Encoding, FileReader, Result, RowReader, Value, WantedRows, write_value};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
             continue;
         }
         let columns = archive.schema(&head, &file.table).await?;
-        let mut reader = FileReader::open(Arc::clone(archive.store()), &file, &Wanted::default()).await?;
+        let mut reader = FileReader::open(Arc::clone(archive.store()), &file, &WantedRows::default()).await?;
         while let Some(batch) = reader.next().await? {
             let rows = RowReader::new(&columns, &batch)?;
             for row in 0..batch.num_rows() {

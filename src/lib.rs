@@ -79,7 +79,7 @@ pub use crate::{
     budget::MemoryBudget,
     codec::{RowReader, write_value},
     content::DigestShare,
-    data::{DataFile, FileReader, Wanted},
+    data::{DataFile, FileReader, WantedRows},
     document::{Encoding, Revision, TableRef, Timestamp, Value},
     error::{Error, ErrorKind, Result, ResultExt},
     identity::DeploymentIdentity,

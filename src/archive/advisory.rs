@@ -35,10 +35,10 @@ pub(super) struct Manifest {
 /// itself. Known only of what this program wrote.
 pub(super) fn follows(text: &[u8], head: &Head, archive: &str) -> Result<bool> {
     #[derive(Deserialize)]
-    struct Written<'a> {
+    struct WrittenBy<'a> {
         program: &'a str,
     }
-    let ours = serde_json::from_slice::<Written<'_>>(text).is_ok_and(|written| written.program == PROGRAM);
+    let ours = serde_json::from_slice::<WrittenBy<'_>>(text).is_ok_and(|written| written.program == PROGRAM);
     Ok(!ours || head.to_text(archive)? == text)
 }
 

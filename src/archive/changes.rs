@@ -124,9 +124,9 @@ impl Changes {
         Ok(())
     }
 
-    pub(super) fn sorted(mut self) -> Result<Sorted> {
+    pub(super) fn sorted(mut self) -> Result<SortedChanges> {
         self.held.sort_by(|a, b| a.order().cmp(&b.order()));
-        let mut sorted = Sorted { heads: Vec::new(), runs: vec![Sequence::Held(self.held.into_iter())] };
+        let mut sorted = SortedChanges { heads: Vec::new(), runs: vec![Sequence::Held(self.held.into_iter())] };
         sorted.runs.extend(self.runs.into_iter().map(Sequence::Spilled));
         for run in &mut sorted.runs {
             sorted.heads.push(run.next()?);
@@ -136,7 +136,7 @@ impl Changes {
 }
 
 /// The changes in order.
-pub(super) struct Sorted {
+pub(super) struct SortedChanges {
     heads: Vec<Option<Change>>,
     runs: Vec<Sequence>,
 }
@@ -146,7 +146,7 @@ enum Sequence {
     Spilled(BufReader<File>),
 }
 
-impl Sorted {
+impl SortedChanges {
     pub(super) fn next(&mut self) -> Result<Option<Change>> {
         let heads = self.heads.iter().enumerate().filter_map(|(i, h)| Some((i, h.as_ref()?)));
         let Some((i, _)) = heads.min_by(|(_, a), (_, b)| a.order().cmp(&b.order())) else { return Ok(None) };

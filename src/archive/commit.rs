@@ -327,11 +327,11 @@ impl Commit {
 /// An object of the log at `path` cannot be read. It is healthy, as far as anybody can tell, if another program wrote it.
 pub(super) fn unreadable(path: &str, bytes: &[u8], cause: serde_json::Error) -> Error {
     #[derive(Deserialize)]
-    struct Written {
+    struct WrittenBy {
         program: String,
     }
-    let error = match serde_json::from_slice::<Written>(bytes) {
-        Ok(Written { program }) if program != PROGRAM => Error::unsupported(format!(
+    let error = match serde_json::from_slice::<WrittenBy>(bytes) {
+        Ok(WrittenBy { program }) if program != PROGRAM => Error::unsupported(format!(
             "{path} was written by {program}, and {PROGRAM} cannot read it: use {program} or a newer one"
         )),
         _ => Error::corrupt(format!("{path} is damaged; restore it from a copy")),

@@ -4,7 +4,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     head::Head,
-    log::{Log, Stored, missing},
+    log::{Log, StoredCommit, missing},
 };
 use crate::{budget::MemoryBudget, error::Result};
 
@@ -13,7 +13,7 @@ pub(super) async fn replay(
     log: &Log,
     after: u64,
     until: u64,
-    mut each: impl FnMut(Stored) -> Result<()>,
+    mut each: impl FnMut(StoredCommit) -> Result<()>,
 ) -> Result<()> {
     let mut commits = stream::iter(after + 1..=until)
         .map(|version| async move { log.read(version).await?.ok_or_else(|| missing(version)) })

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 
 use super::{
-    changes::{Change, Changes, Sorted, key},
+    changes::{Change, Changes, SortedChanges, key},
     commit::json_text,
     commits,
     head::Head,
@@ -33,7 +33,7 @@ const PARTS_AHEAD: usize = 4;
 
 /// Which live files are wanted.
 #[derive(Debug, Clone)]
-pub(super) enum Wanted {
+pub(super) enum WantedFiles {
     /// All of them.
     All,
     /// Those of these tables.
@@ -42,7 +42,7 @@ pub(super) enum Wanted {
     Parts(BTreeSet<Key>),
 }
 
-impl Wanted {
+impl WantedFiles {
     fn has(&self, table: &TableRef, month: &str) -> bool {
         match self {
             Self::All => true,
@@ -61,13 +61,13 @@ pub struct LiveFiles {
     /// Of parts, in order.
     listed: BoxStream<'static, Result<DataFile>>,
     line: Option<DataFile>,
-    changes: Sorted,
+    changes: SortedChanges,
     change: Option<Change>,
 }
 
 impl LiveFiles {
     /// The files that live at `head`.
-    pub(super) async fn open(log: &Log, head: &Head, wanted: Wanted, monitor: Arc<dyn Monitor>) -> Result<Self> {
+    pub(super) async fn open(log: &Log, head: &Head, wanted: WantedFiles, monitor: Arc<dyn Monitor>) -> Result<Self> {
         let after = head.anchor().map_or(0, |anchor| anchor.version);
         let mut changes = Changes::default();
         let mut last = None;
@@ -138,7 +138,12 @@ impl LiveFiles {
 }
 
 /// The files of the parts that the head's anchor names.
-fn listed(log: Log, head: &Head, wanted: Wanted, monitor: Arc<dyn Monitor>) -> BoxStream<'static, Result<DataFile>> {
+fn listed(
+    log: Log,
+    head: &Head,
+    wanted: WantedFiles,
+    monitor: Arc<dyn Monitor>,
+) -> BoxStream<'static, Result<DataFile>> {
     let named: Vec<Part> = parts::anchored(head).filter(|part| wanted.has(&part.key.0, &part.key.1)).collect();
     let version = head.anchor().map_or(0, |anchor| anchor.version);
     let from_log = FromLog { log: log.clone(), version, wanted, live: None };
@@ -173,7 +178,7 @@ fn listed(log: Log, head: &Head, wanted: Wanted, monitor: Arc<dyn Monitor>) -> B
 struct FromLog {
     log: Log,
     version: u64,
-    wanted: Wanted,
+    wanted: WantedFiles,
     /// The files of that part and those behind it, and the next of them.
     live: Option<(LiveFiles, Option<DataFile>)>,
 }
@@ -217,7 +222,7 @@ impl FromLog {
 }
 
 /// The wanted files at `version` of the part with this key, and of those behind it, from the log alone.
-async fn live_from(log: &Log, version: u64, wanted: &Wanted, first: &Key) -> Result<LiveFiles> {
+async fn live_from(log: &Log, version: u64, wanted: &WantedFiles, first: &Key) -> Result<LiveFiles> {
     let mut changes = Changes::default();
     let wanted =
         |table: &TableRef, month: &str| wanted.has(table, month) && (table, month) >= (&first.0, first.1.as_str());

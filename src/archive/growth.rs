@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::schema::{ColumnType, Field, Nested, TableSchema};
+use crate::schema::{ColumnType, Field, NestedTypes, TableSchema};
 
 /// Why `new` is not `old` grown, or not a schema at all; `Ok` if it is. `old` is absent for a new table.
 pub(super) fn check(old: Option<&TableSchema>, new: &TableSchema) -> Result<(), String> {
@@ -33,12 +33,12 @@ pub(super) fn check(old: Option<&TableSchema>, new: &TableSchema) -> Result<(), 
 fn collect(fields: &[Field], ids: &mut BTreeSet<i32>) -> Result<(), String> {
     fn nested(t: &ColumnType, ids: &mut BTreeSet<i32>) -> Result<(), String> {
         match t.nested() {
-            Nested::Nothing => Ok(()),
-            Nested::Items(element) => {
+            NestedTypes::Nothing => Ok(()),
+            NestedTypes::Items(element) => {
                 once(element.id, ids)?;
                 nested(&element.column_type, ids)
             }
-            Nested::Fields(fields) => collect(fields, ids),
+            NestedTypes::Fields(fields) => collect(fields, ids),
         }
     }
     fn once(id: i32, ids: &mut BTreeSet<i32>) -> Result<(), String> {
@@ -65,8 +65,10 @@ fn fields(old: &[Field], new: &[Field]) -> Result<(), String> {
 
 fn types(old: &ColumnType, new: &ColumnType) -> Result<(), String> {
     match (old.nested(), new.nested()) {
-        (Nested::Fields(old), Nested::Fields(new)) => fields(old, new),
-        (Nested::Items(old), Nested::Items(new)) if old.id == new.id => types(&old.column_type, &new.column_type),
+        (NestedTypes::Fields(old), NestedTypes::Fields(new)) => fields(old, new),
+        (NestedTypes::Items(old), NestedTypes::Items(new)) if old.id == new.id => {
+            types(&old.column_type, &new.column_type)
+        }
         _ if old == new => Ok(()),
         _ => Err("its type was changed".into()),
     }

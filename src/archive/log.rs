@@ -19,7 +19,7 @@ const PENDING: [Duration; 4] =
 
 /// A commit as it was read.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
+pub(super) struct StoredCommit {
     pub(super) commit: Commit,
     /// SHA-256 of the stored bytes.
     pub(super) digest: String,
@@ -62,9 +62,9 @@ impl Log {
     }
 
     /// Commit `version`; `None` if there is none (yet).
-    pub(super) async fn read(&self, version: u64) -> Result<Option<Stored>> {
+    pub(super) async fn read(&self, version: u64) -> Result<Option<StoredCommit>> {
         let Some(bytes) = store::get(&self.store, &layout::commit(version)).await? else { return Ok(None) };
-        Ok(Some(Stored { commit: Commit::from_bytes(version, &bytes)?, digest: digest(&bytes) }))
+        Ok(Some(StoredCommit { commit: Commit::from_bytes(version, &bytes)?, digest: digest(&bytes) }))
     }
 
     /// Whether commit `version` exists.

@@ -85,7 +85,7 @@ pub use self::{
     files::LiveFiles,
     head::{
         Head,
-        base::{Gap, Untyped},
+        base::{Gap, UntypedSpan},
         coverage::{Coverage, Covers, Span},
         tables::{Counts, TableState},
     },
@@ -93,10 +93,10 @@ pub use self::{
     status::{Status, TableStatus, WalkStatus},
 };
 use self::{
-    files::Wanted,
+    files::WantedFiles,
     header::StoredHeader,
     log::{Log, Put},
-    race::Rebased,
+    race::RebaseOutcome,
 };
 pub use crate::store::{Location, Settings};
 
@@ -109,10 +109,10 @@ pub use self::{
     head::{
         Latest,
         base::{
-            Base, BaseMaker, BaseTable, ComponentRows, Doubt, Proof, ProofSource, Selected, Withdrawal,
+            Base, BaseMaker, BaseTable, ComponentRows, Doubt, Proof, ProofSource, SelectionEntry, Withdrawal,
             WithdrawalReason,
         },
-        owed::Owed,
+        owed::OwedBase,
         tables::{Month, SchemaVersion},
     },
     needs::Needs,
@@ -137,14 +137,14 @@ pub struct Archive {
     /// Whether the checkpoint that should be there was looked for.
     looked: AtomicBool,
     /// What `manifest.json` shows, as far as it is known.
-    shown: Mutex<Option<Shown>>,
+    shown: Mutex<Option<ShownManifest>>,
     /// Hears what readers and writers found, and went on.
     monitor: Arc<dyn Monitor>,
 }
 
 /// What `manifest.json` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shown {
+struct ShownManifest {
     version: u64,
     /// All that holds, but for where time stands.
     substance: Sum,
@@ -323,7 +323,7 @@ impl Archive {
             return Ok(None);
         };
         if advisory::follows(&text, &head, &self.header().archive)? {
-            self.set_shown(Some(Shown { version, substance: head.substance()? }));
+            self.set_shown(Some(ShownManifest { version, substance: head.substance()? }));
         } else {
             let why = "what it repeats for SQL does not follow from the rest".to_owned();
             self.tell(&Finding::ManifestDamaged { why });
@@ -406,9 +406,9 @@ impl Archive {
                         between.push(theirs);
                     }
                     match race::rebase(&draft, &before, &between, &head) {
-                        Rebased::Retry(again) => draft = *again,
-                        Rebased::Conflict => return Ok(CommitOutcome::Conflict { version }),
-                        Rebased::Anew => return Ok(CommitOutcome::Stale(Box::new(head))),
+                        RebaseOutcome::Retry(again) => draft = *again,
+                        RebaseOutcome::Conflict => return Ok(CommitOutcome::Conflict { version }),
+                        RebaseOutcome::Anew => return Ok(CommitOutcome::Stale(Box::new(head))),
                     }
                 }
             }
@@ -460,7 +460,7 @@ impl Archive {
         let mut removed: BTreeMap<&str, &RemovedFile> =
             commit.draft.remove.iter().map(|file| (file.path.as_str(), file)).collect();
         let keys = commit.draft.remove.iter().map(|file| (file.table.clone(), file.month.clone())).collect();
-        let mut live = self.live(head, Wanted::Parts(keys)).await?;
+        let mut live = self.live(head, WantedFiles::Parts(keys)).await?;
         while let Some(file) = live.next().await? {
             if let Some(named) = removed.get(file.path.as_str())
                 && RemovedFile::of(&file)? == **named
@@ -478,15 +478,15 @@ impl Archive {
 
     /// The files that live at `head`, those of an unfinished base included, sorted by table, month and path.
     pub async fn live_files(&self, head: &Head) -> Result<LiveFiles> {
-        self.live(head, Wanted::All).await
+        self.live(head, WantedFiles::All).await
     }
 
     /// The files of one table that live at `head`, sorted by month and path. Only what lists files of this table is read.
     pub async fn live_files_of(&self, head: &Head, table: &TableRef) -> Result<LiveFiles> {
-        self.live(head, Wanted::Tables(BTreeSet::from([table.clone()]))).await
+        self.live(head, WantedFiles::Tables(BTreeSet::from([table.clone()]))).await
     }
 
-    async fn live(&self, head: &Head, wanted: Wanted) -> Result<LiveFiles> {
+    async fn live(&self, head: &Head, wanted: WantedFiles) -> Result<LiveFiles> {
         LiveFiles::open(&self.log, head, wanted, Arc::clone(&self.monitor)).await
     }
 
@@ -510,7 +510,7 @@ impl Archive {
     pub async fn write_manifest(&self, head: &Head) -> Result<Head> {
         let head = self.write_parts(head.clone()).await?;
         advisory::write(&self.log, &self.header().archive, &head).await?;
-        self.set_shown(Some(Shown { version: head.version(), substance: head.substance()? }));
+        self.set_shown(Some(ShownManifest { version: head.version(), substance: head.substance()? }));
         Ok(head)
     }
 
@@ -522,7 +522,7 @@ impl Archive {
 
     async fn write_these_parts(&self, head: Head, keys: BTreeSet<parts::Key>) -> Result<Head> {
         if !keys.is_empty() {
-            let live = self.live(&head, Wanted::Parts(keys)).await?;
+            let live = self.live(&head, WantedFiles::Parts(keys)).await?;
             parts::write(self.store(), &head, live.into_stream()).await?;
         }
         Ok(head.anchored())
@@ -578,7 +578,7 @@ impl Archive {
         Ok(head)
     }
 
-    fn set_shown(&self, shown: Option<Shown>) {
+    fn set_shown(&self, shown: Option<ShownManifest>) {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 

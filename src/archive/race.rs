@@ -20,7 +20,7 @@ use super::{
         Head,
         base::{Base, BaseMaker, WithdrawalReason},
     },
-    log::Stored,
+    log::StoredCommit,
 };
 use crate::{
     data::DataFile,
@@ -30,7 +30,7 @@ use crate::{
 
 /// What becomes of a draft that found its number taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Rebased {
+pub(super) enum RebaseOutcome {
     /// It may be tried again, as this.
     Retry(Box<Draft>),
     /// Another writer has moved the archive on.
@@ -40,14 +40,18 @@ pub(super) enum Rebased {
 }
 
 /// What becomes of `ours`, made for `before`, now that the archive stands at `now`; `between` are the commits since.
-pub(super) fn rebase(ours: &Draft, before: &Head, between: &[Stored], now: &Head) -> Rebased {
+pub(super) fn rebase(ours: &Draft, before: &Head, between: &[StoredCommit], now: &Head) -> RebaseOutcome {
     if !ours.maintenance {
         let heard = between.iter().any(|stored| !is_silent(&stored.commit.draft, before));
         if heard || erases_of(ours, between) || corrects_of(ours, between) || own_bases_differ(ours, between) {
-            return Rebased::Conflict;
+            return RebaseOutcome::Conflict;
         }
         let mut draft = ours.clone();
-        return if drop_stale(&mut draft, between, now) { Rebased::Retry(Box::new(draft)) } else { Rebased::Conflict };
+        return if drop_stale(&mut draft, between, now) {
+            RebaseOutcome::Retry(Box::new(draft))
+        } else {
+            RebaseOutcome::Conflict
+        };
     }
     let mut draft = ours.clone();
     draft.progress = now.progress().clone();
@@ -65,11 +69,11 @@ pub(super) fn rebase(ours: &Draft, before: &Head, between: &[Stored], now: &Head
         && draft.withdrawn.iter().all(|w| w.why == WithdrawalReason::Superseded)
         && (draft.withdrawn.is_empty() || !draft.bases.is_empty());
     if !only_files || !own_bases || draft.bases.iter().any(|base| !stands(base, between, now)) {
-        return Rebased::Anew;
+        return RebaseOutcome::Anew;
     }
     let whole = drop_stale(&mut draft, between, now);
     let empty = draft.add.is_empty() && draft.remove.is_empty() && draft.bases.is_empty();
-    if whole && !empty { Rebased::Retry(Box::new(draft)) } else { Rebased::Anew }
+    if whole && !empty { RebaseOutcome::Retry(Box::new(draft)) } else { RebaseOutcome::Anew }
 }
 
 /// Whether the commit left everything where it was but the set of files that hold the same rows.
@@ -90,7 +94,7 @@ fn outputs(draft: &Draft) -> impl Iterator<Item = &String> {
 }
 
 /// Whether an erasure in between names a table of which the data commit brings rows of a base: they were read before.
-fn erases_of(ours: &Draft, between: &[Stored]) -> bool {
+fn erases_of(ours: &Draft, between: &[StoredCommit]) -> bool {
     let mut erased = between.iter().flat_map(|stored| {
         let draft = &stored.commit.draft;
         let groups = draft.replaced.iter().filter(|group| group.why == ReplacementReason::Erasure);
@@ -101,14 +105,14 @@ fn erases_of(ours: &Draft, between: &[Stored]) -> bool {
 
 /// Whether a correction in between is of a table of which the data commit completes a base: that was compared with a state which is
 /// no more.
-fn corrects_of(ours: &Draft, between: &[Stored]) -> bool {
+fn corrects_of(ours: &Draft, between: &[StoredCommit]) -> bool {
     let mut corrected = between.iter().flat_map(|stored| &stored.commit.draft.bases).flat_map(|base| &base.cuts);
     corrected.any(|table| ours.bases.iter().any(|base| base.scope.contains(table)))
 }
 
 /// Whether the data commit no longer says all that it must of the archive's own bases: one came in between that it corrects, or one
 /// that it withdraws was withdrawn.
-fn own_bases_differ(ours: &Draft, between: &[Stored]) -> bool {
+fn own_bases_differ(ours: &Draft, between: &[StoredCommit]) -> bool {
     let corrects = |own: &Base| {
         let mut before = ours.bases.iter().filter(|cut| cut.ts <= own.ts);
         own.made == BaseMaker::Archive && before.any(|cut| cut.cuts.iter().any(|table| own.scope.contains(table)))
@@ -121,7 +125,7 @@ fn own_bases_differ(ours: &Draft, between: &[Stored]) -> bool {
 
 /// Takes out compactions of which an input is dead, or which would lie across the S of a base or walk that came. False, if
 /// something else than a compaction lost an input.
-fn drop_stale(draft: &mut Draft, between: &[Stored], now: &Head) -> bool {
+fn drop_stale(draft: &mut Draft, between: &[StoredCommit], now: &Head) -> bool {
     let gone: BTreeSet<&String> =
         between.iter().flat_map(|stored| &stored.commit.draft.remove).map(|file| &file.path).collect();
     let came = between.iter().flat_map(|stored| &stored.commit.draft.bases).map(|base| (base.ts, &base.scope));
@@ -157,7 +161,7 @@ fn drop_stale(draft: &mut Draft, between: &[Stored], now: &Head) -> bool {
 }
 
 /// Whether an own base still tells the state of its tables at its S, and no delta file lies across it now.
-fn stands(base: &Base, between: &[Stored], now: &Head) -> bool {
+fn stands(base: &Base, between: &[StoredCommit], now: &Head) -> bool {
     let named = |table: &TableRef| base.scope.contains(table);
     let in_scope =
         |holds: &dyn Fn(&TableRef) -> bool| now.tables().any(|state| named(&state.table) && holds(&state.table));
@@ -219,12 +223,12 @@ mod tests {
         (head, live)
     }
 
-    fn step(head: &Head, draft: Draft) -> (Stored, Head) {
+    fn step(head: &Head, draft: Draft) -> (StoredCommit, Head) {
         let version = head.version() + 1;
         let run = Run { id: format!("{version:08x}"), counter: version };
         let (commit, next): (Commit, Head) = head.follow(draft, run, None).unwrap();
         let digest = version.to_string();
-        (Stored { commit, digest: digest.clone() }, next.with_digest(digest))
+        (StoredCommit { commit, digest: digest.clone() }, next.with_digest(digest))
     }
 
     /// Joins some of the live files into one; the new one is called `n`.
@@ -297,7 +301,7 @@ mod tests {
                 between.push(stored);
                 head = next;
             }
-            let Rebased::Retry(again) = rebase(&ours, &before, &between, &head) else {
+            let RebaseOutcome::Retry(again) = rebase(&ours, &before, &between, &head) else {
                 return Err(TestCaseError::fail("maintenance is no conflict"));
             };
             prop_assert!(again.add.contains(&new));
@@ -336,15 +340,15 @@ mod tests {
             let gone = |path: &String| !live.contains_key(path);
             let stale = ours.replaced.iter().filter(|group| group.inputs.iter().any(gone)).count();
             match rebase(&ours, &before, &between, &head) {
-                Rebased::Retry(again) => {
+                RebaseOutcome::Retry(again) => {
                     prop_assert_eq!(again.replaced.len(), ours.replaced.len() - stale);
                     prop_assert_eq!(&again.progress, head.progress());
                     let (stored, next) = step(&head, *again);
                     apply(&mut live, &stored.commit.draft, next.version(), &own);
                     prop_assert_eq!(next.live().rows, head.live().rows);
                 }
-                Rebased::Anew => prop_assert_eq!(ours.replaced.len(), stale),
-                Rebased::Conflict => prop_assert!(false, "maintenance is never in conflict"),
+                RebaseOutcome::Anew => prop_assert_eq!(ours.replaced.len(), stale),
+                RebaseOutcome::Conflict => prop_assert!(false, "maintenance is never in conflict"),
             }
             prop_assert_eq!(rows(live), (0..files).chain((100..).take(others.len())).collect::<Vec<_>>());
         }
@@ -359,7 +363,7 @@ mod tests {
         for (progress, conflict) in [(same, false), (moved, true)] {
             let (stored, now) = step(&before, draft(progress));
             let rebased = rebase(&ours, &before, &[stored], &now);
-            assert_eq!(rebased == Rebased::Conflict, conflict);
+            assert_eq!(rebased == RebaseOutcome::Conflict, conflict);
         }
     }
 
@@ -402,8 +406,8 @@ mod tests {
         ] {
             let (stored, now) = step(&before, between);
             let rebased = rebase(&ours, &before, &[stored], &now);
-            assert_eq!(matches!(rebased, Rebased::Retry(_)), carried, "{what}: {rebased:?}");
-            if let Rebased::Retry(again) = rebased {
+            assert_eq!(matches!(rebased, RebaseOutcome::Retry(_)), carried, "{what}: {rebased:?}");
+            if let RebaseOutcome::Retry(again) = rebased {
                 let (_, after) = step(&now, *again);
                 assert_eq!(after.live().rows, now.live().rows + 2, "{what}");
             }
@@ -432,8 +436,8 @@ mod tests {
             base.bases[0].ts = own;
             let (stored, now) = step(&before, base);
             let rebased = rebase(&ours, &before, &[stored], &now);
-            assert_eq!(rebased == Rebased::Conflict, conflict, "{own}: {rebased:?}");
-            if let Rebased::Retry(again) = rebased {
+            assert_eq!(rebased == RebaseOutcome::Conflict, conflict, "{own}: {rebased:?}");
+            if let RebaseOutcome::Retry(again) = rebased {
                 step(&now, *again);
             }
         }
@@ -452,7 +456,9 @@ mod tests {
             let mut base = own_base(&before);
             base.bases[0].ts = Timestamp(s);
             let (stored, now) = step(&before, base);
-            let Rebased::Retry(again) = rebase(&ours, &before, &[stored], &now) else { panic!("one join stands") };
+            let RebaseOutcome::Retry(again) = rebase(&ours, &before, &[stored], &now) else {
+                panic!("one join stands")
+            };
             assert_eq!(again.replaced.len(), kept, "{s}");
             step(&now, *again);
         }
@@ -470,7 +476,7 @@ mod tests {
         expired.withdrawn.push(crate::archive::Withdrawal { base: base_id(), scope: Scope::All, why });
         let (stored, now) = step(&before, draft(Progress { delta: Some(cursor(2000)), walk: None }));
         for ours in [lost, expired] {
-            assert_eq!(rebase(&ours, &before, std::slice::from_ref(&stored), &now), Rebased::Anew);
+            assert_eq!(rebase(&ours, &before, std::slice::from_ref(&stored), &now), RebaseOutcome::Anew);
         }
     }
 }

@@ -13,9 +13,9 @@ use crate::{
 
 use super::head::{
     Head,
-    base::{Gap, Untyped},
+    base::{Gap, UntypedSpan},
     coverage::Span,
-    owed::Owed,
+    owed::OwedBase,
     tables::{Counts, TableState},
 };
 
@@ -72,7 +72,7 @@ pub struct Status {
     /// Spans that the archive knows it does not have.
     pub gaps: Vec<Gap>,
     /// What came without types.
-    pub untyped: Vec<Untyped>,
+    pub untyped: Vec<UntypedSpan>,
 }
 
 /// A snapshot under way: readers see nothing of it yet.
@@ -121,7 +121,7 @@ impl Status {
         let (progress, latest) = (head.progress(), head.latest());
         let cursor = progress.delta.as_ref().map(|d| d.ts);
         let through = head.covered_through();
-        let owed = head.owed() != Owed::Nothing;
+        let owed = head.owed() != OwedBase::Nothing;
         let caught_up = latest.is_some_and(|l| l.caught_up) && progress.walk.is_none();
         let known_at = if caught_up { latest.map(|l| l.checked_at) } else { through };
         let unfinished = || head.tables().fold(Counts::default(), |sum, t| sum.plus(t.unfinished));

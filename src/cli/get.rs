@@ -3,7 +3,7 @@
 use clap::Args;
 use convex_archiver::{
     Error, Result, TableRef, Timestamp, Value,
-    read::{Found, Moment, get},
+    read::{Lookup, Moment, get},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -58,9 +58,9 @@ pub(super) async fn run(args: &GetArgs) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
     let at = past.at(Some(args.as_of))?;
     let revision = match get(&past.archive, &past.head, &args.table, &args.id, at).await? {
-        Found::Document(revision) => revision,
-        Found::Deleted(ts) => return Err(gone(args, at, &format!("it was deleted at {}", moment(ts)))),
-        Found::Nothing => return Err(gone(args, at, "history shows what the archive knows of it")),
+        Lookup::Document(revision) => revision,
+        Lookup::Deleted(ts) => return Err(gone(args, at, &format!("it was deleted at {}", moment(ts)))),
+        Lookup::Nothing => return Err(gone(args, at, "history shows what the archive knows of it")),
     };
     if args.json {
         output::print_json(&Report {

@@ -7,7 +7,7 @@ use clap::Args;
 use convex_archiver::{
     Encoding, Error, FindingCounter, MemoryBudget, Monitor, Result, Revision, Selection, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
-    read::{Missing, Moment, in_full},
+    read::{MissingSpan, Moment, in_full},
     write_value,
 };
 use serde_json::value::RawValue;
@@ -134,8 +134,8 @@ pub(crate) fn document(revision: &Revision) -> Result<Option<Box<RawValue>>> {
 }
 
 /// Warns of what is missing.
-pub(crate) fn warn_of(missing: &[Missing], what: &str) {
-    for Missing { tables, from, to } in missing {
+pub(crate) fn warn_of(missing: &[MissingSpan], what: &str) {
+    for MissingSpan { tables, from, to } in missing {
         let tables = words::list(tables.iter());
         tracing::warn!("{what} of {tables} may be missing after {} to {}", moment(*from), moment(*to));
     }

@@ -18,7 +18,7 @@ use super::{
     digest::ContentSum,
     observe::{kind_of, observe_document},
     parse::{Bad, Json, Token, decode_bytes},
-    rescued::{Buffers, Misplaced, Path, Stop},
+    rescued::{Buffers, MisplacedFields, Path, Stop},
 };
 use crate::{
     content::{ContentDigest, DigestShare},
@@ -118,7 +118,7 @@ impl TableDecoder {
             return Err(Error::protocol(format!("a document of {} bytes is larger than Convex allows", text.len())));
         }
         let json = Json::new(text, encoding);
-        let mut misplaced = Misplaced::new(std::mem::take(&mut self.buffers), json);
+        let mut misplaced = MisplacedFields::new(std::mem::take(&mut self.buffers), json);
         let system = document(&mut self.object, self.rows, self.leaves, json, deleted, &mut misplaced)?;
         if let Some(content) = &mut self.content {
             content.take(&system.id, ts, deleted, json)?;
@@ -193,7 +193,7 @@ fn document<'a>(
     leaves: usize,
     mut json: Json<'a>,
     deleted: bool,
-    misplaced: &mut Misplaced<'a>,
+    misplaced: &mut MisplacedFields<'a>,
 ) -> Result<System<'a>, Bad> {
     let Token::Object = json.token()? else { return json.bad("a document is an object") };
     let mut order = Order::new(json);
@@ -262,7 +262,7 @@ fn field<'a>(
     row: usize,
     json: &mut Json<'a>,
     path: &Path<'_>,
-    misplaced: &mut Misplaced<'a>,
+    misplaced: &mut MisplacedFields<'a>,
 ) -> Result<(), Stop> {
     let start = *json;
     let takes = &object.families[family];
@@ -333,7 +333,7 @@ fn fields<'a>(
     row: usize,
     json: &mut Json<'a>,
     path: &Path<'_>,
-    misplaced: &mut Misplaced<'a>,
+    misplaced: &mut MisplacedFields<'a>,
 ) -> Result<(), Stop> {
     let mut order = Order::new(*json);
     let (mut first, mut next) = (true, 0);
@@ -354,7 +354,12 @@ fn fields<'a>(
 }
 
 /// The next value stands under a name without a column; `room`: the next file may have one.
-fn newcomer<'a>(room: bool, json: &mut Json<'a>, path: &Path<'_>, misplaced: &mut Misplaced<'a>) -> Result<(), Stop> {
+fn newcomer<'a>(
+    room: bool,
+    json: &mut Json<'a>,
+    path: &Path<'_>,
+    misplaced: &mut MisplacedFields<'a>,
+) -> Result<(), Stop> {
     let start = *json;
     if let Token::Null = json.token()? {
         return misplaced.null(path);
@@ -375,7 +380,7 @@ fn array<'a>(
     json: &mut Json<'a>,
     start: Json<'a>,
     path: &Path<'_>,
-    misplaced: &mut Misplaced<'a>,
+    misplaced: &mut MisplacedFields<'a>,
 ) -> Result<(), Stop> {
     let opened = *json;
     let mark = misplaced.mark();
@@ -410,7 +415,7 @@ fn items<'a>(
     row: usize,
     json: &mut Json<'a>,
     path: &Path<'_>,
-    misplaced: &mut Misplaced<'a>,
+    misplaced: &mut MisplacedFields<'a>,
 ) -> Result<(), Stop> {
     let Some(list) = column.list(row) else { return Ok(()) };
     let (mut first, mut index) = (true, 0);
@@ -428,7 +433,7 @@ fn item<'a>(
     column: &mut Column,
     json: &mut Json<'a>,
     path: &Path<'_>,
-    misplaced: &mut Misplaced<'a>,
+    misplaced: &mut MisplacedFields<'a>,
 ) -> Result<(), Stop> {
     let row = column.len();
     let start = *json;

@@ -103,7 +103,7 @@ pub(super) struct Buffers {
 }
 
 /// What of one document has no place in the typed columns.
-pub(super) struct Misplaced<'a> {
+pub(super) struct MisplacedFields<'a> {
     held: Buffers,
     /// The current top-level field: where its value begins.
     field: Json<'a>,
@@ -128,7 +128,7 @@ pub(super) struct Mark {
     room: usize,
 }
 
-impl<'a> Misplaced<'a> {
+impl<'a> MisplacedFields<'a> {
     pub(super) fn new(mut held: Buffers, document: Json<'a>) -> Self {
         held.nulls.clear();
         held.rescued.clear();

@@ -34,7 +34,7 @@ use crate::{
 pub use self::{
     created::CreationTime,
     reader::FileReader,
-    wanted::Wanted,
+    wanted::WantedRows,
     whole::whole,
     writer::{FileWriter, NewFile, WriterOptions},
 };

@@ -22,7 +22,7 @@ use parquet::{
 use super::{
     CONTENT, DataFile, Footer,
     object::{Object, note},
-    wanted::{Rows, Wanted, bloom_filter, group_may_hold, pages_that_may_hold},
+    wanted::{Rows, WantedRows, bloom_filter, group_may_hold, pages_that_may_hold},
 };
 use crate::{
     content::ContentDigest,
@@ -41,7 +41,7 @@ pub struct FileReader {
     object: Object,
     metadata: ArrowReaderMetadata,
     schema: SchemaRef,
-    wanted: Wanted,
+    wanted: WantedRows,
     /// Row groups that are still to be read, and which rows of them.
     groups: VecDeque<(usize, Option<RowSelection>)>,
     /// Of the row group that is being read.
@@ -55,7 +55,7 @@ impl FileReader {
     /// # Errors
     /// NotFound, if the object is gone; Corrupt, if it is damaged or has not the size that `file` says; Access and
     /// Unavailable, as the store says.
-    pub async fn open(store: Arc<dyn ObjectStore>, file: &DataFile, wanted: &Wanted) -> Result<Self> {
+    pub async fn open(store: Arc<dyn ObjectStore>, file: &DataFile, wanted: &WantedRows) -> Result<Self> {
         Self::open_object(store, &file.path, file.bytes, file.footer, wanted).await
     }
 
@@ -65,7 +65,7 @@ impl FileReader {
         path: &str,
         bytes: u64,
         footer: Footer,
-        wanted: &Wanted,
+        wanted: &WantedRows,
     ) -> Result<Self> {
         let mut object = Object::new(store, path, bytes, footer)?;
         let metadata = Arc::new(object.metadata(wanted.ids.is_some()).await?);

@@ -16,7 +16,7 @@ pub(super) struct Tally {
     pub(super) rescued_rows: u64,
     pub(super) min_ts: i64,
     pub(super) max_ts: i64,
-    pub(super) created: Created,
+    pub(super) created: CreationBounds,
     pub(super) min_id: String,
     pub(super) max_id: String,
     /// Strictly, over all batches.
@@ -25,7 +25,7 @@ pub(super) struct Tally {
 
 /// Between which moments documents were created.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Created {
+pub(super) enum CreationBounds {
     /// No row is a document.
     None,
     Between(CreationTime, CreationTime),
@@ -41,7 +41,7 @@ impl Default for Tally {
             rescued_rows: 0,
             min_ts: i64::MAX,
             max_ts: i64::MIN,
-            created: Created::None,
+            created: CreationBounds::None,
             min_id: String::new(),
             max_id: String::new(),
             ids_ascend: true,
@@ -82,7 +82,7 @@ impl Tally {
     }
 }
 
-impl Created {
+impl CreationBounds {
     /// With moments from `min` to `max`, in the total order of floats: what is not finite comes first or last in it.
     fn and(self, min: f64, max: f64) -> Self {
         let (Some(min), Some(max)) = (CreationTime::new(min), CreationTime::new(max)) else { return Self::Unbounded };

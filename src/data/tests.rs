@@ -23,7 +23,7 @@ use parquet::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    CreationTime, DataFile, FileReader, FileWriter, Footer, NewFile, Wanted, WriterOptions,
+    CreationTime, DataFile, FileReader, FileWriter, Footer, NewFile, WantedRows, WriterOptions,
     blocks::{Checksums, crc32c},
     whole,
 };
@@ -158,7 +158,7 @@ fn hundred_batches() -> Vec<RecordBatch> {
     (0..100).map(|i| batch(i * 100, i * 100 + 100)).collect()
 }
 
-async fn read(store: Arc<dyn ObjectStore>, file: &DataFile, selection: &Wanted) -> Result<RecordBatch> {
+async fn read(store: Arc<dyn ObjectStore>, file: &DataFile, selection: &WantedRows) -> Result<RecordBatch> {
     let mut reader = FileReader::open(store, file, selection).await?;
     let schema = reader.schema().clone();
     let mut batches = Vec::new();
@@ -500,7 +500,7 @@ async fn a_column_that_the_first_batch_does_not_show_is_written_all_the_same() {
         )
         .unwrap();
     let file = write(store.clone(), &[empty.clone(), batch(3, 500)], OPTIONS).await.unwrap();
-    let whole = read(store, &file, &Wanted::default()).await.unwrap();
+    let whole = read(store, &file, &WantedRows::default()).await.unwrap();
     assert_eq!(whole, compute::concat_batches(&schema(), &[empty, batch(3, 500)]).unwrap());
 }
 
@@ -512,29 +512,29 @@ async fn gives_back_exactly_what_was_selected() {
     let options = WriterOptions { row_group_bytes: 100_000, ..OPTIONS };
     let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
     let all = compute::concat_batches(&schema(), &hundred_batches()).unwrap();
-    assert_eq!(read(store.clone(), &file, &Wanted::default()).await.unwrap(), all);
+    assert_eq!(read(store.clone(), &file, &WantedRows::default()).await.unwrap(), all);
 
     let id = |i: i64| Some(batch(i, i + 1).column(0).as_string::<i32>().value(0).to_owned());
     let ts = |t| Some(Timestamp(t));
-    let none = Wanted::default();
+    let none = WantedRows::default();
     let selections = [
-        Wanted { min_ts: ts(5_000), ..none.clone() },
-        Wanted { max_ts: ts(99), ..none.clone() },
-        Wanted { min_ts: ts(1_234), max_ts: ts(1_240), ..none.clone() },
-        Wanted { min_id: id(9_990), ..none.clone() },
-        Wanted { min_id: id(77), max_id: id(77), ..none.clone() },
-        Wanted { min_id: id(100), max_id: id(4_000), min_ts: ts(3_990), batch_rows: 3, ..none.clone() },
-        Wanted { min_ts: ts(20_000), ..none.clone() },
-        Wanted {
+        WantedRows { min_ts: ts(5_000), ..none.clone() },
+        WantedRows { max_ts: ts(99), ..none.clone() },
+        WantedRows { min_ts: ts(1_234), max_ts: ts(1_240), ..none.clone() },
+        WantedRows { min_id: id(9_990), ..none.clone() },
+        WantedRows { min_id: id(77), max_id: id(77), ..none.clone() },
+        WantedRows { min_id: id(100), max_id: id(4_000), min_ts: ts(3_990), batch_rows: 3, ..none.clone() },
+        WantedRows { min_ts: ts(20_000), ..none.clone() },
+        WantedRows {
             ids: Some([id(5).unwrap(), format!("{}x", id(5).unwrap()), id(4_321).unwrap()].into()),
             ..none.clone()
         },
-        Wanted { ids: Some([id(9_999).unwrap()].into()), max_ts: ts(9_998), ..none.clone() },
-        Wanted { ids: Some((0..200).map(|i| id(i * 50).unwrap()).collect()), min_id: id(77), ..none.clone() },
-        Wanted { ids: Some([].into()), ..none.clone() },
-        Wanted { batch_bytes: 1, max_ts: ts(50), ..none.clone() },
-        Wanted { batch_bytes: 20_000, ..none.clone() },
-        Wanted { max_id: Some(String::new()), ..none },
+        WantedRows { ids: Some([id(9_999).unwrap()].into()), max_ts: ts(9_998), ..none.clone() },
+        WantedRows { ids: Some((0..200).map(|i| id(i * 50).unwrap()).collect()), min_id: id(77), ..none.clone() },
+        WantedRows { ids: Some([].into()), ..none.clone() },
+        WantedRows { batch_bytes: 1, max_ts: ts(50), ..none.clone() },
+        WantedRows { batch_bytes: 20_000, ..none.clone() },
+        WantedRows { max_id: Some(String::new()), ..none },
     ];
     for mut selection in selections {
         let keep: BooleanArray = (0..all.num_rows())
@@ -576,7 +576,7 @@ async fn batches_keep_to_their_bytes_whatever_the_rows_are_like() {
     for row_group_bytes in [200_000, 8 << 20] {
         let file = write(store.clone(), &batches, WriterOptions { row_group_bytes, ..OPTIONS }).await.unwrap();
         for batch_bytes in [1, 100_000, 1 << 20] {
-            let wanted = Wanted { batch_bytes, ..Wanted::default() };
+            let wanted = WantedRows { batch_bytes, ..WantedRows::default() };
             let mut reader = FileReader::open(store.clone(), &file, &wanted).await.unwrap();
             let mut rows = 0;
             while let Some(batch) = reader.next().await.unwrap() {
@@ -595,7 +595,7 @@ async fn reads_only_the_row_groups_that_may_hold_a_wanted_row() {
     let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), None));
     let options = WriterOptions { row_group_bytes: 300_000, ..OPTIONS };
     let file = write(store.clone(), &hundred_batches(), options).await.unwrap();
-    let reads = async |selection: Wanted| {
+    let reads = async |selection: WantedRows| {
         let before = store.count("ranges");
         read(store.clone(), &file, &selection).await.unwrap();
         store.count("ranges") - before
@@ -607,11 +607,11 @@ async fn reads_only_the_row_groups_that_may_hold_a_wanted_row() {
     let groups = footer(&stored(store.as_ref()).await);
     let apart = groups.row_groups().iter().filter(|group| begin(group) < tail).count();
     assert!(apart > 5);
-    assert_eq!(reads(Wanted::default()).await, apart);
+    assert_eq!(reads(WantedRows::default()).await, apart);
     // The column of the filter first, then the rest of the rows that it leaves.
-    let one = Wanted { min_ts: Some(Timestamp(10)), max_ts: Some(Timestamp(10)), ..Wanted::default() };
+    let one = WantedRows { min_ts: Some(Timestamp(10)), max_ts: Some(Timestamp(10)), ..WantedRows::default() };
     assert_eq!(reads(one).await, 2);
-    assert_eq!(reads(Wanted { min_id: Some("9".into()), ..Wanted::default() }).await, 0);
+    assert_eq!(reads(WantedRows { min_id: Some("9".into()), ..WantedRows::default() }).await, 0);
 }
 
 #[tokio::test]
@@ -627,18 +627,18 @@ async fn a_missing_object_is_not_found_and_a_damaged_one_corrupt() {
     };
 
     store.delete(&path).await.unwrap();
-    check(read(store.clone(), &file, &Wanted::default()).await, ErrorKind::NotFound);
+    check(read(store.clone(), &file, &WantedRows::default()).await, ErrorKind::NotFound);
 
     for cut in [0, 1, 7, 1_000, bytes.len() - 1] {
         store.put(&path, bytes.slice(..cut).into()).await.unwrap();
-        check(read(store.clone(), &file, &Wanted::default()).await, ErrorKind::Corrupt);
+        check(read(store.clone(), &file, &WantedRows::default()).await, ErrorKind::Corrupt);
         let believed = DataFile { bytes: cut as u64, ..file.clone() };
-        check(read(store.clone(), &believed, &Wanted::default()).await, ErrorKind::Corrupt);
+        check(read(store.clone(), &believed, &WantedRows::default()).await, ErrorKind::Corrupt);
     }
 }
 
 /// What each way to read a file gives, or that it is damaged, which must be said of the right file.
-async fn every_way(store: &Arc<InMemory>, file: &DataFile, ways: &[Wanted]) -> Vec<Option<RecordBatch>> {
+async fn every_way(store: &Arc<InMemory>, file: &DataFile, ways: &[WantedRows]) -> Vec<Option<RecordBatch>> {
     let mut found = Vec::with_capacity(ways.len());
     for wanted in ways {
         found.push(match read(store.clone(), file, wanted).await {
@@ -687,11 +687,11 @@ async fn a_flipped_bit_anywhere_gives_the_right_rows_or_an_error_never_other_row
         let id = |i: i64| format!("{i:08}{:016x}", noise(i));
         let columns = Some(vec!["serial".to_owned(), "items".into(), "_nulls".into()]);
         let ways = [
-            Wanted::default(),
-            Wanted { columns, ..Wanted::default() },
-            Wanted { ids: Some([id(399), id(20_500)].into()), ..Wanted::default() },
-            Wanted { ids: Some(["not there".to_owned()].into()), ..Wanted::default() },
-            Wanted { min_ts: Some(Timestamp(300)), max_ts: Some(Timestamp(320)), ..Wanted::default() },
+            WantedRows::default(),
+            WantedRows { columns, ..WantedRows::default() },
+            WantedRows { ids: Some([id(399), id(20_500)].into()), ..WantedRows::default() },
+            WantedRows { ids: Some(["not there".to_owned()].into()), ..WantedRows::default() },
+            WantedRows { min_ts: Some(Timestamp(300)), max_ts: Some(Timestamp(320)), ..WantedRows::default() },
         ];
         let right = every_way(&store, &file, &ways).await;
         assert!(right.iter().all(Option::is_some));
@@ -729,7 +729,7 @@ async fn a_forged_file_never_brings_the_reader_down() {
     };
     let note = blocks_of(&bytes[..body]);
     let at = bytes.windows(note.len()).position(|text| text == note.as_bytes()).unwrap();
-    let some = Wanted { min_ts: Some(Timestamp(1)), ..Wanted::default() };
+    let some = WantedRows { min_ts: Some(Timestamp(1)), ..WantedRows::default() };
     let mut noticed = 0;
     for place in 0..bytes.len() {
         let mut forged = bytes.to_vec();
@@ -752,7 +752,7 @@ async fn a_store_that_fails_while_reading_is_unavailable_not_corrupt() {
     let file = write(inner.clone(), &hundred_batches(), OPTIONS).await.unwrap();
     for k in 0..2 {
         let store = Arc::new(FaultyStore::new(inner.clone(), Some(Fault::fails(k))));
-        let error = read(store, &file, &Wanted::default()).await.unwrap_err();
+        let error = read(store, &file, &WantedRows::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     }
 }

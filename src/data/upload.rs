@@ -45,7 +45,7 @@ pub(super) struct PartSink {
 
 /// What was sent.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(super) struct SentFile {
     pub(super) bytes: u64,
     /// Of all bytes, lower-case hexadecimal.
     pub(super) sha256: String,
@@ -70,10 +70,10 @@ impl PartSink {
     }
 
     /// Sends the rest.
-    pub(super) fn finish(mut self) -> io::Result<Sent> {
+    pub(super) fn finish(mut self) -> io::Result<SentFile> {
         let rest = std::mem::take(&mut self.filling);
         self.send(Part::Last(rest.into()))?;
-        Ok(Sent { bytes: self.written, sha256: hex::encode(self.hash.finalize()), footer: self.checksums.footer() })
+        Ok(SentFile { bytes: self.written, sha256: hex::encode(self.hash.finalize()), footer: self.checksums.footer() })
     }
 
     fn send(&self, part: Part) -> io::Result<()> {

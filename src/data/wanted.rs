@@ -1,4 +1,4 @@
-//! [`Wanted`]: which columns and rows of a file are wanted, and what that means for its row groups and pages.
+//! [`WantedRows`]: which columns and rows of a file are wanted, and what that means for its row groups and pages.
 
 use std::{ops::Range, sync::Arc};
 
@@ -35,7 +35,7 @@ const PLACE: f64 = 9.0;
 
 /// Which columns and rows of a file are wanted. The default: all.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct WantedRows {
     /// Top-level columns by name, in any order; they come in the file's order. Names that the file does not have are
     /// passed over: it may be older than the column.
     pub columns: Option<Vec<String>>,
@@ -56,7 +56,7 @@ pub struct Wanted {
     pub batch_bytes: usize,
 }
 
-impl Wanted {
+impl WantedRows {
     /// Places of the wanted columns.
     pub(super) fn places(&self, schema: &SchemaRef) -> Vec<usize> {
         let fields = schema.fields();
@@ -163,7 +163,7 @@ impl Wanted {
 }
 
 /// Whether the statistics allow that a wanted row is in the group.
-pub(super) fn group_may_hold(group: &RowGroupMetaData, wanted: &Wanted) -> bool {
+pub(super) fn group_may_hold(group: &RowGroupMetaData, wanted: &WantedRows) -> bool {
     let statistics =
         |name: &str| group.columns().iter().find(|c| c.column_path().string() == name).and_then(|c| c.statistics());
     let ts = match statistics(OwnColumn::Ts.name()) {
@@ -192,7 +192,7 @@ pub(super) enum Rows {
 }
 
 /// Which rows of the group lie in pages of `_id` that may hold a wanted document.
-pub(super) fn pages_that_may_hold(metadata: &ParquetMetaData, group: usize, wanted: &Wanted) -> Rows {
+pub(super) fn pages_that_may_hold(metadata: &ParquetMetaData, group: usize, wanted: &WantedRows) -> Rows {
     let (index, chunks) = (metadata.page_index_for_row_group(group), metadata.row_group(group));
     let known = chunks.columns().iter().position(|c| c.column_path().string() == OwnColumn::Id.name()).and_then(
         |leaf| match (index.column_index(leaf)?, index.offset_index(leaf)?) {
@@ -214,7 +214,7 @@ pub(super) fn pages_that_may_hold(metadata: &ParquetMetaData, group: usize, want
 
 /// Where the group's Bloom filter of `_id` is, and the wanted documents that it is to be asked for; `None` if it is not
 /// worth its while.
-pub(super) fn bloom_filter<'a>(group: &RowGroupMetaData, wanted: &'a Wanted) -> Option<(Range<u64>, &'a [String])> {
+pub(super) fn bloom_filter<'a>(group: &RowGroupMetaData, wanted: &'a WantedRows) -> Option<(Range<u64>, &'a [String])> {
     let column = group.columns().iter().find(|c| c.column_path().string() == OwnColumn::Id.name())?;
     let (offset, length) = (column.bloom_filter_offset()?, column.bloom_filter_length()?);
     let (offset, length) = (u64::try_from(offset).ok()?, u64::try_from(length).ok()?);

@@ -32,7 +32,7 @@ use super::{
     blocks::Blocks,
     properties,
     tally::Tally,
-    upload::{Part, PartSink, Sent, upload},
+    upload::{Part, PartSink, SentFile, upload},
 };
 use crate::{
     budget::MemoryBudget,
@@ -94,13 +94,13 @@ pub struct FileWriter {
     file: NewFile,
     bytes: Arc<AtomicU64>,
     /// None once it has failed.
-    running: Option<Running>,
+    running: Option<Pipeline>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct Pipeline {
     work: mpsc::Sender<Work>,
-    encoded: oneshot::Receiver<Result<Encoded, Stopped>>,
+    encoded: oneshot::Receiver<Result<EncodedFile, EncoderStop>>,
     upload: JoinHandle<Result<()>>,
     /// Dropped with the writer: the upload ends and is aborted.
     cancel: oneshot::Sender<Infallible>,
@@ -113,13 +113,13 @@ enum Work {
 }
 
 #[derive(Debug)]
-struct Encoded {
-    sent: Sent,
+struct EncodedFile {
+    sent: SentFile,
     tally: Tally,
 }
 
 #[derive(Debug)]
-enum Stopped {
+enum EncoderStop {
     /// The encoder's own failure.
     Failed(Error),
     /// Nobody wants the file any more: the writer was dropped, or the upload failed and knows why.
@@ -155,7 +155,7 @@ impl FileWriter {
             .spawn(move || drop(outcome.send(encode(work_queue, parts, &schema, options, &progress))))
             .map_err(|e| Error::resource("the system gives no thread to write a data file").with_source(e))?;
         let upload = runtime.spawn(upload(store, path, part_queue, cancelled, monitor));
-        Ok(Self { file, bytes, running: Some(Running { work, encoded, upload, cancel }) })
+        Ok(Self { file, bytes, running: Some(Pipeline { work, encoded, upload, cancel }) })
     }
 
     /// The file that is being written.
@@ -206,7 +206,7 @@ impl FileWriter {
         let Some(running) = self.running.take() else { return Err(self.named(failed_before())) };
         // If the encoder is gone, its outcome says why.
         let _ = running.work.send(Work::Finish { content }).await;
-        let Encoded { sent, tally } = running.end().await.map_err(|e| self.named(e))?;
+        let EncodedFile { sent, tally } = running.end().await.map_err(|e| self.named(e))?;
         let created = tally.created.bounds();
         Ok(DataFile {
             table: self.file.table,
@@ -239,7 +239,7 @@ impl FileWriter {
     /// Gives the file up and waits until an open upload is aborted (at most a few seconds). Dropping does the same
     /// without waiting, which the end of the program may cut short.
     pub async fn abandon(mut self) {
-        if let Some(Running { work, upload, cancel, .. }) = self.running.take() {
+        if let Some(Pipeline { work, upload, cancel, .. }) = self.running.take() {
             drop((work, cancel));
             // It fails by design.
             let _ = upload.await;
@@ -251,15 +251,15 @@ impl FileWriter {
     }
 }
 
-impl Running {
+impl Pipeline {
     /// Waits for both halves. After an error nothing of the upload is left.
-    async fn end(self) -> Result<Encoded> {
+    async fn end(self) -> Result<EncodedFile> {
         let Self { work, encoded, upload, cancel } = self;
         drop(work);
         let error = match encoded.await {
             Ok(Ok(encoded)) => return joined(upload.await).map(|()| encoded),
-            Ok(Err(Stopped::Abandoned)) => None,
-            Ok(Err(Stopped::Failed(error))) => Some(error),
+            Ok(Err(EncoderStop::Abandoned)) => None,
+            Ok(Err(EncoderStop::Failed(error))) => Some(error),
             Err(_) => Some(Error::internal("the encoder of a data file panicked")),
         };
         drop(cancel);
@@ -286,23 +286,23 @@ fn encode(
     schema: &SchemaRef,
     options: WriterOptions,
     bytes: &AtomicU64,
-) -> Result<Encoded, Stopped> {
+) -> Result<EncodedFile, EncoderStop> {
     let first = match work.blocking_recv() {
         Some(Work::Batch(batch)) => batch,
         Some(Work::Finish { .. }) => {
-            return Err(Stopped::Failed(Error::internal("a data file was closed without a row")));
+            return Err(EncoderStop::Failed(Error::internal("a data file was closed without a row")));
         }
-        None => return Err(Stopped::Abandoned),
+        None => return Err(EncoderStop::Abandoned),
     };
     let failed = |e: ParquetError| {
         // The sink fails only when the upload is gone, and that knows why.
         if parts.is_closed() {
-            return Stopped::Abandoned;
+            return EncoderStop::Abandoned;
         }
-        Stopped::Failed(Error::internal("rows could not be encoded as Parquet").with_source(e))
+        EncoderStop::Failed(Error::internal("rows could not be encoded as Parquet").with_source(e))
     };
     let properties =
-        properties::choose(&first, options.compression_level, options.row_group_bytes).map_err(Stopped::Failed)?;
+        properties::choose(&first, options.compression_level, options.row_group_bytes).map_err(EncoderStop::Failed)?;
     let sink = PartSink::new(parts.clone(), options.part_bytes);
     let mut writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).map_err(failed)?;
     let mut tally = Tally::default();
@@ -310,11 +310,11 @@ fn encode(
     let content = loop {
         match next {
             Some(Work::Batch(batch)) => {
-                tally.add(&batch).map_err(Stopped::Failed)?;
+                tally.add(&batch).map_err(EncoderStop::Failed)?;
                 writer.write(&batch).map_err(failed)?;
             }
             Some(Work::Finish { content }) => break content,
-            None => return Err(Stopped::Abandoned),
+            None => return Err(EncoderStop::Abandoned),
         }
         // The first is what the row group will take in the store; the second is nearer to what it takes here, and much
         // larger where a wide table's dictionaries are.
@@ -326,7 +326,7 @@ fn encode(
     };
     writer.flush().map_err(failed)?;
     // So that the sink has all of it before it is told that the footer follows.
-    writer.sync().map_err(|_| Stopped::Abandoned)?;
+    writer.sync().map_err(|_| EncoderStop::Abandoned)?;
     let blocks = writer.inner_mut().begin_footer();
     let mut note = |key: &str, value| writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     note(Blocks::KEY, blocks.to_text());
@@ -334,7 +334,7 @@ fn encode(
         note(CONTENT, serde_json::json!(content).to_string());
     }
     let sink = writer.into_inner().map_err(failed)?;
-    let sent = sink.finish().map_err(|_| Stopped::Abandoned)?;
+    let sent = sink.finish().map_err(|_| EncoderStop::Abandoned)?;
     bytes.store(sent.bytes, Ordering::Relaxed);
-    Ok(Encoded { sent, tally })
+    Ok(EncodedFile { sent, tally })
 }

@@ -12,11 +12,11 @@ use serde::Serialize;
 use crate::{
     archive::{Archive, Head},
     codec::{add_misfits, field_id},
-    data::{DataFile, FileReader, Wanted},
+    data::{DataFile, FileReader, WantedRows},
     document::{TableRef, Timestamp, time_text},
     error::{Error, Result, ResultExt},
     rows::{files::complete_base, moment::known_table},
-    schema::{Field, Kind, Misfits, Nested, misfits_by_path, push_pointer},
+    schema::{Field, Kind, Misfits, NestedTypes, misfits_by_path, push_pointer},
 };
 
 /// Footers that are read together.
@@ -105,7 +105,7 @@ pub async fn columns_of(
 /// The first moment of each field id.
 async fn births(archive: &Archive, files: BTreeMap<u32, (Timestamp, DataFile)>) -> Result<BTreeMap<i32, Timestamp>> {
     let footers = stream::iter(files.into_values()).map(|(moment, file)| async move {
-        let reader = FileReader::open(Arc::clone(archive.store()), &file, &Wanted::default()).await?;
+        let reader = FileReader::open(Arc::clone(archive.store()), &file, &WantedRows::default()).await?;
         let mut ids = BTreeSet::new();
         reader.schema().fields().iter().for_each(|field| collect_ids(field, &mut ids));
         Ok::<_, Error>((moment, ids))
@@ -149,7 +149,7 @@ fn describe(
         let column = if column.is_empty() { field.column.clone() } else { format!("{column}.{}", field.column) };
         // Ids stand in the innermost items.
         let (mut inner, mut references, mut inner_path) = (&field.column_type, &field.references, path.clone());
-        while let Nested::Items(element) = inner.nested() {
+        while let NestedTypes::Items(element) = inner.nested() {
             inner_path.push_str("/*");
             references = if references.is_none() { &element.references } else { references };
             inner = &element.column_type;
@@ -162,7 +162,7 @@ fn describe(
             rescued: found.without_column.remove(&path).unwrap_or_default(),
             path,
         });
-        if let Nested::Fields(fields) = inner.nested() {
+        if let NestedTypes::Fields(fields) = inner.nested() {
             describe(fields, &inner_path, &column, since, at, found);
         }
     }

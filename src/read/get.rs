@@ -12,7 +12,7 @@ use object_store::ObjectStore;
 use crate::{
     archive::{Archive, Head},
     codec::RowReader,
-    data::Wanted,
+    data::WantedRows,
     document::{Revision, TableRef, Timestamp},
     error::{Result, ResultExt},
     rows::{
@@ -27,7 +27,7 @@ const TOGETHER: usize = 8;
 
 /// What became of a document until a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum Lookup {
     /// It was there: its newest revision.
     Document(Box<Revision>),
     /// It had been deleted, at this `_ts`.
@@ -41,7 +41,7 @@ pub enum Found {
 ///
 /// # Errors
 /// NotFound, if there is no such table, or the moment is not covered.
-pub async fn get(archive: &Archive, head: &Head, table: &TableRef, id: &str, at: Timestamp) -> Result<Found> {
+pub async fn get(archive: &Archive, head: &Head, table: &TableRef, id: &str, at: Timestamp) -> Result<Lookup> {
     // Before the files are looked up, which may take a while.
     base_at(head, table, at)?;
     get_of_files(archive, head, &TableFiles::of(archive, head, table).await?, id, at).await
@@ -54,11 +54,11 @@ pub(super) async fn get_of_files(
     files: &TableFiles,
     id: &str,
     at: Timestamp,
-) -> Result<Found> {
+) -> Result<Lookup> {
     let table = &files.table;
     let (_, base) = base_at(head, table, at)?;
     let holds = |part: &&Part| part.may_hold(id);
-    let mut wanted = Wanted { ids: Some([id.to_owned()].into()), batch_bytes: 1 << 20, ..Wanted::default() };
+    let mut wanted = WantedRows { ids: Some([id.to_owned()].into()), batch_bytes: 1 << 20, ..WantedRows::default() };
     let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
     let deltas = files.parts.iter().filter(|part| at > base.ts && part.has_deltas(&moments)).filter(holds);
     let mut deltas: Vec<_> = deltas.cloned().collect();
@@ -74,9 +74,9 @@ pub(super) async fn get_of_files(
             .context(|| format!("table {table}"))?;
     }
     Ok(match newest {
-        None => Found::Nothing,
-        Some(Revision { ts, document: None, .. }) => Found::Deleted(ts),
-        Some(revision) => Found::Document(Box::new(revision)),
+        None => Lookup::Nothing,
+        Some(Revision { ts, document: None, .. }) => Lookup::Deleted(ts),
+        Some(revision) => Lookup::Document(Box::new(revision)),
     })
 }
 
@@ -84,7 +84,7 @@ pub(super) async fn get_of_files(
 async fn newest(
     store: &Arc<dyn ObjectStore>,
     parts: Vec<Part>,
-    wanted: &Wanted,
+    wanted: &WantedRows,
     schema: &TableSchema,
 ) -> Result<Option<Revision>> {
     let looks = stream::iter(parts).map(|part| async move {
@@ -111,7 +111,7 @@ async fn newest(
 async fn look(
     store: &Arc<dyn ObjectStore>,
     part: &Part,
-    wanted: &Wanted,
+    wanted: &WantedRows,
     schema: &TableSchema,
 ) -> Result<Option<Revision>> {
     let mut reader = part.open(Arc::clone(store), wanted).await?;

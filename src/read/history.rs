@@ -2,20 +2,20 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::get::{Found, get_of_files};
+use super::get::{Lookup, get_of_files};
 use crate::{
     archive::{Archive, Covers, Head},
     budget::MemoryBudget,
     codec::RowReader,
-    data::Wanted,
+    data::WantedRows,
     document::{Revision, TableRef, Timestamp},
     error::{Result, ResultExt},
     rows::{
         feed::Feed,
         files::{Part, TableFiles, complete_base},
-        keyed::Picked,
+        keyed::PickedRows,
         merge::Keep,
-        moment::{Missing, known_table, missing, whole_span},
+        moment::{MissingSpan, known_table, missing, whole_span},
         sort::Limits,
         sorted::{Plan, columns, sorted},
     },
@@ -30,12 +30,12 @@ const ROWS: usize = 64;
 pub struct History {
     table: TableRef,
     schema: Arc<TableSchema>,
-    missing: Vec<Missing>,
+    missing: Vec<MissingSpan>,
     /// S of the bases behind a gap that lack the document, ascending.
     absent: Vec<Timestamp>,
-    rows: Feed<Picked>,
+    rows: Feed<PickedRows>,
     /// Rows that have come, and how many of them were handed on.
-    ready: (Picked, usize),
+    ready: (PickedRows, usize),
 }
 
 impl History {
@@ -53,7 +53,8 @@ impl History {
         known_table(head, table)?;
         let files = TableFiles::of(archive, head, table).await?;
         let limits = Limits { rows: ROWS, ..Limits::from(budget) };
-        let wanted = Wanted { ids: Some([id.to_owned()].into()), batch_bytes: limits.file_batch, ..Wanted::default() };
+        let wanted =
+            WantedRows { ids: Some([id.to_owned()].into()), batch_bytes: limits.file_batch, ..WantedRows::default() };
         let visible = |part: &&Part| part.base().is_none_or(|base| complete_base(head, base, table).is_some());
         let holds = |part: &&Part| part.may_hold(id);
         let mut parts: Vec<_> = files.parts.iter().filter(holds).filter(visible).cloned().collect();
@@ -68,7 +69,7 @@ impl History {
         };
         let mut absent = Vec::new();
         for s in bases_behind_gaps(head, table) {
-            if get_of_files(archive, head, &files, id, s).await? == Found::Nothing {
+            if get_of_files(archive, head, &files, id, s).await? == Lookup::Nothing {
                 absent.push(s);
             }
         }
@@ -78,12 +79,12 @@ impl History {
             schema: Arc::clone(&files.schema),
             missing: missing(head, std::iter::once(table), &whole_span(head)?),
             rows: sorted(archive.store(), plan)?,
-            ready: (Picked::default(), 0),
+            ready: (PickedRows::default(), 0),
         })
     }
 
     /// The spans in which revisions may be missing.
-    pub fn missing(&self) -> &[Missing] {
+    pub fn missing(&self) -> &[MissingSpan] {
         &self.missing
     }
 

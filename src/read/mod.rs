@@ -21,7 +21,7 @@ pub use self::{
     columns::{ColumnInfo, TableColumns, columns_of},
     diff::{DiffOptions, DocumentDiff, TableDiff, diff},
     export::{ExportFormat, ExportOptions, ExportReport, ExportedTable, export},
-    get::{Found, get},
+    get::{Lookup, get},
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
     restore::{NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoredTable, plan_restore, restore},
@@ -30,14 +30,14 @@ pub use self::{
 pub use crate::rows::{
     compare::{FieldChange, FieldPath, Step, compare},
     generations::Generation,
-    moment::{Missing, Moment, in_full},
+    moment::{MissingSpan, Moment, in_full},
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},
 };
 
 // What the program, the tests and the benches of this project see beyond that. There is no promise at all.
 #[doc(hidden)]
 pub use self::{
-    replay::{Replay, Written},
+    replay::{Replay, WrittenRevision},
     tables::count,
 };
 #[doc(hidden)]

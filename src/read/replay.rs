@@ -15,7 +15,7 @@ use crate::{
     archive::Head,
     budget::MemoryBudget,
     codec::RowReader,
-    data::Wanted,
+    data::WantedRows,
     document::{Revision, TableRef, Timestamp, Value},
     error::{Result, ResultExt},
     rows::{
@@ -32,7 +32,7 @@ const ENOUGH: usize = 1024;
 
 /// A revision and its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenRevision {
     /// The table.
     pub table: Arc<TableRef>,
     /// What was written, a tombstone too.
@@ -46,8 +46,8 @@ pub struct Written {
 pub struct Replay {
     position: Timestamp,
     through: Timestamp,
-    ready: VecDeque<Written>,
-    windows: Feed<VecDeque<Written>>,
+    ready: VecDeque<WrittenRevision>,
+    windows: Feed<VecDeque<WrittenRevision>>,
 }
 
 impl Replay {
@@ -115,8 +115,8 @@ impl Replay {
 
     /// The next transactions: at least `limit` revisions, if there are as many, and no transaction more than is needed for
     /// that. Whether more come after them.
-    pub async fn next(&mut self, limit: usize) -> Result<(Vec<Written>, bool)> {
-        let mut page: Vec<Written> = Vec::new();
+    pub async fn next(&mut self, limit: usize) -> Result<(Vec<WrittenRevision>, bool)> {
+        let mut page: Vec<WrittenRevision> = Vec::new();
         loop {
             if self.ready.is_empty() {
                 match self.windows.next().await.context(|| "the change log")? {
@@ -161,7 +161,12 @@ struct Work {
 }
 
 impl Work {
-    async fn run(self, mut files: Vec<Place>, mut after: Timestamp, outlet: &Outlet<VecDeque<Written>>) -> Result<()> {
+    async fn run(
+        self,
+        mut files: Vec<Place>,
+        mut after: Timestamp,
+        outlet: &Outlet<VecDeque<WrittenRevision>>,
+    ) -> Result<()> {
         files.sort_by_key(|file| self.part(*file).min_ts);
         while !files.is_empty() && !outlet.is_closed() {
             let window = self.window(&files, after).await?;
@@ -185,11 +190,11 @@ impl Work {
         while window.file < files.len() {
             let begin = window.file;
             let end = files.partition_point(|file| self.part(*file).min_ts <= window.end).max(begin);
-            let wanted = Wanted {
+            let wanted = WantedRows {
                 min_ts: Some(Timestamp(after.0.saturating_add(1))),
                 max_ts: Some(window.end),
                 batch_bytes: self.batch_bytes,
-                ..Wanted::default()
+                ..WantedRows::default()
             };
             let opened = stream::iter(&files[begin..end]).map(|file| {
                 let (store, wanted) = (Arc::clone(&self.store), &wanted);
@@ -225,7 +230,7 @@ impl Work {
     }
 
     /// In order, each once.
-    fn finish(&self, files: &[Place], window: Window) -> VecDeque<Written> {
+    fn finish(&self, files: &[Place], window: Window) -> VecDeque<WrittenRevision> {
         let Window { mut rows, end, .. } = window;
         rows.retain(|row| row.revision.ts <= end);
         let table = |row: &Row| files[row.file].table;
@@ -240,7 +245,7 @@ impl Work {
             let (x, y) = (&later.revision, &kept.revision);
             (x.ts, table(later), &x.id) == (y.ts, table(kept), &y.id)
         });
-        let written = |row: Row| Written {
+        let written = |row: Row| WrittenRevision {
             table: Arc::clone(&self.sources[files[row.file].table as usize].table),
             revision: Arc::new(row.revision),
         };

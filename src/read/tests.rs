@@ -111,9 +111,9 @@ async fn check_get(world: &World, table: &TableRef, id: &str, at: Timestamp) {
     let deltas = world.rows.iter().filter(|row| row.table == *table && row.base.is_none() && row.revision.id == id);
     let last = deltas.map(|row| row.revision.ts).filter(|ts| *ts > base && *ts <= at).max();
     let expected = match (document, last) {
-        (Some(document), _) => Found::Document(Box::new(document)),
-        (None, Some(ts)) => Found::Deleted(ts),
-        (None, None) => Found::Nothing,
+        (Some(document), _) => Lookup::Document(Box::new(document)),
+        (None, Some(ts)) => Lookup::Deleted(ts),
+        (None, None) => Lookup::Nothing,
     };
     assert_eq!(found.unwrap(), expected, "{table} {id} {at}");
 }

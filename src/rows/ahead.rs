@@ -10,21 +10,21 @@ use super::{
     feed::{Feed, Outlet},
     files::Part,
 };
-use crate::{data::Wanted, error::Result};
+use crate::{data::WantedRows, error::Result};
 
 /// Files that are opened ahead, so that their footers come while others are decoded: at most 128 KiB each, and of a small
 /// file that is all.
 const OPEN: usize = 8;
 
 /// Reads what is wanted of `parts`, in their order.
-pub(crate) fn read_ahead(store: Arc<dyn ObjectStore>, parts: Vec<(Part, Wanted)>) -> Result<Feed<RecordBatch>> {
+pub(crate) fn read_ahead(store: Arc<dyn ObjectStore>, parts: Vec<(Part, WantedRows)>) -> Result<Feed<RecordBatch>> {
     if parts.is_empty() {
         return Ok(Feed::empty());
     }
     Feed::start(move |runtime, outlet| runtime.block_on(read(store, parts, outlet)))
 }
 
-async fn read(store: Arc<dyn ObjectStore>, parts: Vec<(Part, Wanted)>, outlet: &Outlet<RecordBatch>) -> Result<()> {
+async fn read(store: Arc<dyn ObjectStore>, parts: Vec<(Part, WantedRows)>, outlet: &Outlet<RecordBatch>) -> Result<()> {
     let opened = stream::iter(parts).map(|(part, wanted)| {
         let store = Arc::clone(&store);
         async move { part.open(store, &wanted).await }

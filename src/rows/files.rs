@@ -6,7 +6,7 @@ use object_store::ObjectStore;
 
 use crate::{
     archive::{Archive, Base, Head, LiveFiles, Schemas},
-    data::{DataFile, FileReader, Footer, Wanted},
+    data::{DataFile, FileReader, Footer, WantedRows},
     document::{Encoding, TableRef, Timestamp},
     error::Result,
     position::BaseId,
@@ -47,7 +47,7 @@ impl From<DataFile> for Part {
 
 impl Part {
     /// A reader of its rows.
-    pub(crate) async fn open(&self, store: Arc<dyn ObjectStore>, wanted: &Wanted) -> Result<FileReader> {
+    pub(crate) async fn open(&self, store: Arc<dyn ObjectStore>, wanted: &WantedRows) -> Result<FileReader> {
         FileReader::open_object(store, &self.path, self.bytes, self.footer, wanted).await
     }
 

@@ -13,14 +13,14 @@ use crate::{
 
 /// A batch of rows with `_id`, `_ts` and `_tombstone`.
 #[derive(Debug, Clone)]
-pub(crate) struct Keyed {
+pub(crate) struct KeyedBatch {
     pub(crate) batch: RecordBatch,
     ids: StringArray,
     ts: Int64Array,
     tombstones: BooleanArray,
 }
 
-impl Keyed {
+impl KeyedBatch {
     /// # Errors
     /// Corrupt, if a column is missing or of another type.
     pub(crate) fn new(batch: RecordBatch) -> Result<Self> {
@@ -59,13 +59,13 @@ impl Keyed {
 
 /// Rows of several batches, in an order of their own: (batch, row). Nothing is copied.
 #[derive(Debug, Default)]
-pub(crate) struct Picked {
-    pub(crate) sources: Vec<Keyed>,
+pub(crate) struct PickedRows {
+    pub(crate) sources: Vec<KeyedBatch>,
     pub(crate) rows: Vec<(usize, usize)>,
 }
 
-impl Picked {
-    pub(crate) fn place(&self, row: usize) -> (&Keyed, usize) {
+impl PickedRows {
+    pub(crate) fn place(&self, row: usize) -> (&KeyedBatch, usize) {
         let (source, row) = self.rows[row];
         (&self.sources[source], row)
     }

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 
 use super::{
     feed::Feed,
-    keyed::{Keyed, Picked},
+    keyed::{KeyedBatch, PickedRows},
     run::{RunReader, run_failed},
 };
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ impl Keep {
 /// Rows sorted by `_id`, then `_ts`.
 pub(crate) enum Input {
     /// Held in memory; taken at once.
-    Held(Option<Picked>),
+    Held(Option<PickedRows>),
     /// A temporary file.
     Run(RunReader),
     /// Data files.
@@ -92,7 +92,7 @@ impl Merge {
 
     /// The next rows; None after the last. Never empty. Rows of one `_id` may come in several parts, unless one of them drops the
     /// other.
-    pub(crate) fn next(&mut self) -> Result<Option<Picked>> {
+    pub(crate) fn next(&mut self) -> Result<Option<PickedRows>> {
         let mut out = Out::default();
         self.first.iter_mut().chain(&mut self.others).for_each(Cursor::forget);
         let mut was_from_heap = false;
@@ -148,7 +148,7 @@ impl Merge {
 /// What is handed on next.
 #[derive(Default)]
 struct Out {
-    picked: Picked,
+    picked: PickedRows,
     /// Bytes of batches that no input stands at any more.
     released: usize,
 }
@@ -178,7 +178,7 @@ impl Out {
 /// An input, and where it stands.
 struct Cursor {
     input: Input,
-    batches: Vec<Keyed>,
+    batches: Vec<KeyedBatch>,
     /// (batch, row), unless all rows of one batch.
     order: Option<Vec<(usize, usize)>>,
     at: usize,
@@ -216,7 +216,7 @@ impl Cursor {
         if self.at < self.len {
             return Ok(0);
         }
-        let left = self.batches.iter().map(Keyed::weight).sum();
+        let left = self.batches.iter().map(KeyedBatch::weight).sum();
         self.fill()?;
         Ok(left)
     }
@@ -236,12 +236,12 @@ impl Cursor {
             }
             Input::Run(reader) => {
                 if let Some(batch) = reader.next().transpose().map_err(run_failed)? {
-                    self.batches.push(Keyed::new(batch)?);
+                    self.batches.push(KeyedBatch::new(batch)?);
                 }
             }
             Input::Files(files) => {
                 if let Some(batch) = files.next_blocking()? {
-                    let batch = Keyed::new(batch)?;
+                    let batch = KeyedBatch::new(batch)?;
                     if before.is_some_and(|before| batch.len() > 0 && batch.id(0) <= before.as_str()) {
                         return Err(Error::corrupt(
                             "the files of a base are not in the order that the archive says: a file is damaged; take it from a copy of the archive",
@@ -252,7 +252,7 @@ impl Cursor {
             }
         }
         if self.order.is_none() {
-            self.len = self.batches.first().map_or(0, Keyed::len);
+            self.len = self.batches.first().map_or(0, KeyedBatch::len);
         }
         self.slots = vec![usize::MAX; self.batches.len()];
         Ok(())

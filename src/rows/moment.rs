@@ -140,7 +140,7 @@ pub fn known_table<'a>(head: &'a Head, table: &TableRef) -> Result<&'a TableStat
 
 /// A span in which changes may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingSpan {
     /// Of these tables.
     pub tables: Vec<TableRef>,
     /// What comes after this, nanoseconds …
@@ -154,8 +154,8 @@ pub(crate) fn missing<'a>(
     head: &Head,
     tables: impl Iterator<Item = &'a TableRef>,
     span: &RangeInclusive<Timestamp>,
-) -> Vec<Missing> {
-    let mut all: Vec<Missing> = Vec::new();
+) -> Vec<MissingSpan> {
+    let mut all: Vec<MissingSpan> = Vec::new();
     for table in tables {
         for (from, to) in head.coverage().missing(table) {
             let (from, to) = (from.max(*span.start()), to.min(*span.end()));
@@ -164,7 +164,7 @@ pub(crate) fn missing<'a>(
             }
             match all.iter_mut().find(|known| (known.from, known.to) == (from, to)) {
                 Some(known) => known.tables.push(table.clone()),
-                None => all.push(Missing { tables: vec![table.clone()], from, to }),
+                None => all.push(MissingSpan { tables: vec![table.clone()], from, to }),
             }
         }
     }

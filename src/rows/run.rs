@@ -11,7 +11,7 @@ use arrow::{
     ipc::{reader::StreamReader, writer::StreamWriter},
 };
 
-use super::keyed::Picked;
+use super::keyed::PickedRows;
 use crate::{
     codec::{pick, weigh},
     error::{Error, Result},
@@ -30,7 +30,7 @@ impl RunWriter {
     /// Appends rows, in batches of about `batch` bytes.
     pub(crate) fn write(
         &mut self,
-        picked: &Picked,
+        picked: &PickedRows,
         schema: &SchemaRef,
         batch: usize,
         heaviest: &mut usize,

@@ -14,7 +14,7 @@ use std::fs::File;
 use arrow::datatypes::SchemaRef;
 
 use super::{
-    keyed::{Keyed, Picked},
+    keyed::{KeyedBatch, PickedRows},
     merge::{Input, Keep, Merge},
     run::{RunWriter, open},
 };
@@ -58,7 +58,7 @@ pub(crate) struct Sorter {
     keep: Keep,
     /// The columns of the runs.
     schema: SchemaRef,
-    held: Vec<Keyed>,
+    held: Vec<KeyedBatch>,
     /// Bytes of `held`, and of what sorting it takes.
     weight: usize,
     /// Those of `levels[n]` hold what `runs^n` sorted-away batches held. In the order in which their rows came.
@@ -77,7 +77,7 @@ impl Sorter {
     ///
     /// # Errors
     /// Resource, if a temporary file cannot be written.
-    pub(crate) fn push(&mut self, rows: Keyed) -> Result<()> {
+    pub(crate) fn push(&mut self, rows: KeyedBatch) -> Result<()> {
         self.weight += rows.weight() + rows.len() * ENTRY;
         self.held.push(rows);
         if self.weight >= self.limits.sorting {
@@ -90,10 +90,10 @@ impl Sorter {
     fn make_room(&mut self) -> Result<()> {
         let sources = std::mem::take(&mut self.held);
         let before = std::mem::take(&mut self.weight);
-        let total: usize = sources.iter().map(Keyed::len).sum();
-        let picked = Picked { rows: sorted(&sources, self.keep), sources };
+        let total: usize = sources.iter().map(KeyedBatch::len).sum();
+        let picked = PickedRows { rows: sorted(&sources, self.keep), sources };
         if picked.rows.len() * 4 <= total {
-            let rows = Keyed::new(picked.to_batch(&self.schema)?)?;
+            let rows = KeyedBatch::new(picked.to_batch(&self.schema)?)?;
             self.weight = rows.weight() + rows.len() * ENTRY;
             self.held.push(rows);
             if self.weight * 2 <= before {
@@ -108,7 +108,7 @@ impl Sorter {
     fn make_run(&mut self) -> Result<()> {
         let sources = std::mem::take(&mut self.held);
         self.weight = 0;
-        let run = self.write(Picked { rows: sorted(&sources, self.keep), sources })?;
+        let run = self.write(PickedRows { rows: sorted(&sources, self.keep), sources })?;
         self.add_run(run, 0)
     }
 
@@ -133,7 +133,7 @@ impl Sorter {
     }
 
     /// Writes sorted rows into a temporary file.
-    fn write(&mut self, picked: Picked) -> Result<File> {
+    fn write(&mut self, picked: PickedRows) -> Result<File> {
         let mut writer = RunWriter::create(&self.schema)?;
         writer.write(&picked, &self.schema, self.limits.run_batch, &mut self.heaviest)?;
         writer.finish()
@@ -148,7 +148,7 @@ impl Sorter {
             }
         }
         let sources = self.held;
-        inputs.push(Input::Held(Some(Picked { rows: sorted(&sources, self.keep), sources })));
+        inputs.push(Input::Held(Some(PickedRows { rows: sorted(&sources, self.keep), sources })));
         Merge::new(first, inputs, self.keep, self.limits.rows, self.limits.file_batch)
     }
 }
@@ -162,8 +162,8 @@ struct Entry {
 }
 
 /// The rows that are kept, sorted.
-fn sorted(sources: &[Keyed], keep: Keep) -> Vec<(usize, usize)> {
-    let mut entries = Vec::with_capacity(sources.iter().map(Keyed::len).sum());
+fn sorted(sources: &[KeyedBatch], keep: Keep) -> Vec<(usize, usize)> {
+    let mut entries = Vec::with_capacity(sources.iter().map(KeyedBatch::len).sum());
     for (batch, source) in sources.iter().enumerate() {
         entries.extend((0..source.len()).map(|row| Entry {
             prefix: prefix(source.id(row)),

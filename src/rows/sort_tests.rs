@@ -24,13 +24,13 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn keyed(rows: &[Row]) -> Keyed {
+fn keyed(rows: &[Row]) -> KeyedBatch {
     let ids = StringArray::from_iter_values(rows.iter().map(|row| format!("{:03}", row.0)));
     let ts = Int64Array::from_iter_values(rows.iter().map(|row| row.1));
     let came = Int64Array::from_iter_values(rows.iter().map(|row| row.2));
     let tombstones = BooleanArray::from(vec![false; rows.len()]);
     let columns: Vec<arrow::array::ArrayRef> = vec![Arc::new(ids), Arc::new(ts), Arc::new(tombstones), Arc::new(came)];
-    Keyed::new(RecordBatch::try_new(schema(), columns).unwrap()).unwrap()
+    KeyedBatch::new(RecordBatch::try_new(schema(), columns).unwrap()).unwrap()
 }
 
 fn limits(rows: usize) -> Limits {
@@ -43,7 +43,7 @@ fn merged(first: &[Row], later: &[Vec<Row>], keep: Keep, rows: usize) -> (Vec<Ro
     later.iter().filter(|batch| !batch.is_empty()).for_each(|batch| sorter.push(keyed(batch)).unwrap());
     let first = (!first.is_empty()).then(|| {
         let rows = (0..first.len()).map(|row| (0, row)).collect();
-        Input::Held(Some(Picked { sources: vec![keyed(first)], rows }))
+        Input::Held(Some(PickedRows { sources: vec![keyed(first)], rows }))
     });
     let mut merge = sorter.merge(first).unwrap();
     let (mut all, mut most, mut sources) = (Vec::new(), 0, 0);

@@ -9,12 +9,12 @@ use super::{
     ahead::read_ahead,
     feed::{Feed, Outlet},
     files::Part,
-    keyed::{Keyed, Picked},
+    keyed::{KeyedBatch, PickedRows},
     merge::{Input, Keep},
     sort::{Limits, Sorter},
 };
 use crate::{
-    data::Wanted,
+    data::WantedRows,
     error::{Error, Result},
     schema::{OwnColumn, TableSchema, arrow_schema},
 };
@@ -22,7 +22,7 @@ use crate::{
 /// What is read where no document is wanted.
 pub(crate) const KEYS: [OwnColumn; 4] = [OwnColumn::Id, OwnColumn::Ts, OwnColumn::Tombstone, OwnColumn::Base];
 
-/// Their names, for [`Wanted`].
+/// Their names, for [`WantedRows`].
 pub(crate) fn key_columns() -> Vec<String> {
     KEYS.map(|key| key.name().to_owned()).to_vec()
 }
@@ -42,9 +42,9 @@ pub(crate) fn columns(schema: &TableSchema, keys: bool) -> Result<SchemaRef> {
 /// Which files are read, and what is made of them.
 pub(crate) struct Plan {
     /// Files whose `_id`s ascend, and from one file to the next.
-    pub(crate) in_order: Vec<(Part, Wanted)>,
+    pub(crate) in_order: Vec<(Part, WantedRows)>,
     /// The others; the later ones count more.
-    pub(crate) unsorted: Vec<(Part, Wanted)>,
+    pub(crate) unsorted: Vec<(Part, WantedRows)>,
     /// The columns of all rows, of the newest schema.
     pub(crate) columns: SchemaRef,
     pub(crate) keep: Keep,
@@ -54,7 +54,7 @@ pub(crate) struct Plan {
 }
 
 /// The rows by `_id`, then `_ts`.
-pub(crate) fn sorted(store: &Arc<dyn ObjectStore>, plan: Plan) -> Result<Feed<Picked>> {
+pub(crate) fn sorted(store: &Arc<dyn ObjectStore>, plan: Plan) -> Result<Feed<PickedRows>> {
     let in_order = read_ahead(Arc::clone(store), plan.in_order)?;
     let unsorted = read_ahead(Arc::clone(store), plan.unsorted)?;
     let sorter = Sorter::new(plan.columns, plan.keep, plan.limits);
@@ -65,21 +65,26 @@ pub(crate) fn sorted(store: &Arc<dyn ObjectStore>, plan: Plan) -> Result<Feed<Pi
 }
 
 /// Takes all batches; None, if nobody wants them any more.
-fn fill(mut sorter: Sorter, mut batches: Feed<RecordBatch>, outlet: &Outlet<Picked>) -> Result<Option<Sorter>> {
+fn fill(mut sorter: Sorter, mut batches: Feed<RecordBatch>, outlet: &Outlet<PickedRows>) -> Result<Option<Sorter>> {
     while let Some(batch) = batches.next_blocking()? {
         if outlet.is_closed() {
             return Ok(None);
         }
-        sorter.push(Keyed::new(batch)?)?;
+        sorter.push(KeyedBatch::new(batch)?)?;
     }
     Ok(Some(sorter))
 }
 
 /// Hands on what was sorted.
-pub(crate) fn hand_on(first: Option<Input>, sorter: Sorter, tombstones: bool, outlet: &Outlet<Picked>) -> Result<()> {
+pub(crate) fn hand_on(
+    first: Option<Input>,
+    sorter: Sorter,
+    tombstones: bool,
+    outlet: &Outlet<PickedRows>,
+) -> Result<()> {
     let mut merge = sorter.merge(first)?;
     while let Some(mut picked) = merge.next()? {
-        let Picked { sources, rows } = &mut picked;
+        let PickedRows { sources, rows } = &mut picked;
         if !tombstones {
             rows.retain(|(source, row)| !sources[*source].is_tombstone(*row));
         }

@@ -18,7 +18,7 @@ use object_store::ObjectStore;
 use super::{
     feed::Feed,
     files::{Part, TableFiles},
-    keyed::Picked,
+    keyed::PickedRows,
     merge::Keep,
     moment::base_at,
     sort::Limits,
@@ -28,7 +28,7 @@ use crate::{
     archive::{Archive, Base, Head},
     budget::MemoryBudget,
     codec::RowReader,
-    data::Wanted,
+    data::WantedRows,
     document::{Encoding, Revision, TableRef, Timestamp},
     error::{Result, ResultExt},
     schema::TableSchema,
@@ -70,13 +70,13 @@ pub struct State {
     base: Base,
     schema: Arc<TableSchema>,
     arrow: SchemaRef,
-    batches: Feed<Picked>,
+    batches: Feed<PickedRows>,
 }
 
 /// Some documents of a state.
 #[derive(Debug)]
 pub struct StateBatch {
-    picked: Picked,
+    picked: PickedRows,
     schema: Arc<TableSchema>,
     arrow: SchemaRef,
 }
@@ -286,16 +286,16 @@ fn plan(
         (Some(least), Some((_, largest))) => least <= largest,
         _ => true,
     };
-    let mut wanted = Wanted {
+    let mut wanted = WantedRows {
         columns: keys.then(key_columns),
         batch_rows: limits.rows,
         batch_bytes: limits.file_batch,
-        ..Wanted::default()
+        ..WantedRows::default()
     };
-    let with = |wanted: &Wanted, part: &Part| {
+    let with = |wanted: &WantedRows, part: &Part| {
         let least = part.ids.as_ref().map(|(least, _)| least);
         let min_id = min_id.clone().filter(|wanted| least.is_none_or(|least| wanted > least));
-        (part.clone(), Wanted { min_id, ..wanted.clone() })
+        (part.clone(), WantedRows { min_id, ..wanted.clone() })
     };
     let mut of_base: Vec<_> = files.parts.iter().filter(|part| part.is_of(base)).filter(within).collect();
     of_base.sort_by(|a, b| (&a.ids, &a.path).cmp(&(&b.ids, &b.path)));

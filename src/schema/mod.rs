@@ -110,7 +110,7 @@ impl TableSchema {
 /// What is inside a column's values: all that there is to know for who looks for something in a schema and asks nothing of the
 /// types themselves.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Nested<'a> {
+pub(crate) enum NestedTypes<'a> {
     /// One value.
     Nothing,
     /// The items of a list.
@@ -121,20 +121,22 @@ pub(crate) enum Nested<'a> {
 
 impl ColumnType {
     /// What is inside.
-    pub(crate) fn nested(&self) -> Nested<'_> {
+    pub(crate) fn nested(&self) -> NestedTypes<'_> {
         match self {
-            Self::Boolean | Self::Int64 | Self::Float64 | Self::String | Self::Bytes | Self::Json => Nested::Nothing,
-            Self::List(element) => Nested::Items(element),
-            Self::Struct(fields) => Nested::Fields(fields),
+            Self::Boolean | Self::Int64 | Self::Float64 | Self::String | Self::Bytes | Self::Json => {
+                NestedTypes::Nothing
+            }
+            Self::List(element) => NestedTypes::Items(element),
+            Self::Struct(fields) => NestedTypes::Fields(fields),
         }
     }
 
     /// Number of leaf columns.
     pub fn leaves(&self) -> usize {
         match self.nested() {
-            Nested::Nothing => 1,
-            Nested::Items(element) => element.column_type.leaves(),
-            Nested::Fields(fields) => fields.iter().map(|f| f.column_type.leaves()).sum(),
+            NestedTypes::Nothing => 1,
+            NestedTypes::Items(element) => element.column_type.leaves(),
+            NestedTypes::Fields(fields) => fields.iter().map(|f| f.column_type.leaves()).sum(),
         }
     }
 }

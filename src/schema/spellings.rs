@@ -7,7 +7,7 @@
 //!
 //! Spark's views read the types of columns from the archive when they are run, so their script is handed all rows ([`rows`]).
 
-use super::{ColumnType, Field, Kind, Nested};
+use super::{ColumnType, Field, Kind, NestedTypes};
 use crate::document::Encoding;
 
 /// Whoever reads Parquet files and wants to be told the types of their columns.
@@ -79,9 +79,9 @@ impl Engine {
     pub(crate) fn type_of(self, column: &ColumnType) -> String {
         let spelling = row(column).by(self);
         match column.nested() {
-            Nested::Nothing => spelling.to_owned(),
-            Nested::Items(element) => spelling.replace(INNER, &self.type_of(&element.column_type)),
-            Nested::Fields(fields) => {
+            NestedTypes::Nothing => spelling.to_owned(),
+            NestedTypes::Items(element) => spelling.replace(INNER, &self.type_of(&element.column_type)),
+            NestedTypes::Fields(fields) => {
                 let fields: Vec<_> = fields.iter().map(|field| self.struct_field(field)).collect();
                 spelling.replace(INNER, &fields.join(", "))
             }
@@ -120,8 +120,8 @@ impl Engine {
 pub(crate) fn duckdb_cast(column: &ColumnType) -> Option<String> {
     let cast = row(column).duckdb_cast?;
     match column.nested() {
-        Nested::Nothing | Nested::Fields(_) => Some(cast.to_owned()),
-        Nested::Items(element) => Some(cast.replace(INNER, &duckdb_cast(&element.column_type)?)),
+        NestedTypes::Nothing | NestedTypes::Fields(_) => Some(cast.to_owned()),
+        NestedTypes::Items(element) => Some(cast.replace(INNER, &duckdb_cast(&element.column_type)?)),
     }
 }
 

@@ -241,10 +241,10 @@ mod tests {
     };
 
     /// A deployment that knows nothing.
-    struct Broken;
+    struct BrokenDeployment;
 
     #[async_trait]
-    impl Deployment for Broken {
+    impl Deployment for BrokenDeployment {
         fn name(&self) -> String {
             "broken".into()
         }
@@ -277,7 +277,7 @@ mod tests {
             }
         }
         let heard = Arc::new(Heard::default());
-        let routes = monitored_router(Arc::new(Broken), RouterOptions::default(), Arc::clone(&heard) as _);
+        let routes = monitored_router(Arc::new(BrokenDeployment), RouterOptions::default(), Arc::clone(&heard) as _);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/json_schemas", listener.local_addr().unwrap());
         let serving = tokio::spawn(async move { axum::serve(listener, routes).await });

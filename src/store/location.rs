@@ -27,7 +27,7 @@ pub struct Location {
 
 /// What the text of an archive's URL says. Pure.
 #[derive(Debug, PartialEq, Eq)]
-enum Parsed {
+enum ParsedUrl {
     S3 { bucket: String, prefix: Path },
     Gcs { bucket: String, prefix: Path },
     Azure { container: String, prefix: Path },
@@ -70,13 +70,13 @@ impl Location {
         }
     }
 
-    fn connect(parsed: Parsed, settings: &Settings, create: bool) -> Result<Self> {
+    fn connect(parsed: ParsedUrl, settings: &Settings, create: bool) -> Result<Self> {
         let url = parsed.to_string();
         let (store, local) = match parsed {
-            Parsed::S3 { bucket, prefix } => (below(prefix, clouds::s3(&bucket, settings)?), None),
-            Parsed::Gcs { bucket, prefix } => (below(prefix, clouds::gcs(&bucket, settings)?), None),
-            Parsed::Azure { container, prefix } => (below(prefix, clouds::azure(&container, settings)?), None),
-            Parsed::Local(path) => {
+            ParsedUrl::S3 { bucket, prefix } => (below(prefix, clouds::s3(&bucket, settings)?), None),
+            ParsedUrl::Gcs { bucket, prefix } => (below(prefix, clouds::gcs(&bucket, settings)?), None),
+            ParsedUrl::Azure { container, prefix } => (below(prefix, clouds::azure(&container, settings)?), None),
+            ParsedUrl::Local(path) => {
                 if create {
                     make_folder(&path).map_err(|e| disk_error(e, &format!("cannot create the folder {url}")))?;
                 } else if !path.is_dir() {
@@ -92,7 +92,7 @@ impl Location {
     }
 }
 
-impl std::fmt::Display for Parsed {
+impl std::fmt::Display for ParsedUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (scheme, bucket, prefix) = match self {
             Self::Local(path) => return write!(f, "{}", path.display()),
@@ -105,7 +105,7 @@ impl std::fmt::Display for Parsed {
     }
 }
 
-fn parse(archive: &str) -> Result<Parsed> {
+fn parse(archive: &str) -> Result<ParsedUrl> {
     let shown = archive.escape_debug();
     if archive.is_empty() {
         return Err(Error::usage("the archive's URL is empty; say for example s3://bucket/prefix or ./archive"));
@@ -121,9 +121,9 @@ fn parse(archive: &str) -> Result<Parsed> {
     let prefix = Path::parse(prefix)
         .map_err(|e| Error::usage(format!("`{shown}` has a prefix that no store can hold")).with_source(e))?;
     let parsed = match scheme {
-        "s3" => Parsed::S3 { bucket, prefix },
-        "gs" => Parsed::Gcs { bucket, prefix },
-        "az" => Parsed::Azure { container: bucket, prefix },
+        "s3" => ParsedUrl::S3 { bucket, prefix },
+        "gs" => ParsedUrl::Gcs { bucket, prefix },
+        "az" => ParsedUrl::Azure { container: bucket, prefix },
         _ => {
             return Err(Error::usage(format!(
                 "`{shown}` is of no kind that is known: say s3://bucket/prefix, gs://bucket/prefix, \
@@ -132,7 +132,9 @@ fn parse(archive: &str) -> Result<Parsed> {
         }
     };
     match &parsed {
-        Parsed::S3 { bucket: name, .. } | Parsed::Gcs { bucket: name, .. } | Parsed::Azure { container: name, .. }
+        ParsedUrl::S3 { bucket: name, .. }
+        | ParsedUrl::Gcs { bucket: name, .. }
+        | ParsedUrl::Azure { container: name, .. }
             if name.is_empty() || name.contains(['@', '?', '#', ':', '=']) =>
         {
             Err(Error::usage(format!("`{shown}` has no bucket name; say {scheme}://bucket/prefix")))
@@ -141,9 +143,9 @@ fn parse(archive: &str) -> Result<Parsed> {
     }
 }
 
-fn local(path: &FilePath) -> Result<Parsed> {
+fn local(path: &FilePath) -> Result<ParsedUrl> {
     let path = std::path::absolute(path).map_err(|e| disk_error(e, "cannot tell the current folder"))?;
-    Ok(Parsed::Local(path))
+    Ok(ParsedUrl::Local(path))
 }
 
 /// Refuses a place below a segment `key=value`: readers of the folder would take it for a partition and add a column that
@@ -194,7 +196,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap().to_string(), shown, "{text}");
         }
-        assert!(matches!(parse("archive").unwrap(), Parsed::Local(p) if p.is_absolute()));
+        assert!(matches!(parse("archive").unwrap(), ParsedUrl::Local(p) if p.is_absolute()));
     }
 
     #[test]

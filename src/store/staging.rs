@@ -23,13 +23,13 @@ const FOLDERS: [&str; 4] = [layout::LOG, layout::PARTS, "tables", "components"];
 
 /// A file on the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
+struct FoundFile {
     path: PathBuf,
     touched: Timestamp,
 }
 
 /// Whether `file` is a staging file of ours that its writer has abandoned. Pure.
-fn is_abandoned(file: &Found, now: Timestamp) -> bool {
+fn is_abandoned(file: &FoundFile, now: Timestamp) -> bool {
     let name = file.path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let staged = name.rsplit_once('#').is_some_and(|(base, n)| {
         let ours = [".parquet", ".json", ".gz"].iter().any(|suffix| base.ends_with(suffix));
@@ -58,7 +58,7 @@ pub(super) fn clean(root: &Path, now: Timestamp, monitor: &dyn Monitor) -> Resul
             }
             let touched = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
             let Some(touched) = touched.and_then(|t| i64::try_from(t.as_nanos()).ok()) else { continue };
-            let found = Found { path: entry.path(), touched: Timestamp(touched) };
+            let found = FoundFile { path: entry.path(), touched: Timestamp(touched) };
             if meta.is_file() && is_abandoned(&found, now) {
                 match std::fs::remove_file(&found.path) {
                     Ok(()) => removed += 1,
@@ -93,7 +93,7 @@ mod tests {
             ("notes.txt#1", 9 * DAY, false),
             ("#1", 9 * DAY, false),
         ] {
-            let file = Found { path: PathBuf::from("x").join(name), touched: Timestamp(5) };
+            let file = FoundFile { path: PathBuf::from("x").join(name), touched: Timestamp(5) };
             assert_eq!(is_abandoned(&file, Timestamp(5 + age)), abandoned, "{name} {age}");
         }
     }

@@ -15,7 +15,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    archive::{Base, Covers, Draft, Head, Owed, RemovedFile, Run},
+    archive::{Base, Covers, Draft, Head, OwedBase, RemovedFile, Run},
     convex::{SnapshotScope, Source},
     document::{TableRef, Timestamp},
     error::Result,
@@ -31,9 +31,9 @@ use super::run::RunInput;
 pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>) -> Result<Option<Walk>> {
     let (owed, Some(cursor)) = (head.owed(), &head.progress().delta) else { return Ok(None) };
     let components = match owed {
-        Owed::Nothing => return Ok(None),
-        Owed::Components => components(head, input.source.as_ref()).await?,
-        Owed::Tables => Vec::new(),
+        OwedBase::Nothing => return Ok(None),
+        OwedBase::Components => components(head, input.source.as_ref()).await?,
+        OwedBase::Tables => Vec::new(),
     };
     let covered = |table: &&TableRef| matches!(head.coverage().covers(table, cursor.ts), Covers::Covered(_));
     let covered: Vec<_> = head.tables().map(|state| &state.table).filter(covered).cloned().collect();
@@ -44,7 +44,7 @@ pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>) -> Re
         SnapshotScope::Components(components)
     };
     let began = Timestamp::now();
-    input.monitor.report(Event::NewBase { ts: cursor.ts, components: owed == Owed::Components });
+    input.monitor.report(Event::NewBase { ts: cursor.ts, components: owed == OwedBase::Components });
     Ok(Some(Walk {
         base: layout::base_id(began, &writer.id),
         ts: cursor.ts,

@@ -14,7 +14,7 @@ use super::{
     write::write,
 };
 use crate::{
-    archive::{Owed, Run},
+    archive::{OwedBase, Run},
     error::{Error, Result},
     position::{Phase, Progress},
 };
@@ -53,7 +53,7 @@ pub(super) async fn catch_up(run: &mut SyncRun, input: &RunInput<'_>) -> Result<
         }
         let walk = tokio::select! {
             biased;
-            () = input.options.stop.requested() => return Ok(run.head.owed() == Owed::Nothing),
+            () = input.options.stop.requested() => return Ok(run.head.owed() == OwedBase::Nothing),
             walk = base::begin(&run.head, &run.writer, input) => walk?,
         };
         match walk {

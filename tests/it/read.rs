@@ -9,7 +9,8 @@ use convex_archiver::{
     MemoryBudget, TableRef, Timestamp, Value,
     archive::Covers,
     read::{
-        Change, DiffOptions, Found, History, LogOptions, TableFiles, Transactions, columns_of, count, diff, get, tables,
+        Change, DiffOptions, History, LogOptions, Lookup, TableFiles, Transactions, columns_of, count, diff, get,
+        tables,
     },
     server::{Contents, SeededWriter, demo_documents},
 };
@@ -43,8 +44,8 @@ async fn assert_reads_back(world: &World) {
         }
         let found = get(&archive, &head, table, &revision.id, revision.ts).await.unwrap();
         let expected = match &revision.document {
-            Some(_) => Found::Document(Box::new((**revision).clone())),
-            None => Found::Deleted(revision.ts),
+            Some(_) => Lookup::Document(Box::new((**revision).clone())),
+            None => Lookup::Deleted(revision.ts),
         };
         assert_eq!(found, expected);
         let mut history = History::open(&archive, &head, table, &revision.id, MemoryBudget::default()).await.unwrap();
@@ -176,23 +177,23 @@ async fn a_document_is_found_by_reading_a_few_pages_and_not_the_table() {
     // Never changed: the footers of ten small files, and a few pages of the base.
     let id = &ids[ids.len() / 2 + 20];
     let (found, (calls, bytes)) = look(id, through).await;
-    assert_eq!(found, Found::Document(Box::new((*deployment[&notes][id]).clone())));
+    assert_eq!(found, Lookup::Document(Box::new((*deployment[&notes][id]).clone())));
     assert!(calls <= 10 + 6 && bytes * 6 < stored, "{calls} calls, {bytes} of {stored} bytes");
 
     // Changed: nothing of the base.
     let (found, (calls, bytes)) = look(&ids[9], through).await;
-    assert_eq!(found, Found::Document(Box::new((*deployment[&notes][&ids[9]]).clone())));
+    assert_eq!(found, Lookup::Document(Box::new((*deployment[&notes][&ids[9]]).clone())));
     assert!(calls <= 12 && bytes < 600_000, "{calls} calls, {bytes} bytes");
 
     // Before the changes: they are not looked at.
     let (found, (calls, _)) = look(&ids[9], head.coverage().bases[0].ts).await;
-    assert!(matches!(found, Found::Document(document) if document.ts < head.coverage().bases[0].ts));
+    assert!(matches!(found, Lookup::Document(document) if document.ts < head.coverage().bases[0].ts));
     assert!(calls <= 6, "{calls} calls");
 
     // Never there: the Bloom filters say so.
     let neighbour = format!("{}x", &id[..id.len() - 1]);
     let (found, (calls, bytes)) = look(&neighbour, through).await;
-    assert_eq!(found, Found::Nothing);
+    assert_eq!(found, Lookup::Nothing);
     assert!(calls <= 10 + 3 && bytes * 10 < stored, "{calls} calls, {bytes} of {stored} bytes");
 
     // A transaction of one document looks that one up, and not the table.

@@ -7,7 +7,7 @@ use convex_archiver::{
     archive::{Archive, Head, Location},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::{
-        DiffOptions, ExportFormat, ExportOptions, Found, History, LogOptions, RestoreOptions, State, StateOptions,
+        DiffOptions, ExportFormat, ExportOptions, History, LogOptions, Lookup, RestoreOptions, State, StateOptions,
         Transactions, diff, export, get, restore,
     },
     server::{ArchivedDeployment, RouterOptions, SimulatedDeployment, demo_documents, read_snapshot_zip, router},
@@ -72,9 +72,11 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
     assert_eq!(sums.iter().map(|t| t.deleted + t.updated + t.unchanged).sum::<u64>(), count(&then));
 
     // One document, its history, and the transactions.
-    let Found::Document(found) = get(&archive, &head, table, id, before).await.unwrap() else { panic!("it was there") };
+    let Lookup::Document(found) = get(&archive, &head, table, id, before).await.unwrap() else {
+        panic!("it was there")
+    };
     assert_eq!(*found, then[&**table][id]);
-    assert_eq!(get(&archive, &head, table, id, through).await.unwrap(), Found::Deleted(deletion.1.ts));
+    assert_eq!(get(&archive, &head, table, id, through).await.unwrap(), Lookup::Deleted(deletion.1.ts));
     let mut history = History::open(&archive, &head, table, id, MemoryBudget::default()).await.unwrap();
     let mut last = None;
     while let Some(revision) = history.next().await.unwrap() {

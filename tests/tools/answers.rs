@@ -19,7 +19,7 @@ use convex_archiver::{
     read::{History, State, StateOptions},
     testing::{
         codec::RowReader,
-        data::{FileReader, Wanted},
+        data::{FileReader, WantedRows},
     },
 };
 use serde_json::{Map, Value as Json, json};
@@ -89,7 +89,7 @@ impl Held {
         while let Some(file) = files.next().await.unwrap() {
             let schema = archive.schema(head, &file.table).await.unwrap();
             let mut reader =
-                FileReader::open(std::sync::Arc::clone(archive.store()), &file, &Wanted::default()).await.unwrap();
+                FileReader::open(std::sync::Arc::clone(archive.store()), &file, &WantedRows::default()).await.unwrap();
             let of_table = held.get_mut(&file.table).unwrap();
             while let Some(batch) = reader.next().await.unwrap() {
                 let rows = RowReader::new(&schema, &batch).unwrap();

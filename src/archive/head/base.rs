@@ -145,7 +145,7 @@ pub struct ComponentRows {
 
 /// A selection that is in force after a moment, until the next one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selected {
+pub struct SelectionEntry {
     /// Deltas after this, nanoseconds.
     pub after: Timestamp,
     /// Of these tables only.
@@ -156,7 +156,7 @@ pub struct Selected {
 
 /// Documents that came in the encoding `json`, which does not tell int64 and bytes from text: they are kept as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Untyped {
+pub struct UntypedSpan {
     /// Those of this base; else of deltas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[doc(hidden)]

@@ -13,7 +13,7 @@
 
 use serde::Serialize;
 
-use super::base::{Base, ComponentRows, Doubt, Gap, Selected, Untyped, Withdrawal, WithdrawalReason};
+use super::base::{Base, ComponentRows, Doubt, Gap, SelectionEntry, UntypedSpan, Withdrawal, WithdrawalReason};
 use crate::{
     document::{TableRef, Timestamp},
     position::{BaseId, Scope},
@@ -41,9 +41,9 @@ pub struct Coverage {
     pub doubts: Vec<Doubt>,
     /// What was selected: before the first of these, everything.
     #[doc(hidden)]
-    pub selections: Vec<Selected>,
+    pub selections: Vec<SelectionEntry>,
     /// What came without types, in the order in which it came.
-    pub untyped: Vec<Untyped>,
+    pub untyped: Vec<UntypedSpan>,
     /// When the deployment was seen to send rows of components in deltas. Servers that do not send them look like quiet ones:
     /// before the first such moment the deltas of a component prove nothing.
     #[doc(hidden)]
@@ -237,7 +237,7 @@ impl Coverage {
         match self.untyped.iter_mut().rfind(|known| known.base.as_ref() == of) {
             // The walk goes on, or the deltas do.
             Some(known) if of.is_some() || known.to == after => known.to = to,
-            _ => self.untyped.push(Untyped { base: of.cloned(), after, to }),
+            _ => self.untyped.push(UntypedSpan { base: of.cloned(), after, to }),
         }
     }
 
@@ -320,8 +320,8 @@ mod tests {
         )
     }
 
-    fn selected((after, tables): (i64, Selection)) -> Selected {
-        Selected { after: Timestamp(after), tables, version: 0 }
+    fn selected((after, tables): (i64, Selection)) -> SelectionEntry {
+        SelectionEntry { after: Timestamp(after), tables, version: 0 }
     }
 
     fn component_rows(since: i64) -> ComponentRows {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Head, Latest,
-    base::{Base, Selected},
+    base::{Base, SelectionEntry},
     rules::{self, Groups},
     tables::{Counts, SchemaVersion, TableState},
 };
@@ -90,7 +90,7 @@ impl Head {
         if draft.selection != self.coverage.selected() {
             let after = self.cursor().or(draft.progress.delta.as_ref().map(|d| d.ts)).unwrap_or_default();
             let tables = draft.selection.clone();
-            self.coverage.selections.push(Selected { after, tables, version: commit.version });
+            self.coverage.selections.push(SelectionEntry { after, tables, version: commit.version });
         }
         if draft.encoding == Encoding::Json && !draft.maintenance {
             self.note_untyped(draft);

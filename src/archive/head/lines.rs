@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Head,
-    base::{Base, ComponentRows, Doubt, Gap, Selected, Untyped, Withdrawal},
+    base::{Base, ComponentRows, Doubt, Gap, SelectionEntry, UntypedSpan, Withdrawal},
     tables::TableState,
 };
 use crate::{
@@ -31,7 +31,7 @@ pub(in crate::archive) enum Entry {
     /// The deployment that the archive belongs to.
     Deployment(DeploymentIdentity),
     /// How far it is.
-    Progress(Reached),
+    Progress(ReachedMoments),
     /// S of the first walk.
     Origin(Timestamp),
     /// A base.
@@ -45,9 +45,9 @@ pub(in crate::archive) enum Entry {
     /// A doubt.
     Doubt(Doubt),
     /// A selection.
-    Selection(Selected),
+    Selection(SelectionEntry),
     /// What came without types.
-    Untyped(Untyped),
+    Untyped(UntypedSpan),
     /// That rows of components come.
     ComponentRows(ComponentRows),
     /// A schema object that was erased.
@@ -58,7 +58,7 @@ pub(in crate::archive) enum Entry {
 
 /// Progress without the tokens of its positions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::archive) struct Reached {
+pub(in crate::archive) struct ReachedMoments {
     /// The delta cursor's `_ts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ts: Option<Timestamp>,
@@ -77,7 +77,7 @@ pub(super) struct ReachedWalk {
     done: Vec<TableRef>,
 }
 
-impl From<&Progress> for Reached {
+impl From<&Progress> for ReachedMoments {
     fn from(progress: &Progress) -> Self {
         Self {
             ts: progress.delta.as_ref().map(|delta| delta.ts),
@@ -121,7 +121,7 @@ impl Head {
         let mut entries = vec![
             Entry::Needs(self.needs.clone()),
             Entry::Deployment(self.deployment.clone()),
-            Entry::Progress(Reached::from(&self.progress)),
+            Entry::Progress(ReachedMoments::from(&self.progress)),
         ];
         entries.extend(self.origin.map(Entry::Origin));
         entries.extend(coverage.bases.iter().cloned().map(Entry::Base));
@@ -173,6 +173,6 @@ impl Head {
     /// The sum without what moves with time alone: where the deployment's clock stands. While it stays, a head that was
     /// written down still shows everything else.
     pub(in crate::archive) fn substance(&self) -> Result<Sum> {
-        Ok(self.sum.minus(Entry::Progress(Reached::from(&self.progress)).sum()?))
+        Ok(self.sum.minus(Entry::Progress(ReachedMoments::from(&self.progress)).sum()?))
     }
 }

@@ -83,7 +83,7 @@ pub struct Head {
     tables: BTreeMap<TableRef, Arc<TableState>>,
     /// Over all lines.
     sum: Sum,
-    anchor: Anchored,
+    anchor: AnchorCell,
 }
 
 /// What the newest commit says of itself.
@@ -130,15 +130,15 @@ pub(super) struct Anchor {
 
 /// How a head is reached says nothing of what it holds: two heads are equal whatever their anchors.
 #[derive(Debug, Clone, Default)]
-struct Anchored(Option<Arc<Anchor>>);
+struct AnchorCell(Option<Arc<Anchor>>);
 
-impl PartialEq for Anchored {
+impl PartialEq for AnchorCell {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Anchored {}
+impl Eq for AnchorCell {}
 
 impl Head {
     /// Before the first commit of the archive whose header has this digest.
@@ -158,7 +158,7 @@ impl Head {
             erased: BTreeSet::new(),
             tables: BTreeMap::new(),
             sum: Sum::default(),
-            anchor: Anchored::default(),
+            anchor: AnchorCell::default(),
         };
         head.sum = head.summed()?;
         Ok(head)
@@ -263,7 +263,7 @@ impl Head {
 
     /// The same head, of which all parts are written.
     pub(super) fn anchored(mut self) -> Self {
-        self.anchor = Anchored(Some(Arc::new(Anchor { version: self.version, tables: self.tables.clone() })));
+        self.anchor = AnchorCell(Some(Arc::new(Anchor { version: self.version, tables: self.tables.clone() })));
         self
     }
 

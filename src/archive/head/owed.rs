@@ -6,7 +6,7 @@ use super::{Head, coverage::Covers};
 
 /// What is selected, not covered at the cursor, and can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owed {
+pub enum OwedBase {
     /// Everything is covered that can be.
     Nothing,
     /// A base of tables of components only: their rows are known to arrive since.
@@ -18,8 +18,8 @@ pub enum Owed {
 impl Head {
     /// What the archive owes; nothing before its first commit.
     #[doc(hidden)]
-    pub fn owed(&self) -> Owed {
-        let Some(cursor) = self.progress().delta.as_ref().map(|delta| delta.ts) else { return Owed::Nothing };
+    pub fn owed(&self) -> OwedBase {
+        let Some(cursor) = self.progress().delta.as_ref().map(|delta| delta.ts) else { return OwedBase::Nothing };
         let (coverage, selected) = (self.coverage(), self.coverage().selected());
         let lacks = |of_component| {
             let uncovered = |table: &TableRef| {
@@ -30,11 +30,11 @@ impl Head {
             !coverage.covers_unseen(of_component, cursor) || self.tables().any(|state| uncovered(&state.table))
         };
         if lacks(false) {
-            Owed::Tables
+            OwedBase::Tables
         } else if coverage.component_rows.is_some() && lacks(true) {
-            Owed::Components
+            OwedBase::Components
         } else {
-            Owed::Nothing
+            OwedBase::Nothing
         }
     }
 }

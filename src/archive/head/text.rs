@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Anchored, Head, Latest,
+    AnchorCell, Head, Latest,
     base::Base,
     coverage::{Coverage, Span},
     lines::Entry,
@@ -78,7 +78,7 @@ struct BaseOfTables<'a> {
 
 /// What is read back.
 #[derive(Deserialize)]
-struct Written {
+struct WrittenTop {
     version: u64,
     digest: String,
     needs: Needs,
@@ -179,7 +179,7 @@ impl ReadHead {
         let unreadable = |e| super::super::commit::unreadable(path, bytes, e);
         let envelope: Envelope = serde_json::from_slice(bytes).map_err(unreadable)?;
         envelope.needs.check_reader(path, &envelope.program)?;
-        let written: Written = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let written: WrittenTop = serde_json::from_slice(bytes).map_err(unreadable)?;
         Ok(Self(written.into_head()?))
     }
 
@@ -200,7 +200,7 @@ impl ReadHead {
     }
 }
 
-impl Written {
+impl WrittenTop {
     fn into_head(self) -> Result<Head> {
         // The sum of what is written there, entry by entry: also of one that stands there twice.
         let mut sum = Sum::default();
@@ -217,7 +217,7 @@ impl Written {
             erased: std::collections::BTreeSet::new(),
             tables: BTreeMap::new(),
             sum,
-            anchor: Anchored::default(),
+            anchor: AnchorCell::default(),
         };
         let coverage = &mut head.coverage;
         for entry in self.entries.into_iter().chain(self.tables) {

@@ -24,8 +24,8 @@ use self::model::{
 use super::{
     Commit, Covers, Head, RemovedFile, Run,
     head::text::ReadHead,
-    log::Stored,
-    race::{Rebased, rebase},
+    log::StoredCommit,
+    race::{RebaseOutcome, rebase},
     testing,
 };
 use crate::{data::DataFile, sum::Sum};
@@ -58,10 +58,10 @@ const CAUGHT: &[&str] = &[
 const RARE: [u64; 3] = [1_760, 1_798, 2_445];
 
 /// The archive, beside the model's.
-struct Archived {
+struct TestArchive {
     /// Heads of the model and of the archive, by version.
     heads: Vec<(plain::Head, Head)>,
-    log: Vec<Stored>,
+    log: Vec<StoredCommit>,
     /// All files that ever were added, as they leave.
     files: BTreeMap<Path, RemovedFile>,
     live: BTreeMap<Path, (File, DataFile)>,
@@ -74,7 +74,7 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, model: &T, code: &T) -> Resu
     if model == code { Ok(()) } else { Err(format!("{what}: the model says {model:?}, the code {code:?}")) }
 }
 
-impl Archived {
+impl TestArchive {
     fn new(harmed: bool) -> Self {
         let head = Head::before_all(testing::deployment(), "0".into()).expect("an empty head");
         Self {
@@ -120,7 +120,7 @@ impl Archived {
             self.live.insert(file.path, (file.clone(), added));
         }
         let digest = head.digest().to_owned();
-        self.log.push(Stored { commit, digest });
+        self.log.push(StoredCommit { commit, digest });
         self.heads.push((after.clone(), head));
         Ok(())
     }
@@ -180,15 +180,15 @@ impl Archived {
         let ours = spell::draft(&fitted, before, &self.files);
         let rebased = rebase(&ours, before, &self.log[version..], self.head());
         let end = match (outcome, &rebased) {
-            (Outcome::Lands(draft), Rebased::Retry(again)) => {
+            (Outcome::Lands(draft), RebaseOutcome::Retry(again)) => {
                 let (draft, mut again) = (spell::draft(draft, self.head(), &self.files), (**again).clone());
                 again.sort();
                 same("the draft that is carried", &draft, &again)?;
                 "is carried"
             }
-            (Outcome::Conflict, Rebased::Conflict) => "is a conflict",
-            (Outcome::Anew | Outcome::Nothing, Rebased::Anew) => "is planned anew",
-            (Outcome::Lands(_), Rebased::Conflict) if may_conflict(planned, landing.between) => {
+            (Outcome::Conflict, RebaseOutcome::Conflict) => "is a conflict",
+            (Outcome::Anew | Outcome::Nothing, RebaseOutcome::Anew) => "is planned anew",
+            (Outcome::Lands(_), RebaseOutcome::Conflict) if may_conflict(planned, landing.between) => {
                 "is a conflict in the code only"
             }
             _ => return Err(format!("the model says {outcome:?}, the code {rebased:?}")),
@@ -229,7 +229,7 @@ fn may_conflict(planned: &plan::Draft, between: &[plan::Draft]) -> bool {
     !planned.maintenance && (0..TABLES).any(|t| brought(t) && between.iter().any(|b| says(b, t)))
 }
 
-impl Twin for Archived {
+impl Twin for TestArchive {
     fn sees(&mut self, landing: &Landing<'_>) -> Result<(), String> {
         if !landing.between.is_empty() {
             self.race(landing)?;
@@ -249,7 +249,7 @@ fn a_head_lives_as_the_model_does() {
     let (seeds, mut counts) = (seeds(0..1_000), Counts::new());
     for seed in seeds.clone().chain(RARE) {
         // Harms take most of the time.
-        let mut archived = Archived::new(seed.is_multiple_of(4));
+        let mut archived = TestArchive::new(seed.is_multiple_of(4));
         if let Err(story) = live(seed, Rules::ALL, &mut Counts::new(), &mut archived) {
             panic!("seed {}: {}\n{}", story.seed, story.broken, story.trace.join("\n"));
         }

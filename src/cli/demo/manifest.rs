@@ -51,11 +51,11 @@ struct Base {
 
 #[derive(Serialize, Deserialize)]
 struct Line {
-    table: Listed,
+    table: ListedTable,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Listed {
+struct ListedTable {
     table: TableRef,
     folder: String,
     schema: Schema,

@@ -5,7 +5,7 @@ use std::path::Path;
 use convex_archiver::{
     FindingCounts, Result, TableRef,
     archive::Span,
-    read::{Generation, Missing, NumberConflict, RestoreOptions, RestoreReport, RestoredTable},
+    read::{Generation, MissingSpan, NumberConflict, RestoreOptions, RestoreReport, RestoredTable},
 };
 use serde::Serialize;
 
@@ -108,7 +108,7 @@ impl<'a> RestoreOutput<'a> {
             gaps_before: report
                 .gaps
                 .iter()
-                .map(|Missing { tables, from, to }| Gap { tables, after: from.to_string(), to: to.to_string() })
+                .map(|MissingSpan { tables, from, to }| Gap { tables, after: from.to_string(), to: to.to_string() })
                 .collect(),
             archived: report.archived.to_string(),
             came_without_types: report.untyped,
@@ -191,7 +191,7 @@ impl<'a> RestoreOutput<'a> {
         if !report.archived.is_everything() {
             lines.push(format!("not archived, and deleted by --replace-all: tables beyond {}", report.archived));
         }
-        for Missing { tables, from, to } in &report.gaps {
+        for MissingSpan { tables, from, to } in &report.gaps {
             let tables = words::list(tables.iter());
             lines.push(format!(
                 "changes of {tables} are missing after {} to {}; the state then does not depend on them",

@@ -75,7 +75,7 @@ impl Answer {
 }
 
 /// What the server was asked.
-struct Seen {
+struct SeenRequest {
     uri: String,
     headers: HeaderMap,
     body: String,
@@ -84,7 +84,7 @@ struct Seen {
 #[derive(Default)]
 struct Script {
     answers: Mutex<Vec<Answer>>,
-    seen: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<SeenRequest>>,
     address: Mutex<String>,
 }
 
@@ -97,7 +97,7 @@ impl Script {
     async fn client_with(answers: Vec<Answer>, monitor: Arc<dyn Monitor>) -> (Client, Arc<Self>) {
         let script = Arc::new(Self { answers: Mutex::new(answers), ..Self::default() });
         let handler = |State(script): State<Arc<Self>>, uri: Uri, headers: HeaderMap, body: String| async move {
-            script.seen.lock().unwrap().push(Seen { uri: uri.to_string(), headers, body });
+            script.seen.lock().unwrap().push(SeenRequest { uri: uri.to_string(), headers, body });
             let mut answers = script.answers.lock().unwrap();
             if answers.is_empty() {
                 answer(410, "the script has ended").into_response()

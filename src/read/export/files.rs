@@ -34,10 +34,10 @@ pub(super) struct FileSet {
     header: String,
     names: Vec<String>,
     bytes: u64,
-    open: Option<Open>,
+    open: Option<OpenFile>,
 }
 
-struct Open {
+struct OpenFile {
     upload: Upload,
     text: String,
     parquet: Option<ArrowWriter<Vec<u8>>>,
@@ -79,7 +79,7 @@ impl FileSet {
     /// Rows of a Parquet file.
     pub(super) fn rows(&mut self, rows: &RecordBatch) -> Result<()> {
         self.begin_parquet()?;
-        if let Some(Open { parquet: Some(writer), .. }) = &mut self.open {
+        if let Some(OpenFile { parquet: Some(writer), .. }) = &mut self.open {
             writer.write(rows).map_err(not_encoded)?;
             if writer.in_progress_size() >= self.row_group_bytes || writer.memory_size() >= 2 * self.row_group_bytes {
                 writer.flush().map_err(not_encoded)?;
@@ -142,11 +142,11 @@ impl FileSet {
     }
 
     /// The next file.
-    fn begun(&mut self, parquet: Option<ArrowWriter<Vec<u8>>>) -> Open {
+    fn begun(&mut self, parquet: Option<ArrowWriter<Vec<u8>>>) -> OpenFile {
         let name = format!("part-{:05}.{}", self.names.len(), self.format.extension());
         let upload = Upload::new(Arc::clone(&self.target), format!("{}/{name}", self.folder));
         self.names.push(name);
-        Open { upload, text: self.header.clone(), parquet, bytes: 0 }
+        OpenFile { upload, text: self.header.clone(), parquet, bytes: 0 }
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    rows::{keyed::Keyed, sort::Sorter},
+    rows::{keyed::KeyedBatch, sort::Sorter},
     schema::OwnColumn,
 };
 
@@ -70,12 +70,13 @@ impl<'a> ChangeRows<'a> {
                 Arc::new(Int64Array::from(changes)),
             ],
         );
-        self.sorter.push(Keyed::new(batch.map_err(|e| Error::internal("changes cannot be sorted").with_source(e))?)?)
+        self.sorter
+            .push(KeyedBatch::new(batch.map_err(|e| Error::internal("changes cannot be sorted").with_source(e))?)?)
     }
 }
 
 /// Reads back what was put there.
-pub(super) fn read_change_row(sorted: &Keyed, row: usize, tables: &[WindowTable]) -> Result<DocumentChange> {
+pub(super) fn read_change_row(sorted: &KeyedBatch, row: usize, tables: &[WindowTable]) -> Result<DocumentChange> {
     let lost = || Error::internal("sorted changes cannot be read back");
     let rest = sorted.id(row).get(TS_DIGITS..).ok_or_else(lost)?;
     let (number, id) = rest.split_at_checked(TABLE_DIGITS).ok_or_else(lost)?;

@@ -29,16 +29,16 @@ use self::{
 use crate::{
     archive::{Archive, Coverage, Head},
     budget::MemoryBudget,
-    data::Wanted,
+    data::WantedRows,
     document::{TableRef, Timestamp},
     error::{Error, Result},
     rows::{
         ahead::read_ahead,
         feed::{Feed, Outlet},
         files::{FilesByTable, Part},
-        keyed::Keyed,
+        keyed::KeyedBatch,
         merge::Keep,
-        moment::{Missing, known_table, missing, whole_span},
+        moment::{MissingSpan, known_table, missing, whole_span},
         sort::{Limits, Sorter},
         sorted::{Plan, columns, hand_on, key_columns, sorted},
     },
@@ -65,7 +65,7 @@ pub struct LogOptions {
 /// Transactions of a span, oldest first. Deltas only tell of transactions: what lies in a base was written before.
 pub struct Transactions {
     span: RangeInclusive<Timestamp>,
-    missing: Vec<Missing>,
+    missing: Vec<MissingSpan>,
     feed: Feed<Transaction>,
 }
 
@@ -114,7 +114,7 @@ impl Transactions {
     }
 
     /// Spans of it in which transactions are missing.
-    pub fn missing(&self) -> &[Missing] {
+    pub fn missing(&self) -> &[MissingSpan] {
         &self.missing
     }
 
@@ -167,13 +167,13 @@ impl Work {
 
     /// Says of each revision of the span what it did.
     fn classify(&self, table: &WindowTable, change_rows: &mut ChangeRows<'_>) -> Result<()> {
-        let mut wanted = Wanted {
+        let mut wanted = WantedRows {
             columns: Some(key_columns()),
             batch_rows: self.limits.rows,
             batch_bytes: self.limits.file_batch,
             min_ts: Some(*self.span.start()),
             max_ts: Some(*self.span.end()),
-            ..Wanted::default()
+            ..WantedRows::default()
         };
         let ids = self.changed(table, &wanted)?;
         let may_hold = |part: &&Part| {
@@ -188,7 +188,7 @@ impl Work {
         for part in table.known.iter().filter(may_hold) {
             // Of a base every row counts, whatever its `_ts`.
             let min_ts = part.base().is_none().then_some(table.known_since);
-            unsorted.push((part.clone(), Wanted { min_ts, ..wanted.clone() }));
+            unsorted.push((part.clone(), WantedRows { min_ts, ..wanted.clone() }));
         }
         let columns = columns(&table.schema, true)?;
         let plan =
@@ -212,12 +212,12 @@ impl Work {
     }
 
     /// The documents that the span changes, sorted; None, if they are many.
-    fn changed(&self, table: &WindowTable, wanted: &Wanted) -> Result<Option<Arc<[String]>>> {
+    fn changed(&self, table: &WindowTable, wanted: &WantedRows) -> Result<Option<Arc<[String]>>> {
         let mut ids = BTreeSet::new();
         let parts = table.window.iter().map(|part| (part.clone(), wanted.clone())).collect();
         let mut batches = read_ahead(Arc::clone(&self.store), parts)?;
         while let Some(batch) = batches.next_blocking()? {
-            let keys = Keyed::new(batch)?;
+            let keys = KeyedBatch::new(batch)?;
             for row in 0..keys.len() {
                 if !ids.contains(keys.id(row)) {
                     ids.insert(keys.id(row).to_owned());
@@ -232,7 +232,7 @@ impl Work {
 }
 
 /// S of a row of a base.
-fn base_of(keys: &Keyed, row: usize) -> Option<i64> {
+fn base_of(keys: &KeyedBatch, row: usize) -> Option<i64> {
     let column = keys.batch.column_by_name(OwnColumn::Base.name())?.as_primitive_opt::<Int64Type>()?;
     column.is_valid(row).then(|| column.value(row))
 }

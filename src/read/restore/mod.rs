@@ -26,7 +26,7 @@ pub use self::{
     report::{NotCovered, NumberConflict, RestoreReport, RestoredTable},
 };
 use self::{
-    survey::{Survey, Surveyed, survey},
+    survey::{Survey, SurveyedTable, survey},
     system_ids::{declares_files, system_ids},
     zip::SnapshotZip,
 };
@@ -170,7 +170,7 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn new(schema: &TableSchema, surveyed: Surveyed, zip: Option<&'a mut SnapshotZip>) -> Self {
+    fn new(schema: &TableSchema, surveyed: SurveyedTable, zip: Option<&'a mut SnapshotZip>) -> Self {
         let done = RestoredTable {
             declares_files: declares_files(&schema.fields),
             table: surveyed.table,

@@ -6,7 +6,7 @@ use crate::{
     archive::Span,
     document::{TableRef, Timestamp},
     monitor::FindingCounts,
-    rows::{generations::Generation, moment::Missing},
+    rows::{generations::Generation, moment::MissingSpan},
     selection::Selection,
 };
 
@@ -25,7 +25,7 @@ pub struct RestoreReport {
     /// Tables whose first document came after the moment: left out.
     pub later: Vec<TableRef>,
     /// The spans before the moment in which changes are missing. No table's state at the moment depends on one.
-    pub gaps: Vec<Missing>,
+    pub gaps: Vec<MissingSpan>,
     /// What the archive was told to hold; tables beyond it are not in it.
     pub archived: Selection,
     /// Whether documents came in an encoding that does not tell int64 and bytes from text: they are restored as text.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::get::{Found, get_of_files},
+    super::get::{Lookup, get_of_files},
     options::RestoreOptions,
     report::{NotCovered, NumberConflict},
 };
@@ -21,15 +21,15 @@ use crate::{
 
 /// What will be restored.
 pub(super) struct Survey {
-    pub(super) tables: Vec<Surveyed>,
+    pub(super) tables: Vec<SurveyedTable>,
     pub(super) not_covered: Vec<NotCovered>,
     pub(super) conflicts: Vec<NumberConflict>,
     pub(super) later: Vec<TableRef>,
-    pub(super) gaps: Vec<crate::rows::moment::Missing>,
+    pub(super) gaps: Vec<crate::rows::moment::MissingSpan>,
 }
 
 /// One table.
-pub(super) struct Surveyed {
+pub(super) struct SurveyedTable {
     pub(super) table: TableRef,
     pub(super) base: Timestamp,
     pub(super) number: Option<u32>,
@@ -76,7 +76,7 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
             {
                 of_one_generation(&surveyed, &only, options.at)?;
                 let only = Some(only);
-                found.tables.push(Surveyed { left_behind: Vec::new(), only, ..surveyed });
+                found.tables.push(SurveyedTable { left_behind: Vec::new(), only, ..surveyed });
             }
             continue;
         }
@@ -97,7 +97,7 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
 
 /// # Errors
 /// Usage, if one of the documents was left behind by an earlier table of that name.
-fn of_one_generation(table: &Surveyed, documents: &[Revision], at: Timestamp) -> Result<()> {
+fn of_one_generation(table: &SurveyedTable, documents: &[Revision], at: Timestamp) -> Result<()> {
     let number = |revision: &Revision| table_number(&revision.id);
     match documents.iter().find(|revision| number(revision) != table.number) {
         None => Ok(()),
@@ -112,7 +112,7 @@ fn of_one_generation(table: &Surveyed, documents: &[Revision], at: Timestamp) ->
     }
 }
 
-impl Surveyed {
+impl SurveyedTable {
     fn new(table: &TableRef, base: Timestamp) -> Self {
         Self { table: table.clone(), base, number: None, emptied: false, left_behind: Vec::new(), only: None }
     }
@@ -125,8 +125,8 @@ async fn look(
     files: &TableFiles,
     base: &Base,
     options: &RestoreOptions,
-) -> Result<Option<Surveyed>> {
-    let mut surveyed = Surveyed::new(&files.table, base.ts);
+) -> Result<Option<SurveyedTable>> {
+    let mut surveyed = SurveyedTable::new(&files.table, base.ts);
     let numbers = numbers_at(files, base, options.at);
     let until = files.parts.iter().filter(|part| part.min_ts <= options.at);
     let newest = until.max_by_key(|part| part.max_ts);
@@ -221,7 +221,7 @@ impl Survey {
 /// Wanted documents.
 struct Documents {
     /// By id: whether it was found, else what is known of it.
-    ids: BTreeMap<String, Option<Found>>,
+    ids: BTreeMap<String, Option<Lookup>>,
 }
 
 impl Documents {
@@ -238,12 +238,12 @@ impl Documents {
         let mut found = Vec::new();
         for (id, known) in self.ids.iter_mut().filter(|(id, _)| holds(id)) {
             match get_of_files(archive, head, files, id, at).await? {
-                Found::Nothing => {}
-                Found::Document(revision) => {
-                    *known = Some(Found::Document(revision.clone()));
+                Lookup::Nothing => {}
+                Lookup::Document(revision) => {
+                    *known = Some(Lookup::Document(revision.clone()));
                     found.push(*revision);
                 }
-                deleted @ Found::Deleted(_) => {
+                deleted @ Lookup::Deleted(_) => {
                     known.get_or_insert(deleted);
                 }
             }
@@ -254,8 +254,8 @@ impl Documents {
     fn all_found(&self, at: Timestamp) -> Result<()> {
         for (id, known) in &self.ids {
             let why = match known {
-                Some(Found::Document(_)) => continue,
-                Some(Found::Deleted(ts)) => format!("it was deleted at {}: choose an earlier --as-of", in_full(*ts)),
+                Some(Lookup::Document(_)) => continue,
+                Some(Lookup::Deleted(ts)) => format!("it was deleted at {}: choose an earlier --as-of", in_full(*ts)),
                 _ => "history shows what the archive knows of it".to_owned(),
             };
             return Err(Error::not_found(format!("there was no document {id} at {}: {why}", in_full(at))));

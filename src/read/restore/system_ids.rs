@@ -11,7 +11,7 @@ use memchr::{memchr, memchr2};
 
 use crate::{
     document::table_number,
-    schema::{ColumnType, Field, Nested},
+    schema::{ColumnType, Field, NestedTypes},
 };
 
 /// Numbers of system tables.
@@ -52,9 +52,9 @@ pub(super) fn declares_files(fields: &[Field]) -> bool {
     const FILES: &str = "_storage";
     fn of(column: &ColumnType) -> bool {
         match column.nested() {
-            Nested::Nothing => false,
-            Nested::Items(element) => element.references.as_deref() == Some(FILES) || of(&element.column_type),
-            Nested::Fields(fields) => declares_files(fields),
+            NestedTypes::Nothing => false,
+            NestedTypes::Items(element) => element.references.as_deref() == Some(FILES) || of(&element.column_type),
+            NestedTypes::Fields(fields) => declares_files(fields),
         }
     }
     fields.iter().any(|field| field.references.as_deref() == Some(FILES) || of(&field.column_type))

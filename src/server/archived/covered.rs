@@ -2,7 +2,7 @@
 
 use super::ArchivedDeployment;
 use crate::{
-    archive::{Base, Coverage, Covers, Selected},
+    archive::{Base, Coverage, Covers, SelectionEntry},
     document::{TableRef, Timestamp},
     error::{Error, Result},
     read::{base_at, in_full},
@@ -140,7 +140,7 @@ impl ArchivedDeployment {
 
     /// Whether the archive was told not to keep this table, for all of that time: then it was never there.
     fn never_selects(&self, table: &TableRef, after: Timestamp, through: Timestamp) -> bool {
-        let later = |selected: &&Selected| selected.after >= after && selected.after < through;
+        let later = |selected: &&SelectionEntry| selected.after >= after && selected.after < through;
         let mut later = self.head.coverage().selections.iter().filter(later);
         !self.selects(table, after) && !later.any(|s| s.tables.contains(table))
     }

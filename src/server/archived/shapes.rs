@@ -4,7 +4,7 @@
 
 use crate::{
     archive::TableState,
-    schema::{ColumnType, Field, Kind, Nested, TableSchema, misfits_by_path},
+    schema::{ColumnType, Field, Kind, NestedTypes, TableSchema, misfits_by_path},
     server::shape::{FieldShape, ObjectShape, SampledShape},
 };
 
@@ -42,14 +42,14 @@ fn top_level(path: &str) -> Option<String> {
 fn add_column(shape: &mut SampledShape, column: &ColumnType, references: Option<&String>) {
     match (column.nested(), references) {
         // Only strings refer to a table.
-        (Nested::Nothing, Some(table)) => drop(shape.ids.insert(table.clone())),
-        (Nested::Nothing, None) => add_kind(shape, Some(&Kind::of_column(column))),
-        (Nested::Items(element), _) => {
+        (NestedTypes::Nothing, Some(table)) => drop(shape.ids.insert(table.clone())),
+        (NestedTypes::Nothing, None) => add_kind(shape, Some(&Kind::of_column(column))),
+        (NestedTypes::Items(element), _) => {
             let items = shape.array.get_or_insert_default();
             items.null = true;
             add_column(items, &element.column_type, element.references.as_ref());
         }
-        (Nested::Fields(inner), _) => add_fields(&mut shape.object, inner),
+        (NestedTypes::Fields(inner), _) => add_fields(&mut shape.object, inner),
     }
 }
 

@@ -43,12 +43,12 @@ struct Answer {
     reached: Option<i64>,
     up_to_date: bool,
     truncates: Vec<(String, String)>,
-    values: Vec<Nested>,
+    values: Vec<NestedTypes>,
     cursor: String,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Nested {
+struct NestedTypes {
     component: String,
     table: String,
     ts: i64,
@@ -76,7 +76,7 @@ impl FakeServer {
             let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(texts.text(document)?).unwrap();
             let own = |name: &str| ["_component", "_table", "_ts", "_deleted"].contains(&name);
             let value: BTreeMap<_, _> = members.into_iter().filter(|(name, _)| !own(name)).collect();
-            Ok(Nested {
+            Ok(NestedTypes {
                 component: table.component().to_owned(),
                 table: table.name().to_owned(),
                 ts: document.ts.0,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use convex_archiver::{
-    DataFile, DigestShare, FileReader, Phase, Revision, RowReader, TableRef, Timestamp, Wanted,
+    DataFile, DigestShare, FileReader, Phase, Revision, RowReader, TableRef, Timestamp, WantedRows,
     archive::{Archive, Base, Covers, Head},
     server::SimulatedDeployment,
     testing::codec::ContentSum,
@@ -160,7 +160,7 @@ impl Held {
 /// The rows of a file, which are as many and lie where its commit says, and are what the deployment sent.
 async fn rows(archive: &Archive, head: &Head, file: &DataFile) -> Vec<Revision> {
     let schema = archive.schema(head, &file.table).await.unwrap();
-    let mut reader = FileReader::open(Arc::clone(archive.store()), file, &Wanted::default()).await.unwrap();
+    let mut reader = FileReader::open(Arc::clone(archive.store()), file, &WantedRows::default()).await.unwrap();
     let content = reader.content().unwrap();
     let mut sum = ContentSum::new(&file.table, content.map_or(DigestShare::Off, |content| content.share));
     let mut rows = Vec::new();

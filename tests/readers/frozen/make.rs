@@ -17,7 +17,7 @@ use arrow::{
 };
 use convex_archiver::{
     BaseId, DataFile, DigestShare, Encoding, Event, FileReader, MemoryBudget, Monitor, NoMonitor, Phase, Scope,
-    Selection, TableRef, Timestamp, Value, Wanted,
+    Selection, TableRef, Timestamp, Value, WantedRows,
     archive::{
         Archive, Base, BaseMaker, Doubt, Draft, Head, Location, RemovedFile, Replacement, ReplacementReason, Run,
         Settings, Withdrawal, WithdrawalReason,
@@ -337,7 +337,7 @@ impl Maker {
 
     async fn batches(&self, file: &DataFile) -> Vec<RecordBatch> {
         let store = Arc::clone(self.archive.store());
-        let mut reader = FileReader::open(store, file, &Wanted::default()).await.unwrap();
+        let mut reader = FileReader::open(store, file, &WantedRows::default()).await.unwrap();
         let mut batches = Vec::new();
         while let Some(batch) = reader.next().await.unwrap() {
             batches.push(batch);
