@@ -85,7 +85,7 @@ pub use self::{
     files::LiveFiles,
     head::{
         Head,
-        base::{Gap, UntypedSpan},
+        base::{Gap, LossyEncoding},
         coverage::{Coverage, Covers, Span},
         tables::{Counts, TableState},
     },

@@ -13,7 +13,7 @@ use crate::{
 
 use super::head::{
     Head,
-    base::{Gap, UntypedSpan},
+    base::{Gap, LossyEncoding},
     coverage::Span,
     owed::OwedBase,
     tables::{Counts, TableState},
@@ -72,7 +72,7 @@ pub struct Status {
     /// Spans that the archive knows it does not have.
     pub gaps: Vec<Gap>,
     /// What came without types.
-    pub untyped: Vec<UntypedSpan>,
+    pub untyped: Vec<LossyEncoding>,
 }
 
 /// A snapshot under way: readers see nothing of it yet.

@@ -156,7 +156,7 @@ pub struct SelectionEntry {
 
 /// Documents that came in the encoding `json`, which does not tell int64 and bytes from text: they are kept as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UntypedSpan {
+pub struct LossyEncoding {
     /// Those of this base; else of deltas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[doc(hidden)]

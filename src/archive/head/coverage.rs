@@ -13,7 +13,7 @@
 
 use serde::Serialize;
 
-use super::base::{Base, ComponentRows, Doubt, Gap, SelectionEntry, UntypedSpan, Withdrawal, WithdrawalReason};
+use super::base::{Base, ComponentRows, Doubt, Gap, LossyEncoding, SelectionEntry, Withdrawal, WithdrawalReason};
 use crate::{
     document::{TableRef, Timestamp},
     position::{BaseId, Scope},
@@ -43,7 +43,7 @@ pub struct Coverage {
     #[doc(hidden)]
     pub selections: Vec<SelectionEntry>,
     /// What came without types, in the order in which it came.
-    pub untyped: Vec<UntypedSpan>,
+    pub untyped: Vec<LossyEncoding>,
     /// When the deployment was seen to send rows of components in deltas. Servers that do not send them look like quiet ones:
     /// before the first such moment the deltas of a component prove nothing.
     #[doc(hidden)]
@@ -237,7 +237,7 @@ impl Coverage {
         match self.untyped.iter_mut().rfind(|known| known.base.as_ref() == of) {
             // The walk goes on, or the deltas do.
             Some(known) if of.is_some() || known.to == after => known.to = to,
-            _ => self.untyped.push(UntypedSpan { base: of.cloned(), after, to }),
+            _ => self.untyped.push(LossyEncoding { base: of.cloned(), after, to }),
         }
     }
 

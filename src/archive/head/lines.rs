@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Head,
-    base::{Base, ComponentRows, Doubt, Gap, SelectionEntry, UntypedSpan, Withdrawal},
+    base::{Base, ComponentRows, Doubt, Gap, LossyEncoding, SelectionEntry, Withdrawal},
     tables::TableState,
 };
 use crate::{
@@ -47,7 +47,7 @@ pub(in crate::archive) enum Entry {
     /// A selection.
     Selection(SelectionEntry),
     /// What came without types.
-    Untyped(UntypedSpan),
+    Untyped(LossyEncoding),
     /// That rows of components come.
     ComponentRows(ComponentRows),
     /// A schema object that was erased.
