@@ -12,8 +12,11 @@ use std::{
 
 use convex_archiver::{
     ErrorKind, MemoryBudget, NoMonitor, Revision, TableRef, TableSchema, Timestamp, Value,
-    archive::{Archive, Covers},
-    server::{ArchivedDeployment, Contents, Deployment, SeededWriter, SimulatedDeployment, demo_documents},
+    archive::{Archive, Covers, Location, Settings},
+    read::{History, State, StateOptions},
+    server::{
+        ArchivedDeployment, Contents, Deployment, RequestedTables, SeededWriter, SimulatedDeployment, demo_documents,
+    },
     sync::{SyncOptions, SyncReport, sync},
 };
 use object_store::{ObjectStore, memory::InMemory};
@@ -366,4 +369,39 @@ async fn pages_go_on_where_the_last_one_ended_without_reading_what_was_told() {
     }
     assert_eq!((told, whole.rows.len()), (3_600, 3_600));
     assert!(asked > 100 && counted.take().0 <= at_once);
+}
+
+/// The archive that is kept (`tests/data/archives`) has corrections: documents left of which no delta says so.
+#[tokio::test]
+async fn changes_across_a_cut_are_refused_and_a_history_says_what_left_there() {
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/archives/0/archive");
+    let location = Location::open(kept, &Settings::default()).unwrap();
+    let archive = Archive::open(Arc::clone(location.store()), location.url()).await.unwrap();
+    let head = archive.head().await.unwrap();
+    let users = TableRef::new("waitlist", "users").unwrap();
+    let s = head.coverage().bases.iter().find(|base| base.cuts(&users)).unwrap().ts;
+    let [before, after] = [Timestamp(s.0 - 1), Timestamp(s.0 + 1)];
+
+    let mut states = Vec::new();
+    for at in [before, s] {
+        let mut state = State::open(&archive, &head, &users, at, &StateOptions::default()).await.unwrap();
+        let mut documents = BTreeMap::new();
+        while let Some(batch) = state.next().await.unwrap() {
+            documents.extend((0..batch.len()).map(|row| (batch.id(row).to_owned(), batch.ts(row))));
+        }
+        states.push(documents);
+    }
+    let left: Vec<_> = states[0].iter().filter(|(id, _)| !states[1].contains_key(*id)).collect();
+    assert_eq!(left.len(), 1);
+    for (id, ts) in &states[0] {
+        let history = History::open(&archive, &head, &users, id, MemoryBudget::default()).await.unwrap();
+        let gone = history.gone_between(*ts, None).filter(|at| *at == s);
+        assert_eq!(gone.is_some(), left.contains(&(id, ts)), "{id}");
+    }
+
+    let deployment = ArchivedDeployment::open(archive, None, MemoryBudget::default()).await.unwrap();
+    let everything = RequestedTables::everything();
+    deployment.covers_log(&everything, s, after).unwrap();
+    let refused = deployment.covers_log(&everything, before, s).unwrap_err();
+    assert!(refused.to_string().starts_with("changes of table waitlist/users up to "), "{refused}");
 }
