@@ -42,7 +42,13 @@ pub(super) async fn read(store: &dyn ObjectStore, version: u64) -> Result<Option
 }
 
 /// No time and no name in the gzip header: two writers of one text write the same bytes.
+///
+/// # Errors
+/// Internal, if the text is longer than what is unpacked.
 pub(super) fn pack(text: &[u8]) -> Result<Vec<u8>> {
+    if text.len() as u64 >= LONGEST {
+        return Err(Error::internal(format!("a text of {} bytes is too long to be read back", text.len())));
+    }
     let failed = |e| Error::internal("gzip refused to write to memory").with_source(e);
     let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
     gzip.write_all(text).map_err(failed)?;
