@@ -40,6 +40,8 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
     }
 }
 
+const BUSY: &str = "the store asks for fewer requests; run again later, nothing is lost";
+
 /// The stores' own error codes that tell more than the type of an error: of S3, Google Cloud Storage and Azure.
 const CODES: &[(&str, ErrorKind, &str)] = &[
     ("NoSuchBucket", ErrorKind::NotFound, "the bucket does not exist; check its name or create it"),
@@ -100,8 +102,8 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
         "the store does not know what an archive needs, such as puts that create an object only if it is absent \
          (If-None-Match); choose another store",
     ),
-    ("SlowDown", ErrorKind::Unavailable, "the store asks for fewer requests; run again later, nothing is lost"),
-    ("ServerBusy", ErrorKind::Unavailable, "the store asks for fewer requests; run again later, nothing is lost"),
+    ("SlowDown", ErrorKind::Unavailable, BUSY),
+    ("ServerBusy", ErrorKind::Unavailable, BUSY),
 ];
 
 /// Words in the text of an error, where there is no code: what the clients say themselves, and where credentials were
@@ -129,6 +131,9 @@ const PHRASES: &[(&str, ErrorKind, &str)] = &[
         ErrorKind::Usage,
         "plain http to the store must be allowed: AWS_ALLOW_HTTP=true, AZURE_ALLOW_HTTP=true",
     ),
+    // The answer to HEAD has no body, so no code.
+    ("status code: 503", ErrorKind::Unavailable, BUSY),
+    ("status code: 429", ErrorKind::Unavailable, BUSY),
     (
         "dns error",
         ErrorKind::Unavailable,
@@ -214,6 +219,10 @@ mod tests {
             let ours = store_error(error, "cannot write x");
             assert_eq!(ours.kind(), kind, "{text}");
             assert!(ours.to_string().starts_with("cannot write x: "));
+        }
+        for busy in ["<Code>SlowDown</Code>", "Server returned non-2xx status code: 503 Service Unavailable: "] {
+            let ours = store_error(generic(busy.into()), "cannot write x");
+            assert!(ours.to_string().ends_with(BUSY), "{ours}");
         }
     }
 }
