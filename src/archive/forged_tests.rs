@@ -11,6 +11,8 @@ use super::{
     *,
 };
 use crate::{
+    error::ErrorKind,
+    layout,
     position::Progress,
     schema::{ColumnType, Field},
     store::{faults::FaultyStore, get},

@@ -45,12 +45,14 @@ mod forged_tests;
 mod growth;
 mod head;
 mod header;
+mod heads;
 mod log;
 #[cfg(test)]
 mod model_tests;
 mod needs;
 mod parts;
 mod race;
+mod repeats;
 mod schemas;
 mod status;
 #[cfg(test)]
@@ -61,19 +63,17 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64},
     },
-    time::Duration,
 };
 
 use object_store::ObjectStore;
 
 use crate::{
     document::{TableRef, Timestamp},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     identity::DeploymentIdentity,
-    layout::{self, CHECKPOINT_EVERY},
     monitor::{Event, Finding, Monitor, NoMonitor},
     schema::TableSchema,
     store,
@@ -121,9 +121,6 @@ pub use self::{
 };
 #[doc(hidden)]
 pub use crate::store::STAGING_KEPT;
-
-/// Readers look for a hole behind the newest commit once it is so old: before, another writer may be at work there.
-const SETTLED: Duration = Duration::from_secs(60 * 60);
 
 /// An open archive. Holds no state of it but the header: heads are values, passed in and given back.
 #[derive(Debug)]
@@ -279,97 +276,6 @@ impl Archive {
         Ok(schemas)
     }
 
-    /// The newest head. It begins with the one that `manifest.json` shows, if the commit of that version proves it, and goes
-    /// on commit by commit; nothing is listed then.
-    ///
-    /// # Errors
-    /// Corrupt, if a commit is missing, or one cannot follow on what is before it. Unsupported, if a newer program is
-    /// needed to read on.
-    pub async fn head(&self) -> Result<Head> {
-        let (start, least) = match self.shown_head().await? {
-            Some(head) => (head, 0),
-            None => {
-                let listing = self.log.list().await?;
-                (self.first_sound(listing.checkpoints).await?, listing.newest)
-            }
-        };
-        let head = commits::follow(&self.log, start).await?;
-        if head.version() < least {
-            return Err(log::missing(head.version() + 1));
-        }
-        let settled = |at: Timestamp| i128::from(Timestamp::now().0) - i128::from(at.0) > SETTLED.as_nanos() as i128;
-        if head.latest().is_some_and(|latest| settled(latest.at)) {
-            self.log.check_end(head.version()).await?;
-        }
-        Ok(head)
-    }
-
-    /// The head that `manifest.json` shows; None, if there is none that the log proves.
-    async fn shown_head(&self) -> Result<Option<Head>> {
-        self.set_shown(None);
-        let Some(manifest) = advisory::read(self.store(), self.monitor.as_ref()).await? else { return Ok(None) };
-        let version = manifest.head.version();
-        if version == 0 {
-            return Ok(None);
-        }
-        let Some(stored) = self.log.read(version).await? else {
-            self.tell(&Finding::ManifestAhead { version });
-            return Ok(None);
-        };
-        let text = manifest.text;
-        let Some(head) = manifest.head.proven_by(&stored.commit, &stored.digest) else {
-            let why = format!("it is not what commit {version} says");
-            self.tell(&Finding::ManifestDamaged { why });
-            return Ok(None);
-        };
-        if advisory::follows(&text, &head, &self.header().archive)? {
-            self.set_shown(Some(ShownManifest { version, substance: head.substance()? }));
-        } else {
-            let why = "what it repeats for SQL does not follow from the rest".to_owned();
-            self.tell(&Finding::ManifestDamaged { why });
-        }
-        Ok(Some(head))
-    }
-
-    /// The head of the first of these checkpoints that is there and sound; the beginning of the log, if none is.
-    async fn first_sound(&self, versions: impl IntoIterator<Item = u64>) -> Result<Head> {
-        for at in versions {
-            match self.checkpoint(at).await {
-                Ok(Some(head)) => return Ok(head),
-                Ok(None) => {}
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    self.tell(&Finding::CheckpointDamaged { version: at, why: error.to_string() });
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let StoredHeader { header, digest } = &self.header;
-        Head::before_all(header.deployment.clone(), digest.clone())
-    }
-
-    /// The head of a checkpoint, proven by the commit of its version; None, if there is no such checkpoint.
-    async fn checkpoint(&self, version: u64) -> Result<Option<Head>> {
-        let Some(read) = checkpoint::read(self.store(), version).await? else { return Ok(None) };
-        let stored = self.log.read(version).await?.ok_or_else(|| log::missing(version))?;
-        match read.proven_by(&stored.commit, &stored.digest) {
-            Some(head) => Ok(Some(head)),
-            None => Err(checkpoint::damaged(&layout::checkpoint(version))),
-        }
-    }
-
-    /// The head as it was at `version`.
-    ///
-    /// # Errors
-    /// NotFound, if the archive has no such version yet.
-    pub async fn head_at(&self, version: u64) -> Result<Head> {
-        if version > 0 && !self.log.has(version).await? {
-            return Err(Error::not_found(format!("the archive has no version {version}")));
-        }
-        let checkpoints = (1..=version / CHECKPOINT_EVERY).rev().map(|n| n * CHECKPOINT_EVERY);
-        let from = self.first_sound(checkpoints).await?;
-        commits::fold(&self.log, from, version).await
-    }
-
     /// Commits `draft` after `head`: the only moment at which anything becomes true. Every data file that it adds must be
     /// complete in the store.
     ///
@@ -488,98 +394,6 @@ impl Archive {
 
     async fn live(&self, head: &Head, wanted: WantedFiles) -> Result<LiveFiles> {
         LiveFiles::open(&self.log, head, wanted, Arc::clone(&self.monitor)).await
-    }
-
-    /// Whether `manifest.json` shows less than `head` holds. Where only time has moved on, it stays until the next
-    /// checkpoint.
-    ///
-    /// # Errors
-    /// Internal, if the head cannot be spelled.
-    #[doc(hidden)]
-    pub fn is_manifest_due(&self, head: &Head) -> Result<bool> {
-        let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let substance = head.substance()?;
-        Ok(shown.is_none_or(|shown| {
-            shown.substance != substance || log::floor(shown.version) != log::floor(head.version())
-        }))
-    }
-
-    /// Rewrites `manifest.json` to show `head`, unless it already shows a newer version, and writes the parts that it names
-    /// before. Gives the same head: what reads its files from now on begins with those parts.
-    #[doc(hidden)]
-    pub async fn write_manifest(&self, head: &Head) -> Result<Head> {
-        let head = self.write_parts(head.clone()).await?;
-        advisory::write(&self.log, &self.header().archive, &head).await?;
-        self.set_shown(Some(ShownManifest { version: head.version(), substance: head.substance()? }));
-        Ok(head)
-    }
-
-    /// Writes the parts of `head` that are not written.
-    async fn write_parts(&self, head: Head) -> Result<Head> {
-        let keys = parts::unwritten(&head).into_iter().collect();
-        self.write_these_parts(head, keys).await
-    }
-
-    async fn write_these_parts(&self, head: Head, keys: BTreeSet<parts::Key>) -> Result<Head> {
-        if !keys.is_empty() {
-            let live = self.live(&head, WantedFiles::Parts(keys)).await?;
-            parts::write(self.store(), &head, live.into_stream()).await?;
-        }
-        Ok(head.anchored())
-    }
-
-    /// Writes the checkpoint of `head`, and one that was found missing. The commit counts already, so a failure is only
-    /// told: the next writer tries again.
-    async fn write_due_checkpoints(&self, head: Head) -> Head {
-        self.look_for_checkpoint(&head).await;
-        let missing = self.missing.swap(0, Ordering::Relaxed);
-        if missing != 0
-            && let Err(error) = self.write_checkpoint_at(missing).await
-        {
-            self.missing.store(missing, Ordering::Relaxed);
-            self.tell(&Finding::CheckpointNotWritten { version: missing, why: error.to_string() });
-        }
-        if !head.version().is_multiple_of(CHECKPOINT_EVERY) {
-            return head;
-        }
-        match self.write_checkpoint(&head).await {
-            Ok(head) => head,
-            Err(error) => {
-                self.missing.store(head.version(), Ordering::Relaxed);
-                self.tell(&Finding::CheckpointNotWritten { version: head.version(), why: error.to_string() });
-                head
-            }
-        }
-    }
-
-    /// Once: whether the newest checkpoint that should be there is. A writer may have died between a commit and its
-    /// checkpoint.
-    async fn look_for_checkpoint(&self, head: &Head) {
-        let due = log::floor(head.version() - 1);
-        if due > 0
-            && !self.looked.swap(true, Ordering::Relaxed)
-            && matches!(self.log.has_checkpoint(due).await, Ok(false))
-        {
-            self.missing.store(due, Ordering::Relaxed);
-        }
-    }
-
-    async fn write_checkpoint_at(&self, version: u64) -> Result<()> {
-        let head = self.head_at(version).await?;
-        self.write_checkpoint(&head).await.map(drop)
-    }
-
-    /// Writes the checkpoint of `head`. Parts that it names and that were lost meanwhile are found by and by, and written again.
-    async fn write_checkpoint(&self, head: &Head) -> Result<Head> {
-        let mut keys: BTreeSet<_> = parts::unwritten(head).into_iter().collect();
-        keys.extend(parts::lost(self.store(), head).await?);
-        let head = self.write_these_parts(head.clone(), keys).await?;
-        checkpoint::write(self.store(), &self.header().archive, &head).await?;
-        Ok(head)
-    }
-
-    fn set_shown(&self, shown: Option<ShownManifest>) {
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
     fn tell(&self, finding: &Finding) {

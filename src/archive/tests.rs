@@ -11,6 +11,7 @@ use super::{
 use crate::{
     data::DataFile,
     error::ErrorKind,
+    layout,
     position::{Progress, Scope},
     store::faults::{Fault, FaultyStore},
 };

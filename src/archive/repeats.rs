@@ -1,0 +1,103 @@
+//! What repeats the log, for speed and for people: `manifest.json`, parts and checkpoints, and when each is written.
+
+use std::{
+    collections::BTreeSet,
+    sync::{PoisonError, atomic::Ordering},
+};
+
+use super::{Archive, ShownManifest, advisory, checkpoint, files::WantedFiles, head::Head, log, parts};
+use crate::{error::Result, layout::CHECKPOINT_EVERY, monitor::Finding};
+
+impl Archive {
+    /// Whether `manifest.json` shows less than `head` holds. Where only time has moved on, it stays until the next
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// Internal, if the head cannot be spelled.
+    #[doc(hidden)]
+    pub fn is_manifest_due(&self, head: &Head) -> Result<bool> {
+        let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let substance = head.substance()?;
+        Ok(shown.is_none_or(|shown| {
+            shown.substance != substance || log::floor(shown.version) != log::floor(head.version())
+        }))
+    }
+
+    /// Rewrites `manifest.json` to show `head`, unless it already shows a newer version, and writes the parts that it names
+    /// before. Gives the same head: what reads its files from now on begins with those parts.
+    #[doc(hidden)]
+    pub async fn write_manifest(&self, head: &Head) -> Result<Head> {
+        let head = self.write_parts(head.clone()).await?;
+        advisory::write(&self.log, &self.header().archive, &head).await?;
+        self.set_shown(Some(ShownManifest { version: head.version(), substance: head.substance()? }));
+        Ok(head)
+    }
+
+    /// Writes the parts of `head` that are not written.
+    async fn write_parts(&self, head: Head) -> Result<Head> {
+        let keys = parts::unwritten(&head).into_iter().collect();
+        self.write_these_parts(head, keys).await
+    }
+
+    async fn write_these_parts(&self, head: Head, keys: BTreeSet<parts::Key>) -> Result<Head> {
+        if !keys.is_empty() {
+            let live = self.live(&head, WantedFiles::Parts(keys)).await?;
+            parts::write(self.store(), &head, live.into_stream()).await?;
+        }
+        Ok(head.anchored())
+    }
+
+    /// Writes the checkpoint of `head`, and one that was found missing. The commit counts already, so a failure is only
+    /// told: the next writer tries again.
+    pub(super) async fn write_due_checkpoints(&self, head: Head) -> Head {
+        self.look_for_checkpoint(&head).await;
+        let missing = self.missing.swap(0, Ordering::Relaxed);
+        if missing != 0
+            && let Err(error) = self.write_checkpoint_at(missing).await
+        {
+            self.missing.store(missing, Ordering::Relaxed);
+            self.tell(&Finding::CheckpointNotWritten { version: missing, why: error.to_string() });
+        }
+        if !head.version().is_multiple_of(CHECKPOINT_EVERY) {
+            return head;
+        }
+        match self.write_checkpoint(&head).await {
+            Ok(head) => head,
+            Err(error) => {
+                self.missing.store(head.version(), Ordering::Relaxed);
+                self.tell(&Finding::CheckpointNotWritten { version: head.version(), why: error.to_string() });
+                head
+            }
+        }
+    }
+
+    /// Once: whether the newest checkpoint that should be there is. A writer may have died between a commit and its
+    /// checkpoint.
+    async fn look_for_checkpoint(&self, head: &Head) {
+        let due = log::floor(head.version() - 1);
+        if due > 0
+            && !self.looked.swap(true, Ordering::Relaxed)
+            && matches!(self.log.has_checkpoint(due).await, Ok(false))
+        {
+            self.missing.store(due, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) async fn write_checkpoint_at(&self, version: u64) -> Result<()> {
+        let head = self.head_at(version).await?;
+        self.write_checkpoint(&head).await.map(drop)
+    }
+
+    /// Writes the checkpoint of `head`. Parts that it names and that were lost meanwhile are found by and by, and written again.
+    async fn write_checkpoint(&self, head: &Head) -> Result<Head> {
+        let mut keys: BTreeSet<_> = parts::unwritten(head).into_iter().collect();
+        keys.extend(parts::lost(self.store(), head).await?);
+        let head = self.write_these_parts(head.clone(), keys).await?;
+        checkpoint::write(self.store(), &self.header().archive, &head).await?;
+        Ok(head)
+    }
+
+    pub(super) fn set_shown(&self, shown: Option<ShownManifest>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+}
