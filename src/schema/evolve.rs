@@ -118,7 +118,12 @@ impl Growth<'_> {
                 let items = seen.items.as_deref().unwrap_or(&nothing);
                 self.grow(&mut element.column_type, items, &pointer(path, "*"), level + 1);
             }
-            _ => {}
+            ColumnType::Boolean
+            | ColumnType::Int64
+            | ColumnType::Float64
+            | ColumnType::String
+            | ColumnType::Bytes
+            | ColumnType::Json => {}
         }
     }
 
@@ -238,7 +243,12 @@ impl Growth<'_> {
                 self.number_inside(&mut element.column_type);
             }
             ColumnType::Struct(fields) => self.number(fields),
-            _ => {}
+            ColumnType::Boolean
+            | ColumnType::Int64
+            | ColumnType::Float64
+            | ColumnType::String
+            | ColumnType::Bytes
+            | ColumnType::Json => {}
         }
     }
 
