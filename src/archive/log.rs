@@ -69,12 +69,12 @@ impl Log {
 
     /// Whether commit `version` exists.
     pub(super) async fn has(&self, version: u64) -> Result<bool> {
-        self.exists(&layout::commit(version)).await
+        store::exists(&self.store, &layout::commit(version)).await
     }
 
     /// Whether the checkpoint of `version` exists.
     pub(super) async fn has_checkpoint(&self, version: u64) -> Result<bool> {
-        self.exists(&layout::checkpoint(version)).await
+        store::exists(&self.store, &layout::checkpoint(version)).await
     }
 
     /// Makes sure that the log ends at `newest`: that a commit behind it which is not there never was.
@@ -118,15 +118,6 @@ impl Log {
                     }
                 },
             }
-        }
-    }
-
-    async fn exists(&self, path: &str) -> Result<bool> {
-        use object_store::ObjectStoreExt;
-        match self.store.head(&Path::from(path)).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(e) => Err(store_error(e, &format!("cannot look for {path}"))),
         }
     }
 

@@ -56,7 +56,7 @@ mod repeats;
 mod schemas;
 mod status;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -39,7 +39,7 @@ pub(super) fn base_id() -> BaseId {
 }
 
 /// Delta file `n` of a table with rows from `min` to `max`.
-pub(super) fn delta(name: &str, n: u64, min: i64, max: i64) -> DataFile {
+pub(crate) fn delta(name: &str, n: u64, min: i64, max: i64) -> DataFile {
     DataFile {
         table: table(name),
         path: format!("tables/{name}/revisions/convex_phase=delta/convex_month=1970-01-01/{n:05}.parquet"),

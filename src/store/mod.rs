@@ -46,6 +46,15 @@ pub(crate) async fn get(store: &dyn ObjectStore, path: &str) -> Result<Option<By
     }
 }
 
+/// Whether an object exists.
+pub(crate) async fn exists(store: &dyn ObjectStore, path: &str) -> Result<bool> {
+    match store.head(&Path::from(path)).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(e) => Err(store_error(e, &format!("cannot look for {path}"))),
+    }
+}
+
 /// Writes an object unless it exists: the only call on which correctness rests.
 pub(crate) async fn put_new(store: &dyn ObjectStore, path: &str, bytes: Bytes) -> Result<PutNew> {
     let options = PutOptions::from(PutMode::Create);

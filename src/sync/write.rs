@@ -3,8 +3,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
+use object_store::ObjectStore;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
@@ -14,15 +16,19 @@ use super::{
 use crate::{
     archive::{Archive, Counts, Draft, TableEntry},
     data::{DataFile, FileWriter, WriterOptions},
-    document::table_number,
+    document::{Timestamp, table_number},
     error::{Error, Result},
     monitor::{Event, Monitor},
+    store,
 };
 
 /// Files that are completed at the same time. A store answers a put, and a disk a sync, after milliseconds in which nothing
 /// else would happen, and deltas of hundreds of tables end as many files at once. They hold what was gathered; a snapshot
 /// file is as large as many others and is rarely among them.
 const CLOSING: usize = 8;
+/// A file that was complete so long ago is looked for before a commit names it: who clears away what no commit names leaves
+/// younger ones alone.
+const OLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 struct Writer<'a> {
     archive: &'a Archive,
@@ -32,8 +38,8 @@ struct Writer<'a> {
     /// Files to which no row will come, oldest first: their last bytes are on the way.
     closing: VecDeque<JoinHandle<Result<DataFile>>>,
     open: Option<(FileWriter, Arc<FileProgress>)>,
-    /// Complete, and not yet in a commit.
-    files: Vec<DataFile>,
+    /// Complete, and not yet in a commit; and since when, by the wall clock: it goes on where a machine sleeps.
+    files: Vec<(DataFile, Timestamp)>,
 }
 
 /// Does all steps; `run` moves on with every commit. After an error nothing is open, and nothing counts since the last
@@ -62,6 +68,23 @@ pub(super) async fn write(input: &RunInput<'_>, run: &mut SyncRun, mut steps: mp
     writer.abandon().await;
     // Also after a failure of the deployment: what was committed counts.
     run.advisory.write(archive, &mut run.head, monitor.as_ref()).await;
+    Ok(())
+}
+
+/// Looks whether the files that were complete long ago are still there.
+///
+/// # Errors
+/// Unavailable, if one is not.
+async fn check_old(store: &dyn ObjectStore, files: &[(DataFile, Timestamp)], now: Timestamp) -> Result<()> {
+    let old = |since: Timestamp| i128::from(now.0) - i128::from(since.0) > OLD.as_nanos() as i128;
+    for (file, _) in files.iter().filter(|(_, since)| old(*since)) {
+        if !store::exists(store, &file.path).await? {
+            let path = &file.path;
+            return Err(Error::unavailable(format!(
+                "{path} was written more than a day ago and is gone before a commit named it; run again, nothing is lost"
+            )));
+        }
+    }
     Ok(())
 }
 
@@ -99,7 +122,7 @@ impl Writer<'_> {
         let file =
             closing.await.map_err(|e| Error::internal("the writer of a data file panicked").with_source(e))??;
         self.monitor.report(Event::File { table: &file.table, path: &file.path, rows: file.rows, bytes: file.bytes });
-        self.files.push(file);
+        self.files.push((file, Timestamp::now()));
         Ok(())
     }
 
@@ -108,6 +131,8 @@ impl Writer<'_> {
             self.close_oldest().await?;
         }
         let files = std::mem::take(&mut self.files);
+        check_old(self.archive.store().as_ref(), &files, Timestamp::now()).await?;
+        let files: Vec<_> = files.into_iter().map(|(file, _)| file).collect();
         let mut added = Counts::default();
         for file in &files {
             added = added.plus(file.into());
@@ -160,5 +185,27 @@ impl Writer<'_> {
             closing.abort();
             let _ = closing.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
+
+    use super::*;
+    use crate::{archive::testing::delta, error::ErrorKind};
+
+    #[tokio::test]
+    async fn a_file_that_was_complete_a_day_ago_is_looked_for_before_it_is_committed() {
+        let store = InMemory::new();
+        let file = delta("a", 1, 1, 1);
+        let since = Timestamp(1_795_434_575_000_000_000);
+        let [young, old] = [0, 1].map(|more| Timestamp(since.0 + OLD.as_nanos() as i64 + more));
+        let files = [(file.clone(), since)];
+        check_old(&store, &files, young).await.unwrap();
+        let error = check_old(&store, &files, old).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Unavailable && error.to_string().contains(&file.path), "{error}");
+        store.put(&Path::from(file.path.as_str()), "".into()).await.unwrap();
+        check_old(&store, &files, old).await.unwrap();
     }
 }
