@@ -25,7 +25,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Where to ask next in one phase. Only the [`Source`](crate::convex::Source) that made it looks inside; the archive
+/// Where to ask next in one phase. Only the `convex::Source` that made it looks inside; the archive
 /// stores it as it is.
 ///
 /// Guarantee: a position names its phase, and a source refuses one of the other phase, so a snapshot cursor can never be

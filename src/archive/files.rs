@@ -79,7 +79,7 @@ impl LiveFiles {
                     layout::commit(version)
                 )));
             }
-            changes.push_commit(stored.commit, |file, month| wanted.has(file, month))
+            changes.push_commit(stored.commit, |table, month| wanted.has(table, month))
         })
         .await?;
         if last.is_some_and(|digest| digest != head.digest()) {

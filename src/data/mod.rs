@@ -107,7 +107,7 @@ pub struct DataFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
     /// The data commit that brought these rows. In a commit only where it is another one; always in
-    /// [`LiveFiles`](crate::archive::LiveFiles).
+    /// `archive::LiveFiles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brought_by: Option<u64>,
     /// Reserved: how the stored bytes are encrypted.

@@ -68,7 +68,7 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// What is said of numbers that cannot be so, also where their sum is too large.
+/// Why a file or a replacement is refused whose numbers cannot all be true. A sum that is too large for its type counts as such.
 pub(super) const CONTRADICT: &str = "its numbers contradict each other";
 
 /// The rows of a replacement are exactly those of its inputs, as far as commits tell.
