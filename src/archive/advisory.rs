@@ -42,14 +42,26 @@ pub(super) fn follows(text: &[u8], head: &Head, archive: &str) -> Result<bool> {
     Ok(!ours || head.to_text(archive)? == text)
 }
 
+/// The id of the archive that a manifest says it is of.
+pub(super) fn archive(text: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Of {
+        archive: String,
+    }
+    serde_json::from_slice::<Of>(text).ok().map(|of| of.archive)
+}
+
 /// What `manifest.json` says; None, if it is not there or nothing can be made of it, which is a finding.
 ///
 /// # Errors
 /// Access, Unavailable, as the store says. Unsupported, if a reader must know what this program does not.
 pub(super) async fn read(store: &dyn ObjectStore, monitor: &dyn Monitor) -> Result<Option<Manifest>> {
-    let Some(text) = store::get(store, layout::MANIFEST).await? else { return Ok(None) };
-    match ReadHead::parse(layout::MANIFEST, &text) {
-        Ok(head) => Ok(Some(Manifest { head, text })),
+    let read = async {
+        let Some(text) = store::get(store, layout::MANIFEST).await? else { return Ok(None) };
+        ReadHead::parse(layout::MANIFEST, &text).map(|head| Some(Manifest { head, text }))
+    };
+    match read.await {
+        Ok(read) => Ok(read),
         // What a newer program wrote may be read by nobody but it; the log says whether we may read on.
         Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
             monitor.report(Event::Finding(&Finding::ManifestUnreadable { why: error.to_string() }));

@@ -15,8 +15,8 @@ use crate::{
     store::{self, store_error},
 };
 
-/// The longest text that is unpacked, bytes: of some hundred bytes for a table and month. What is longer is no checkpoint.
-const LONGEST: u64 = 256 << 20;
+/// The longest text that is unpacked, bytes: it has some hundred bytes for a table and month. What is longer is no checkpoint.
+const LONGEST: u64 = 64 << 20;
 
 /// Writes the checkpoint of `head`, of which all parts are written.
 pub(super) async fn write(store: &Arc<dyn ObjectStore>, archive: &str, head: &Head) -> Result<()> {

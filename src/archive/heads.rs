@@ -1,8 +1,15 @@
 //! Finding a head: the newest, or that of a version.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use super::{Archive, ShownManifest, advisory, checkpoint, commits, head::Head, header::StoredHeader, log};
+use super::{
+    Archive, ShownManifest, advisory, checkpoint,
+    commits::{self, End},
+    ends::{AlteredEnd, is_commit_altered},
+    head::Head,
+    header::StoredHeader,
+    log,
+};
 use crate::{
     document::Timestamp,
     error::{Error, ErrorKind, Result},
@@ -13,6 +20,20 @@ use crate::{
 /// Readers look for a hole behind the newest commit once it is so old: before, another writer may be at work there.
 const SETTLED: Duration = Duration::from_secs(60 * 60);
 
+/// An object that is farther behind the newest commit than so many numbers, with none between, is none of ours: five-minute
+/// runs take three days for as many.
+const FAR: u64 = 1_000;
+
+/// What `manifest.json` shows.
+enum Shown {
+    /// A head that the log proves.
+    Head(Box<Head>),
+    /// Another digest of the commit of its version than the commit has.
+    AnotherDigest { version: u64, is_commit_altered: bool },
+    /// Nothing that can be believed.
+    Nothing,
+}
+
 impl Archive {
     /// The newest head. It begins with the one that `manifest.json` shows, if the commit of that version proves it, and goes
     /// on commit by commit; nothing is listed then.
@@ -21,16 +42,40 @@ impl Archive {
     /// Corrupt, if a commit is missing, or one cannot follow on what is before it. Unsupported, if a newer program is
     /// needed to read on.
     pub async fn head(&self) -> Result<Head> {
-        let (start, least) = match self.shown_head().await? {
-            Some(head) => (head, 0),
-            None => {
+        self.begin_to_look_at_ends();
+        let (shown, beginning) = futures::try_join!(self.shown_head(), self.look_at_beginning())?;
+        if let Some(end) = beginning {
+            self.note_altered(end);
+        }
+        let (start, least, damaged) = match &shown {
+            Shown::Head(head) => ((**head).clone(), 0, Vec::new()),
+            Shown::Nothing | Shown::AnotherDigest { .. } => {
                 let listing = self.log.list().await?;
-                (self.first_sound(listing.checkpoints).await?, listing.newest)
+                let (head, damaged) = self.first_sound(listing.checkpoints).await?;
+                (head, listing.newest, damaged)
             }
         };
-        let head = commits::follow(&self.log, start).await?;
-        if head.version() < least {
-            return Err(log::missing(head.version() + 1));
+        let End { head, empty } = commits::follow(&self.log, start).await?;
+        if let Some(newest) = damaged.into_iter().find(|version| *version <= head.version()) {
+            // It is written again with the next commit.
+            self.missing.fetch_max(newest, Ordering::Relaxed);
+        }
+        if let Some(version) = empty {
+            self.note_altered(AlteredEnd::new(
+                layout::commit(version),
+                "it is empty; if there is no copy of it, delete it: then a sync fetches again what it may have brought",
+            ));
+        } else if head.version() < least {
+            self.pass_strays(head.version()).await?;
+        }
+        if let Shown::AnotherDigest { version, is_commit_altered } = shown {
+            if is_commit_altered && head.version() == version {
+                let why = "manifest.json names another digest of it";
+                self.note_altered(AlteredEnd::new(layout::commit(version), why));
+            } else {
+                let why = format!("it names another digest of commit {version}");
+                self.tell(&Finding::ManifestDamaged { why });
+            }
         }
         let settled = |at: Timestamp| i128::from(Timestamp::now().0) - i128::from(at.0) > SETTLED.as_nanos() as i128;
         if head.latest().is_some_and(|latest| settled(latest.at)) {
@@ -39,23 +84,45 @@ impl Archive {
         Ok(head)
     }
 
-    /// The head that `manifest.json` shows; None, if there is none that the log proves.
-    async fn shown_head(&self) -> Result<Option<Head>> {
+    /// Objects of the log behind `newest`, with none between: tells of one that is far away, which nobody of ours put there.
+    ///
+    /// # Errors
+    /// Corrupt, if one is near: those between are lost.
+    async fn pass_strays(&self, newest: u64) -> Result<()> {
+        match self.log.next_after(newest).await? {
+            Some(next) if next - newest > FAR => {
+                self.tell(&Finding::StrayObject { path: layout::commit(next) });
+                Ok(())
+            }
+            Some(_) => Err(log::missing(newest + 1)),
+            None => Ok(()),
+        }
+    }
+
+    /// What `manifest.json` shows.
+    async fn shown_head(&self) -> Result<Shown> {
         self.set_shown(None);
-        let Some(manifest) = advisory::read(self.store(), self.monitor.as_ref()).await? else { return Ok(None) };
+        let Some(manifest) = advisory::read(self.store(), self.monitor.as_ref()).await? else {
+            return Ok(Shown::Nothing);
+        };
         let version = manifest.head.version();
         if version == 0 {
-            return Ok(None);
+            return Ok(Shown::Nothing);
         }
         let Some(stored) = self.log.read(version).await? else {
             self.tell(&Finding::ManifestAhead { version });
-            return Ok(None);
+            return Ok(Shown::Nothing);
         };
         let text = manifest.text;
+        if manifest.head.digest() != stored.digest {
+            let same = advisory::archive(&text).is_some_and(|archive| archive == self.header().archive);
+            let is_commit_altered = is_commit_altered(manifest.head.digest(), &stored.digest, same);
+            return Ok(Shown::AnotherDigest { version, is_commit_altered });
+        }
         let Some(head) = manifest.head.proven_by(&stored.commit, &stored.digest) else {
             let why = format!("it is not what commit {version} says");
             self.tell(&Finding::ManifestDamaged { why });
-            return Ok(None);
+            return Ok(Shown::Nothing);
         };
         if advisory::follows(&text, &head, &self.header().archive)? {
             self.set_shown(Some(ShownManifest { version, substance: head.substance()? }));
@@ -63,23 +130,26 @@ impl Archive {
             let why = "what it repeats for SQL does not follow from the rest".to_owned();
             self.tell(&Finding::ManifestDamaged { why });
         }
-        Ok(Some(head))
+        Ok(Shown::Head(Box::new(head)))
     }
 
-    /// The head of the first of these checkpoints that is there and sound; the beginning of the log, if none is.
-    async fn first_sound(&self, versions: impl IntoIterator<Item = u64>) -> Result<Head> {
+    /// The head of the first of these checkpoints that is there and sound; the beginning of the log, if none is. And those that
+    /// are damaged.
+    async fn first_sound(&self, versions: impl IntoIterator<Item = u64>) -> Result<(Head, Vec<u64>)> {
+        let mut damaged = Vec::new();
         for at in versions {
             match self.checkpoint(at).await {
-                Ok(Some(head)) => return Ok(head),
+                Ok(Some(head)) => return Ok((head, damaged)),
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    damaged.push(at);
                     self.tell(&Finding::CheckpointDamaged { version: at, why: error.to_string() });
                 }
                 Err(error) => return Err(error),
             }
         }
         let StoredHeader { header, digest } = &self.header;
-        Head::before_all(header.deployment.clone(), digest.clone())
+        Ok((Head::before_all(header.deployment.clone(), digest.clone())?, damaged))
     }
 
     /// The head of a checkpoint, proven by the commit of its version; None, if there is no such checkpoint.
@@ -101,7 +171,7 @@ impl Archive {
             return Err(Error::not_found(format!("the archive has no version {version}")));
         }
         let checkpoints = (1..=version / CHECKPOINT_EVERY).rev().map(|n| n * CHECKPOINT_EVERY);
-        let from = self.first_sound(checkpoints).await?;
+        let (from, _) = self.first_sound(checkpoints).await?;
         commits::fold(&self.log, from, version).await
     }
 }

@@ -67,6 +67,12 @@ impl Log {
         Ok(Some(StoredCommit { commit: Commit::from_bytes(version, &bytes)?, digest: digest(&bytes) }))
     }
 
+    /// Whether the object of commit `version` is empty, and no commit is behind it.
+    pub(super) async fn is_empty_end(&self, version: u64) -> Result<bool> {
+        let bytes = store::get(&self.store, &layout::commit(version)).await?;
+        Ok(bytes.is_some_and(|bytes| bytes.is_empty()) && !self.has(version + 1).await?)
+    }
+
     /// Whether commit `version` exists.
     pub(super) async fn has(&self, version: u64) -> Result<bool> {
         store::exists(&self.store, &layout::commit(version)).await
@@ -121,22 +127,42 @@ impl Log {
         }
     }
 
-    /// Lists the whole log. Holds a few numbers, whatever the length.
-    pub(super) async fn list(&self) -> Result<Listing> {
+    /// The least number above `version` that an object of the log has; the whole log is listed.
+    pub(super) async fn next_after(&self, version: u64) -> Result<Option<u64>> {
+        let mut next: Option<u64> = None;
+        self.each(|object| {
+            let (LogObject::Commit(number) | LogObject::Checkpoint(number)) = object else { return };
+            if number > version {
+                next = Some(next.map_or(number, |next| next.min(number)));
+            }
+        })
+        .await?;
+        Ok(next)
+    }
+
+    /// Calls `of` with every object of the log.
+    async fn each(&self, mut of: impl FnMut(LogObject)) -> Result<()> {
         let mut objects = self.store.list(Some(&Path::from(layout::LOG)));
-        let mut listing = Listing { checkpoints: Vec::new(), newest: 0 };
         let failed = |e| store_error(e, &format!("cannot list {}/", layout::LOG));
         while let Some(object) = objects.try_next().await.map_err(failed)? {
-            match layout::parse_log(object.location.as_ref()) {
-                Some(LogObject::Commit(version)) => listing.newest = listing.newest.max(version),
-                Some(LogObject::Checkpoint(version)) => {
-                    let at = listing.checkpoints.partition_point(|newer| *newer > version);
-                    listing.checkpoints.insert(at, version);
-                    listing.checkpoints.truncate(CHECKPOINTS);
-                }
-                Some(LogObject::Schemas(_)) | None => {}
-            }
+            layout::parse_log(object.location.as_ref()).into_iter().for_each(&mut of);
         }
+        Ok(())
+    }
+
+    /// Lists the whole log. Holds a few numbers, whatever the length.
+    pub(super) async fn list(&self) -> Result<Listing> {
+        let mut listing = Listing { checkpoints: Vec::new(), newest: 0 };
+        self.each(|object| match object {
+            LogObject::Commit(version) => listing.newest = listing.newest.max(version),
+            LogObject::Checkpoint(version) => {
+                let at = listing.checkpoints.partition_point(|newer| *newer > version);
+                listing.checkpoints.insert(at, version);
+                listing.checkpoints.truncate(CHECKPOINTS);
+            }
+            LogObject::Schemas(_) => {}
+        })
+        .await?;
         // A checkpoint is written after its commit, so a listing that lacks the commit lags.
         listing.newest = listing.newest.max(listing.checkpoints.first().copied().unwrap_or(0));
         Ok(listing)

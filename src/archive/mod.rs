@@ -39,6 +39,9 @@ mod changes;
 mod checkpoint;
 mod commit;
 mod commits;
+mod ends;
+#[cfg(test)]
+mod ends_tests;
 mod files;
 #[cfg(test)]
 mod forged_tests;
@@ -81,6 +84,13 @@ use crate::{
 };
 
 pub(crate) use self::needs::READERS;
+use self::{
+    ends::AlteredEnd,
+    files::WantedFiles,
+    header::StoredHeader,
+    log::{Log, Put},
+    race::RebaseOutcome,
+};
 pub use self::{
     files::LiveFiles,
     head::{
@@ -91,12 +101,6 @@ pub use self::{
     },
     header::{FORMAT, Header},
     status::{Status, TableStatus, WalkStatus},
-};
-use self::{
-    files::WantedFiles,
-    header::StoredHeader,
-    log::{Log, Put},
-    race::RebaseOutcome,
 };
 pub use crate::store::{Location, Settings};
 
@@ -135,6 +139,8 @@ pub struct Archive {
     looked: AtomicBool,
     /// What `manifest.json` shows, as far as it is known.
     shown: Mutex<Option<ShownManifest>>,
+    /// What the last opening found at the ends of the chain.
+    altered: Mutex<Vec<AlteredEnd>>,
     /// Hears what readers and writers found, and went on.
     monitor: Arc<dyn Monitor>,
 }
@@ -222,6 +228,7 @@ impl Archive {
             missing: AtomicU64::new(0),
             looked: AtomicBool::new(false),
             shown: Mutex::new(None),
+            altered: Mutex::new(Vec::new()),
             monitor: Arc::new(NoMonitor),
         }
     }
@@ -351,9 +358,11 @@ impl Archive {
     /// before it writes anything at all.
     ///
     /// # Errors
-    /// Unsupported, if a writer must know what this program does not. Corrupt, if a commit is lost.
+    /// Unsupported, if a writer must know what this program does not. Corrupt, if a commit is lost, or an end of the chain is
+    /// not as it was written.
     pub(crate) async fn check_writable(&self, head: &Head) -> Result<()> {
         head.check_writer()?;
+        self.check_ends()?;
         self.log.check_end(head.version()).await
     }
 

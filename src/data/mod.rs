@@ -5,7 +5,7 @@
 //! own columns of `schema` in fixed places.
 //!
 //! Guarantee: what comes out of a file is what went in, or an error that names the file. Every byte is compared with a checksum
-//! before it is decoded (`blocks` says how); [`whole()`] compares the SHA-256 of all of it.
+//! before it is decoded (`blocks` says how); whoever reads all of a file compares its SHA-256 as well.
 
 mod blocks;
 mod created;
@@ -13,6 +13,7 @@ mod frame;
 mod object;
 mod properties;
 mod reader;
+mod stored;
 mod tally;
 mod upload;
 mod wanted;
@@ -31,6 +32,7 @@ use crate::{
     position::{BaseId, Phase},
 };
 
+pub(crate) use self::stored::StoredFile;
 pub use self::{
     created::CreationTime,
     reader::FileReader,

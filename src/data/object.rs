@@ -2,7 +2,11 @@
 //! means that the object is damaged.
 //!
 //! Guarantee: the footer was compared with the checksum that the commit names before it is decoded, and every other byte with
-//! that of its block in the footer before it is handed out.
+//! that of its block in the footer before it is handed out. Whoever reads all of it compares the SHA-256 besides, as it streams.
+//!
+//! # Why both
+//! The checksums find every accident that we know of before anything is decoded, whatever part is read. The SHA-256 binds the file
+//! to the log: another file under its name, whose checksums fit, is found by nothing else. It is known at the end only.
 //!
 //! # Why panics are caught here
 //! The decoder panics on some harm (seen on a few of a thousand flipped bytes). Checksums find it first; but whoever forges a
@@ -24,8 +28,10 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
 
+use sha2::{Digest, Sha256};
+
 use super::{
-    Footer,
+    StoredFile,
     blocks::{BLOCK, Blocks, crc32c},
 };
 use crate::{
@@ -41,20 +47,69 @@ const TAIL: u64 = 64 << 10;
 pub(super) struct Object {
     store: Arc<dyn ObjectStore>,
     path: Path,
-    bytes: u64,
-    footer: Footer,
+    file: StoredFile,
     /// Its end from the beginning of a block on, which was read for the footer.
     tail: Bytes,
     /// Of what stands before the footer.
     blocks: Blocks,
+    /// Of what was read so far, if all of it will be.
+    whole: Option<Whole>,
+}
+
+/// The SHA-256 of an object that is read from its beginning to its end.
+#[derive(Debug, Default)]
+struct Whole {
+    hash: Sha256,
+    /// Bytes that it has taken.
+    taken: u64,
+}
+
+impl Whole {
+    /// Takes what it has not taken of `bytes`, which stand at `from`: not behind what it has taken.
+    fn take(&mut self, from: u64, bytes: &[u8]) {
+        let known = self.taken.saturating_sub(from) as usize;
+        if let Some(new) = bytes.get(known..) {
+            self.hash.update(new);
+            self.taken += new.len() as u64;
+        }
+    }
 }
 
 impl Object {
-    /// An object that should have `bytes` bytes and end with `footer`.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, path: &str, bytes: u64, footer: Footer) -> Result<Self> {
-        let path =
-            Path::parse(path).map_err(|e| Error::corrupt(format!("`{path}` is no path of a store")).with_source(e))?;
-        Ok(Self { store, path, bytes, footer, tail: Bytes::new(), blocks: Blocks::default() })
+    /// The object that `file` names.
+    pub(super) fn new(store: Arc<dyn ObjectStore>, file: StoredFile) -> Result<Self> {
+        let path = Path::parse(&file.path)
+            .map_err(|e| Error::corrupt(format!("`{}` is no path of a store", file.path)).with_source(e))?;
+        Ok(Self { store, path, file, tail: Bytes::new(), blocks: Blocks::default(), whole: None })
+    }
+
+    /// From now on all of it is read, in order: then [`end`](Self::end) compares its SHA-256.
+    pub(super) fn read_whole(&mut self) {
+        self.whole = Some(Whole::default());
+    }
+
+    /// From now on only parts of it are read.
+    pub(super) fn read_in_part(&mut self) {
+        self.whole = None;
+    }
+
+    /// All of it was read that is wanted. Reads what is left, if all of it is.
+    ///
+    /// # Errors
+    /// Corrupt, if it is not what was written.
+    pub(super) async fn end(&mut self) -> Result<()> {
+        let body = self.file.bytes - self.file.footer.bytes;
+        if self.whole.as_ref().is_some_and(|whole| whole.taken < body) {
+            self.get(&[body..body]).await?;
+        }
+        let Some(mut whole) = self.whole.take() else { return Ok(()) };
+        whole.take(self.file.bytes - self.tail.len() as u64, &self.tail);
+        if format!("{:x}", whole.hash.finalize()) == self.file.sha256 { Ok(()) } else { Err(self.replaced()) }
+    }
+
+    /// Its bytes are others.
+    pub(super) fn replaced(&self) -> Error {
+        self.corrupt("its bytes are not those that were written (SHA-256)")
     }
 
     /// Its path.
@@ -66,19 +121,19 @@ impl Object {
     pub(super) async fn metadata(&mut self, page_statistics: bool) -> Result<ParquetMetaData> {
         let policy = if page_statistics { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
         let mut decoder = self
-            .decode(|| ParquetMetaDataPushDecoder::try_new(self.bytes))?
+            .decode(|| ParquetMetaDataPushDecoder::try_new(self.file.bytes))?
             .with_column_index_policy(policy)
             .with_offset_index_policy(PageIndexPolicy::Optional);
-        let Some(body) = self.bytes.checked_sub(self.footer.bytes) else {
+        let Some(body) = self.file.bytes.checked_sub(self.file.footer.bytes) else {
             return Err(self.corrupt("it is shorter than its footer"));
         };
-        let from = self.bytes.saturating_sub(TAIL).min(body) / BLOCK * BLOCK;
-        self.tail = self.read_tail(from..self.bytes).await?;
+        let from = self.file.bytes.saturating_sub(TAIL).min(body) / BLOCK * BLOCK;
+        self.tail = self.read_tail(from..self.file.bytes).await?;
         let footer = self.tail.slice((body - from) as usize..);
-        if crc32c(&footer) != self.footer.crc32c {
+        if crc32c(&footer) != self.file.footer.crc32c {
             return Err(self.corrupt("its footer is not what was written (CRC-32C)"));
         }
-        self.decode(|| decoder.push_range(body..self.bytes, footer))?;
+        self.decode(|| decoder.push_range(body..self.file.bytes, footer))?;
         let DecodeResult::Data(metadata) = self.decode(|| decoder.try_decode())? else {
             return Err(self.corrupt("its footer is larger than its commit says"));
         };
@@ -105,13 +160,13 @@ impl Object {
             // Stores differ in how they refuse a range beyond the end: ask.
             Err(object_store::Error::Generic { store, source }) => {
                 return match self.store.head(&self.path).await {
-                    Ok(meta) if meta.size != self.bytes => Err(self.resized(meta.size)),
+                    Ok(meta) if meta.size != self.file.bytes => Err(self.resized(meta.size)),
                     _ => Err(self.failed(object_store::Error::Generic { store, source })),
                 };
             }
             Err(e) => return Err(self.failed(e)),
         };
-        if got.meta.size != self.bytes {
+        if got.meta.size != self.file.bytes {
             return Err(self.resized(got.meta.size));
         }
         let bytes = got.bytes().await.map_err(|e| self.failed(e))?;
@@ -123,13 +178,24 @@ impl Object {
 
     /// The bytes of these ranges before the footer, as they were written; those that lie in the end of the object have been
     /// read already.
-    pub(super) async fn get(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let body = self.bytes - self.footer.bytes;
+    pub(super) async fn get(&mut self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let body = self.file.bytes - self.file.footer.bytes;
         if ranges.iter().any(|range| range.start > range.end || range.end > body) {
             return Err(self.corrupt("its footer points beyond its pages"));
         }
-        let stretches = stretches(ranges, body);
+        let stretches = match &self.whole {
+            None => stretches(ranges, body),
+            // What lies between is nothing that a decoder asks for: Bloom filters.
+            Some(whole) => {
+                let until = ranges.iter().map(|range| range.end).max().unwrap_or(0).max(whole.taken);
+                let least = ranges.iter().map(|range| range.start).min().unwrap_or(until).min(whole.taken);
+                stretches(&[least..until], body)
+            }
+        };
         let read = self.read(&stretches).await?;
+        if let Some(whole) = &mut self.whole {
+            stretches.iter().zip(&read).for_each(|(stretch, bytes)| whole.take(stretch.start, bytes));
+        }
         for (stretch, bytes) in stretches.iter().zip(&read) {
             if let Some(block) = self.blocks.harmed(stretch.start, bytes) {
                 let end = (block + BLOCK).min(body);
@@ -146,7 +212,7 @@ impl Object {
 
     /// The bytes of these ranges, as they are.
     async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let begin = self.bytes - self.tail.len() as u64;
+        let begin = self.file.bytes - self.tail.len() as u64;
         if ranges.iter().all(|range| range.start >= begin) {
             let here = |at: u64| (at - begin) as usize;
             return Ok(ranges.iter().map(|range| self.tail.slice(here(range.start)..here(range.end))).collect());
@@ -162,7 +228,7 @@ impl Object {
     /// All its bytes, in order, as they are.
     pub(super) async fn stream(&self) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
         let got = self.store.get(&self.path).await.map_err(|e| self.failed(e))?;
-        if got.meta.size != self.bytes {
+        if got.meta.size != self.file.bytes {
             return Err(self.resized(got.meta.size));
         }
         let path = self.path.clone();
@@ -170,15 +236,16 @@ impl Object {
     }
 
     fn failed(&self, error: object_store::Error) -> Error {
-        failed(&self.path, error)
+        let is_missing = matches!(error, object_store::Error::NotFound { .. });
+        if is_missing { self.file.lost("is missing").with_source(error) } else { failed(&self.path, error) }
     }
 
     fn resized(&self, found: u64) -> Error {
-        self.corrupt(&format!("it has {found} bytes instead of {}", self.bytes))
+        self.corrupt(&format!("it has {found} bytes instead of {}", self.file.bytes))
     }
 
     pub(super) fn corrupt(&self, what: &str) -> Error {
-        Error::corrupt(format!("the data file is damaged, {what}: restore it from a copy")).context(self.path.as_ref())
+        self.file.lost(&format!("is damaged: {what}"))
     }
 }
 

@@ -20,7 +20,7 @@ use parquet::{
 };
 
 use super::{
-    CONTENT, DataFile, Footer,
+    CONTENT, DataFile, StoredFile,
     object::{Object, note},
     wanted::{Rows, WantedRows, bloom_filter, group_may_hold, pages_that_may_hold},
 };
@@ -35,7 +35,8 @@ use crate::{
 /// that is larger. Row groups whose statistics say that no row can be wanted are not read, nor, where single documents are
 /// wanted, pages and row groups whose statistics or Bloom filter say so.
 ///
-/// Guarantee: what it gives is what was written. Every byte that it decodes was compared with a checksum first.
+/// Guarantee: what it gives is what was written. Every byte that it decodes was compared with a checksum first. Where all rows and
+/// columns are wanted, the SHA-256 of the whole was compared, too, before it says that there are no more.
 #[derive(Debug)]
 pub struct FileReader {
     object: Object,
@@ -46,6 +47,8 @@ pub struct FileReader {
     groups: VecDeque<(usize, Option<RowSelection>)>,
     /// Of the row group that is being read.
     decoder: Option<ParquetPushDecoder>,
+    /// Rows of that row group that were not given yet.
+    left: u64,
     failed: bool,
 }
 
@@ -53,21 +56,19 @@ impl FileReader {
     /// Reads the footer of `file`.
     ///
     /// # Errors
-    /// NotFound, if the object is gone; Corrupt, if it is damaged or has not the size that `file` says; Access and
-    /// Unavailable, as the store says.
+    /// Corrupt, if the object is gone, damaged, or has not the size that `file` says; Access and Unavailable, as the store
+    /// says.
     pub async fn open(store: Arc<dyn ObjectStore>, file: &DataFile, wanted: &WantedRows) -> Result<Self> {
-        Self::open_object(store, &file.path, file.bytes, file.footer, wanted).await
+        Self::open_stored(store, file.into(), wanted).await
     }
 
-    /// The same, of the object at `path` that has `bytes` bytes and ends with `footer`.
-    pub(crate) async fn open_object(
+    /// The same, where no more than that is known of the file.
+    pub(crate) async fn open_stored(
         store: Arc<dyn ObjectStore>,
-        path: &str,
-        bytes: u64,
-        footer: Footer,
+        file: StoredFile,
         wanted: &WantedRows,
     ) -> Result<Self> {
-        let mut object = Object::new(store, path, bytes, footer)?;
+        let mut object = Object::new(store, file)?;
         let metadata = Arc::new(object.metadata(wanted.ids.is_some()).await?);
         let metadata = object.decode(|| ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::default()))?;
         let fields = metadata.schema().fields();
@@ -76,6 +77,9 @@ impl FileReader {
         let schema = Arc::new(Schema::new(fields));
         let groups = metadata.metadata().row_groups().iter().enumerate();
         let groups: Vec<_> = groups.filter(|(_, group)| group_may_hold(group, wanted)).map(|(i, _)| i).collect();
+        if wanted.is_everything() {
+            object.read_whole();
+        }
         let mut reader = Self {
             object,
             metadata,
@@ -83,6 +87,7 @@ impl FileReader {
             wanted: wanted.clone(),
             groups: VecDeque::with_capacity(groups.len()),
             decoder: None,
+            left: 0,
             failed: false,
         };
         for group in groups {
@@ -144,13 +149,27 @@ impl FileReader {
         Ok(batch)
     }
 
+    /// After an error: goes on behind the row group that could not be read, and compares the SHA-256 no more. Whether another
+    /// group follows, and how many rows of that one were not given.
+    pub(crate) fn pass_group(&mut self) -> (bool, u64) {
+        (self.decoder, self.failed) = (None, false);
+        self.object.read_in_part();
+        (!self.groups.is_empty(), std::mem::take(&mut self.left))
+    }
+
     async fn step(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let mut decoder = match self.decoder.take() {
                 Some(decoder) => decoder,
                 None => match self.groups.pop_front() {
-                    None => return Ok(None),
-                    Some((group, rows)) => self.object.decode(|| self.wanted.decoder(&self.metadata, group, rows))?,
+                    None => {
+                        self.object.end().await?;
+                        return Ok(None);
+                    }
+                    Some((group, rows)) => {
+                        self.left = self.metadata.metadata().row_group(group).num_rows().max(0) as u64;
+                        self.object.decode(|| self.wanted.decoder(&self.metadata, group, rows))?
+                    }
                 },
             };
             match self.object.decode(|| decoder.try_decode())? {
@@ -158,11 +177,12 @@ impl FileReader {
                     self.decoder = Some(decoder);
                     let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
                     let (schema, columns) = (Arc::clone(&self.schema), batch.columns().to_vec());
+                    self.left = self.left.saturating_sub(batch.num_rows() as u64);
                     let batch =
                         self.object.decode(|| Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?))?;
                     return Ok(Some(batch));
                 }
-                DecodeResult::Finished => {}
+                DecodeResult::Finished => self.left = 0,
                 DecodeResult::NeedsData(ranges) => {
                     let bytes = self.object.get(&ranges).await?;
                     self.object.decode(|| decoder.push_ranges(ranges, bytes))?;

@@ -57,6 +57,14 @@ pub struct WantedRows {
 }
 
 impl WantedRows {
+    /// Whether all rows are wanted, and all of each.
+    pub(super) fn is_everything(&self) -> bool {
+        let Self { columns, min_ts, max_ts, min_id, max_id, ids, batch_rows: _, batch_bytes: _ } = self;
+        columns.is_none()
+            && (min_ts.is_none() && max_ts.is_none())
+            && (min_id.is_none() && max_id.is_none() && ids.is_none())
+    }
+
     /// Places of the wanted columns.
     pub(super) fn places(&self, schema: &SchemaRef) -> Vec<usize> {
         let fields = schema.fields();

@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt, stream};
 use object_store::ObjectStore;
 use sha2::{Digest, Sha256};
 
-use super::{DataFile, object::Object};
+use super::{DataFile, StoredFile, object::Object};
 use crate::error::Result;
 
 /// The stored bytes of `file`, in order.
@@ -16,12 +16,13 @@ use crate::error::Result;
 /// is said of them.
 ///
 /// # Errors
-/// NotFound, if the object is gone; Corrupt, as the last item, if it is not what was written; Access and Unavailable, as the
+/// Corrupt, if the object is gone, and as the last item, if it is not what was written; Access and Unavailable, as the
 /// store says.
 pub fn whole(store: Arc<dyn ObjectStore>, file: &DataFile) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
-    let (path, bytes, footer, sha256) = (file.path.clone(), file.bytes, file.footer, file.sha256.clone());
+    let file = StoredFile::from(file);
     let begun = async move {
-        let object = Object::new(store, &path, bytes, footer)?;
+        let sha256 = file.sha256.clone();
+        let object = Object::new(store, file)?;
         let chunks = object.stream().await?;
         Ok(stream::try_unfold(
             (object, chunks, Sha256::new(), sha256),
@@ -31,7 +32,7 @@ pub fn whole(store: Arc<dyn ObjectStore>, file: &DataFile) -> impl Stream<Item =
                     return Ok(Some((chunk, (object, chunks, hash, sha256))));
                 }
                 if format!("{:x}", hash.finalize()) != sha256 {
-                    return Err(object.corrupt("its bytes are not those that were written (SHA-256)"));
+                    return Err(object.replaced());
                 }
                 Ok(None)
             },

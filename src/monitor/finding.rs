@@ -119,6 +119,18 @@ pub enum Finding {
         /// The cause.
         why: String,
     },
+    /// The header or the newest commit is not as it was written; no later commit holds its digest.
+    EndAltered {
+        /// Its path inside the archive.
+        path: String,
+        /// How that is known.
+        why: String,
+    },
+    /// An object of the log has a number far behind the newest commit, with none between.
+    StrayObject {
+        /// Its path inside the archive.
+        path: String,
+    },
     /// A part, the list of the live files of a table in one month, is damaged or missing: the commits were read instead.
     PartLost {
         /// Its path inside the archive.
@@ -178,6 +190,8 @@ impl Finding {
             Self::ManifestNotRewritten { .. } => "manifest_not_rewritten",
             Self::CheckpointNotWritten { .. } => "checkpoint_not_written",
             Self::CheckpointDamaged { .. } => "checkpoint_damaged",
+            Self::EndAltered { .. } => "end_altered",
+            Self::StrayObject { .. } => "stray_object",
             Self::PartLost { .. } => "part_lost",
             Self::HeaderLeftBehind { .. } => "header_left_behind",
             Self::UploadLeftBehind { .. } => "upload_left_behind",
@@ -268,6 +282,15 @@ impl fmt::Display for Finding {
             Self::CheckpointDamaged { version, why } => write!(
                 f,
                 "the checkpoint of version {version} is damaged, and the commits before it were read instead: {why}"
+            ),
+            Self::EndAltered { path, why } => write!(
+                f,
+                "{path} is not as it was written ({why}). Restore it from a copy; until then nothing is written to the archive, since the next \
+                 commit would take it for right"
+            ),
+            Self::StrayObject { path } => write!(
+                f,
+                "{path} does not belong to the log, which ends long before that number, and was passed over: look at it, and delete it"
             ),
             Self::PartLost { path, why } => {
                 write!(f, "the list of files {path} is of no use, and the commits were read instead: {why}")
@@ -390,6 +413,8 @@ mod tests {
             Finding::ManifestNotRewritten { why: why() },
             Finding::CheckpointNotWritten { version: 64, why: why() },
             Finding::CheckpointDamaged { version: 64, why: why() },
+            Finding::EndAltered { path: path(), why: why() },
+            Finding::StrayObject { path: path() },
             Finding::PartLost { path: path(), why: why() },
             Finding::HeaderLeftBehind { path: path(), why: why() },
             Finding::UploadLeftBehind { path: path(), why: why() },

@@ -99,7 +99,7 @@ async fn of_one_table(
     tell: &mut impl FnMut(DocumentDiff) -> Result<()>,
 ) -> Result<TableDiff> {
     let columns = if options.documents { Columns::All } else { Columns::Keys };
-    let state_options = StateOptions { budget: options.budget.half(), columns, after: None };
+    let state_options = StateOptions { budget: options.budget.half(), columns, ..StateOptions::default() };
     let state = |at| State::of_files(archive, head, files, at, &state_options);
     let mut before = Walk::begin(state(options.from)?).await?;
     let mut after = Walk::begin(state(options.to)?).await?;

@@ -62,7 +62,7 @@ pub(super) async fn get_of_files(
     let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
     let deltas = files.parts.iter().filter(|part| at > base.ts && part.has_deltas(&moments)).filter(holds);
     let mut deltas: Vec<_> = deltas.cloned().collect();
-    deltas.sort_by(|a, b| (b.max_ts, b.seniority()).cmp(&(a.max_ts, a.seniority())));
+    deltas.sort_by(|a, b| (b.file.max_ts, b.seniority()).cmp(&(a.file.max_ts, a.seniority())));
     (wanted.min_ts, wanted.max_ts) = (Some(*moments.start()), Some(at));
     let mut newest =
         newest(archive.store(), deltas, &wanted, &files.schema).await.context(|| format!("table {table}"))?;
@@ -94,7 +94,7 @@ async fn newest(
     let mut looks = std::pin::pin!(looks.buffered(TOGETHER));
     let mut newest: Option<(Revision, Part)> = None;
     while let Some((part, found)) = looks.next().await {
-        if newest.as_ref().is_some_and(|(revision, _)| revision.ts > part.max_ts) {
+        if newest.as_ref().is_some_and(|(revision, _)| revision.ts > part.file.max_ts) {
             break;
         }
         if let Some(revision) = found? {

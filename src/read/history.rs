@@ -66,6 +66,7 @@ impl History {
             keep: Keep::EachTs,
             tombstones: true,
             limits,
+            damage: None,
         };
         let mut absent = Vec::new();
         for s in bases_behind_gaps(head, table) {

@@ -167,7 +167,7 @@ impl Work {
         mut after: Timestamp,
         outlet: &Outlet<VecDeque<WrittenRevision>>,
     ) -> Result<()> {
-        files.sort_by_key(|file| self.part(*file).min_ts);
+        files.sort_by_key(|file| self.part(*file).file.min_ts);
         while !files.is_empty() && !outlet.is_closed() {
             let window = self.window(&files, after).await?;
             after = window.end;
@@ -175,7 +175,7 @@ impl Work {
             if !rows.is_empty() && !outlet.send(rows).await {
                 return Ok(());
             }
-            files.retain(|file| self.part(*file).max_ts > after && after < self.through);
+            files.retain(|file| self.part(*file).file.max_ts > after && after < self.through);
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Work {
         let mut window = Window { end: self.through, rows: Vec::new(), weight: 0, limit: self.window_bytes, file: 0 };
         while window.file < files.len() {
             let begin = window.file;
-            let end = files.partition_point(|file| self.part(*file).min_ts <= window.end).max(begin);
+            let end = files.partition_point(|file| self.part(*file).file.min_ts <= window.end).max(begin);
             let wanted = WantedRows {
                 min_ts: Some(Timestamp(after.0.saturating_add(1))),
                 max_ts: Some(window.end),
@@ -203,7 +203,7 @@ impl Work {
             let mut opened = std::pin::pin!(opened.buffered(OPEN));
             let mut shrunk = false;
             'files: while let Some(file) = files[..end].get(window.file) {
-                let begins = self.part(*file).min_ts;
+                let begins = self.part(*file).file.min_ts;
                 if window.is_enough_before(begins) {
                     window.end = Timestamp(begins.0 - 1);
                     return Ok(window);

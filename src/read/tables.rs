@@ -68,7 +68,7 @@ pub async fn count(
     at: Timestamp,
     budget: MemoryBudget,
 ) -> Result<u64> {
-    let options = StateOptions { budget, columns: Columns::Keys, after: None };
+    let options = StateOptions { budget, columns: Columns::Keys, ..StateOptions::default() };
     let mut state = State::of_files(archive, head, files, at, &options)?;
     let mut documents = 0;
     while let Some(batch) = state.next().await? {

@@ -6,22 +6,18 @@ use object_store::ObjectStore;
 
 use crate::{
     archive::{Archive, Base, Head, LiveFiles, Schemas},
-    data::{DataFile, FileReader, Footer, WantedRows},
+    data::{DataFile, FileReader, StoredFile, WantedRows},
     document::{Encoding, TableRef, Timestamp},
     error::Result,
     position::BaseId,
     schema::TableSchema,
 };
 
-/// What readers need of a data file: some 300 bytes, so that those of a table can be held.
+/// What readers need of a data file: some 500 bytes, so that those of a table can be held.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    pub(crate) path: String,
-    bytes: u64,
-    footer: Footer,
+    pub(crate) file: StoredFile,
     base: Option<BaseId>,
-    pub(crate) min_ts: Timestamp,
-    pub(crate) max_ts: Timestamp,
     /// The least and the largest `_id`; None, if they were erased.
     pub(crate) ids: Option<(String, String)>,
     pub(crate) ids_ascend: bool,
@@ -29,42 +25,36 @@ pub(crate) struct Part {
     typed: bool,
 }
 
-impl From<DataFile> for Part {
-    fn from(file: DataFile) -> Self {
+impl Part {
+    pub(super) fn new(file: DataFile, table: &Arc<TableRef>) -> Self {
         Self {
-            path: file.path,
-            bytes: file.bytes,
-            footer: file.footer,
+            file: StoredFile::new(&file, Arc::clone(table)),
             base: file.base,
-            min_ts: file.min_ts,
-            max_ts: file.max_ts,
             ids: file.min_id.zip(file.max_id),
             ids_ascend: file.ids_ascend,
             typed: file.encoding != Encoding::Json,
         }
     }
-}
 
-impl Part {
     /// A reader of its rows.
     pub(crate) async fn open(&self, store: Arc<dyn ObjectStore>, wanted: &WantedRows) -> Result<FileReader> {
-        FileReader::open_object(store, &self.path, self.bytes, self.footer, wanted).await
+        FileReader::open_stored(store, self.file.clone(), wanted).await
     }
 
     /// Whether it is a delta file with rows of these moments.
     pub(crate) fn has_deltas(&self, of: &RangeInclusive<Timestamp>) -> bool {
-        self.base.is_none() && self.min_ts <= *of.end() && *of.start() <= self.max_ts
+        self.base.is_none() && self.file.min_ts <= *of.end() && *of.start() <= self.file.max_ts
     }
 
     /// Whether all its rows are of these moments.
     pub(crate) fn is_within(&self, moments: &RangeInclusive<Timestamp>) -> bool {
-        moments.contains(&self.min_ts) && moments.contains(&self.max_ts)
+        moments.contains(&self.file.min_ts) && moments.contains(&self.file.max_ts)
     }
 
     /// Of two rows with one `_id` and `_ts` that of the larger file counts: one that came with types. Otherwise they are
     /// equal.
     pub(crate) fn seniority(&self) -> (bool, &str) {
-        (self.typed, &self.path)
+        (self.typed, &self.file.path)
     }
 
     /// Whether it may hold a document of this id.
@@ -119,13 +109,14 @@ impl FilesByTable {
     pub async fn next(&mut self) -> Result<Option<TableFiles>> {
         let Some(first) = self.next.take() else { return Ok(None) };
         let table = first.table.clone();
-        let mut parts = vec![Part::from(first)];
+        let shared = Arc::new(table.clone());
+        let mut parts = vec![Part::new(first, &shared)];
         while let Some(file) = self.live.next().await? {
             if file.table != table {
                 self.next = Some(file);
                 break;
             }
-            parts.push(file.into());
+            parts.push(Part::new(file, &shared));
         }
         with_schema(&self.head, &self.schemas, table, parts).await.map(Some)
     }
@@ -156,9 +147,9 @@ impl TableFiles {
     /// The live files of one table. For many tables: [`FilesByTable`].
     pub async fn of(archive: &Archive, head: &Head, table: &TableRef) -> Result<Self> {
         let mut live = archive.live_files_of(head, table).await?;
-        let mut parts = Vec::new();
+        let (mut parts, shared) = (Vec::new(), Arc::new(table.clone()));
         while let Some(file) = live.next().await? {
-            parts.push(file.into());
+            parts.push(Part::new(file, &shared));
         }
         Ok(Self { table: table.clone(), schema: archive.schema(head, table).await?, parts: parts.into() })
     }
@@ -166,7 +157,7 @@ impl TableFiles {
     /// The first moment of which they tell: S of the first complete base with a document, or the first change.
     pub fn first(&self, head: &Head) -> Option<Timestamp> {
         let moments = self.parts.iter().filter_map(|part| match &part.base {
-            None => Some(part.min_ts),
+            None => Some(part.file.min_ts),
             Some(id) => complete_base(head, id, &self.table).map(|base| base.ts),
         });
         moments.min()

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{
+    damage::Damage,
     files::{Part, TableFiles},
     moment::base_at,
     state::State,
@@ -57,8 +58,9 @@ pub(crate) async fn generations(
     files: &TableFiles,
     at: Timestamp,
     budget: MemoryBudget,
+    damage: Option<Damage>,
 ) -> Result<Vec<Generation>> {
-    let mut state = State::of_keys_and_tombstones(archive, head, files, at, budget)?;
+    let mut state = State::of_keys_and_tombstones(archive, head, files, at, budget, damage)?;
     let mut found: BTreeMap<u32, Generation> = BTreeMap::new();
     while let Some(batch) = state.next().await? {
         for row in 0..batch.len() {
@@ -81,12 +83,13 @@ pub(crate) async fn left_behind(
     files: &TableFiles,
     at: Timestamp,
     budget: MemoryBudget,
+    damage: Option<Damage>,
 ) -> Result<Vec<Generation>> {
     let (_, base) = base_at(head, &files.table, at)?;
     if numbers_at(files, base, at).len() < 2 {
         return Ok(Vec::new());
     }
-    let mut all = generations(archive, head, files, at, budget).await?;
+    let mut all = generations(archive, head, files, at, budget, damage).await?;
     all.pop();
     all.retain(|generation| generation.documents > 0);
     Ok(all)

@@ -10,6 +10,7 @@
 
 pub(crate) mod ahead;
 pub(crate) mod compare;
+pub(crate) mod damage;
 pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod generations;

@@ -7,6 +7,7 @@ use object_store::ObjectStore;
 
 use super::{
     ahead::read_ahead,
+    damage::Damage,
     feed::{Feed, Outlet},
     files::Part,
     keyed::{KeyedBatch, PickedRows},
@@ -51,12 +52,14 @@ pub(crate) struct Plan {
     /// Whether rows that are tombstones are wanted.
     pub(crate) tombstones: bool,
     pub(crate) limits: Limits,
+    /// If it goes on without what cannot be read: where that is taken down.
+    pub(crate) damage: Option<Damage>,
 }
 
 /// The rows by `_id`, then `_ts`.
 pub(crate) fn sorted(store: &Arc<dyn ObjectStore>, plan: Plan) -> Result<Feed<PickedRows>> {
-    let in_order = read_ahead(Arc::clone(store), plan.in_order)?;
-    let unsorted = read_ahead(Arc::clone(store), plan.unsorted)?;
+    let in_order = read_ahead(Arc::clone(store), plan.in_order, plan.damage.clone())?;
+    let unsorted = read_ahead(Arc::clone(store), plan.unsorted, plan.damage)?;
     let sorter = Sorter::new(plan.columns, plan.keep, plan.limits);
     Feed::start(move |_, outlet| {
         let Some(sorter) = fill(sorter, unsorted, outlet)? else { return Ok(()) };

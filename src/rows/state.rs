@@ -16,6 +16,7 @@ use derive_setters::Setters;
 use object_store::ObjectStore;
 
 use super::{
+    damage::Damage,
     feed::Feed,
     files::{Part, TableFiles},
     keyed::PickedRows,
@@ -44,6 +45,8 @@ pub struct StateOptions {
     pub columns: Columns,
     /// Only documents whose `_id` is larger, by bytes.
     pub after: Option<String>,
+    /// If it goes on without what cannot be read of data files: where that is taken down. Else it is an error.
+    pub damage: Option<Damage>,
 }
 
 /// What is wanted of each document.
@@ -120,8 +123,9 @@ impl State {
         files: &TableFiles,
         at: Timestamp,
         budget: MemoryBudget,
+        damage: Option<Damage>,
     ) -> Result<Self> {
-        let keys = StateOptions { budget, columns: Columns::Keys, after: None };
+        let keys = StateOptions { budget, columns: Columns::Keys, after: None, damage };
         Self::planned(archive.store(), head, files, at, &keys, budget.into(), true)
     }
 
@@ -298,7 +302,7 @@ fn plan(
         (part.clone(), WantedRows { min_id, ..wanted.clone() })
     };
     let mut of_base: Vec<_> = files.parts.iter().filter(|part| part.is_of(base)).filter(within).collect();
-    of_base.sort_by(|a, b| (&a.ids, &a.path).cmp(&(&b.ids, &b.path)));
+    of_base.sort_by(|a, b| (&a.ids, &a.file.path).cmp(&(&b.ids, &b.file.path)));
     let apart = in_order(&of_base);
     let (ordered, mut rest): (Vec<_>, Vec<_>) = of_base.into_iter().zip(apart).partition(|(_, in_order)| *in_order);
     rest.sort_by(|(a, _), (b, _)| a.seniority().cmp(&b.seniority()));
@@ -315,7 +319,8 @@ fn plan(
         unsorted.push(with(&wanted, part));
     }
     let columns = columns(schema, keys)?;
-    Ok(Plan { in_order, unsorted, columns, keep: Keep::Newest, tombstones: false, limits })
+    let damage = options.damage.clone();
+    Ok(Plan { in_order, unsorted, columns, keep: Keep::Newest, tombstones: false, limits, damage })
 }
 
 /// Which of the files, sorted by their least `_id`, ascend and share no `_id` with another. Where the ids of one were erased,

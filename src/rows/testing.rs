@@ -395,5 +395,6 @@ pub(crate) fn part(min_id: &str, max_id: &str) -> super::files::Part {
         brought_by: None,
         encryption: None,
     };
-    file.into()
+    let table = Arc::new(file.table.clone());
+    super::files::Part::new(file, &table)
 }

@@ -18,7 +18,7 @@ mod upload;
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub use self::{location::Location, settings::Settings, staging::STAGING_KEPT};
 pub(crate) use self::{
@@ -36,14 +36,24 @@ pub(crate) enum PutNew {
     Exists,
 }
 
-/// The bytes of an object; `None` if it does not exist.
+/// Objects that are read whole are no larger, bytes: the header, commits, and what repeats them.
+const LARGEST: u64 = 256 << 20;
+
+/// The bytes of an object; `None` if it does not exist. Not for data files.
+///
+/// # Errors
+/// Corrupt, if it is larger than anything that we write and read whole.
 pub(crate) async fn get(store: &dyn ObjectStore, path: &str) -> Result<Option<Bytes>> {
-    let read = async { store.get(&Path::from(path)).await?.bytes().await };
-    match read.await {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(e) => Err(store_error(e, &format!("cannot read {path}"))),
+    let failed = |e| store_error(e, &format!("cannot read {path}"));
+    let got = match store.get(&Path::from(path)).await {
+        Ok(got) => got,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    };
+    if got.meta.size > LARGEST {
+        return Err(Error::corrupt(format!("{path} has {} bytes: it is none of ours, or damaged", got.meta.size)));
     }
+    got.bytes().await.map(Some).map_err(failed)
 }
 
 /// Whether an object exists.

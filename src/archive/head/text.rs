@@ -188,6 +188,11 @@ impl ReadHead {
         self.0.version
     }
 
+    /// The digest that it says the commit of that version has.
+    pub(in crate::archive) fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
     /// The head, if the commit of its version, whose stored bytes have this digest, says the same of what holds after it.
     pub(in crate::archive) fn proven_by(self, commit: &Commit, digest: &str) -> Option<Head> {
         let head = self.0;

@@ -81,9 +81,9 @@ pub async fn export(
     for (number, known) in (1..).zip(&selected) {
         let table = &known.table;
         monitor.report(Event::Reading { table, number, tables: selected.len() as u64 });
-        let all = StateOptions { budget: options.budget, columns: Columns::All, after: None };
+        let all = StateOptions { budget: options.budget, columns: Columns::All, ..StateOptions::default() };
         let of_table = files.of(table).await?;
-        let left_behind = left_behind(archive, head, &of_table, options.at, options.budget).await?;
+        let left_behind = left_behind(archive, head, &of_table, options.at, options.budget, None).await?;
         let state = State::of_files(archive, head, &of_table, options.at, &all)?;
         let rescued = known.visible().rescued_rows > 0;
         let (set, documents) = table_files(state, rescued, &known.folder, options, target, monitor)

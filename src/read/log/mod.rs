@@ -191,8 +191,15 @@ impl Work {
             unsorted.push((part.clone(), WantedRows { min_ts, ..wanted.clone() }));
         }
         let columns = columns(&table.schema, true)?;
-        let plan =
-            Plan { in_order: Vec::new(), unsorted, columns, keep: Keep::All, tombstones: true, limits: self.limits };
+        let plan = Plan {
+            in_order: Vec::new(),
+            unsorted,
+            columns,
+            keep: Keep::All,
+            tombstones: true,
+            limits: self.limits,
+            damage: None,
+        };
         let mut rows = sorted(&self.store, plan)?;
         let mut document = Document::default();
         while let Some(picked) = rows.next_blocking()? {
@@ -215,7 +222,7 @@ impl Work {
     fn changed(&self, table: &WindowTable, wanted: &WantedRows) -> Result<Option<Arc<[String]>>> {
         let mut ids = BTreeSet::new();
         let parts = table.window.iter().map(|part| (part.clone(), wanted.clone())).collect();
-        let mut batches = read_ahead(Arc::clone(&self.store), parts)?;
+        let mut batches = read_ahead(Arc::clone(&self.store), parts, None)?;
         while let Some(batch) = batches.next_blocking()? {
             let keys = KeyedBatch::new(batch)?;
             for row in 0..keys.len() {

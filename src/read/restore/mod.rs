@@ -132,7 +132,7 @@ async fn walk(
                 lines.write().await?;
             }
         } else {
-            let all = StateOptions { budget: options.budget, columns: Columns::All, after: None };
+            let all = StateOptions { budget: options.budget, columns: Columns::All, ..StateOptions::default() };
             let mut state = State::of_files(archive, head, &files.of(&table).await?, options.at, &all)?;
             while let Some(batch) = state.next().await? {
                 let documents = batch.documents()?;

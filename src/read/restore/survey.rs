@@ -128,8 +128,8 @@ async fn look(
 ) -> Result<Option<SurveyedTable>> {
     let mut surveyed = SurveyedTable::new(&files.table, base.ts);
     let numbers = numbers_at(files, base, options.at);
-    let until = files.parts.iter().filter(|part| part.min_ts <= options.at);
-    let newest = until.max_by_key(|part| part.max_ts);
+    let until = files.parts.iter().filter(|part| part.file.min_ts <= options.at);
+    let newest = until.max_by_key(|part| part.file.max_ts);
     match (numbers.len(), newest) {
         // The archive never saw a document of it.
         (0, _) if files.parts.is_empty() => {}
@@ -140,7 +140,7 @@ async fn look(
         }
         (1, _) => surveyed.number = numbers.into_iter().next(),
         _ => {
-            let mut generations = generations(archive, head, files, options.at, options.budget).await?;
+            let mut generations = generations(archive, head, files, options.at, options.budget, None).await?;
             surveyed.number = generations.pop().map(|newest| newest.number).or(numbers.into_iter().next_back());
             generations.retain(|generation| generation.documents > 0);
             surveyed.left_behind = generations;
@@ -167,7 +167,7 @@ impl Survey {
             let surveyed = &mut self.tables[at];
             if !surveyed.emptied && surveyed.only.is_none() {
                 let files = TableFiles::of(archive, head, &surveyed.table).await?;
-                let generations = generations(archive, head, &files, options.at, options.budget).await?;
+                let generations = generations(archive, head, &files, options.at, options.budget, None).await?;
                 surveyed.emptied = generations.iter().all(|generation| generation.documents == 0);
             }
         }

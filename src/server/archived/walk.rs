@@ -30,7 +30,7 @@ impl Walk {
         budget: MemoryBudget,
     ) -> Result<Self> {
         let after = after.map(str::to_owned);
-        let options = StateOptions { budget, columns: Columns::All, after: after.clone() };
+        let options = StateOptions { budget, columns: Columns::All, after: after.clone(), damage: None };
         Ok(Self { after, state: State::of_files(archive, head, files, at, &options)?, batch: None })
     }
 
