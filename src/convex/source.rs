@@ -30,6 +30,19 @@ pub trait Source: Send + Sync {
         Selection::default()
     }
 
+    /// How far the deployment's clock was ahead of this machine's when it answered last, nanoseconds; None, if it does not tell.
+    #[doc(hidden)]
+    fn clock_offset(&self) -> Option<i64> {
+        None
+    }
+
+    /// Whether the changes that it sends have those of tables in components. None, if that cannot be told: some servers leave
+    /// them out without a word, and look like those where no component changes.
+    #[doc(hidden)]
+    async fn sends_components(&self) -> Option<bool> {
+        None
+    }
+
     /// Where a new snapshot begins: at the deployment's newest `_ts`.
     #[doc(hidden)]
     fn snapshot_start(&self) -> Position;

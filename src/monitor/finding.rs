@@ -76,6 +76,13 @@ pub enum Finding {
         /// Where the other key stands.
         place: String,
     },
+    /// This machine's clock and the deployment's differ by more than five minutes: the deployment's time is written.
+    ClocksDiffer {
+        /// What this machine's said.
+        ours: Timestamp,
+        /// What the deployment's said.
+        theirs: Timestamp,
+    },
     /// A server announced a change.
     Deprecation {
         /// The server.
@@ -183,6 +190,7 @@ impl Finding {
             Self::SelectionNotHeeded { .. } => "selection_not_heeded",
             Self::SnapshotOfAllTables => "snapshot_of_all_tables",
             Self::KeyRenewed { .. } => "key_renewed",
+            Self::ClocksDiffer { .. } => "clocks_differ",
             Self::Deprecation { .. } => "deprecation",
             Self::ManifestUnreadable { .. } => "manifest_unreadable",
             Self::ManifestAhead { .. } => "manifest_ahead",
@@ -259,6 +267,11 @@ impl fmt::Display for Finding {
             Self::KeyRenewed { place } => write!(
                 f,
                 "the deployment does not know the deploy key any more; {place} holds another one now, and the run goes on with it"
+            ),
+            Self::ClocksDiffer { ours, theirs } => write!(
+                f,
+                "this machine's clock says {ours}, and the deployment's {theirs}: the archive notes the deployment's time. Set the clock of this \
+                 machine, or `status` will be wrong about the lag"
             ),
             Self::Deprecation { who, state, message } => {
                 write!(f, "{who} announces a change ({state}): {}", message.as_deref().unwrap_or("no text"))
@@ -406,6 +419,7 @@ mod tests {
             Finding::SelectionNotHeeded { refusal: None },
             Finding::SnapshotOfAllTables,
             Finding::KeyRenewed { place: path() },
+            Finding::ClocksDiffer { ours: Timestamp(1), theirs: Timestamp(2) },
             Finding::Deprecation { who: "it".into(), state: "soon".into(), message: None },
             Finding::ManifestUnreadable { why: why() },
             Finding::ManifestAhead { version: 3 },

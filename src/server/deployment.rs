@@ -19,6 +19,11 @@ pub trait Deployment: Send + Sync + 'static {
     /// The newest moment whose state is settled: nothing is ever written at or before it afterwards. Never goes back.
     async fn now(&self) -> Result<Timestamp>;
 
+    /// What its clock says, if it has one of its own: the `Date` of its answers.
+    fn clock(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Whether it can tell the state of the tables `asked` for at `at`; by default it can.
     ///
     /// # Errors

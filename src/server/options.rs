@@ -52,8 +52,11 @@ pub struct RouterOptions {
     pub instance_name: bool,
     /// What `/instance_version` tells, if there is one: the number of a release, `0.0.0` where it was built from source.
     pub instance_version: Option<String>,
-    /// Whether a bad cursor of list_snapshot has a code of its own. Otherwise it is a 500.
+    /// Whether a bad cursor of list_snapshot has a code of its own. Otherwise it is a 500. Since 2026-08-17; no server has it that
+    /// leaves the rows of components out of deltas.
     pub bad_cursor_code: bool,
+    /// Whether there is `/api/data_sync_cursor_from_deltas`. Since 2026-08-17; the same holds of it.
+    pub data_sync_cursor: bool,
     /// Answers that are given instead of the true ones.
     #[doc(hidden)]
     pub faults: Vec<Fault>,
@@ -79,12 +82,19 @@ impl Default for RouterOptions {
             instance_name: true,
             instance_version: Some("0.0.0".to_owned()),
             bad_cursor_code: true,
+            data_sync_cursor: true,
             faults: Vec::new(),
         }
     }
 }
 
 impl RouterOptions {
+    /// What is of the same day as [`bad_cursor_code`](Self::bad_cursor_code) and
+    /// [`data_sync_cursor`](Self::data_sync_cursor), which no server has that does not send the rows of components.
+    pub(super) fn has(&self, feature: bool) -> bool {
+        feature && self.components == Components::Everywhere
+    }
+
     /// These options as a server of that day has them (dates of commits to Convex's backend; a deployment of one's own lags
     /// behind by as long as nobody upgrades it). What has no known date stays as it is: whether there are components at
     /// all, `byComponent`, `/instance_name`, `/instance_version`.
@@ -119,6 +129,7 @@ impl RouterOptions {
                 components => components,
             },
             bad_cursor_code: since(2026, 8, 17),
+            data_sync_cursor: since(2026, 8, 17),
             ..self
         }
     }

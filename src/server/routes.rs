@@ -9,10 +9,13 @@ use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, RawQuery, Request, State},
-    http::{HeaderMap, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{CONTENT_TYPE, DATE},
+    },
     middleware::{self, Next},
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 
 use tokio::net::TcpListener;
@@ -76,6 +79,9 @@ fn monitored_router(deployment: Arc<dyn Deployment>, options: RouterOptions, mon
         .route("/api/get_table_column_names", get(column_names))
         .route("/api/test_streaming_export_connection", get(test_connection))
         .route("/version", get(|| async { "unknown" }));
+    if served.options.has(served.options.data_sync_cursor) {
+        routes = routes.route("/api/data_sync_cursor_from_deltas", post(data_sync_cursor));
+    }
     if served.options.instance_name {
         routes = routes.route("/instance_name", get(instance_name));
     }
@@ -109,6 +115,10 @@ async fn around_all(State(s): State<Arc<ServedDeployment>>, request: Request, ne
         return instead;
     }
     let mut response = next.run(request).await;
+    let date = s.deployment.clock().map(|now| now.to_datetime().format("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    if let Some(date) = date.and_then(|date| HeaderValue::from_str(&date).ok()) {
+        response.headers_mut().insert(DATE, date);
+    }
     if let Some(Cause(why)) = response.extensions_mut().remove() {
         s.monitor.report(Event::Finding(&Finding::RequestFailed { path, why }));
     }
@@ -197,6 +207,20 @@ async fn post_document_deltas(
 ) -> Answer {
     let params = s.admit_post(&headers, query.as_deref(), &body).await?;
     deltas::answer(&*s.deployment, &s.options, &params).await
+}
+
+/// A cursor for Data Sync, which is not simulated: only a body that the real route refuses too is understood.
+async fn data_sync_cursor(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let params = s.admit_post(&headers, query.as_deref(), &body).await?;
+    if params.moment("cursor")?.is_none() {
+        return Err(Refusal::bad_request("BadJsonBody", "Failed to deserialize the JSON body: missing field `cursor`"));
+    }
+    Err(Refusal::bad_request("DataSyncNotServed", "This server has no Data Sync: use document_deltas."))
 }
 
 async fn schemas(State(s): State<Arc<ServedDeployment>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {

@@ -67,7 +67,8 @@ pub(crate) async fn answer(
         return Err(Refusal::bad_request(TOO_OLD, message));
     }
     let cursor = cursor.map(Cursor::parse).transpose();
-    let cursor = cursor.map_err(|refusal| if options.bad_cursor_code { refusal } else { Refusal::internal() })?;
+    let cursor =
+        cursor.map_err(|refusal| if options.has(options.bad_cursor_code) { refusal } else { Refusal::internal() })?;
 
     let too_old = |error| Refusal::outside(TOO_OLD, error);
     deployment.covers_state(&RequestedTables::new(&selection, options.components, false), snapshot).map_err(too_old)?;

@@ -4,8 +4,12 @@
 //! - after a gap, since the deployment kept its changes for less time than the archive stayed away;
 //! - if it was not selected before;
 //! - if the walk that should have brought its base grew too old before it came to the table;
-//! - in a component, until the first row of one came in deltas: servers before August 2026 leave them out without a word.
-//!   From then on a base proves something.
+//! - in a component, until the deployment is known to send the rows of components in deltas: servers before August 2026 leave them
+//!   out without a word. It is known once a row came, or since the deployment has what only later servers have. From then on a base
+//!   proves something.
+//!
+//! Of a deployment that proves nothing the tables of components are walked once a day all the same: what they were at those
+//! moments can be restored.
 //!
 //! # Why at the delta cursor
 //! A walk that grew too old could be followed at once by another at a newer moment, with the changes waiting behind it for
@@ -29,7 +33,10 @@ use super::run::RunInput;
 /// The walk to begin now, if one is owed. The deployment is asked for its components anew: the run may have begun hours
 /// ago, and a component that came since would be taken for one without rows.
 pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>) -> Result<Option<Walk>> {
-    let (owed, Some(cursor)) = (head.owed(), &head.progress().delta) else { return Ok(None) };
+    let (mut owed, Some(cursor)) = (head.owed(), &head.progress().delta) else { return Ok(None) };
+    if owed == OwedBase::Nothing && are_components_due(head, cursor.ts, input) {
+        owed = OwedBase::Components;
+    }
     let components = match owed {
         OwedBase::Nothing => return Ok(None),
         OwedBase::Components => components(head, input.source.as_ref()).await?,
@@ -43,7 +50,7 @@ pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>) -> Re
     } else {
         SnapshotScope::Components(components)
     };
-    let began = Timestamp::now();
+    let began = input.clock.now();
     input.monitor.report(Event::NewBase { ts: cursor.ts, components: owed == OwedBase::Components });
     Ok(Some(Walk {
         base: layout::base_id(began, &writer.id),
@@ -53,6 +60,23 @@ pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>) -> Re
         position: input.source.snapshot_of(&asked, cursor.ts),
         done: Vec::new(),
     }))
+}
+
+/// Whether the deployment has tables of components, does not prove that it sends their changes, and the newest base of one of
+/// them is older than it may be.
+fn are_components_due(head: &Head, cursor: Timestamp, input: &RunInput<'_>) -> bool {
+    let coverage = head.coverage();
+    if coverage.component_rows.is_some() {
+        return false;
+    }
+    let selected = coverage.selected();
+    let tables = head.tables().map(|state| &state.table).chain(input.shapes.tables.keys());
+    let mut of_components = tables.filter(|table| !table.component().is_empty() && selected.contains(table));
+    let longest = i64::try_from(input.options.component_base_every.as_nanos()).unwrap_or(i64::MAX);
+    of_components.any(|table| {
+        let bases = coverage.bases.iter().filter(|base| coverage.serves(base, table));
+        bases.map(|base| base.ts).max().is_none_or(|newest| cursor.0.saturating_sub(newest.0) > longest)
+    })
 }
 
 /// The deployment's components. If it cannot list its tables, there may be components that nobody knows of, and none is
@@ -77,7 +101,7 @@ pub(super) async fn close(head: &Head, input: &RunInput<'_>, why: &str) -> Resul
     let (Some(walk), Some(latest)) = (head.progress().walk.clone(), head.latest()) else { return Ok(None) };
     input.monitor.report(Event::Finding(&Finding::SnapshotCutShort { why: why.to_owned() }));
     let Walk { base, ts, mut done, .. } = walk;
-    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), Timestamp::now());
+    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), input.clock.now());
     draft.checked_at = latest.checked_at;
     draft.progress.walk = None;
     // Of few tables: those in which the walk stood.

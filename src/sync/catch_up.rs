@@ -83,6 +83,7 @@ async fn pass(run: &mut SyncRun, input: &RunInput<'_>, progress: Progress) -> Re
         page_queue,
         input.options.budget.pages_waiting(),
         input.options.stop.clone(),
+        Arc::clone(&input.clock),
     ));
     let gather = tokio::task::spawn_blocking(move || gather.run(pages, step_queue));
     let written = write(input, run, steps).await;

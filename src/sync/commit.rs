@@ -17,6 +17,7 @@ pub(super) struct NextCommit {
     /// What the deployment answered last.
     answer: Option<Answer>,
     component_rows: bool,
+    proofs: Vec<Proof>,
     completed: Vec<Base>,
     misfits: Vec<(usize, Misfits)>,
 }
@@ -32,7 +33,14 @@ struct Answer {
 
 impl NextCommit {
     pub(super) fn begin() -> Self {
-        Self { since: Instant::now(), answer: None, component_rows: false, completed: Vec::new(), misfits: Vec::new() }
+        Self {
+            since: Instant::now(),
+            answer: None,
+            component_rows: false,
+            proofs: Vec::new(),
+            completed: Vec::new(),
+            misfits: Vec::new(),
+        }
     }
 
     /// Whether documents of `encoding` are for another commit: each names one.
@@ -56,6 +64,7 @@ impl NextCommit {
         });
         let of_component = || page.tables.iter().any(|table| !table.component().is_empty());
         self.component_rows |= page.phase == Phase::Delta && of_component();
+        self.proofs.extend(&fetched.proofs);
     }
 
     /// A walk has ended.
@@ -74,23 +83,33 @@ impl NextCommit {
     }
 
     /// The commit of what came, which leaves the archive at `progress`; another begins. None if no page came.
-    pub(super) fn draft(&mut self, tables: &mut Tables, progress: Progress, selection: &Selection) -> Option<Draft> {
-        let Self { answer, component_rows, completed, misfits, .. } = std::mem::replace(self, Self::begin());
+    pub(super) fn draft(
+        &mut self,
+        tables: &mut Tables,
+        progress: Progress,
+        selection: &Selection,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let Self { answer, component_rows, mut proofs, completed, misfits, .. } =
+            std::mem::replace(self, Self::begin());
         let answer = answer?;
         for (table, misfits) in misfits {
             tables.count_misfits(table, &misfits);
         }
         let cursor = progress.delta.as_ref().map(|delta| delta.ts);
-        let proof = cursor.filter(|_| component_rows).map(|ts| Proof { ts, by: ProofSource::Row });
+        // That a server lacks the route says something only of an archive that knew one which has it.
+        let asked = tables.head().coverage().component_rows.is_some_and(|rows| rows.asked);
+        proofs.retain(|proof| proof.by != ProofSource::Gone || asked);
+        proofs.extend(cursor.filter(|_| component_rows).map(|ts| Proof { ts, by: ProofSource::Row }));
         Some(Draft {
             checked_at: answer.at,
             caught_up: answer.caught_up,
             progress,
             tables: tables.take_changed(),
             bases: completed,
-            proofs: proof.into_iter().collect(),
+            proofs,
             // The writer knows the files.
-            ..tables.head().unchanged(answer.encoding, selection.clone(), Timestamp::now())
+            ..tables.head().unchanged(answer.encoding, selection.clone(), now)
         })
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{steps::PERMIT, stop::Stop};
+use super::{clock::Clock, steps::PERMIT, stop::Stop};
 use crate::{
+    archive::{Proof, ProofSource},
     convex::{Page, Source},
     document::Timestamp,
     error::{Error, ErrorKind, Result},
@@ -21,6 +22,8 @@ pub(super) struct FetchedPage {
     pub(super) deltas_begin: Option<DeltaCursor>,
     /// When it came. It may wait for its turn, and what is written meanwhile is not in it.
     pub(super) at: Timestamp,
+    /// What the deployment told of the rows of components before its first page of the pass, and after its last.
+    pub(super) proofs: Vec<Proof>,
     pub(super) _held: OwnedSemaphorePermit,
 }
 
@@ -55,6 +58,7 @@ pub(super) async fn fetch(
     pages: mpsc::Sender<FetchedPage>,
     waiting: u64,
     stop: Stop,
+    clock: Arc<Clock>,
 ) -> Result<FetchEnd> {
     let all = (waiting as usize / PERMIT).max(1);
     let memory = Arc::new(Semaphore::new(all));
@@ -65,6 +69,7 @@ pub(super) async fn fetch(
         (None, None) => source.snapshot_start(),
     };
     let work = async {
+        let mut before = source.sends_components().await;
         loop {
             // Where one page takes the whole share, the next is not asked for before it is decoded.
             if memory.acquire().await.is_err() {
@@ -74,17 +79,22 @@ pub(super) async fn fetch(
                 Err(error) if error.kind() == ErrorKind::Window => return Ok(FetchEnd::TooOld(at.phase(), error)),
                 page => page?,
             };
-            let answered = Timestamp::now();
+            let answered = clock.answered(page.through)?;
             let caught_up = ends_the_log(&page);
             let deltas_begin = match deltas {
                 None => Some(begin_deltas(source.as_ref(), &page).await?),
                 Some(_) => None,
             };
             deltas = deltas.or_else(|| deltas_begin.clone());
+            let after = if caught_up { source.sends_components().await } else { None };
+            // The changes behind the cursor come from now on.
+            let begins = deltas.as_ref().map(|cursor| cursor.ts);
+            let told = [(before.take(), ProofSource::Beginning, begins), (after, ProofSource::End, page.through)];
+            let proofs = told.into_iter().filter_map(|(told, by, ts)| Some(proof(told?, by, ts?))).collect();
             let asked = std::mem::replace(&mut at, next(&page, deltas.as_ref())?);
             let size = (held(&page, waiting) as usize / PERMIT + 1).min(all) as u32;
             let Ok(held) = Arc::clone(&memory).acquire_many_owned(size).await else { return Ok(FetchEnd::Stopped) };
-            if pages.send(FetchedPage { page, asked, deltas_begin, at: answered, _held: held }).await.is_err() {
+            if pages.send(FetchedPage { page, asked, deltas_begin, at: answered, proofs, _held: held }).await.is_err() {
                 return Ok(FetchEnd::Stopped);
             }
             if caught_up {
@@ -98,6 +108,11 @@ pub(super) async fn fetch(
         () = pages.closed() => Ok(FetchEnd::Stopped),
         end = work => end,
     }
+}
+
+/// What it proves that the deployment tells whether it sends the rows of components, at this moment of the log.
+fn proof(sends: bool, by: ProofSource, ts: Timestamp) -> Proof {
+    Proof { ts, by: if sends { by } else { ProofSource::Gone } }
 }
 
 /// What a page takes of the bytes that may wait.

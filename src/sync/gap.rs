@@ -54,7 +54,7 @@ pub(super) async fn record(head: &Head, input: &RunInput<'_>, why: Error) -> Res
     let to = behind.ts;
     let gap = Gap { scope: Scope::All, from: cursor.ts, to, why: "window".to_owned() };
     input.monitor.report(Event::Finding(&Finding::Gap { from: cursor.ts, to }));
-    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), Timestamp::now());
+    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), input.clock.now());
     draft.gaps.push(gap);
     draft.progress.delta = Some(behind);
     Ok(Some(draft))

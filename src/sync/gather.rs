@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
+    clock::Clock,
     commit::NextCommit,
     deltas::GatheredDeltas,
     fetch::FetchedPage,
@@ -40,6 +41,7 @@ pub(super) struct Gather {
     selection: Selection,
     commit_every: Duration,
     monitor: Arc<dyn Monitor>,
+    clock: Arc<Clock>,
     counts: PageCounts,
 }
 
@@ -61,6 +63,7 @@ impl Gather {
             selection: options.selection.clone(),
             commit_every: options.commit_every,
             monitor: monitor(),
+            clock: Arc::clone(&input.clock),
             counts: PageCounts::default(),
         }
     }
@@ -127,7 +130,7 @@ impl Gather {
         walk.end_file(tables, next, steps)?;
         deltas.write(tables, next, steps)?;
         let progress = Progress { delta: deltas.progress(), walk: walk.progress() };
-        match next.draft(tables, progress, selection) {
+        match next.draft(tables, progress, selection, self.clock.now()) {
             Some(draft) => steps.send(Step::Commit(Box::new(draft))),
             None => Ok(()),
         }

@@ -24,6 +24,7 @@
 mod advisory;
 mod base;
 mod catch_up;
+mod clock;
 mod commit;
 mod deltas;
 mod fetch;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 
 use self::{
     catch_up::{catch_up, close_walk},
+    clock::Clock,
     run::{RunInput, SyncRun},
 };
 pub use self::{
@@ -149,7 +151,8 @@ async fn run(
     let changed = head.latest().is_some_and(|latest| latest.selection != options.selection) || moved.is_some();
     let tables: Vec<_> = head.tables().map(|state| &state.table).collect();
     let unhealed = unhealed(head.coverage(), &tables);
-    let input = RunInput { source, archive, shapes, options, monitor };
+    let clock = Arc::new(Clock::new(Arc::clone(&source), Arc::clone(&monitor)));
+    let input = RunInput { source, archive, shapes, options, monitor, clock };
     let mut run = SyncRun::begin(head, moved);
     if changed {
         // The open walk's cursor, and what it says of tables without rows, are of before.

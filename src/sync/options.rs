@@ -31,6 +31,9 @@ pub struct SyncOptions {
     pub accept_deployment: Option<String>,
     /// What to do if the deployment no longer keeps the changes after the archive's cursor.
     pub on_gap: OnGap,
+    /// Of a deployment that does not prove that it sends what components change: how old the newest base of their tables may grow
+    /// before a run takes another.
+    pub component_base_every: Duration,
     /// Ends the run at a commit.
     pub stop: Stop,
 }
@@ -57,6 +60,7 @@ impl Default for SyncOptions {
             accept_selection: false,
             accept_deployment: None,
             on_gap: OnGap::default(),
+            component_base_every: Duration::from_secs(24 * 60 * 60),
             stop: Stop::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{advisory::Advisory, options::SyncOptions, report::SyncReport};
+use super::{advisory::Advisory, clock::Clock, options::SyncOptions, report::SyncReport};
 use crate::{
     archive::{Archive, CommitOutcome, Counts, Draft, Gap, Head, Run},
     convex::{Shapes, Source},
@@ -19,6 +19,7 @@ pub(super) struct RunInput<'a> {
     pub(super) shapes: Shapes,
     pub(super) options: &'a SyncOptions,
     pub(super) monitor: Arc<dyn Monitor>,
+    pub(super) clock: Arc<Clock>,
 }
 
 /// What a run has reached so far.

@@ -80,7 +80,7 @@ impl SnapshotWalk {
         let walk = self.walk.get_or_insert_with(|| Walk {
             base: self.first_base.clone(),
             ts: s,
-            month: layout::month_of(Timestamp::now()),
+            month: layout::month_of(fetched.at),
             scope: Scope::All,
             position: asked.clone(),
             done: Vec::new(),

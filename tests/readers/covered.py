@@ -44,9 +44,14 @@ class Coverage:
     def selection(self):
         return self.selections[-1]["tables"] if self.selections else "**"
 
-    def prove(self, ts):
-        known = self.component_rows or {"since": ts, "seen": ts}
-        self.component_rows = {"since": known["since"], "seen": str(max(int(known["seen"]), int(ts)))}
+    def prove(self, ts, by):
+        known = self.component_rows
+        if by == "gone":
+            self.component_rows = None if known and known.get("asked") else known
+            return
+        known = known or {"since": ts, "seen": ts}
+        asked = {"asked": True} if by != "row" or known.get("asked") else {}
+        self.component_rows = {"since": known["since"], "seen": str(max(int(known["seen"]), int(ts)))} | asked
 
     def holds(self, base, name):
         selected = base.get("made") == "archive" or selects(base.get("selected", "**"), name)

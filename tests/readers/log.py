@@ -110,12 +110,10 @@ class Head:
         if walk and walk != after.get("walk", {}).get("base") and walk not in completed:
             coverage.untyped = [untyped for untyped in coverage.untyped if untyped.get("base") != walk]
         for proof in commit.get("proofs", []):
-            coverage.prove(proof["ts"])
+            coverage.prove(proof["ts"], proof["by"])
         self.progress, coverage.through = after, cursor
         self.origin = self.origin or after["delta"]["ts"]
-        checked = max(int(commit["checked_at"]), int(self.latest["checked_at"]) if self.latest else 0)
         self.latest = {name: commit[name] for name in ("run", "program", "at", "checked_at", "caught_up", "encoding", "selection")}
-        self.latest["checked_at"] = str(checked)
         self.version, self.digest = commit["version"], sha256(stored)
         found, said = self.sum(), Sum.said(commit["state"])
         must(found == said, f"it says {said}, and what holds after it is {found}")

@@ -121,8 +121,7 @@ pub struct Proof {
     pub by: ProofSource,
 }
 
-/// By what it was seen that a deployment sends the rows of components. The program writes `Row` only: no route that it knows
-/// tells. The other two are reserved, and every reader takes them.
+/// By what it was seen that a deployment sends the rows of components, or that it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProofSource {
@@ -132,6 +131,9 @@ pub enum ProofSource {
     Beginning,
     /// The same, asked at the end of a run.
     End,
+    /// The deployment no longer has such a route: an older server took its place, and nothing that was known of it holds any
+    /// more. (A row proves by itself; it is forgotten with the rest only where a route had told before.)
+    Gone,
 }
 
 /// Between which moments it was seen that the deployment sends the rows of components.
@@ -141,6 +143,9 @@ pub struct ComponentRows {
     pub since: Timestamp,
     /// Last.
     pub seen: Timestamp,
+    /// Whether a route told, too: then the deployment is of 2026-08-17 or later, and one that lacks the route is another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked: bool,
 }
 
 /// A selection that is in force after a moment, until the next one.

@@ -13,7 +13,9 @@
 
 use serde::Serialize;
 
-use super::base::{Base, ComponentRows, Doubt, Gap, LossyEncoding, SelectionEntry, Withdrawal, WithdrawalReason};
+use super::base::{
+    Base, ComponentRows, Doubt, Gap, LossyEncoding, Proof, ProofSource, SelectionEntry, Withdrawal, WithdrawalReason,
+};
 use crate::{
     document::{TableRef, Timestamp},
     position::{BaseId, Scope},
@@ -246,10 +248,16 @@ impl Coverage {
         self.untyped.retain(|untyped| untyped.base.as_ref() != Some(base));
     }
 
-    /// Notes that the deployment was seen to send rows of components.
-    pub(super) fn record_component_rows(&mut self, ts: Timestamp) {
-        let rows = self.component_rows.get_or_insert(ComponentRows { since: ts, seen: ts });
+    /// Notes that the deployment was seen to send rows of components, or that it no longer does.
+    pub(super) fn record_proof(&mut self, proof: Proof) {
+        let Proof { ts, by } = proof;
+        if by == ProofSource::Gone {
+            self.component_rows = self.component_rows.filter(|rows| !rows.asked);
+            return;
+        }
+        let rows = self.component_rows.get_or_insert(ComponentRows { since: ts, seen: ts, asked: false });
         rows.seen = rows.seen.max(ts);
+        rows.asked |= by != ProofSource::Row;
     }
 
     /// The selection in force.
@@ -325,7 +333,7 @@ mod tests {
     }
 
     fn component_rows(since: i64) -> ComponentRows {
-        ComponentRows { since: Timestamp(since), seen: Timestamp(since) }
+        ComponentRows { since: Timestamp(since), seen: Timestamp(since), asked: false }
     }
 
     fn selection() -> impl Strategy<Value = Selection> {
@@ -427,6 +435,20 @@ mod tests {
         assert_eq!(c.spans(&inner), [span(10, 10)]);
         c.bases.push(base(40));
         assert_eq!(c.spans(&inner), [span(10, 10), span(40, 50)]);
+    }
+
+    #[test]
+    fn a_server_that_lost_the_route_which_told_proves_nothing_any_more_and_one_that_never_had_it_still_does() {
+        let prove = |proofs: &[(i64, ProofSource)]| {
+            let mut coverage = Coverage::default();
+            proofs.iter().for_each(|(ts, by)| coverage.record_proof(Proof { ts: Timestamp(*ts), by: *by }));
+            coverage.component_rows.map(|rows| (rows.since.0, rows.seen.0, rows.asked))
+        };
+        use ProofSource::{Beginning, End, Gone, Row};
+        assert_eq!(prove(&[(5, Beginning), (9, End)]), Some((5, 9, true)));
+        assert_eq!(prove(&[(5, Beginning), (9, Gone)]), None);
+        assert_eq!(prove(&[(5, Row), (7, Gone)]), Some((5, 5, false)));
+        assert_eq!(prove(&[(5, Row), (7, End), (8, Gone), (9, Row)]), Some((9, 9, false)));
     }
 
     #[test]

@@ -103,12 +103,10 @@ impl Head {
         self.progress = draft.progress.clone();
         self.coverage.through = self.cursor();
         for proof in &draft.proofs {
-            self.coverage.record_component_rows(proof.ts);
+            self.coverage.record_proof(*proof);
         }
         self.origin = self.origin.or(self.cursor());
-        // Maintenance that slipped in between may have been told an older moment.
-        let checked_before = self.latest.as_ref().map_or(draft.checked_at, |latest| latest.checked_at);
-        self.latest = Some(Latest::of(commit, checked_before));
+        self.latest = Some(Latest::of(commit));
         Ok(())
     }
 

@@ -106,14 +106,14 @@ pub struct Latest {
 }
 
 impl Latest {
-    /// What `commit` says of itself; the deployment was asked at `checked_at`, or at some moment later than the commit says.
-    fn of(commit: &Commit, checked_at: Timestamp) -> Self {
-        let Draft { at, caught_up, encoding, ref selection, .. } = commit.draft;
+    /// What `commit` says of itself.
+    fn of(commit: &Commit) -> Self {
+        let Draft { at, checked_at, caught_up, encoding, ref selection, .. } = commit.draft;
         Self {
             run: commit.run.clone(),
             program: commit.program.clone(),
             at,
-            checked_at: checked_at.max(commit.draft.checked_at),
+            checked_at,
             caught_up,
             encoding,
             selection: selection.clone(),

@@ -338,7 +338,7 @@ fn a_gap_and_a_component_row_reach_the_coverage() {
     let head = after(&head, Draft { gaps: vec![gap], proofs: vec![proof], ..draft(progress) });
     let spans = head.coverage().spans(&table("a"));
     assert_eq!(spans.iter().map(|s| (s.from.0, s.to)).collect::<Vec<_>>(), [(testing::S, from)]);
-    assert_eq!(head.coverage().component_rows, Some(ComponentRows { since: to, seen: to }));
+    assert_eq!(head.coverage().component_rows, Some(ComponentRows { since: to, seen: to, asked: false }));
 }
 
 #[test]

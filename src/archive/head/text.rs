@@ -200,7 +200,7 @@ impl ReadHead {
             && head.digest == digest
             && head.sum == commit.state
             && head.progress == commit.draft.progress
-            && head.latest.as_ref().is_some_and(|latest| *latest == Latest::of(commit, latest.checked_at));
+            && head.latest.as_ref().is_some_and(|latest| *latest == Latest::of(commit));
         proven.then(|| head.anchored())
     }
 }

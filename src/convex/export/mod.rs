@@ -31,8 +31,8 @@ pub use self::split::{End, Parts, split};
 use self::{
     dialect::{Dialect, Lesson},
     protocol::{
-        DOCUMENT_DELTAS, DocumentDeltas, JSON_SCHEMAS, JsonSchemas, LIST_SNAPSHOT, ListSnapshot, TABLE_COLUMN_NAMES,
-        TableColumnNames,
+        BAD_BODY, BAD_SNAPSHOT_CURSOR, CURSOR_FROM_DELTAS, DOCUMENT_DELTAS, DocumentDeltas, JSON_SCHEMAS, JsonSchemas,
+        LIST_SNAPSHOT, ListSnapshot, TABLE_COLUMN_NAMES, TableColumnNames,
     },
     selecting::{SelectionCompat, SelectionRequest},
     shapes::{add_names, parse_schemas},
@@ -382,6 +382,28 @@ impl Source for Client {
     fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position {
         let components = components_of(scope);
         SnapshotToken { snapshot: Some(ts.0), components, ..SnapshotToken::default() }.position()
+    }
+
+    fn clock_offset(&self) -> Option<i64> {
+        self.http.clock_offset()
+    }
+
+    /// By what only servers have that do: a route and a code, both of 2026-08-17. Asked once, and never for long: who does not
+    /// answer proves nothing.
+    async fn sends_components(&self) -> Option<bool> {
+        let refusal = self.http.probe_post(CURSOR_FROM_DELTAS).await?;
+        match (refusal.status, refusal.code.as_str()) {
+            (400, BAD_BODY) => return Some(true),
+            (404 | 405, _) => {}
+            _ => return None,
+        }
+        let nonsense = ListSnapshot { snapshot: None, cursor: Some("nonsense"), component: None, format: "json" };
+        let refusal = self.http.probe(LIST_SNAPSHOT, &nonsense).await?;
+        match (refusal.status, refusal.code.as_str()) {
+            (400, BAD_SNAPSHOT_CURSOR) => Some(true),
+            (400 | 500, _) => Some(false),
+            _ => None,
+        }
     }
 
     async fn deltas_after(&self, ts: Timestamp) -> Result<Position> {

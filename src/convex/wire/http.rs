@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::{
     Request, Response,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{DATE, HeaderMap, RETRY_AFTER},
     redirect,
 };
 use url::Url;
@@ -38,6 +38,8 @@ const CONNECT: Duration = Duration::from_secs(20);
 const ERROR_BODY: usize = 16 << 10;
 /// How long advice is worth waiting for.
 const PATIENCE_FOR_ADVICE: Duration = Duration::from_secs(60);
+/// How long what is asked for its refusal alone is waited for.
+const PATIENCE_FOR_A_PROBE: Duration = Duration::from_secs(20);
 
 /// What has been asked and got so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub(super) struct Http {
     response_bytes: AtomicU64,
     answered: AtomicBool,
     deprecation_told: AtomicBool,
+    /// How far the clock of whoever answered last was ahead, nanoseconds.
+    clock_offset: Mutex<Option<i64>>,
 }
 
 impl Http {
@@ -126,11 +130,17 @@ impl Http {
             response_bytes: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             deprecation_told: AtomicBool::new(false),
+            clock_offset: Mutex::new(None),
         })
     }
 
     pub(super) fn client(&self) -> &reqwest::Client {
         &self.client
+    }
+
+    /// How far the clock of whoever answered last was ahead, nanoseconds; None, if the answer bore no date.
+    pub(super) fn clock_offset(&self) -> Option<i64> {
+        *self.clock_offset.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was asked and got: bytes of broken answers too.
@@ -161,6 +171,15 @@ impl Http {
     pub(super) async fn send_for_advice(&self, request: &Request, most: u64) -> Result<Reply> {
         let policy = RetryPolicy { budget: self.policy.budget.min(PATIENCE_FOR_ADVICE), ..self.policy };
         held(self.answer(request, policy, Room::Memory(most)).await?)
+    }
+
+    /// Makes `request` once: how it is refused; None, if it is not, or not within some seconds.
+    pub(super) async fn send_once(&self, request: &Request, most: u64) -> Option<Refusal> {
+        let attempt = self.attempt(request.try_clone()?, Room::Memory(most));
+        match tokio::time::timeout(PATIENCE_FOR_A_PROBE, attempt).await {
+            Ok(Ok(Err(Failure::Refused(refusal, _)))) => Some(refusal),
+            _ => None,
+        }
     }
 
     async fn answer(&self, request: &Request, policy: RetryPolicy, room: Room) -> Result<Reply<Body>> {
@@ -209,6 +228,9 @@ impl Http {
         };
         self.answered.store(true, Relaxed);
         self.note_deprecation(response.headers());
+        let date = date(response.headers());
+        let offset = date.map(|date| date.0.saturating_sub(Timestamp::now().0));
+        *self.clock_offset.lock().unwrap_or_else(PoisonError::into_inner) = offset;
         let status = response.status().as_u16();
         if status == 200 {
             let body = self.body(response, room).await?;
@@ -298,6 +320,12 @@ fn broken(what: &str, e: reqwest::Error) -> Error {
 /// What [`broken`] says, and what to do once repeating has not helped.
 fn with_advice(error: Error) -> Error {
     Error::unavailable(format!("{error}: check the URL and the network, or run again later")).with_source(error)
+}
+
+/// `Date`, in whole seconds.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let at = DateTime::parse_from_rfc2822(headers.get(DATE)?.to_str().ok()?).ok()?;
+    at.timestamp_nanos_opt().map(Timestamp)
 }
 
 /// `Retry-After`, in seconds or as a date.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::{
-    Method, Request,
+    Method, Request, RequestBuilder,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 use serde::Serialize;
@@ -61,6 +61,11 @@ impl KeyedClient {
         self.http.traffic()
     }
 
+    /// How far the deployment's clock was ahead of ours when it answered last, nanoseconds.
+    pub(in crate::convex) fn clock_offset(&self) -> Option<i64> {
+        self.http.clock_offset()
+    }
+
     pub(in crate::convex) fn tell(&self, finding: &Finding) {
         self.monitor.report(Event::Finding(finding));
     }
@@ -99,6 +104,20 @@ impl KeyedClient {
                 answer @ Reply::Answer(_) => return Ok(answer),
             }
         }
+    }
+
+    /// Asks once for what is expected to be refused: how. None, if it is answered, or not at all.
+    pub(in crate::convex) async fn probe(&self, path: &str, query: &(impl Serialize + Sync)) -> Option<Refusal> {
+        let request = self.request(&self.keys.current(), path, query, None::<&()>).ok()?;
+        self.http.send_once(&request, self.advice).await
+    }
+
+    /// The same by POST, with an empty object for a body.
+    pub(in crate::convex) async fn probe_post(&self, path: &str) -> Option<Refusal> {
+        let request = self.http.client().request(Method::POST, self.access.url(path));
+        let request = request.header(CONTENT_TYPE, "application/json").body("{}");
+        let request = signed(request, &self.keys.current()).build().ok()?;
+        self.http.send_once(&request, self.advice).await
     }
 
     /// Asks for a page: by GET, or by POST where a selection has to be told.
@@ -141,10 +160,7 @@ impl KeyedClient {
                 client.request(Method::POST, url).header(CONTENT_TYPE, "application/json").body(body)
             }
         };
-        let request = request
-            .header(AUTHORIZATION, key.header())
-            .header("Convex-Client", HeaderValue::from_static(concat!("convex-archiver-", env!("CARGO_PKG_VERSION"))));
-        request.build().map_err(|e| unspeakable(e.without_url().into()))
+        signed(request, key).build().map_err(|e| unspeakable(e.without_url().into()))
     }
 
     /// The refusal, unless another key has taken the place of the refused one.
@@ -174,4 +190,11 @@ impl KeyedClient {
             "it is a key of the deployment {now}, but this run archives {told}: give one of that"
         )))
     }
+}
+
+/// The request with who asks.
+fn signed(request: RequestBuilder, key: &DeployKey) -> RequestBuilder {
+    request
+        .header(AUTHORIZATION, key.header())
+        .header("Convex-Client", HeaderValue::from_static(concat!("convex-archiver-", env!("CARGO_PKG_VERSION"))))
 }

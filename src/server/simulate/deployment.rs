@@ -107,6 +107,10 @@ impl Deployment for SimulatedDeployment {
         self.name.clone()
     }
 
+    fn clock(&self) -> Option<Timestamp> {
+        Some((self.clock)())
+    }
+
     async fn now(&self) -> Result<Timestamp> {
         let mut state = self.state();
         state.newest = state.newest.max((self.clock)());
