@@ -18,9 +18,8 @@ pub(crate) async fn archived(place: &str) -> World {
     let d = &world.deployment;
     first(d);
     world.catch_up(place).await;
-    let rounds = i64::try_from(SIBLING_AFTER).unwrap();
     for round in 1..=3 {
-        change(d, round, rounds);
+        change(d, round);
         let report = world.catch_up(place).await;
         assert!(report.documents > 0 && report.rescued_rows > 0 && !report.first_run);
     }
@@ -148,8 +147,9 @@ fn first(d: &SimulatedDeployment) {
     }
 }
 
-/// Round 1 counts enough misfits for siblings, which round 2 fills; round 3 deletes.
-fn change(d: &SimulatedDeployment, round: i64, rows: i64) {
+/// Round 1 counts enough misfits for siblings, which round 2 fills; round 3 deletes. A round more does some of both.
+pub(crate) fn change(d: &SimulatedDeployment, round: i64) {
+    let rows = i64::try_from(SIBLING_AFTER).unwrap();
     let orders = table("", "orders");
     let live: Vec<(String, Fields)> = d.state_at(convex_archiver::Timestamp(i64::MAX))[&orders]
         .iter()

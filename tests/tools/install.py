@@ -1,6 +1,7 @@
 """install.py DIRECTORY: makes DIRECTORY/python, a virtual environment with the packages of requirements.txt, and
-DIRECTORY/node/node_modules with those of package.json, and DIRECTORY/next with those of requirements-next.txt for the same
-Python, unless they are there already. Test programs run side by side: one installs, the others wait."""
+DIRECTORY/node/node_modules with those of package.json, DIRECTORY/next with those of requirements-next.txt for the same
+Python, and DIRECTORY/clients, another virtual environment, with those of requirements-clients.txt, unless they are there
+already. Test programs run side by side: one installs, the others wait."""
 
 import fcntl
 import hashlib
@@ -13,25 +14,42 @@ root = pathlib.Path(sys.argv[1])
 here = pathlib.Path(__file__).parent
 requirements = (here / "requirements.txt").read_text()
 upcoming = (here / "requirements-next.txt").read_text()
+clients = (here / "requirements-clients.txt").read_text()
 package = (here / "package.json").read_text()
 
 
-def python():
-    venv = root / "python"
+def packages(text):
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def new_python(name):
+    """A virtual environment; answers how its pip installs."""
+    venv = root / name
     shutil.rmtree(venv, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    return pip_of(name)
+
+
+def pip_of(name):
+    return [root / name / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+
+
+def python():
+    pip = new_python("python")
     for block in requirements.split("\n\n"):
-        if packages := [line for line in block.splitlines() if line and not line.startswith("#")]:
-            pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, *packages], check=True)
+        if wanted := packages(block):
+            subprocess.run([*pip, *wanted], check=True)
 
 
 def following():
     folder = root / "next"
     shutil.rmtree(folder, ignore_errors=True)
-    packages = [line for line in upcoming.splitlines() if line and not line.startswith("#")]
-    pip = [root / "python" / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-deps", "--target", folder, *packages], check=True)
+    subprocess.run([*pip_of("python"), "--no-deps", "--target", folder, *packages(upcoming)], check=True)
+
+
+def python_of_clients():
+    pip = new_python("clients")
+    subprocess.run([*pip, "--no-deps", "--ignore-requires-python", *packages(clients)], check=True)
 
 
 def node():
@@ -64,4 +82,5 @@ with open(root / "lock", "w") as lock:
     needs = "Python 3.11 with venv and pip (Debian: apt install python3-venv) and a package index"
     once("installed", f"{sys.version}\n{requirements}", python, needs)
     once("installed-next", f"{sys.version}\n{upcoming}", following, needs)
+    once("installed-clients", f"{sys.version}\n{clients}", python_of_clients, needs)
     once("installed-node", package, node, "Node.js 20 with npm, and a package registry")

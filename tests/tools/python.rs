@@ -19,7 +19,13 @@ pub(crate) fn next() -> &'static Path {
     NEXT.get_or_init(|| tools().join("next"))
 }
 
-/// The folder `node_modules` with the servers that run on Node.
+/// The interpreter with clients of Convex.
+pub(crate) fn clients() -> &'static Path {
+    static CLIENTS: OnceLock<PathBuf> = OnceLock::new();
+    CLIENTS.get_or_init(|| tools().join("clients/bin/python"))
+}
+
+/// The folder `node_modules` with the servers that run on Node, and Convex's client.
 pub(crate) fn node_modules() -> &'static Path {
     static MODULES: OnceLock<PathBuf> = OnceLock::new();
     MODULES.get_or_init(|| tools().join("node/node_modules"))

@@ -40,12 +40,13 @@ impl Ended {
     }
 }
 
-const KEY: &str = "otter-1|secret";
+/// The deploy key of every such deployment.
+pub(crate) const KEY: &str = "otter-1|secret";
 
 /// A deployment, served until this is dropped.
 pub(crate) struct World {
     pub(crate) deployment: Arc<SimulatedDeployment>,
-    url: String,
+    pub(crate) url: String,
     task: JoinHandle<()>,
 }
 

@@ -1,0 +1,161 @@
+//! Convex's own client, npm `convex` 1.48.0: how it reads values, and its command `import`. That speaks with a fake of the
+//! importer, which refuses what the real one is known to refuse.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use convex_archiver::{TableRef, Timestamp, Value, server::SimulatedDeployment};
+use serde_json::Value as Json;
+
+use crate::{
+    Archived, run,
+    support::{self, archiver},
+    tools::{
+        import_fake::ImportFake,
+        process::block_on,
+        python::{node_modules, text},
+    },
+};
+
+/// Lets `jsonToConvex` read the documents of a place; how many there were, and how many of their int64 JavaScript rounded.
+fn reads(archived: &Archived, at: Timestamp, place: &[&OsStr]) -> (u64, u64) {
+    let mut node = Command::new("node");
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/json_to_convex.mjs"));
+    node.arg(node_modules()).arg(archived.expected()).arg(at.0.to_string()).args(place);
+    let output = node.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let told: Json = serde_json::from_slice(&output.stdout).unwrap();
+    println!("{told}");
+    (told["documents"].as_u64().unwrap(), told["rounded"].as_u64().unwrap())
+}
+
+#[test]
+fn json_to_convex_reads_every_line_of_a_restore_and_of_an_export_but_javascript_rounds_large_int64() {
+    block_on(async {
+        let archived = Archived::hard().await;
+        let at = archived.middle().await;
+        let (zip, restored) = (archived.restore(at, &[], "restored.zip"), archived.path("restored"));
+        zip::ZipArchive::new(std::fs::File::open(zip).unwrap()).unwrap().extract(&restored).unwrap();
+        let exported = archived.path("exported");
+        let mut export = archiver(["export", "--format", "ndjson", "--archive", &archived.place()]);
+        support::run(export.args(["--as-of", &at.0.to_string(), "--output"]).arg(&exported)).with(0);
+        let (documents, rounded) = reads(&archived, at, &[restored.as_os_str()]);
+        assert!(documents > 100 && rounded > 0);
+        assert_eq!(reads(&archived, at, &[exported.as_os_str()]), (documents, rounded));
+    });
+}
+
+#[test]
+fn json_to_convex_reads_a_served_archive_with_every_int64_as_it_was() {
+    block_on(async {
+        let archived = Archived::hard().await;
+        let server = archived.serve(&["--snapshot-page", "50"]);
+        let place = [server.url.as_ref(), support::KEY.as_ref()];
+        let (documents, rounded) = reads(&archived, archived.middle().await, &place);
+        assert!(documents > 100 && rounded == 0);
+    });
+}
+
+/// What an import ended with.
+#[track_caller]
+fn ends(output: Output, code: i32, words: &str) {
+    let said = text(&output);
+    assert!(output.status.code() == Some(code) && said.contains(words), "{:?}, not {code}: {said}", output.status);
+}
+
+/// The fake holds what the deployment held at a moment, with parts from other moments.
+fn holds(fake: &ImportFake, archived: &Archived, at: Timestamp, parts: &[String]) {
+    let mut arguments = vec![fake.holds(), archived.expected(), at.0.to_string().into()];
+    arguments.extend(parts.iter().map(PathBuf::from));
+    println!("{}", run("imported.py", &arguments));
+}
+
+#[test]
+fn convex_import_replaces_everything_with_a_restore_of_any_moment() {
+    block_on(async {
+        let (archived, fake) = (Archived::hard().await, ImportFake::start());
+        for at in [archived.through().await, archived.middle().await] {
+            let zip = archived.restore(at, &[], &format!("{}.zip", at.0));
+            ends(fake.import(&["--replace-all", "-y"], &zip), 0, "Added");
+            holds(&fake, &archived, at, &[]);
+            // Not over documents that are there, unless one says so.
+            ends(fake.import(&["-y"], &zip), 1, "TableExists");
+            ends(fake.import(&["--append", "-y"], &zip), 1, "already exists");
+            holds(&fake, &archived, at, &[]);
+        }
+    });
+}
+
+#[test]
+fn convex_import_replaces_one_table_and_adds_one_document() {
+    block_on(async {
+        let (archived, fake) = (Archived::hard().await, ImportFake::start());
+        let (through, middle) = (archived.through().await, archived.middle().await);
+        let now = archived.restore(through, &[], "now.zip");
+        ends(fake.import(&["--replace-all", "-y"], &now), 0, "Added");
+
+        let orders = TableRef::new("", "orders").unwrap();
+        let [then, since] = [middle, through].map(|at| archived.world.deployment.state_at(at).remove(&orders).unwrap());
+        let gone = then.keys().find(|id| !since.contains_key(*id)).unwrap();
+        let one = archived.restore(middle, &["--id", gone], "one.zip");
+        ends(fake.import(&["--append", "-y"], &one), 0, "Added 1 documents");
+        holds(&fake, &archived, through, &[format!("{gone}@{}", middle.0)]);
+        ends(fake.import(&["--append", "-y"], &one), 1, "already exists");
+
+        let table = archived.restore(middle, &["--table", "orders"], "orders.zip");
+        ends(fake.import(&["--replace", "-y"], &table), 0, "Added");
+        holds(&fake, &archived, through, &[format!("orders@{}", middle.0)]);
+    });
+}
+
+/// Larger than a part of an upload.
+fn large(deployment: &SimulatedDeployment) {
+    let blobs = TableRef::new("", "blobs").unwrap();
+    for n in 0..16_u64 {
+        // Not to be compressed: a number's squares, mixed.
+        let mixed =
+            |k: u64| (k ^ n << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(k | 1) >> 56;
+        let bytes = Value::Bytes((0..600_000).map(|k| mixed(k) as u8).collect());
+        deployment.transaction(|tx| tx.insert(&blobs, [("bytes".to_owned(), bytes.clone())].into())).unwrap();
+    }
+}
+
+#[test]
+fn convex_import_uploads_a_restore_in_several_parts() {
+    block_on(async {
+        let archived = Archived::with(large).await;
+        let (fake, at) = (ImportFake::start(), archived.through().await);
+        let zip = archived.restore(at, &[], "large.zip");
+        assert!(zip.metadata().unwrap().len() > 6 << 20, "two parts at least");
+        ends(fake.import(&["--replace-all", "-y"], &zip), 0, "Added 16 documents");
+        holds(&fake, &archived, at, &[]);
+    });
+}
+
+#[test]
+fn the_fake_importer_refuses_what_the_real_one_refuses() {
+    block_on(async {
+        let fill = |deployment: &SimulatedDeployment| {
+            for (component, name) in [("", "users"), ("", "orders"), ("shop", "items")] {
+                let table = TableRef::new(component, name).unwrap();
+                let document = |n: i64| [("n".to_owned(), Value::Int64(n))].into();
+                deployment.transaction(|tx| (0..5).try_for_each(|n| tx.insert(&table, document(n)).map(drop))).unwrap();
+            }
+        };
+        let archived = Archived::with(fill).await;
+        // Components are covered once a change of one came.
+        fill(&archived.world.deployment);
+        archived.world.catch_up(&archived.place()).await;
+        let zip = archived.restore(archived.through().await, &[], "good.zip");
+        println!("{}", run("importer_refuses.py", &[zip.as_path()]));
+
+        // What it says no to, `npx convex import` shows.
+        let (fake, broken) = (ImportFake::start(), archived.path("broken.zip"));
+        std::fs::write(&broken, "no ZIP").unwrap();
+        ends(fake.import(&["--replace-all", "-y"], &broken), 1, "ImportFailed: no ZIP");
+        assert!(!fake.holds().exists());
+    });
+}
