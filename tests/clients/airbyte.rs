@@ -16,7 +16,7 @@ use crate::{
 fn reads(archived: &Archived, url: &str, key: &str, at: Timestamp, folder: &Path) {
     let at = at.0.to_string();
     let arguments = [Path::new(url), Path::new(key), &archived.expected(), Path::new(&at), folder];
-    println!("{}", run("airbyte_reads.py", &arguments));
+    run("airbyte_reads.py", &arguments);
 }
 
 fn write(deployment: &SimulatedDeployment, seed: u64) {

@@ -1,5 +1,5 @@
 """importer_refuses.py ZIP: the fake of Convex's importer takes this restore, and refuses each of many ways in which it could be
-wrong, by the code that the real importer has for it. ZIP holds a table `users` and one of the component `shop`.
+wrong, by the code that the real importer has for it; and uploads that it could not put together. ZIP holds a table `users` and one of the component `shop`.
 """
 
 import io
@@ -10,6 +10,7 @@ import zipfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tools"))
 
+from import_fake import SMALLEST_PART, Fake  # noqa: E402
 from import_rules import Refused, Target, read  # noqa: E402
 
 USERS, SCHEMA, TABLES = "users/documents.jsonl", "users/generated_schema.jsonl", "_tables/documents.jsonl"
@@ -142,6 +143,7 @@ def main(path):
         count += 1
     refused("ImportFailed", lambda: read(b"no ZIP"))
     modes(good)
+    uploads(zipped(restore.entries))
     print(f"{count + 1} ZIPs are refused")
 
 
@@ -171,6 +173,35 @@ def modes(good):
     # A table without documents keeps its number.
     target.take({users: (number, {})}, "replaceAll")
     assert target.tables[users].number == number
+
+
+def uploads(content):
+    """What depends on how a ZIP is uploaded."""
+    fake = Fake("a key", "/dev/null")
+
+    def uploaded(*parts):
+        token = fake.start()["uploadToken"]
+        tokens = [fake.part(token, number, part) for number, part in enumerate(parts, 1)]
+        return {"uploadToken": token, "partTokens": tokens, "import": {"mode": "replaceAll", "format": "zip"}}
+
+    state = lambda finished: fake.imports[finished["importId"]]["state"]["state"]  # noqa: E731
+    first, rest = content[:100], content[100:]
+    large = b"\0" * SMALLEST_PART
+    refused("BadUploadToken", lambda: fake.part("upload-0", 1, content))
+    refused("BadPart", lambda: fake.part(fake.start()["uploadToken"], 2, content))
+    refused("BadPart", lambda: fake.finish(uploaded(first, rest)))
+    refused("BadPart", lambda: fake.finish(uploaded(content) | {"partTokens": []}))
+    for how in ({"format": "csv"}, {"tableName": "users"}, {"componentPath": "shop"}):
+        refused("FakeOnly", lambda: fake.finish(uploaded(content) | {"import": {"mode": "append", "format": "zip"} | how}))  # noqa: B023
+    # Nothing is written before it is asked for a second time, and then once.
+    assert state(fake.finish(uploaded(large, b"no ZIP"))) == "failed"
+    finished = fake.finish(uploaded(content))
+    assert state(finished) == "waiting_for_confirmation" and not fake.target.tables
+    fake.perform(finished)
+    assert state(finished) == "completed" and fake.target.tables
+    refused("ImportFailed", lambda: fake.perform(finished))
+    refused("FakeOnly", lambda: fake.query({"path": "users:list"}))
+    refused("FakeOnly", lambda: fake.answer({"udfPath": "users:list"}))
 
 
 main(sys.argv[1])

@@ -82,7 +82,7 @@ for await (const json of key === undefined ? documentsBelow(place) : documentsSe
   const document = jsonToConvex(json);
   const wanted = live.get(document._id);
   if (wanted === undefined) fail(`${document._id} is there twice, or not to be there`);
-  if (!same(document, wanted)) fail(`${document._id} is ${JSON.stringify(json)} instead of ${JSON.stringify(wanted)}`);
+  if (!same(document, wanted)) fail(`${document._id} differs: it is ${JSON.stringify(json)} instead of ${JSON.stringify(wanted)}`);
   live.delete(document._id);
 }
 if (live.size > 0) fail(`${live.size} of ${total} are missing, such as ${[...live.keys()][0]}`);

@@ -30,7 +30,7 @@ use convex_archiver::{Timestamp, server::SimulatedDeployment};
 
 use crate::{
     support::{Server, archiver},
-    tools::{expected, python, world::World},
+    tools::{expected, import_fake::ImportFake, process::block_on, python, world::World},
 };
 
 /// A deployment, its archive, and what it held as a file.
@@ -100,9 +100,44 @@ impl Archived {
     }
 }
 
-/// Runs a script of this folder where the clients are, and answers what it printed.
-fn run(script: &str, arguments: &[impl AsRef<OsStr>]) -> String {
+/// Runs a script of this folder where the clients are, and answers what it printed; `Err` is what it said where it says no.
+fn try_run(script: &str, arguments: &[impl AsRef<OsStr>]) -> Result<String, String> {
     let script = Path::new("clients").join(script);
-    let mut python = Command::new(python::clients());
-    python::try_run_in(&mut python, script.to_str().unwrap(), arguments).unwrap_or_else(|said| panic!("{said}"))
+    python::try_run_in(&mut Command::new(python::clients()), script.to_str().unwrap(), arguments)
+}
+
+/// As [`try_run`], where it must say yes.
+#[track_caller]
+fn run(script: &str, arguments: &[impl AsRef<OsStr>]) {
+    match try_run(script, arguments) {
+        Ok(said) => println!("{said}"),
+        Err(said) => panic!("{script} says no:\n{said}"),
+    }
+}
+
+/// What the deployment held is altered behind the clients' backs: each comparison must say where.
+#[test]
+fn the_comparisons_find_a_value_that_differs() {
+    block_on(async {
+        let (archived, fake) = (Archived::hard().await, ImportFake::start());
+        let at = archived.middle().await;
+        let zip = archived.restore(at, &[], "restored.zip");
+        assert!(fake.import(&["--replace-all", "-y"], &zip).status.success());
+        let server = archived.serve(&["--snapshot-page", "50", "--as-of", &at.0.to_string()]);
+
+        let path = archived.expected();
+        let expected = std::fs::read_to_string(&path).unwrap();
+        let harmed = expected.replacen(r#""street":"7 Main St""#, r#""street":"7 Main Rd""#, 1);
+        assert_ne!(harmed, expected);
+        std::fs::write(&path, harmed).unwrap();
+        let (moment, state) = (at.0.to_string(), tempfile::tempdir().unwrap());
+        let differs = |said: Result<String, String>| {
+            let said = said.unwrap_err();
+            assert!(said.contains("differs") && said.contains("7 Main Rd"), "{said}");
+        };
+        differs(try_run("imported.py", &[fake.holds(), path.clone(), moment.clone().into()]));
+        let arguments = [Path::new(&server.url), Path::new(support::KEY), &path, Path::new(&moment), state.path()];
+        differs(try_run("airbyte_reads.py", &arguments));
+        differs(npm::read_values(&path, at, &[server.url.as_ref(), support::KEY.as_ref()]));
+    });
 }

@@ -14,12 +14,14 @@ import sys
 from aiohttp import WSMsgType, web
 from import_rules import Refused, Target, read
 
-KEY, HOLDS = sys.argv[1:]
 SMALLEST_PART = 5 << 20
 
 
 class Fake:
-    def __init__(self):
+    """Uploads and imports of one deployment."""
+
+    def __init__(self, key, holds):
+        self.key, self.holds = key, holds
         self.target, self.uploads, self.imports, self.names = Target(), {}, {}, itertools.count(1)
 
     def start(self):
@@ -77,42 +79,63 @@ class Fake:
         return None
 
     def write_down(self):
-        with open(HOLDS, "w", encoding="utf-8") as file:
+        with open(self.holds, "w", encoding="utf-8") as file:
             for (component, name), table in sorted(self.target.tables.items()):
                 whole = "/".join(filter(None, [component, name]))
                 for key, document in table.documents.items():
                     file.write(json.dumps({"table": whole, "id": key, "document": document}) + "\n")
 
+    def query(self, wanted):
+        """Imports that are in progress: none, since each is over when it was asked for."""
+        if wanted["path"] != "_system/cli/queryImport:list":
+            raise Refused("FakeOnly", f"the fake knows no query {wanted['path']}")
+        return {"status": "success", "value": [], "logLines": []}
 
-fake = Fake()
-
-
-@web.middleware
-async def told_and_refused(request, handler):
-    print(request.method, request.path, flush=True)
-    authorised = request.headers.get("Authorization", "") == f"Convex {KEY}"
-    if not authorised and not request.path.endswith("/sync"):
-        return web.json_response({"code": "BadAdminKey", "message": "The provided admin key was invalid"}, status=401)
-    try:
-        return await handler(request)
-    except Refused as refused:
-        return web.json_response({"code": refused.code, "message": str(refused)}, status=400)
+    def answer(self, query):
+        """To a subscription: how an import stands. It changes by requests only, so this is said once."""
+        if query["udfPath"] not in {"_system/cli/queryImport", "_system/cli/queryImport:default"}:
+            raise Refused("FakeOnly", f"the fake knows no query {query['udfPath']}")
+        value = {"state": self.imports[query["args"][0]["importId"]]["state"]}
+        return {"type": "QueryUpdated", "queryId": query["queryId"], "value": value, "logLines": [], "journal": None}
 
 
-async def upload_part(request):
-    content = await request.read()
-    return web.json_response(fake.part(request.query["uploadToken"], int(request.query["partNumber"]), content))
+def routes(fake):
+    @web.middleware
+    async def told_and_refused(request, handler):
+        print(request.method, request.path, flush=True)
+        known = request.headers.get("Authorization") == f"Convex {fake.key}"
+        # A WebSocket says its key later.
+        if not known and not request.path.endswith("/sync"):
+            return web.json_response({"code": "BadAdminKey", "message": "The provided admin key was invalid"}, status=401)
+        try:
+            return await handler(request)
+        except Refused as refused:
+            return web.json_response({"code": refused.code, "message": str(refused)}, status=400)
+
+    async def start_upload(_):
+        return web.json_response(fake.start())
+
+    async def upload_part(request):
+        content = await request.read()
+        return web.json_response(fake.part(request.query["uploadToken"], int(request.query["partNumber"]), content))
+
+    def of_json(act):
+        async def handler(request):
+            return web.json_response(act(await request.json()))
+
+        return handler
+
+    app = web.Application(middlewares=[told_and_refused], client_max_size=1 << 30)
+    app.router.add_post("/api/query", of_json(fake.query))
+    app.router.add_post("/api/import/start_upload", start_upload)
+    app.router.add_post("/api/import/upload_part", upload_part)
+    app.router.add_post("/api/import/finish_upload", of_json(fake.finish))
+    app.router.add_post("/api/perform_import", of_json(fake.perform))
+    app.router.add_get("/api/{version}/sync", lambda request: sync(fake, request))
+    return app
 
 
-async def query(request):
-    """Imports that are in progress: none, since each is over when it was asked for."""
-    wanted = await request.json()
-    if wanted["path"] != "_system/cli/queryImport:list":
-        raise Refused("FakeOnly", f"the fake knows no query {wanted['path']}")
-    return web.json_response({"status": "success", "value": [], "logLines": []})
-
-
-async def sync(request):
+async def sync(fake, request):
     """The WebSocket by which the client subscribes to the state of its import."""
     socket = web.WebSocketResponse()
     await socket.prepare(request)
@@ -122,13 +145,13 @@ async def sync(request):
             continue
         said, changes, following = json.loads(message.data), [], dict(version)
         if said["type"] == "Authenticate":
-            if said["tokenType"] != "Admin" or said["value"] != KEY:
+            if said["tokenType"] != "Admin" or said["value"] != fake.key:
                 await socket.send_json({"type": "FatalError", "error": "The provided admin key was invalid"})
                 break
             following["identity"] += 1
         elif said["type"] == "ModifyQuerySet":
             following["querySet"] = said["newVersion"]
-            changes = [answer(query) for query in said["modifications"] if query["type"] == "Add"]
+            changes = [fake.answer(query) for query in said["modifications"] if query["type"] == "Add"]
         else:
             continue
         transition = {"type": "Transition", "startVersion": version, "endVersion": following, "modifications": changes}
@@ -137,33 +160,8 @@ async def sync(request):
     return socket
 
 
-def answer(query):
-    if query["udfPath"] not in {"_system/cli/queryImport", "_system/cli/queryImport:default"}:
-        raise Refused("FakeOnly", f"the fake knows no query {query['udfPath']}")
-    state = fake.imports[query["args"][0]["importId"]]["state"]
-    return {"type": "QueryUpdated", "queryId": query["queryId"], "value": {"state": state}, "logLines": [], "journal": None}
-
-
-def of_json(act):
-    async def handler(request):
-        return web.json_response(act(await request.json()))
-
-    return handler
-
-
-async def start_upload(_):
-    return web.json_response(fake.start())
-
-
-async def serve():
-    app = web.Application(middlewares=[told_and_refused], client_max_size=1 << 30)
-    app.router.add_post("/api/query", query)
-    app.router.add_post("/api/import/start_upload", start_upload)
-    app.router.add_post("/api/import/upload_part", upload_part)
-    app.router.add_post("/api/import/finish_upload", of_json(fake.finish))
-    app.router.add_post("/api/perform_import", of_json(fake.perform))
-    app.router.add_get("/api/{version}/sync", sync)
-    runner = web.AppRunner(app)
+async def serve(fake):
+    runner = web.AppRunner(routes(fake))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -172,4 +170,5 @@ async def serve():
     await runner.cleanup()
 
 
-asyncio.run(serve())
+if __name__ == "__main__":
+    asyncio.run(serve(Fake(*sys.argv[1:])))
