@@ -94,19 +94,23 @@ fn convex_import_replaces_everything_with_a_restore_of_any_moment() {
     });
 }
 
+/// A document of `orders` that was there at one moment, and no more at a later one.
+fn gone(archived: &Archived, earlier: Timestamp, later: Timestamp) -> String {
+    let orders = TableRef::new("", "orders").unwrap();
+    let [then, since] = [earlier, later].map(|at| archived.world.deployment.state_at(at).remove(&orders).unwrap());
+    then.keys().find(|id| !since.contains_key(*id)).unwrap().clone()
+}
+
 #[test]
-fn convex_import_replaces_one_table_and_adds_one_document() {
+fn convex_import_replaces_one_table_and_adds_a_document_that_a_deployment_never_had() {
     block_on(async {
         let (archived, fake) = (Archived::hard().await, ImportFake::start());
         let (through, middle) = (archived.through().await, archived.middle().await);
         let now = archived.restore(through, &[], "now.zip");
         ends(fake.import(&["--replace-all", "-y"], &now), 0, "Added");
 
-        let orders = TableRef::new("", "orders").unwrap();
-        let [then, since] = [middle, through].map(|at| archived.world.deployment.state_at(at).remove(&orders).unwrap());
-        // Into a deployment that never had it: Convex takes no `_id` by --append that was once in the table.
-        let gone = then.keys().find(|id| !since.contains_key(*id)).unwrap();
-        let one = archived.restore(middle, &["--id", gone], "one.zip");
+        let gone = gone(&archived, middle, through);
+        let one = archived.restore(middle, &["--id", &gone], "one.zip");
         ends(fake.import(&["--append", "-y"], &one), 0, "Added 1 documents");
         holds(&fake, &archived, through, &[format!("{gone}@{}", middle.0)]);
         ends(fake.import(&["--append", "-y"], &one), 1, "already exists");
@@ -114,6 +118,25 @@ fn convex_import_replaces_one_table_and_adds_one_document() {
         let table = archived.restore(middle, &["--table", "orders"], "orders.zip");
         ends(fake.import(&["--replace", "-y"], &table), 0, "Added");
         holds(&fake, &archived, through, &[format!("orders@{}", middle.0)]);
+    });
+}
+
+/// Convex takes no `_id` by `--append` that its table has had, deleted ones included.
+#[test]
+fn a_document_that_a_deployment_deleted_comes_back_with_its_table_and_not_by_an_append() {
+    block_on(async {
+        let (archived, fake) = (Archived::hard().await, ImportFake::start());
+        let (through, middle) = (archived.through().await, archived.middle().await);
+        let then = archived.restore(middle, &[], "then.zip");
+        ends(fake.import(&["--replace-all", "-y"], &then), 0, "Added");
+        let gone = gone(&archived, middle, through);
+        fake.delete("orders", &gone).await;
+
+        let one = archived.restore(middle, &["--id", &gone], "one.zip");
+        ends(fake.import(&["--append", "-y"], &one), 1, "Cannot recreate document with _id");
+        let table = archived.restore(middle, &["--table", "orders"], "orders.zip");
+        ends(fake.import(&["--replace", "-y"], &table), 0, "Added");
+        holds(&fake, &archived, middle, &[]);
     });
 }
 

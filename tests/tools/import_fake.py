@@ -85,6 +85,11 @@ class Fake:
                 for key, document in table.documents.items():
                     file.write(json.dumps({"table": whole, "id": key, "document": document}) + "\n")
 
+    def delete(self, wanted):
+        """As a mutation does. No part of the real API."""
+        component, _, name = wanted["table"].rpartition("/")
+        self.target.delete((component, name), wanted["id"])
+
     def query(self, wanted):
         """Imports that are in progress: none, since each is over when it was asked for."""
         if wanted["path"] != "_system/cli/queryImport:list":
@@ -131,6 +136,7 @@ def routes(fake):
     app.router.add_post("/api/import/upload_part", upload_part)
     app.router.add_post("/api/import/finish_upload", of_json(fake.finish))
     app.router.add_post("/api/perform_import", of_json(fake.perform))
+    app.router.add_post("/fake/delete", of_json(fake.delete))
     app.router.add_get("/api/{version}/sync", lambda request: sync(fake, request))
     return app
 

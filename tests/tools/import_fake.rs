@@ -69,6 +69,14 @@ impl ImportFake {
         node.output().unwrap_or_else(|e| panic!("these tests need Node.js 20: {e}"))
     }
 
+    /// Deletes a document, as a mutation does.
+    pub(crate) async fn delete(&self, table: &str, id: &str) {
+        let request = reqwest::Client::new().post(format!("{}/fake/delete", self.url));
+        let request = request.header("Authorization", format!("Convex {KEY}"));
+        let answer = request.body(serde_json::json!({ "table": table, "id": id }).to_string()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
     /// The file that tells what it holds after an import.
     pub(crate) fn holds(&self) -> PathBuf {
         self.folder.path().join("holds.ndjson")
