@@ -3,9 +3,10 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
-    Archive, ShownManifest, advisory, checkpoint,
+    Archive, ShownManifest, advisory,
+    altered::{AlteredEnd, is_commit_altered},
+    checkpoint,
     commits::{self, End},
-    ends::{AlteredEnd, is_commit_altered},
     head::Head,
     header::StoredHeader,
     log,

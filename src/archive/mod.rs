@@ -35,6 +35,7 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod advisory;
+mod altered;
 mod changes;
 mod checkpoint;
 mod commit;
@@ -85,7 +86,7 @@ use crate::{
 
 pub(crate) use self::needs::READERS;
 use self::{
-    ends::AlteredEnd,
+    altered::AlteredEnd,
     files::WantedFiles,
     header::StoredHeader,
     log::{Log, Put},

@@ -3,7 +3,7 @@
 //! A value goes to the oldest column of its field's family that takes it whole; if none does, to the oldest of its kind,
 //! and what does not fit in it is rescued item by item; if there is none of its kind, it is rescued whole.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{
@@ -30,6 +30,9 @@ use crate::{
 /// One document is never longer than this, bytes of its text: 1 MiB in Convex, several times that in JSON at worst.
 const MAX_DOCUMENT: usize = 64 << 20;
 
+/// Fields that a document of Convex may have.
+const DOCUMENTED_FIELDS: usize = 1024;
+
 /// What one row takes in a leaf column beside its text, bytes: a number or an offset, and whether it is there.
 const PLACE: usize = 9;
 
@@ -47,6 +50,27 @@ pub struct TableDecoder {
     newcomers: u64,
     buffers: Buffers,
     content: Option<ContentSum>,
+    oddities: Oddities,
+}
+
+/// Documents that are not quite what Convex documents, and were taken all the same: one of them must not stop a backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Oddities {
+    /// With a field beside `_id` and `_creationTime` that begins with `_` and is unknown. It is not kept: a later server may add
+    /// such to what it sends, and no document of a user can have one.
+    pub unknown_fields: u64,
+    /// With more levels than 16, or more fields at the top than 1,024.
+    pub beyond_limits: u64,
+}
+
+impl Oddities {
+    /// The sums of both.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            unknown_fields: self.unknown_fields + other.unknown_fields,
+            beyond_limits: self.beyond_limits + other.beyond_limits,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +98,7 @@ impl TableDecoder {
             newcomers: 0,
             buffers: Buffers::default(),
             content: None,
+            oddities: Oddities::default(),
         }
     }
 
@@ -109,6 +134,11 @@ impl TableDecoder {
         &self.misfits
     }
 
+    /// How many odd documents came since the beginning.
+    pub fn oddities(&self) -> Oddities {
+        self.oddities
+    }
+
     /// Appends one revision: the text of a document, or of a tombstone, of which only `_id` counts.
     ///
     /// # Errors
@@ -117,7 +147,8 @@ impl TableDecoder {
         if text.len() > MAX_DOCUMENT {
             return Err(Error::protocol(format!("a document of {} bytes is larger than Convex allows", text.len())));
         }
-        let json = Json::new(text, encoding);
+        let deep = Cell::new(false);
+        let json = Json::new(text, encoding).noting_depth(&deep);
         let mut misplaced = MisplacedFields::new(std::mem::take(&mut self.buffers), json);
         let system = document(&mut self.object, self.rows, self.leaves, json, deleted, &mut misplaced)?;
         if let Some(content) = &mut self.content {
@@ -125,6 +156,8 @@ impl TableDecoder {
         }
         self.own.id.append_value(system.id);
         self.own.creation_time.append_option(system.creation_time);
+        self.oddities.unknown_fields += u64::from(system.unknown_fields);
+        self.oddities.beyond_limits += u64::from(deep.get() || system.fields > DOCUMENTED_FIELDS);
         self.own.ts.push(ts.0);
         self.own.tombstone.push(deleted);
         self.own.nulls.append_option(misplaced.nulls_cell());
@@ -184,6 +217,10 @@ pub fn observe(text: &str, encoding: Encoding, shape: &mut DocumentShape) -> Res
 struct System<'a> {
     id: std::borrow::Cow<'a, str>,
     creation_time: Option<f64>,
+    /// Fields that are not its own.
+    fields: usize,
+    /// Whether there are fields that begin with `_` and are unknown.
+    unknown_fields: bool,
 }
 
 /// Appends the fields of one document as row `row`.
@@ -199,6 +236,7 @@ fn document<'a>(
     let mut order = Order::new(json);
     let (mut id, mut creation_time) = (None, None);
     let (mut first, mut next) = (true, 0);
+    let (mut fields, mut unknown_fields) = (0, false);
     while let Some(key) = json.key(&mut first)? {
         if key.starts_with('_') {
             let twin = match key.as_ref() {
@@ -210,7 +248,8 @@ fn document<'a>(
                     Token::Float64(ms) => creation_time.replace(ms).is_some(),
                     _ => return json.bad("`_creationTime` is a float64"),
                 },
-                _ => {
+                other => {
+                    unknown_fields |= !matches!(other, "_table" | "_component" | "_ts" | "_deleted");
                     json.skip()?;
                     false
                 }
@@ -224,6 +263,7 @@ fn document<'a>(
             json.skip()?;
             continue;
         }
+        fields += 1;
         order.check(&key)?;
         let start = json;
         let mark = misplaced.begin_field(start);
@@ -252,7 +292,7 @@ fn document<'a>(
     if !deleted && creation_time.is_none() {
         return json.bad("a document has a `_creationTime`");
     }
-    Ok(System { id, creation_time: creation_time.filter(|_| !deleted) })
+    Ok(System { id, creation_time: creation_time.filter(|_| !deleted), fields, unknown_fields })
 }
 
 /// Appends the next value, of a field that has columns.

@@ -21,7 +21,7 @@ mod pick;
 mod rescued;
 
 pub use self::{
-    decode::{TableDecoder, add_misfits, observe},
+    decode::{Oddities, TableDecoder, add_misfits, observe},
     digest::ContentSum,
     encode::RowReader,
     json::{parse_value, write_value},

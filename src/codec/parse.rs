@@ -7,7 +7,7 @@
 //!
 //! The text comes from outside. Nothing here panics on it, nesting is bounded, and every refusal says at which byte.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -19,6 +19,9 @@ use crate::{
 /// Arrays and objects inside one another. Convex itself allows 16 in documents and 64 in any value
 /// (`crates/value/src/lib.rs` of its backend).
 const MAX_DEPTH: u8 = 64;
+
+/// What Convex's documents may have, the document itself counted. What is deeper is archived all the same, and counted.
+const DOCUMENTED_DEPTH: u8 = 16;
 
 /// Why a text is not what a deployment may send, and at which byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +60,18 @@ pub(crate) struct Json<'a> {
     at: usize,
     depth: u8,
     encoding: Encoding,
+    /// Where it is noted that something lies deeper than documents of Convex may.
+    deep: Option<&'a Cell<bool>>,
 }
 
 impl<'a> Json<'a> {
     pub(crate) fn new(text: &'a str, encoding: Encoding) -> Self {
-        Self { text, at: 0, depth: 0, encoding }
+        Self { text, at: 0, depth: 0, encoding, deep: None }
+    }
+
+    /// The same; `deep` becomes true if something lies deeper than documents of Convex may.
+    pub(crate) fn noting_depth(self, deep: &'a Cell<bool>) -> Self {
+        Self { deep: Some(deep), ..self }
     }
 
     /// Byte offset of the next thing to read.
@@ -109,8 +119,11 @@ impl<'a> Json<'a> {
     }
 
     fn open(&mut self) -> Result<(), Bad> {
-        if self.depth >= MAX_DEPTH {
-            return self.bad("nested deeper than Convex allows");
+        if self.depth >= DOCUMENTED_DEPTH {
+            if self.depth >= MAX_DEPTH {
+                return self.bad("nested deeper than any value of Convex");
+            }
+            self.deep.inspect(|deep| deep.set(true));
         }
         self.depth += 1;
         self.at += 1;

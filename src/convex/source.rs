@@ -52,6 +52,16 @@ pub trait Source: Send + Sync {
     #[doc(hidden)]
     fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position;
 
+    /// Some ids of a table as it was at `ts`, the first by bytes; none, if it had no document. None, if that cannot be asked.
+    ///
+    /// # Errors
+    /// As of a page.
+    #[doc(hidden)]
+    async fn ids_at(&self, table: &TableRef, ts: Timestamp) -> Result<Option<Vec<String>>> {
+        let _ = (table, ts);
+        Ok(None)
+    }
+
     /// Where the deltas after `ts` begin. The source alone knows: it may have to ask the deployment.
     ///
     /// # Errors

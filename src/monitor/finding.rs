@@ -76,6 +76,16 @@ pub enum Finding {
         /// Where the other key stands.
         place: String,
     },
+    /// Documents had fields beside `_id` and `_creationTime` that begin with `_` and are unknown; those were not kept.
+    UnknownFields {
+        /// How many.
+        documents: u64,
+    },
+    /// Documents had more levels or fields than Convex documents; they were archived all the same.
+    BeyondLimits {
+        /// How many.
+        documents: u64,
+    },
     /// This machine's clock and the deployment's differ by more than five minutes: the deployment's time is written.
     ClocksDiffer {
         /// What this machine's said.
@@ -190,6 +200,8 @@ impl Finding {
             Self::SelectionNotHeeded { .. } => "selection_not_heeded",
             Self::SnapshotOfAllTables => "snapshot_of_all_tables",
             Self::KeyRenewed { .. } => "key_renewed",
+            Self::UnknownFields { .. } => "unknown_fields",
+            Self::BeyondLimits { .. } => "beyond_limits",
             Self::ClocksDiffer { .. } => "clocks_differ",
             Self::Deprecation { .. } => "deprecation",
             Self::ManifestUnreadable { .. } => "manifest_unreadable",
@@ -267,6 +279,15 @@ impl fmt::Display for Finding {
             Self::KeyRenewed { place } => write!(
                 f,
                 "the deployment does not know the deploy key any more; {place} holds another one now, and the run goes on with it"
+            ),
+            Self::UnknownFields { documents } => write!(
+                f,
+                "{documents} documents came with a field that begins with `_` and that this program does not know: the field was left out, the \
+                 documents were archived. A newer version of this program may know it"
+            ),
+            Self::BeyondLimits { documents } => write!(
+                f,
+                "{documents} documents have more than 16 levels or 1,024 fields, which Convex says none has: they were archived as they are"
             ),
             Self::ClocksDiffer { ours, theirs } => write!(
                 f,
@@ -419,6 +440,8 @@ mod tests {
             Finding::SelectionNotHeeded { refusal: None },
             Finding::SnapshotOfAllTables,
             Finding::KeyRenewed { place: path() },
+            Finding::UnknownFields { documents: 3 },
+            Finding::BeyondLimits { documents: 1 },
             Finding::ClocksDiffer { ours: Timestamp(1), theirs: Timestamp(2) },
             Finding::Deprecation { who: "it".into(), state: "soon".into(), message: None },
             Finding::ManifestUnreadable { why: why() },

@@ -103,5 +103,6 @@ async fn pass(run: &mut SyncRun, input: &RunInput<'_>, progress: Progress) -> Re
     let gathered = gathered?;
     run.counts.pages += gathered.pages;
     run.counts.page_bytes += gathered.page_bytes;
+    run.counts.oddities = run.counts.oddities.plus(gathered.oddities);
     fetched
 }

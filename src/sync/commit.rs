@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{fetch::FetchedPage, tables::Tables};
 use crate::{
     archive::{Base, Draft, Proof, ProofSource},
+    codec::Oddities,
     document::{Encoding, Timestamp},
     position::{Phase, Progress},
     schema::Misfits,
@@ -20,6 +21,8 @@ pub(super) struct NextCommit {
     proofs: Vec<Proof>,
     completed: Vec<Base>,
     misfits: Vec<(usize, Misfits)>,
+    /// Since the pass began.
+    oddities: Oddities,
 }
 
 #[derive(Clone, Copy)]
@@ -40,6 +43,7 @@ impl NextCommit {
             proofs: Vec::new(),
             completed: Vec::new(),
             misfits: Vec::new(),
+            oddities: Oddities::default(),
         }
     }
 
@@ -77,6 +81,16 @@ impl NextCommit {
         self.misfits.push((table, misfits));
     }
 
+    /// A file ends, and so many odd documents were among its own.
+    pub(super) fn count_oddities(&mut self, oddities: Oddities) {
+        self.oddities = self.oddities.plus(oddities);
+    }
+
+    /// The odd documents since the pass began.
+    pub(super) fn oddities(&self) -> Oddities {
+        self.oddities
+    }
+
     /// Whether it is time for a periodic commit.
     pub(super) fn is_late(&self, commit_every: Duration) -> bool {
         self.since.elapsed() >= commit_every
@@ -90,8 +104,9 @@ impl NextCommit {
         selection: &Selection,
         now: Timestamp,
     ) -> Option<Draft> {
+        let oddities = self.oddities;
         let Self { answer, component_rows, mut proofs, completed, misfits, .. } =
-            std::mem::replace(self, Self::begin());
+            std::mem::replace(self, Self { oddities, ..Self::begin() });
         let answer = answer?;
         for (table, misfits) in misfits {
             tables.count_misfits(table, &misfits);

@@ -119,5 +119,6 @@ fn write_file(
     }
     let misfits = rows.misfits();
     next.count_misfits(table, misfits.clone());
+    next.count_oddities(rows.oddities());
     steps.send(Step::Close { misfits: misfits_by_id(&misfits, &tables.get(table).schema), content: rows.content() })
 }

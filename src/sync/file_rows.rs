@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 
 use super::tables::KnownTable;
 use crate::{
-    codec::{TableDecoder, observe},
+    codec::{Oddities, TableDecoder, observe},
     content::{ContentDigest, DigestShare},
     convex::{DocumentSpan, Page},
     document::{Encoding, Timestamp},
@@ -190,6 +190,14 @@ impl FileRows {
         match &self.state {
             State::Decode(decoder) => decoder.misfits().clone(),
             State::Sample { .. } => Misfits::new(),
+        }
+    }
+
+    /// How many odd documents came.
+    pub(super) fn oddities(&self) -> Oddities {
+        match &self.state {
+            State::Decode(decoder) => decoder.oddities(),
+            State::Sample { .. } => Oddities::default(),
         }
     }
 

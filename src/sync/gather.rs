@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     archive::Head,
+    codec::Oddities,
     error::{Error, Result},
     monitor::{Event, Monitor},
     position::{Phase, Progress},
@@ -30,6 +31,7 @@ use crate::{
 pub(super) struct PageCounts {
     pub(super) pages: u64,
     pub(super) page_bytes: u64,
+    pub(super) oddities: Oddities,
 }
 
 /// What becomes of the pages.
@@ -78,7 +80,7 @@ impl Gather {
             self.commit(&mut steps)
         };
         match work() {
-            Ok(()) | Err(Halt::WriterEnded) => Ok(self.counts),
+            Ok(()) | Err(Halt::WriterEnded) => Ok(PageCounts { oddities: self.next.oddities(), ..self.counts }),
             Err(Halt::Failed(error)) => Err(error),
         }
     }

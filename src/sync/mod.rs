@@ -34,6 +34,7 @@ mod gather;
 mod options;
 mod report;
 mod run;
+mod same_database;
 mod steps;
 mod stop;
 mod tables;
@@ -54,6 +55,7 @@ pub use self::{
 };
 use crate::{
     archive::{Archive, Base, Coverage, Gap, Head},
+    codec::Oddities,
     convex::{Shapes, Source},
     document::TableRef,
     error::{Error, Result},
@@ -154,11 +156,15 @@ async fn run(
     let clock = Arc::new(Clock::new(Arc::clone(&source), Arc::clone(&monitor)));
     let input = RunInput { source, archive, shapes, options, monitor, clock };
     let mut run = SyncRun::begin(head, moved);
+    run.doubts_database &= options.accept_deployment.is_none();
     if changed {
         // The open walk's cursor, and what it says of tables without rows, are of before.
         close_walk(&mut run, &input, "the selection or the deployment has changed").await?;
     }
     let caught_up = catch_up(&mut run, &input).await?;
+    for finding in odd_documents(run.counts.oddities) {
+        input.monitor.report(Event::Finding(&finding));
+    }
     Ok(run.report(unhealed, caught_up))
 }
 
@@ -166,6 +172,14 @@ async fn run(
 fn never_fitting(shapes: &Shapes, selection: &Selection) -> Vec<Finding> {
     let names = if shapes.complete { selection.fitting_none_of(shapes.tables.keys()) } else { Vec::new() };
     names.into_iter().map(|name| Finding::NoSuchTable { name: name.clone() }).collect()
+}
+
+/// What was odd about documents of the run, each kind once.
+fn odd_documents(oddities: Oddities) -> impl Iterator<Item = Finding> {
+    let Oddities { unknown_fields, beyond_limits } = oddities;
+    let unknown = (unknown_fields > 0).then_some(Finding::UnknownFields { documents: unknown_fields });
+    let beyond = (beyond_limits > 0).then_some(Finding::BeyondLimits { documents: beyond_limits });
+    unknown.into_iter().chain(beyond)
 }
 
 /// Gaps behind which no base that still serves has followed for some selected table: the run that found them ended too early,

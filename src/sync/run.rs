@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{advisory::Advisory, clock::Clock, options::SyncOptions, report::SyncReport};
 use crate::{
     archive::{Archive, CommitOutcome, Counts, Draft, Gap, Head, Run},
+    codec::Oddities,
     convex::{Shapes, Source},
     document::TableRef,
     error::{Error, Result},
@@ -31,6 +32,8 @@ pub(super) struct SyncRun {
     /// Who the deployment is now, until a commit says so.
     moved: Option<DeploymentIdentity>,
     first: bool,
+    /// Whether it is to be looked whether the deployment is still the same database.
+    pub(super) doubts_database: bool,
     pub(super) counts: RunCounts,
 }
 
@@ -39,6 +42,7 @@ pub(super) struct SyncRun {
 pub(super) struct RunCounts {
     pub(super) pages: u64,
     pub(super) page_bytes: u64,
+    pub(super) oddities: Oddities,
     commits: u64,
     pub(super) rows: Counts,
     /// Those of which rows were written.
@@ -53,6 +57,7 @@ impl SyncRun {
         Self {
             advisory: Advisory::begin(),
             first: head.progress().delta.is_none(),
+            doubts_database: head.progress().delta.is_some(),
             head,
             writer: Run::begin(),
             moved,

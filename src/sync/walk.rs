@@ -135,6 +135,7 @@ impl SnapshotWalk {
         if file.sent.is_some() {
             let misfits = file.rows.misfits();
             next.count_misfits(file.table, misfits.clone());
+            next.count_oddities(file.rows.oddities());
             steps.send(Step::Close {
                 misfits: misfits_by_id(&misfits, &tables.get(file.table).schema),
                 content: file.rows.content(),

@@ -11,10 +11,12 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     run::{RunInput, SyncRun},
+    same_database,
     steps::{FileProgress, Step},
 };
 use crate::{
     archive::{Archive, Counts, Draft, TableEntry},
+    convex::Source,
     data::{DataFile, FileWriter, WriterOptions},
     document::{Timestamp, table_number},
     error::{Error, Result},
@@ -32,6 +34,7 @@ const OLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 struct Writer<'a> {
     archive: &'a Archive,
+    source: &'a dyn Source,
     run: &'a mut SyncRun,
     options: WriterOptions,
     monitor: Arc<dyn Monitor>,
@@ -45,10 +48,11 @@ struct Writer<'a> {
 /// Does all steps; `run` moves on with every commit. After an error nothing is open, and nothing counts since the last
 /// commit.
 pub(super) async fn write(input: &RunInput<'_>, run: &mut SyncRun, mut steps: mpsc::Receiver<Step>) -> Result<()> {
-    let &RunInput { archive, options, ref monitor, .. } = input;
+    let &RunInput { archive, options, ref monitor, ref source, .. } = input;
     let options = WriterOptions { compression_level: options.compression_level, ..options.budget.into() };
     let mut writer = Writer {
         archive,
+        source: source.as_ref(),
         run,
         options,
         monitor: Arc::clone(monitor),
@@ -137,6 +141,9 @@ impl Writer<'_> {
         for file in &files {
             added = added.plus(file.into());
             self.run.counts.tables.insert(file.table.clone());
+        }
+        if !files.is_empty() && std::mem::take(&mut self.run.doubts_database) {
+            same_database::check(self.archive, &self.run.head, self.source, draft.at).await?;
         }
         let draft = self.with_numbers(Draft { add: files, ..draft }).await?;
         self.run.commit(self.archive, draft).await?;

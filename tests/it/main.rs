@@ -5,6 +5,7 @@
 
 mod advice;
 mod broken_pages;
+mod components;
 mod conformance;
 mod crash;
 mod encodings;
@@ -17,6 +18,7 @@ mod recordings;
 mod refusals;
 mod restore;
 mod rotation;
+mod same_database;
 mod second_protocol;
 mod selecting;
 mod selection;

@@ -14,7 +14,7 @@ use convex_archiver::{
 
 use object_store::memory::InMemory;
 
-use crate::support::{World, pages};
+use crate::support::{World, pages, unproven};
 
 type Fields = BTreeMap<String, Value>;
 
@@ -163,7 +163,7 @@ async fn what_is_imported_elsewhere_and_archived_again_is_the_same_value_for_val
     let emptied: Vec<_> = restored.report.tables.iter().filter(|t| t.emptied).map(|t| t.table.clone()).collect();
     assert_eq!(emptied, [table("", "emptied")]);
 
-    let other = World::of(SimulatedDeployment::new("other-1", 99), pages(50, 16)).await;
+    let other = World::of(SimulatedDeployment::new("other-1", 99), unproven(50, 16)).await;
     other.deployment.insert_all(restored.documents()).unwrap();
     other.sync().await;
     assert_same(&documents_at(&other.deployment, Timestamp(i64::MAX)), &expected);

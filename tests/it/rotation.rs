@@ -95,8 +95,8 @@ async fn a_key_that_is_rotated_in_the_middle_of_a_run_is_read_again_and_the_run_
     let [told] = &heard[..] else { panic!("{heard:?}") };
     assert!(told.contains("holds another one now") && !told.contains("secret"), "{told}");
     // One request more than there were answers.
-    let asked = report.pages + 1 + 1;
-    assert_eq!(client.traffic().requests, asked, "schemas, pages, and the one that was refused");
+    let asked = report.pages + 1 + 2 + 1;
+    assert_eq!(client.traffic().requests, asked, "schemas, pages, how new the server is, and the one that was refused");
 }
 
 async fn rotated_archive(rotated: &Rotated, client: &Client) -> Archive {

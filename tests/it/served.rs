@@ -26,6 +26,7 @@ use crate::{
     conformance::{Server, conforms_after},
     support::{
         Held, World, assert_same_state, client, counted::CountedStore, deployment_state, pages, source::same_place,
+        unproven,
     },
 };
 
@@ -249,7 +250,7 @@ async fn what_lies_before_the_first_snapshot_in_a_gap_or_after_now_is_refused() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_whose_changes_are_in_doubt_is_refused_and_the_rest_is_answered_to_who_asks_for_it() {
-    let world = World::new(pages(20, 16)).await;
+    let world = World::new(unproven(20, 16)).await;
     world.deployment.insert_all(Contents::Generated(100).documents(3).unwrap()).unwrap();
     world.sync().await;
     let begin = world.held().await.head.origin().unwrap().0;

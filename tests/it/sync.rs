@@ -24,6 +24,7 @@ use crate::support::{
     faults::{Fault, FaultyStore, How},
     pages,
     source::{Ending, Late},
+    unproven,
 };
 
 fn table(component: &str, name: &str) -> TableRef {
@@ -257,7 +258,7 @@ async fn a_large_table_becomes_several_files_whose_ids_ascend() {
 
 #[tokio::test]
 async fn tables_of_components_are_covered_once_a_row_of_one_came_in_deltas_and_they_got_a_base() {
-    let world = World::new(pages(2, 5)).await;
+    let world = World::new(unproven(2, 5)).await;
     let (root, inner) = (table("", "users"), table("waitlist/inner", "users"));
     let insert = |t: &TableRef, n| {
         world.deployment.transaction(|tx| tx.insert(t, fields(&[("n", Value::Int64(n))]))).unwrap();
@@ -293,7 +294,7 @@ async fn tables_of_components_are_covered_once_a_row_of_one_came_in_deltas_and_t
 
 #[tokio::test]
 async fn a_component_that_came_while_the_run_went_on_is_in_the_base_of_components() {
-    let world = World::new(pages(10, 100)).await;
+    let world = World::new(unproven(10, 100)).await;
     let insert = |t: &TableRef| {
         world.deployment.transaction(|tx| tx.insert(t, fields(&[("n", Value::Int64(1))]))).unwrap();
     };
@@ -357,7 +358,7 @@ async fn a_store_that_fails_ends_the_run_although_the_deployment_keeps_silent() 
 #[tokio::test]
 async fn a_base_of_components_that_grew_too_old_is_given_up_and_the_changes_go_on() {
     let kept = Duration::from_secs(2);
-    let world = World::new(pages(2, 5).snapshot_window(kept)).await;
+    let world = World::new(unproven(2, 5).snapshot_window(kept)).await;
     let inner = table("waitlist/inner", "users");
     let insert = |n| world.deployment.transaction(|tx| tx.insert(&inner, fields(&[("n", Value::Int64(n))]))).unwrap();
     (0..9).for_each(|n| drop(insert(n)));

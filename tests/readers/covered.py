@@ -50,8 +50,9 @@ class Coverage:
             self.component_rows = None if known and known.get("asked") else known
             return
         known = known or {"since": ts, "seen": ts}
+        seen = max(int(known["seen"]), int(ts)) if by == "row" else int(known["seen"])
         asked = {"asked": True} if by != "row" or known.get("asked") else {}
-        self.component_rows = {"since": known["since"], "seen": str(max(int(known["seen"]), int(ts)))} | asked
+        self.component_rows = {"since": known["since"], "seen": str(seen)} | asked
 
     def holds(self, base, name):
         selected = base.get("made") == "archive" or selects(base.get("selected", "**"), name)

@@ -136,12 +136,12 @@ pub enum ProofSource {
     Gone,
 }
 
-/// Between which moments it was seen that the deployment sends the rows of components.
+/// Since when it is known that the deployment sends the rows of components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentRows {
     /// First, nanoseconds.
     pub since: Timestamp,
-    /// Last.
+    /// When a row came last; the same, if none did.
     pub seen: Timestamp,
     /// Whether a route told, too: then the deployment is of 2026-08-17 or later, and one that lacks the route is another.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

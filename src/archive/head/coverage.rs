@@ -256,8 +256,12 @@ impl Coverage {
             return;
         }
         let rows = self.component_rows.get_or_insert(ComponentRows { since: ts, seen: ts, asked: false });
-        rows.seen = rows.seen.max(ts);
-        rows.asked |= by != ProofSource::Row;
+        if by == ProofSource::Row {
+            rows.seen = rows.seen.max(ts);
+        } else {
+            // That a route tells so run after run is nothing new.
+            rows.asked = true;
+        }
     }
 
     /// The selection in force.
@@ -445,7 +449,8 @@ mod tests {
             coverage.component_rows.map(|rows| (rows.since.0, rows.seen.0, rows.asked))
         };
         use ProofSource::{Beginning, End, Gone, Row};
-        assert_eq!(prove(&[(5, Beginning), (9, End)]), Some((5, 9, true)));
+        assert_eq!(prove(&[(5, Beginning), (9, End)]), Some((5, 5, true)));
+        assert_eq!(prove(&[(5, Beginning), (9, Row), (8, Row)]), Some((5, 9, true)));
         assert_eq!(prove(&[(5, Beginning), (9, Gone)]), None);
         assert_eq!(prove(&[(5, Row), (7, Gone)]), Some((5, 5, false)));
         assert_eq!(prove(&[(5, Row), (7, End), (8, Gone), (9, Row)]), Some((9, 9, false)));

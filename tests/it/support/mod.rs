@@ -58,6 +58,11 @@ pub(crate) fn pages(snapshot: usize, deltas: usize) -> RouterOptions {
         .deltas_window(Duration::MAX)
 }
 
+/// The same of a server that proves in no way whether it sends what components change: one of the week from 2026-08-11 on.
+pub(crate) fn unproven(snapshot: usize, deltas: usize) -> RouterOptions {
+    pages(snapshot, deltas).data_sync_cursor(false).bad_cursor_code(false)
+}
+
 impl World {
     pub(crate) async fn new(options: RouterOptions) -> Self {
         Self::of(SimulatedDeployment::new("otter-1", 7), options).await
@@ -67,6 +72,11 @@ impl World {
         let deployment = Arc::new(deployment);
         let server = Server::start(Arc::clone(&deployment) as Arc<dyn Deployment>, options).await;
         Self { deployment, server, store: Arc::new(InMemory::new()) }
+    }
+
+    /// The same database behind another server.
+    pub(crate) async fn serve_as(&mut self, options: RouterOptions) {
+        self.server = Server::start(Arc::clone(&self.deployment) as Arc<dyn Deployment>, options).await;
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -88,6 +98,12 @@ impl World {
 
     pub(crate) async fn sync_with(&self, options: &SyncOptions) -> Result<SyncReport> {
         sync(Arc::new(self.client()), &self.archive().await, options, Arc::new(NoMonitor)).await
+    }
+
+    /// The text of an object.
+    pub(crate) async fn store_text(&self, path: &str) -> String {
+        let object = self.store.get_opts(&object_store::path::Path::from(path), Default::default()).await.unwrap();
+        String::from_utf8(object.bytes().await.unwrap().to_vec()).unwrap()
     }
 
     /// Reads the archive back.

@@ -1,0 +1,92 @@
+//! Whether the deployment is still the database that the archive was made of.
+//!
+//! A self-hosted server that lost its volume is made anew behind its old name and URL. Its cursors go on, its tables mostly bear
+//! the same numbers; but of what lived before it knows nothing. So before the first rows of a run are committed it is asked for
+//! the ids of a small table as it was at the archive's own cursor: a database that goes on knows them.
+//!
+//! One small page, and only in runs that bring rows. Beyond five days a deployment does not answer such a question, and a
+//! table that was replaced since proves nothing: so several are asked for before anything is said.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    archive::{Archive, Covers, Head, SNAPSHOT_KEPT},
+    convex::Source,
+    document::{TableRef, Timestamp},
+    error::{Error, ErrorKind, Result},
+    position::DeltaCursor,
+    rows::state::{Columns, State, StateOptions},
+};
+
+/// Tables that are asked for, the smallest first.
+const TABLES: usize = 4;
+
+/// What the archive and the deployment say of one table.
+enum Answer {
+    /// The deployment knows documents that the archive holds.
+    Same,
+    /// It knows none of so many.
+    Strange(usize),
+    /// Nothing is known.
+    Unknown,
+}
+
+/// # Errors
+/// Usage, if the deployment knows none of the documents that the archive held at its cursor; as reading the archive's files has
+/// them; Unavailable, if the deployment does not answer.
+pub(super) async fn check(archive: &Archive, head: &Head, source: &dyn Source, now: Timestamp) -> Result<()> {
+    let Some(cursor) = &head.progress().delta else { return Ok(()) };
+    let age = i128::from(now.0) - i128::from(cursor.ts.0);
+    // An hour less: the deployment's own clock decides.
+    if age > SNAPSHOT_KEPT.as_nanos() as i128 - 3_600_000_000_000 {
+        return Ok(());
+    }
+    let mut strange = None;
+    for table in small_tables(head, cursor) {
+        match ask(archive, head, source, &table, cursor.ts).await? {
+            Answer::Same => return Ok(()),
+            Answer::Strange(documents) => drop(strange.get_or_insert((table, documents))),
+            Answer::Unknown => {}
+        }
+    }
+    let Some((table, documents)) = strange else { return Ok(()) };
+    Err(Error::usage(format!(
+        "the deployment {} knows none of the {documents} documents of table {table} that the archive {} holds as of {}: its database was \
+         made anew, or it is another one. Nothing was committed. Archive it to another place, where its history begins; this archive keeps \
+         what was before. If it is the same database all the same, say so with --accept-deployment {}",
+        head.deployment(),
+        archive.url(),
+        cursor.ts,
+        head.deployment().origin,
+    )))
+}
+
+/// Selected tables with documents that are covered at the cursor, the smallest first.
+fn small_tables(head: &Head, cursor: &DeltaCursor) -> Vec<TableRef> {
+    let selected = head.coverage().selected();
+    let mut tables: Vec<_> = head
+        .tables()
+        .filter(|state| selected.contains(&state.table))
+        .map(|state| (state.visible(), &state.table))
+        .filter(|(counts, _)| counts.rows > counts.tombstones)
+        .filter(|(_, table)| matches!(head.coverage().covers(table, cursor.ts), Covers::Covered(_)))
+        .collect();
+    tables.sort_by_key(|(counts, table)| (counts.rows, *table));
+    tables.into_iter().take(TABLES).map(|(_, table)| table.clone()).collect()
+}
+
+/// Compares the first ids of a table as both know them.
+async fn ask(archive: &Archive, head: &Head, source: &dyn Source, table: &TableRef, at: Timestamp) -> Result<Answer> {
+    let keys = StateOptions { columns: Columns::Keys, ..StateOptions::default() };
+    let mut state = State::open(archive, head, table, at, &keys).await?;
+    let Some(batch) = state.next().await? else { return Ok(Answer::Unknown) };
+    let ours: BTreeSet<&str> = (0..batch.len()).map(|row| batch.id(row)).collect();
+    let theirs = match source.ids_at(table, at).await {
+        Ok(Some(theirs)) => theirs,
+        Ok(None) => return Ok(Answer::Unknown),
+        Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+        Err(_) => return Ok(Answer::Unknown),
+    };
+    let known = theirs.iter().any(|id| ours.contains(id.as_str()));
+    Ok(if known { Answer::Same } else { Answer::Strange(ours.len()) })
+}
