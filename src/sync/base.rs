@@ -30,11 +30,11 @@ use crate::{
 
 use super::run::RunInput;
 
-/// The walk to begin now, if one is owed. The deployment is asked for its components anew: the run may have begun hours
+/// The walk to begin now, if one is owed, or `by_age` due. The deployment is asked for its components anew: the run may have begun hours
 /// ago, and a component that came since would be taken for one without rows.
-pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>) -> Result<Option<Walk>> {
+pub(super) async fn begin(head: &Head, writer: &Run, input: &RunInput<'_>, by_age: bool) -> Result<Option<Walk>> {
     let (mut owed, Some(cursor)) = (head.owed(), &head.progress().delta) else { return Ok(None) };
-    if owed == OwedBase::Nothing && are_components_due(head, cursor.ts, input) {
+    if by_age && owed == OwedBase::Nothing && are_components_due(head, cursor.ts, input) {
         owed = OwedBase::Components;
     }
     let components = match owed {

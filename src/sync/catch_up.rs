@@ -25,7 +25,7 @@ const SNAPSHOTS_REFUSED: u32 = 2;
 /// Passes until the deployment has nothing more and no base is owed: true; or until a stop: whether it had.
 pub(super) async fn catch_up(run: &mut SyncRun, input: &RunInput<'_>) -> Result<bool> {
     let mut progress = run.head.progress().clone();
-    let mut refused = 0;
+    let (mut refused, mut walks) = (0, 0);
     loop {
         let end = pass(run, input, progress).await?;
         run.writer = Run::begin();
@@ -54,8 +54,10 @@ pub(super) async fn catch_up(run: &mut SyncRun, input: &RunInput<'_>) -> Result<
         let walk = tokio::select! {
             biased;
             () = input.options.stop.requested() => return Ok(run.head.owed() == OwedBase::Nothing),
-            walk = base::begin(&run.head, &run.writer, input) => walk?,
+            // What is due by its age only is walked once in a run: the changes behind it make it old at once.
+            walk = base::begin(&run.head, &run.writer, input, walks == 0) => walk?,
         };
+        walks += 1;
         match walk {
             Some(walk) => progress = Progress { walk: Some(walk), ..run.head.progress().clone() },
             None => return Ok(true),

@@ -126,7 +126,7 @@ impl Healthy {
             .clone();
         let other_base =
             all.keys().find(|path| path.contains("tables/users/") && path.contains("phase=snapshot")).unwrap().clone();
-        let schemas = find(&["log/", ".schemas."]);
+        let schemas = all.keys().find(|path| path.contains(".schemas.")).unwrap().clone();
         let part = find(&["parts/"]);
         vec![
             place("the header", "archive.json".into(), b"{\"format\":0,\"archive\":\"00000000000000000000000000000000\",\"deployment\":{\"name\":\"otter\",\"origin\":\"http://otter\"},\"created_at\":\"1\",\"program\":\"other\"}\n", false),
@@ -136,7 +136,7 @@ impl Healthy {
             place("the checkpoint", format!("log/{:020}.checkpoint.json.gz", 64), &all[&commit(64)], true),
             place("the manifest", "manifest.json".into(), b"{}", true),
             place("a part", part.0, &all[&part.1], true),
-            place("schemas", schemas.0, &all[&schemas.1], false),
+            place("schemas", schemas, &all[&commit(1)], false),
             place("a file of the base", base, &all[&other_base], false),
             place("a delta file", delta.0, &all[&delta.1], false),
         ]

@@ -53,6 +53,16 @@ impl Server {
         Self { url, http: std::sync::OnceLock::new(), task }
     }
 
+    /// Other routes at the same address.
+    pub(crate) async fn restart(&mut self, deployment: Arc<dyn Deployment>, options: RouterOptions) {
+        self.task.abort();
+        // It was ended: what it says is no matter.
+        let _ = (&mut self.task).await;
+        let listener = tokio::net::TcpListener::bind(self.url.strip_prefix("http://").unwrap()).await.unwrap();
+        let routes = router(deployment, options);
+        self.task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    }
+
     fn http(&self) -> &reqwest::Client {
         self.http.get_or_init(reqwest::Client::new)
     }

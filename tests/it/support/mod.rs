@@ -76,7 +76,7 @@ impl World {
 
     /// The same database behind another server.
     pub(crate) async fn serve_as(&mut self, options: RouterOptions) {
-        self.server = Server::start(Arc::clone(&self.deployment) as Arc<dyn Deployment>, options).await;
+        self.server.restart(Arc::clone(&self.deployment) as Arc<dyn Deployment>, options).await;
     }
 
     pub(crate) fn client(&self) -> Client {
