@@ -32,8 +32,8 @@ enum Answer {
 }
 
 /// # Errors
-/// Usage, if the deployment knows none of the documents that the archive held at its cursor; as reading the archive's files has
-/// them; Unavailable, if the deployment does not answer.
+/// Usage, if the deployment knows none of the documents that the archive held at its cursor. Access, Unavailable, if the
+/// deployment or the store does not answer.
 pub(super) async fn check(archive: &Archive, head: &Head, source: &dyn Source, now: Timestamp) -> Result<()> {
     let Some(cursor) = &head.progress().delta else { return Ok(()) };
     let age = i128::from(now.0) - i128::from(cursor.ts.0);
@@ -77,16 +77,28 @@ fn small_tables(head: &Head, cursor: &DeltaCursor) -> Vec<TableRef> {
 
 /// Compares the first ids of a table as both know them.
 async fn ask(archive: &Archive, head: &Head, source: &dyn Source, table: &TableRef, at: Timestamp) -> Result<Answer> {
-    let keys = StateOptions { columns: Columns::Keys, ..StateOptions::default() };
-    let mut state = State::open(archive, head, table, at, &keys).await?;
-    let Some(batch) = state.next().await? else { return Ok(Answer::Unknown) };
-    let ours: BTreeSet<&str> = (0..batch.len()).map(|row| batch.id(row)).collect();
+    let ours = match first_ids(archive, head, table, at).await {
+        // A damaged file stops readers. What comes now is to be archived all the same.
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(Answer::Unknown),
+        ours => ours?,
+    };
+    if ours.is_empty() {
+        return Ok(Answer::Unknown);
+    }
     let theirs = match source.ids_at(table, at).await {
         Ok(Some(theirs)) => theirs,
         Ok(None) => return Ok(Answer::Unknown),
         Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
         Err(_) => return Ok(Answer::Unknown),
     };
-    let known = theirs.iter().any(|id| ours.contains(id.as_str()));
+    let known = theirs.iter().any(|id| ours.contains(id));
     Ok(if known { Answer::Same } else { Answer::Strange(ours.len()) })
+}
+
+/// Some ids of a table as the archive knows it, the first by bytes.
+async fn first_ids(archive: &Archive, head: &Head, table: &TableRef, at: Timestamp) -> Result<BTreeSet<String>> {
+    let keys = StateOptions { columns: Columns::Keys, ..StateOptions::default() };
+    let mut state = State::open(archive, head, table, at, &keys).await?;
+    let batch = state.next().await?;
+    Ok(batch.map_or_else(BTreeSet::new, |batch| (0..batch.len()).map(|row| batch.id(row).to_owned()).collect()))
 }
