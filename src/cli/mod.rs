@@ -6,6 +6,7 @@
     reason = "the program is where the process's environment and command line are read"
 )]
 
+mod child_environment;
 mod completions;
 mod config;
 mod demo;
@@ -33,6 +34,7 @@ mod status;
 mod sync;
 mod tables;
 pub(crate) mod telemetry;
+mod terminal;
 mod units;
 mod views;
 mod words;
@@ -138,6 +140,7 @@ impl Cli {
 
 /// Does what was asked.
 pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
+    signals::outlive_readers();
     match &cli.command {
         Command::Sync(args) => sync::run(args, screen).await,
         Command::Status(args) => status::run(args).await,

@@ -9,6 +9,7 @@ mod demo;
 #[path = "../it/support/held.rs"]
 mod held;
 mod help;
+mod job;
 mod kill;
 #[cfg(target_os = "linux")]
 mod large_pages;
@@ -20,8 +21,13 @@ mod query;
 mod reading;
 mod refusals;
 mod restore;
+mod selection;
 mod serve;
 mod simulate;
 mod status;
 mod support;
+#[cfg(unix)]
+mod surroundings;
 mod sync;
+#[cfg(target_os = "linux")]
+mod unwritable;
