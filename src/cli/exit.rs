@@ -78,7 +78,8 @@ pub(crate) fn not_run(told: &clap::Error) -> ExitCode {
     }
     if asks_for_a_report(std::env::args_os()) {
         let text = told.to_string();
-        let text = text.split("\n\nUsage:").next().unwrap_or_default().trim();
+        // Behind the first empty line: how it is used.
+        let text = text.split("\n\n").next().unwrap_or_default().trim();
         let error = Error::usage(text.strip_prefix("error: ").unwrap_or(text));
         // As in `failure`.
         let _ = output::print_json(&Failure { error: ErrorDescription::from(&error) });

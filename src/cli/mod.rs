@@ -81,8 +81,8 @@ Examples:
 Exit codes:
   0    done, also when stopped at a commit      3    done, but with findings
   1    failed                                   4    another writer was faster: run again
-  2    a flag or variable is wrong              5    deployment or store unavailable: run again
-  130  interrupted (a sync: twice)
+  2    a flag, variable, key or permission      5    deployment or store unavailable: run again
+       is wrong: running again does not help    130  interrupted (a sync: twice)
 
 Environment:
   CONVEX_ARCHIVE                                what --archive says

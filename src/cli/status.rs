@@ -32,16 +32,18 @@ use super::{
 Examples:
   convex-archiver status --archive s3://bucket/happy-otter
   convex-archiver status --archive ./archive --json | jq '.tables[] | {name: .table.name, rows}'
-  convex-archiver status --archive ./archive --fail-on lag=6h,window=3d,gap -q || echo 'look at the archive'
+  convex-archiver status --archive ./archive --fail-on lag=6h,window=3d,gap || echo 'look at it'
 
 Conditions of --fail-on:
-  lag=TIME     the lag is longer; also while some selected table is not covered up to the end, once the window is over,
-               and if the last check lies in the future of this machine's clock, so that no lag can be told
-  window=TIME  less is left until the deployment drops changes that the archive lacks; also with such a clock
-  gap          the archive has a gap: a span that it knows it does not have, healed or not
-  uncovered    some selected table is not covered up to the end: a snapshot has to be completed, or it belongs to a
-               component of which no change has come yet
-  empty        the archive holds no document of any table
+  lag=TIME     the lag is longer than this. Holds also while a selected table is uncovered, once
+               the window is over, and if the last check lies in the future of this machine's
+               clock: then no lag can be told
+  window=TIME  less than this is left until the deployment drops changes that the archive lacks.
+               Holds also if the last check lies in the future of this machine's clock
+  gap          the archive has a gap, healed or not: a span that it knows it does not have
+  uncovered    a selected table is not covered up to the end: a snapshot has to be completed, or
+               it belongs to a component of which no change has come yet
+  empty        the archive holds no document
 
 Exit codes: 3 if a condition holds; the reasons come first.")]
 pub(crate) struct StatusArgs {

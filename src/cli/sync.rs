@@ -122,8 +122,8 @@ Examples:
   convex-archiver sync --archive s3://bucket/happy-otter --max-duration 50m --json
       for a timer that starts it every hour
 
-Exit codes: 3 also if --include names a table that the deployment does not have, or nothing is selected any more; a first run that
-would archive nothing ends with 2 and makes no archive. 2 also if the deployment refuses the key.
+Exit codes: 3 also if --include names a table that the deployment does not have, or if nothing is
+selected any more. A first run that would archive nothing ends with 2 and makes no archive.
 
 S3 is found through AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_PROFILE;
 AWS_ENDPOINT_URL for others than Amazon's. gs:// through GOOGLE_APPLICATION_CREDENTIALS, az:// through

@@ -16,7 +16,7 @@ use super::terminal;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(crate) struct Logging {
-    /// Tell warnings and errors only; no bars
+    /// Print only warnings and errors; no progress bars. A sync that went well prints no report either, unless --json asks for it
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// Tell more: -v every file, -vv what the libraries below say. RUST_LOG, if set, decides instead

@@ -75,8 +75,9 @@ fn a_log_that_cannot_be_written_stops_no_sync() {
         let (code, said) = ended(without(2, wrong, &sync));
         assert_eq!(code, Some(0), "{wrong:?} {talk:?}: {said}");
         let report: serde_json::Value = serde_json::from_str(&said).unwrap();
-        assert_eq!(report["documents"], 50);
-        assert_eq!(status(&archive)["version"], report["version"]);
+        let status = status(&archive);
+        assert_eq!((&status["version"], &status["total"]["rows"]), (&report["version"], &report["documents"]));
+        assert!(report["documents"].as_u64().unwrap() >= 50);
     }
 }
 
@@ -123,8 +124,10 @@ sys.exit(child.wait())
 /// An archive, and the id of a document in it.
 fn archive(dir: &Path) -> (PathBuf, String) {
     let archive = dir.join("a");
-    let simulation = Simulation::start(["--generate", "20"]);
-    run(&mut simulation.sync(&archive)).with(0);
+    let simulation = Simulation::start(["--generate", "20", "--writes-per-second", "200"]);
+    for _ in 0..2 {
+        run(&mut simulation.sync(&archive)).with(0);
+    }
     let id = a_document(&archive, "messages");
     (archive, id)
 }
@@ -195,7 +198,7 @@ fn a_sync_whose_report_cannot_be_printed_has_committed() {
             let (code, said) = ended(without(1, wrong, &sync));
             assert_eq!(code, Some(expected), "{wrong:?}: {said}");
             assert!(expected == 0 || said.contains("cannot write to the standard output"), "{said}");
-            assert_eq!(status(&archive)["total"]["rows"], 50, "{wrong:?}");
+            assert!(status(&archive)["total"]["rows"].as_u64().unwrap() >= 50, "{wrong:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use convex_archiver::{
-    TableRef, Timestamp,
+    Timestamp,
     archive::{Status, TableStatus},
 };
 use serde::Serialize;
@@ -134,13 +134,18 @@ fn uncovered(status: &Status) -> Option<String> {
     let is_behind = |table: &&TableStatus| {
         status.selection.contains(&table.table) && table.covered.last().is_none_or(|span| span.to < end)
     };
-    let behind: Vec<&TableRef> = status.tables.iter().filter(is_behind).map(|table| &table.table).collect();
+    let behind: Vec<_> = status.tables.iter().filter(is_behind).collect();
     if behind.is_empty() {
         let owed = "not all tables are covered yet: a snapshot has to be completed";
         return status.base_owed.then(|| owed.to_owned());
     }
-    let count = counted(behind.len() as u64, "table");
-    Some(format!("not all tables are covered yet, {count} not up to the end: {}", words::list(behind.into_iter())))
+    let (count, tables) = (counted(behind.len() as u64, "table"), behind.iter().map(|table| &table.table));
+    let doubt = if behind.iter().any(|table| table.component_doubt) {
+        " (tables of components are covered up to their snapshot only, until the first change of a component has come)"
+    } else {
+        ""
+    };
+    Some(format!("not all tables are covered yet, {count} not up to the end: {}{doubt}", words::list(tables)))
 }
 
 /// How far the last check lies in the future of this machine's clock, if it does: lag and window cannot be told then.
