@@ -20,6 +20,7 @@ mod past;
 mod query;
 mod reading;
 mod refusals;
+mod reports;
 mod restore;
 mod selection;
 mod serve;
