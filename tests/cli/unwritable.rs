@@ -170,6 +170,7 @@ fn a_report_that_cannot_be_printed_is_a_failure_and_one_that_nobody_reads_is_non
     let archive_url = archive.to_str().unwrap();
     for (words, of_archive) in verbs(&id, dir.path().to_str().unwrap()) {
         for (wrong, expected) in [(Wrong::Full, 1), (Wrong::Unread, 0), (Wrong::Closed, 0)] {
+            // An export wants an empty place.
             let _ = std::fs::remove_dir_all(dir.path().join("out"));
             let mut command = archiver([]);
             command.args(&words);
@@ -179,9 +180,15 @@ fn a_report_that_cannot_be_printed_is_a_failure_and_one_that_nobody_reads_is_non
             let (code, said) = ended(without(1, wrong, &command));
             assert_eq!(code, Some(expected), "{words:?} {wrong:?}: {said}");
             assert!(!said.contains("panicked"), "{words:?} {wrong:?}: {said}");
+            // The work was done all the same.
+            let made = match words[0] {
+                "export" => dir.path().join("out/export.json"),
+                "restore" if words.contains(&"--output") => dir.path().join("out.zip"),
+                _ => continue,
+            };
+            assert!(made.exists(), "{words:?} {wrong:?}");
         }
     }
-    assert!(dir.path().join("out.zip").exists() && dir.path().join("out/export.json").exists(), "the work was done");
 }
 
 #[test]

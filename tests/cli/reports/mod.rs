@@ -32,7 +32,10 @@ fn the_table_for_people_is_that_of_the_schema() {
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&file, &text).unwrap();
     }
-    assert!(std::fs::read_to_string(&file).unwrap_or_default() == text, "REPORTS.md is not the schema's (UPDATE=1 rewrites it)");
+    assert!(
+        std::fs::read_to_string(&file).unwrap_or_default() == text,
+        "REPORTS.md is not the schema's (UPDATE=1 rewrites it)"
+    );
 }
 
 #[test]
