@@ -21,15 +21,9 @@ pub(super) fn target() -> ProgressDrawTarget {
 /// Stderr as a terminal that may be closed at any time.
 ///
 /// # Why
-/// The library panics where a line is to be logged above bars that cannot be drawn. So drawing never fails.
+/// The library panics where a line is to be logged above bars that cannot be drawn. So drawing never fails: what cannot be drawn is not drawn.
 #[derive(Debug)]
 struct Terminal(Term);
-
-/// What cannot be drawn is not drawn.
-fn let_go(drawn: io::Result<()>) -> io::Result<()> {
-    drop(drawn);
-    Ok(())
-}
 
 impl TermLike for Terminal {
     fn width(&self) -> u16 {
@@ -41,34 +35,34 @@ impl TermLike for Terminal {
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        let_go(self.0.move_cursor_up(n))
+        Ok(self.0.move_cursor_up(n).unwrap_or_default())
     }
 
     fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        let_go(self.0.move_cursor_down(n))
+        Ok(self.0.move_cursor_down(n).unwrap_or_default())
     }
 
     fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        let_go(self.0.move_cursor_right(n))
+        Ok(self.0.move_cursor_right(n).unwrap_or_default())
     }
 
     fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        let_go(self.0.move_cursor_left(n))
+        Ok(self.0.move_cursor_left(n).unwrap_or_default())
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        let_go(self.0.write_line(text))
+        Ok(self.0.write_line(text).unwrap_or_default())
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        let_go(self.0.write_str(text))
+        Ok(self.0.write_str(text).unwrap_or_default())
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        let_go(self.0.clear_line())
+        Ok(self.0.clear_line().unwrap_or_default())
     }
 
     fn flush(&self) -> io::Result<()> {
-        let_go(self.0.flush())
+        Ok(self.0.flush().unwrap_or_default())
     }
 }

@@ -20,7 +20,8 @@ fn where_no_archive_is_it_says_so_and_ends_with_1() {
 fn too_long_a_lag_is_a_finding_and_needs_no_key() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a");
-    let simulation = Simulation::start(["--generate", "20"]);
+    // A server that may send no changes of components.
+    let simulation = Simulation::start(["--generate", "20", "--server-of", "2026-06-01"]);
     run(&mut simulation.sync(&archive)).with(0);
     drop(simulation);
     let status = |lag: &str| run(archiver(["status", "--max-lag", lag]).env("CONVEX_ARCHIVE", &archive));

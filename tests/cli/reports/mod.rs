@@ -118,8 +118,8 @@ fn the_reports_of_those_that_look_back_are_what_the_schema_says() {
     log.iter().for_each(|line| is("log", line));
     // Of one that was updated, and one that was deleted.
     for change in ["updated", "deleted"] {
-        let changes = log.iter().flat_map(|line| line["changes"].as_array().unwrap());
-        let found = changes.filter(|c| c["change"] == change && c["table"]["name"] == "messages").last();
+        let mut changes = log.iter().flat_map(|line| line["changes"].as_array().unwrap());
+        let found = changes.rfind(|c| c["change"] == change && c["table"]["name"] == "messages");
         let history = lines(&ask(&["history", "messages", found.unwrap()["id"].as_str().unwrap()]).with(0));
         assert!(history.len() > 1);
         history.iter().for_each(|line| is("history", line));

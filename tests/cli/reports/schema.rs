@@ -93,9 +93,8 @@ impl Schema {
         for (name, member) in value.as_object().unwrap_or(&none) {
             let at = format!("{at}/{name}");
             match (properties.get(name), schema.get("additionalProperties")) {
-                (Some(rule), _) => wrong.extend(self.check(rule, member, &at)),
                 (None, Some(Value::Bool(false))) => wrong.push(format!("{at} is not documented")),
-                (None, Some(rule)) => wrong.extend(self.check(rule, member, &at)),
+                (Some(rule), _) | (None, Some(rule)) => wrong.extend(self.check(rule, member, &at)),
                 // What a document holds is the user's.
                 (None, None) => {}
             }
