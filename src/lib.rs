@@ -55,6 +55,7 @@
 
 pub mod archive;
 mod budget;
+mod certificates;
 mod codec;
 mod content;
 pub mod convex;

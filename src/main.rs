@@ -10,17 +10,20 @@ use crate::cli::{Cli, exit, memory, telemetry};
 
 fn main() -> ExitCode {
     memory::with_two_arenas();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return exit::not_run(&told),
+    };
     let screen = telemetry::init(&cli.logging);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return exit::failure(&exit::no_threads(error), &cli.logging, cli.json()),
+        Err(error) => return exit::failure(&exit::no_threads(error), &screen, cli.json()),
     };
     let ended = runtime.block_on(cli::run(&cli, &screen));
     // What a second stage still waits for (a name look-up, say) must not hold up the end.
     runtime.shutdown_background();
     match ended {
         Ok(outcome) => outcome.into(),
-        Err(error) => exit::failure(&error, &cli.logging, cli.json()),
+        Err(error) => exit::failure(&error, &screen, cli.json()),
     }
 }

@@ -35,6 +35,14 @@ pub struct Selection {
     exclude: BTreeSet<Pattern>,
 }
 
+/// A pattern that fits none of the tables that there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnusedPattern {
+    pub(crate) text: String,
+    /// It includes one table by its name: the table is missed.
+    pub(crate) names_a_table: bool,
+}
+
 /// One pattern, `**/log_*`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Pattern {
@@ -88,16 +96,12 @@ impl Selection {
         includes_no_more && other.exclude.is_subset(&self.exclude)
     }
 
-    /// The tables that patterns name in full, as far as they are none of these.
-    pub fn fitting_none_of<'a>(&self, tables: impl Iterator<Item = &'a TableRef>) -> Vec<String> {
-        let exact = |p: &&Pattern| {
-            p.table.is_exact() && p.component.iter().all(|s| matches!(s, Segment::One(name) if name.is_exact()))
-        };
-        let mut named: BTreeSet<String> = self.patterns().filter(exact).map(ToString::to_string).collect();
-        for table in tables {
-            named.remove(&table.to_string());
-        }
-        named.into_iter().collect()
+    /// The patterns that fit none of these tables, those that include first.
+    pub(crate) fn fitting_none_of<'a>(&self, tables: impl Iterator<Item = &'a TableRef> + Clone) -> Vec<UnusedPattern> {
+        let unused = |pattern: &&Pattern| !tables.clone().any(|table| pattern.fits(table));
+        let included = self.include.iter().filter(unused).map(|p| (p, p.is_name()));
+        let excluded = self.exclude.iter().filter(unused).map(|p| (p, false));
+        included.chain(excluded).map(|(p, names)| UnusedPattern { text: p.to_string(), names_a_table: names }).collect()
     }
 
     /// The components that patterns name, be it only as the beginning of a path.
@@ -137,6 +141,12 @@ impl Pattern {
     fn fits(&self, table: &TableRef) -> bool {
         let path: Vec<&str> = segments(table.component()).collect();
         self.table.fits(table.name()) && fits_component(&self.component, &path)
+    }
+
+    /// Whether it is a table's name, without wildcards.
+    fn is_name(&self) -> bool {
+        let exact = |segment: &Segment| matches!(segment, Segment::One(name) if name.is_exact());
+        self.table.is_exact() && self.component.iter().all(exact)
     }
 
     fn fits_everything(&self) -> bool {
@@ -433,7 +443,13 @@ pub(crate) mod tests {
         assert!(!some.opens("other") && some.opens("waitlist/deep") && some.opens("") && some.opens_other_components());
         let known = [table("log_a"), table("waitlist/users")];
         assert!(some.fitting_none_of(known.iter()).is_empty());
-        assert_eq!(some.fitting_none_of(known[..1].iter()), ["waitlist/users"]);
+        let unused = |selection: &Selection| -> Vec<(String, bool)> {
+            let unused = selection.fitting_none_of(known[..1].iter());
+            unused.into_iter().map(|pattern| (pattern.text, pattern.names_a_table)).collect()
+        };
+        assert_eq!(unused(&some), [("waitlist/**".to_owned(), false), ("waitlist/users".to_owned(), false)]);
+        let named = Selection::new(["log_a", "log_b", "a/?"], ["log_a"]).unwrap();
+        assert_eq!(unused(&named), [("log_b".to_owned(), true), ("a/?".to_owned(), false)]);
         let root = Selection::new([], ["*/**"]).unwrap();
         assert!(root.opens("") && !root.opens("waitlist") && !root.opens_other_components());
     }

@@ -13,6 +13,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("document", &["error"]),
     // The leaves: each may see those before it.
+    ("certificates", LEAVES),
     ("sum", LEAVES),
     ("content", LEAVES),
     ("identity", LEAVES),
@@ -38,6 +39,7 @@ const LEAVES: &[&str] = &[];
 const BELOW_ALL: &[&str] = &[
     "error",
     "document",
+    "certificates",
     "sum",
     "content",
     "identity",

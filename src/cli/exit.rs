@@ -1,15 +1,17 @@
-//! How the program ends when it failed: exit codes, and the one place where an error is printed. When it did not: `outcome`.
+//! How the program ends when it failed: exit codes, and how an error is printed. When it did not: `outcome`.
 
-use std::{error::Error as _, process::ExitCode};
+use std::{error::Error as _, ffi::OsString, io, process::ExitCode};
 
+use clap::CommandFactory;
 use convex_archiver::{Error, ErrorKind};
 use serde::Serialize;
 
-use super::{output, telemetry};
+use super::{Cli, output, telemetry::Screen};
 
 fn code(kind: ErrorKind) -> u8 {
     match kind {
-        ErrorKind::Usage => 2,
+        // What is set up wrong: a flag, a variable, a key, a permission. Nothing comes of running again.
+        ErrorKind::Usage | ErrorKind::Access => 2,
         ErrorKind::Conflict => 4,
         ErrorKind::Unavailable => 5,
         _ => 1,
@@ -23,12 +25,12 @@ struct Failure {
 }
 
 #[derive(Serialize)]
-struct ErrorDescription {
-    kind: &'static str,
+pub(crate) struct ErrorDescription {
+    pub(crate) kind: &'static str,
     message: String,
     /// From the nearest one down.
     causes: Vec<String>,
-    exit_code: u8,
+    pub(crate) exit_code: u8,
 }
 
 impl From<&Error> for ErrorDescription {
@@ -49,15 +51,51 @@ impl From<&Error> for ErrorDescription {
 }
 
 /// Prints the error with its causes, on stderr, and with `json` as the report too.
-pub(crate) fn failure(error: &Error, logging: &telemetry::Logging, json: bool) -> ExitCode {
+pub(crate) fn failure(error: &Error, screen: &Screen, json: bool) -> ExitCode {
     let described = ErrorDescription::from(error);
     let code = described.exit_code;
-    telemetry::print_error(logging, &described.message, &described.causes);
+    print(&described, screen);
     if json {
         // What cannot be written to stdout cannot be reported there either.
         let _ = output::print_json(&Failure { error: described });
     }
     code.into()
+}
+
+/// Prints it on stderr.
+pub(crate) fn print(described: &ErrorDescription, screen: &Screen) {
+    screen.print_error(&described.message, &described.causes);
+}
+
+/// The end of a command line that asks for help or for the version, or is wrong: then also as a report, where one was asked for.
+pub(crate) fn not_run(told: &clap::Error) -> ExitCode {
+    let printed = told.print();
+    if !told.use_stderr() {
+        return match printed {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
+        };
+    }
+    if asks_for_a_report(std::env::args_os()) {
+        let text = told.to_string();
+        // Behind the first empty line: how it is used.
+        let text = text.split("\n\n").next().unwrap_or_default().trim();
+        let error = Error::usage(text.strip_prefix("error: ").unwrap_or(text));
+        // As in `failure`.
+        let _ = output::print_json(&Failure { error: ErrorDescription::from(&error) });
+    }
+    code(ErrorKind::Usage).into()
+}
+
+/// Whether a command line that cannot be understood has `--json` behind a verb whose report is JSON then.
+fn asks_for_a_report(mut words: impl Iterator<Item = OsString>) -> bool {
+    let program = Cli::command();
+    let verb = words.find_map(|word| program.find_subcommand(word));
+    // The JSON of a query is DuckDB's.
+    let reports = |verb: &clap::Command| {
+        verb.get_name() != "query" && verb.get_arguments().any(|flag| flag.get_long() == Some("json"))
+    };
+    verb.is_some_and(reports) && words.take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 /// The runtime did not start.
@@ -76,7 +114,7 @@ mod tests {
             (ErrorKind::Conflict, 4),
             (ErrorKind::Unavailable, 5),
             (ErrorKind::NotFound, 1),
-            (ErrorKind::Access, 1),
+            (ErrorKind::Access, 2),
             (ErrorKind::Protocol, 1),
             (ErrorKind::Window, 1),
             (ErrorKind::Corrupt, 1),

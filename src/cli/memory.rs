@@ -29,7 +29,7 @@ pub(crate) fn with_two_arenas() {
         return;
     }
     let mut again = std::process::Command::new(program);
-    // A failure leaves everything as it was, but that a reader that goes away ends the program.
+    // A failure leaves everything as it was, but that a reader that goes away would end the program: `signals` mends that.
     drop(again.arg0(name).args(arguments).env(ARENAS, "2").env(BEGUN_AGAIN, "2").exec());
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn with_two_arenas() {
 pub(crate) fn with_two_arenas() {}
 
 /// Takes what is ours out of the environment of a program that we run.
-pub(crate) fn unset_for(child: &mut std::process::Command) {
+pub(super) fn unset_for(child: &mut std::process::Command) {
     if std::env::var_os(BEGUN_AGAIN).is_some() {
         child.env_remove(ARENAS).env_remove(BEGUN_AGAIN);
     }

@@ -6,6 +6,7 @@
     reason = "the program is where the process's environment and command line are read"
 )]
 
+mod child_environment;
 mod completions;
 mod config;
 mod demo;
@@ -33,6 +34,7 @@ mod status;
 mod sync;
 mod tables;
 pub(crate) mod telemetry;
+mod terminal;
 mod units;
 mod views;
 mod words;
@@ -79,8 +81,8 @@ Examples:
 Exit codes:
   0    done, also when stopped at a commit      3    done, but with findings
   1    failed                                   4    another writer was faster: run again
-  2    a flag or variable is wrong              5    deployment or store unavailable: run again
-  130  interrupted (a sync: twice)
+  2    a flag, variable, key or permission      5    deployment or store unavailable: run again
+       is wrong: running again does not help    130  interrupted (a sync: twice)
 
 Environment:
   CONVEX_ARCHIVE                                what --archive says
@@ -138,6 +140,7 @@ impl Cli {
 
 /// Does what was asked.
 pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
+    signals::outlive_readers();
     match &cli.command {
         Command::Sync(args) => sync::run(args, screen).await,
         Command::Status(args) => status::run(args).await,

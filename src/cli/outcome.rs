@@ -1,28 +1,34 @@
-//! [`Outcome`]: how a verb ended that did not fail, and the exit code for it.
+//! [`Outcome`]: how a verb ended, and the exit code for it.
 
 use std::process::ExitCode;
 
-/// How a verb ended that did not fail.
+/// How a verb ended whose end has been told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Done, also when stopped at a commit.
     Done,
     /// Done, but there is something to look at.
     Findings,
-    /// Failed, and why was told by the program that did.
-    Failed,
+    /// Failed, and why was told: the exit code.
+    Failed(u8),
     /// Ended by a signal, with nothing left behind.
     Interrupted,
 }
 
+impl Outcome {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Findings => 3,
+            Self::Failed(code) => code,
+            Self::Interrupted => INTERRUPTED,
+        }
+    }
+}
+
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Done => Self::SUCCESS,
-            Outcome::Findings => Self::from(3),
-            Outcome::Failed => Self::FAILURE,
-            Outcome::Interrupted => Self::from(INTERRUPTED),
-        }
+        outcome.code().into()
     }
 }
 

@@ -19,10 +19,30 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
+/// The version of all reports in JSON: it grows when a field goes or changes its meaning, not when one is added.
+const REPORT_VERSION: u32 = 1;
+
+/// A report in JSON. `report.schema.json` describes each of them.
+#[derive(Serialize)]
+struct VersionedReport<'a, R> {
+    report_version: u32,
+    #[serde(flatten)]
+    report: &'a R,
+}
+
+impl<'a, R: Serialize> VersionedReport<'a, R> {
+    fn of(report: &'a R) -> Self {
+        Self { report_version: REPORT_VERSION, report }
+    }
+}
+
+fn unspelled(error: serde_json::Error) -> Error {
+    Error::internal("cannot spell the report: report it").with_source(error)
+}
+
 /// Prints one JSON object.
 pub(crate) fn print_json(report: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(report)
-        .map_err(|e| Error::internal("cannot spell the report: report it").with_source(e))?;
+    let text = serde_json::to_string_pretty(&VersionedReport::of(report)).map_err(unspelled)?;
     print(&format!("{text}\n"))
 }
 
@@ -53,8 +73,7 @@ impl Lines {
 
     /// Prints one JSON object on one line.
     pub(crate) fn print_json(&mut self, report: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(report)
-            .map_err(|e| Error::internal("cannot spell the report: report it").with_source(e))?;
+        let text = serde_json::to_string(&VersionedReport::of(report)).map_err(unspelled)?;
         self.print(&format!("{text}\n"))
     }
 

@@ -4,7 +4,10 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,6 +26,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Progress {
     bars: Option<Bars>,
     pages: Mutex<Pages>,
+    /// That of the last commit; 0 before the first.
+    version: AtomicU64,
 }
 
 /// One line each.
@@ -58,7 +63,13 @@ impl Progress {
     }
 
     fn beginning(screen: &Screen, doing: &'static str) -> Self {
-        Self { bars: screen.bars().map(|all| Bars::new(all, doing)), pages: Mutex::new(Pages::begin()) }
+        let bars = screen.bars().map(|all| Bars::new(all, doing));
+        Self { bars, pages: Mutex::new(Pages::begin()), version: AtomicU64::new(0) }
+    }
+
+    /// The version that the last commit made.
+    pub(crate) fn version(&self) -> Option<u64> {
+        Some(self.version.load(Ordering::Relaxed)).filter(|version| *version > 0)
     }
 
     /// Clears the bars: something else is to be printed.
@@ -161,6 +172,7 @@ impl Monitor for Progress {
                 tracing::debug!(%table, rows, bytes, "wrote {path}");
             }
             Event::Commit { version, files, rows, through } => {
+                self.version.store(version, Ordering::Relaxed);
                 let through = through.map(time).unwrap_or_default();
                 if let Some(bars) = &self.bars {
                     bars.bytes.set_message(format!(", commit {version}"));

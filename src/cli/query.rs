@@ -21,8 +21,8 @@ use self::{
     target::Target,
 };
 use super::{
+    child_environment,
     config::{self, ArchiveArgs},
-    memory,
     outcome::Outcome,
     past::Past,
     secret,
@@ -101,12 +101,12 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     tracing::error!("DuckDB ended with {status}: what it says above is the reason");
-    Ok(Outcome::Failed)
+    Ok(Outcome::Failed(1))
 }
 
 fn duckdb(args: &QueryArgs) -> Command {
     let mut command = Command::new(&args.duckdb);
-    memory::unset_for(command.as_std_mut());
+    child_environment::clean(command.as_std_mut());
     command
 }
 

@@ -4,8 +4,9 @@ use convex_archiver::{Error, Result, sync::Stop};
 
 use super::outcome;
 
-/// Turns the first signal into a request to stop, from now on until the program ends.
-pub(crate) fn stop_at_a_commit() -> Result<Stop> {
+/// Turns the first signal into a request to stop, from now on until the program ends; the second ends it, and `last` is what is
+/// done before.
+pub(crate) fn stop_at_a_commit(last: impl FnOnce() + Send + 'static) -> Result<Stop> {
     let stop = Stop::default();
     let requested = stop.clone();
     let mut signals = Signals::listen()?;
@@ -14,9 +15,18 @@ pub(crate) fn stop_at_a_commit() -> Result<Stop> {
         tracing::warn!("{name}: ending at a commit (once more: at once; what is committed stays)");
         requested.request();
         signals.next().await;
+        last();
         std::process::exit(outcome::INTERRUPTED.into());
     });
     Ok(stop)
+}
+
+/// From now on a reader that goes away is an error of the write, and ends nothing. So it is in Rust, unless the program has tried in vain to begin again
+/// with two arenas (`memory`).
+pub(crate) fn outlive_readers() {
+    // Where it cannot be had, everything stays as it is.
+    #[cfg(unix)]
+    drop(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::pipe()));
 }
 
 /// Ready at the first signal from now on.

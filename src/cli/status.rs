@@ -1,5 +1,7 @@
 //! The verb `status`.
 
+mod conditions;
+
 use std::{fmt::Write, sync::Arc, time::Duration};
 
 use clap::Args;
@@ -9,6 +11,7 @@ use convex_archiver::{
 };
 use serde::Serialize;
 
+use self::conditions::{Condition, Failed, clock_ahead};
 use super::{
     config::{self, ArchiveArgs},
     outcome::Outcome,
@@ -29,55 +32,75 @@ use super::{
 Examples:
   convex-archiver status --archive s3://bucket/happy-otter
   convex-archiver status --archive ./archive --json | jq '.tables[] | {name: .table.name, rows}'
-  convex-archiver status --archive ./archive --max-lag 6h -q || echo 'the archive falls behind'")]
+  convex-archiver status --archive ./archive --fail-on lag=6h,window=3d,gap || echo 'look at it'
+
+Conditions of --fail-on:
+  lag=TIME     the lag is longer than this. Holds also while a selected table is uncovered, once
+               the window is over, and if the last check lies in the future of this machine's
+               clock: then no lag can be told
+  window=TIME  less than this is left until the deployment drops changes that the archive lacks.
+               Holds also if the last check lies in the future of this machine's clock
+  gap          the archive has a gap, healed or not: a span that it knows it does not have
+  uncovered    a selected table is not covered up to the end: a snapshot has to be completed, or
+               it belongs to a component of which no change has come yet
+  empty        the archive holds no document
+
+Exit codes: 3 if a condition holds; the reasons come first.")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
     /// Print one JSON object, also when it fails
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exit with 3 if the lag is longer, or not all tables are covered yet: a snapshot has to be completed
+    /// The same as --fail-on lag=TIME
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     max_lag: Option<Duration>,
+    /// Exit with 3 if one of these holds: lag=TIME, window=TIME, gap, uncovered, empty; separated by commas, and may be repeated
+    #[arg(long, value_name = "CONDITION", value_delimiter = ',')]
+    fail_on: Vec<Condition>,
 }
 
 /// The status, as JSON.
 #[derive(Serialize)]
 struct Report<'a> {
+    /// Absent if nothing was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_on: Option<&'a [Failed]>,
     archive: &'a str,
     format: u32,
     #[serde(flatten)]
     status: &'a Status,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_lag_exceeded: Option<bool>,
+    /// How far the last check lies in the future of this machine's clock, if it does.
+    clock_ahead_seconds: Option<u64>,
 }
 
 pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
     let location = Location::open(&args.archive.url, &config::settings())?;
     let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
     let archive = archive.with_monitor(Arc::new(FindingLog));
-    let status = Status::of(&archive.head().await?, Timestamp::now());
-    let exceeded = args.max_lag.map(|most| status.lag.is_none_or(|lag| lag > most));
+    let now = Timestamp::now();
+    let status = Status::of(&archive.head().await?, now);
+    let conditions: Vec<_> = args.max_lag.map(Condition::Lag).into_iter().chain(args.fail_on.iter().copied()).collect();
+    let failed = conditions::failed(&conditions, &status, now);
     if args.json {
-        let format = archive.header().format;
-        output::print_json(&Report { archive: archive.url(), format, status: &status, max_lag_exceeded: exceeded })?;
+        output::print_json(&Report {
+            failed_on: (!conditions.is_empty()).then_some(&failed),
+            archive: archive.url(),
+            format: archive.header().format,
+            status: &status,
+            clock_ahead_seconds: clock_ahead(&status, now).map(|ahead| ahead.as_secs()),
+        })?;
     } else {
-        output::print(&text(&status, archive.url()))?;
+        let reasons = failed.iter().map(|failed| format!("Failed: {failed}\n"));
+        let reasons = reasons.chain((!failed.is_empty()).then(|| "\n".to_owned()));
+        output::print(&(reasons.collect::<String>() + &text(&status, archive.url(), now)))?;
     }
-    match (exceeded, args.max_lag) {
-        (Some(true), Some(most)) => {
-            let lag = status
-                .lag
-                .map_or_else(|| "not all tables are covered yet".to_owned(), |l| format!("the lag is {}", long(l)));
-            tracing::warn!("{lag}: more than --max-lag allows ({})", long(most));
-            Ok(Outcome::Findings)
-        }
-        _ => Ok(Outcome::Done),
-    }
+    failed.iter().for_each(|failed| tracing::warn!(condition = failed.condition, "{}", failed.reason));
+    Ok(if failed.is_empty() { Outcome::Done } else { Outcome::Findings })
 }
 
 /// The status, for people.
-pub(super) fn text(status: &Status, archive: &str) -> String {
+pub(super) fn text(status: &Status, archive: &str, now: Timestamp) -> String {
     let mut facts = vec![
         ("Archive", format!("{archive}, version {}", status.version)),
         ("Deployment", status.deployment.to_string()),
@@ -96,6 +119,9 @@ pub(super) fn text(status: &Status, archive: &str) -> String {
         let state = if status.caught_up { "the deployment had nothing more" } else { "more was waiting" };
         facts.push(("Checked", format!("{}, {state}", time(at))));
     }
+    if let Some(ahead) = clock_ahead(status, now) {
+        facts.push(("Clock", conditions::clock(ahead)));
+    }
     if status.encoding == Some(Encoding::Json) {
         let text =
             "json, which loses types: int64 and bytes are archived as the text that the deployment sends; upgrade it";
@@ -106,8 +132,7 @@ pub(super) fn text(status: &Status, archive: &str) -> String {
     }
     if let Some(left) = status.deltas_left {
         let text = if left.is_zero() {
-            "over: a deployment keeps its changes for 14 days, and may have dropped some that the archive lacks"
-                .to_owned()
+            conditions::WINDOW_OVER.to_owned()
         } else {
             format!("{} left for the next sync: a deployment keeps its changes for 14 days", long(left))
         };

@@ -1,31 +1,39 @@
 //! The verb `sync`.
 
+mod connect;
+mod record;
+mod report;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    DigestShare, ErrorKind, FindingCounter, MemoryBudget, Monitor, Result, ResultExt, Selection, Timestamp,
-    archive::{Archive, Location},
-    convex::{Client, ClientOptions, Source, Traffic},
+    DigestShare, FindingCounter, MemoryBudget, Monitor, Result, ResultExt, Selection,
+    convex::{Source, Traffic},
     sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
 };
-use serde::Serialize;
 
+pub(super) use self::connect::open;
+use self::{
+    connect::{Connected, connect},
+    record::RunRecord,
+    report::{print_failure, print_report, print_stopped},
+};
 use super::{
     config::{self, ArchiveArgs, DeploymentArgs},
     outcome::Outcome,
-    output,
     progress::Progress,
     signals,
     telemetry::Screen,
-    units::{self, bytes, counted, long},
-    words,
+    units,
 };
 
 /// Archives a deployment, or brings its archive up to date
 ///
 /// The first run makes the archive and walks all tables as they were at one moment (the snapshot), then follows every later change (deltas).
 /// Each later run goes on where the last one stopped and catches up. A deployment keeps its changes for 14 days: run at least every few days.
+///
+/// With -q a run that went well prints nothing. The last log line is the report of the run, also of one that failed.
 ///
 /// SIGTERM or Ctrl-C end the run at a commit, with exit code 0 and "more is waiting"; the next run goes on there. Killed
 /// at any moment, nothing committed is lost and nothing is written twice.
@@ -39,13 +47,15 @@ pub(crate) struct SyncArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     deployment: DeploymentArgs,
-    /// Archive these tables only: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated
+    /// Archive these tables only: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated. The archive
+    /// keeps its selection: later runs need neither flag
     #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
     pub(crate) include: Vec<String>,
     /// Archive all tables but these; may be repeated, and wins over --include
     #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
     pub(crate) exclude: Vec<String>,
-    /// Go on although the archive was made with other patterns: what leaves has a gap from here, what joins gets a new base
+    /// Continue although --include or --exclude changed. Tables that are no longer selected get a recorded gap; newly selected
+    /// ones get a new base. `--include '**'` selects everything again
     #[arg(long, help_heading = SELECTION)]
     pub(crate) accept_selection: bool,
     /// Go on although the deployment has another name or address than the archive's, this one: it is the same database, moved
@@ -112,74 +122,59 @@ Examples:
   convex-archiver sync --archive s3://bucket/happy-otter --max-duration 50m --json
       for a timer that starts it every hour
 
+Exit codes: 3 also if --include names a table that the deployment does not have, or if nothing is
+selected any more. A first run that would archive nothing ends with 2 and makes no archive.
+
 S3 is found through AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_PROFILE;
 AWS_ENDPOINT_URL for others than Amazon's. gs:// through GOOGLE_APPLICATION_CREDENTIALS, az:// through
 AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY.";
-
-/// What an archive does not hold, as the first report says.
-const NOT_HELD: [&str; 4] = [
-    "the contents of stored files, and the system tables (_storage among them)",
-    "the deployment's code, schema definitions and indexes",
-    "environment variables and authentication settings",
-    "scheduled functions and cron jobs",
-];
 
 fn file_size(text: &str) -> Result<u64, String> {
     let size = units::size(text)?;
     if size < 1 << 20 { Err("say at least 1MiB".to_owned()) } else { Ok(size) }
 }
 
-/// The report, as JSON.
-#[derive(Serialize)]
-struct Report<'a> {
-    archive: &'a str,
-    #[serde(flatten)]
-    sync: &'a SyncReport,
-    more_waiting: bool,
-    requests: u64,
-    /// What Convex bills as egress.
-    response_bytes: u64,
-    lag_seconds: Option<u64>,
-    seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_in_archive: Option<[&'a str; 4]>,
+pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
+    let progress = Arc::new(Progress::new(screen));
+    let record = Arc::new(RunRecord::begin(&args.archive.url, Arc::clone(&progress)));
+    let ended = run_recorded(args, screen, &record, &progress).await;
+    // Of what failed before, too.
+    progress.finish();
+    let outcome = match ended {
+        Ok(outcome) => outcome,
+        Err(error) => print_failure(&error, args.json, &record, screen),
+    };
+    record.log(outcome);
+    Ok(outcome)
 }
 
-pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
-    let begin = std::time::Instant::now();
+/// One run, up to its report.
+async fn run_recorded(
+    args: &SyncArgs,
+    screen: &Screen,
+    record: &Arc<RunRecord>,
+    progress: &Arc<Progress>,
+) -> Result<Outcome> {
+    let interrupted = Arc::clone(record);
+    let stop = signals::stop_at_a_commit(move || interrupted.log(Outcome::Interrupted))?;
     if let Some(folder) = &args.temp_dir {
         config::use_temp_dir(folder)?;
     }
-    let options = sync_options(args, signals::stop_at_a_commit()?)?;
-    let progress = Arc::new(Progress::new(screen));
-    let findings = Arc::new(FindingCounter::new(Arc::clone(&progress)));
-    let done = archive_it(args, &options, &findings).await;
+    let options = sync_options(args, stop)?;
+    let findings = Arc::new(FindingCounter::new(Arc::clone(progress)));
+    let done = archive_it(args, options, &findings, record).await;
     // The bars go before the report or the error comes.
     progress.finish();
-    let Some(mut done) = done? else { return stopped_early(args) };
-
+    let Some(mut done) = done? else { return print_stopped(args.json, record, screen) };
     // Of client and archive, too.
     done.sync.findings = findings.counts();
-    let SyncedArchive { sync, traffic, archive } = done;
-    let lag = sync.lag(Timestamp::now());
-    if args.json {
-        output::print_json(&Report {
-            archive: &archive,
-            sync: &sync,
-            more_waiting: !sync.caught_up,
-            requests: traffic.requests,
-            response_bytes: traffic.response_bytes,
-            lag_seconds: lag.map(|l| l.as_secs()),
-            seconds: begin.elapsed().as_secs_f64(),
-            not_in_archive: sync.first_run.then_some(NOT_HELD),
-        })?;
-    } else {
-        output::print(&text(&sync, traffic, lag, &archive, begin.elapsed()))?;
-    }
-    Ok(if sync.gaps.is_empty() { Outcome::Done } else { Outcome::Findings })
+    let outcome = if done.sync.has_findings() { Outcome::Findings } else { Outcome::Done };
+    record.archived(&done);
+    print_report(&done, outcome, args.json, record, screen)?;
+    Ok(outcome)
 }
 
-/// How a sync is done.
+/// How a sync is done, but for the selection that an archive has.
 fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
     Ok(SyncOptions::default()
         .budget(MemoryBudget::new(args.memory_limit)?)
@@ -194,129 +189,31 @@ fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         .stop(args.max_duration.map_or(stop.clone(), |time| stop.within(time))))
 }
 
-/// How the deployment is asked.
-fn client_options(options: &SyncOptions) -> ClientOptions {
-    ClientOptions::default().selection(options.selection.clone()).budget(options.budget)
-}
-
 /// What came of it.
 struct SyncedArchive {
     sync: SyncReport,
     traffic: Traffic,
     archive: String,
+    selection: Selection,
 }
 
 /// One sync; `None` if it was stopped before the archive was open.
 async fn archive_it(
     args: &SyncArgs,
-    options: &SyncOptions,
+    options: SyncOptions,
     listener: &Arc<FindingCounter<Arc<Progress>>>,
+    record: &RunRecord,
 ) -> Result<Option<SyncedArchive>> {
     let monitor = || Arc::clone(listener) as Arc<dyn Monitor>;
-    let (client, archive) = tokio::select! {
+    let stop = options.stop.clone();
+    let connected = tokio::select! {
         biased;
-        () = options.stop.requested() => return Ok(None),
-        opened = connect(args, options, monitor) => opened?,
+        () = stop.requested() => return Ok(None),
+        connected = connect(args, options, record, monitor) => connected?,
     };
-    let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, options, monitor()).await;
+    let Connected { client, archive, options } = connected;
+    let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, &options, monitor()).await;
     let sync = report.context(|| format!("sync to {}", archive.url()))?;
-    Ok(Some(SyncedArchive { sync, traffic: client.traffic(), archive: archive.url().to_owned() }))
-}
-
-/// The deployment and the archive.
-async fn connect(
-    args: &SyncArgs,
-    options: &SyncOptions,
-    monitor: impl Fn() -> Arc<dyn Monitor>,
-) -> Result<(Arc<Client>, Archive)> {
-    let access = args.deployment.access()?.resolve(monitor()).await?;
-    let client = Arc::new(Client::new(access, client_options(options), monitor())?);
-    let archive = open(&args.archive.url, &client, monitor()).await?;
-    Ok((client, archive))
-}
-
-fn stopped_early(args: &SyncArgs) -> Result<Outcome> {
-    if args.json {
-        output::print_json(&serde_json::json!({ "caught_up": false, "more_waiting": true, "commits": 0 }))?;
-    } else {
-        output::print("Stopped before the deployment had answered: nothing was archived; run again.\n")?;
-    }
-    Ok(Outcome::Done)
-}
-
-/// The archive; made if there is none, once the deployment has shown that the key opens it.
-pub(super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) -> Result<Archive> {
-    let settings = config::settings();
-    let identity = client.identity().await?;
-    let existing = match Location::open(url, &settings) {
-        Ok(location) => match Archive::open(Arc::clone(location.store()), location.url()).await {
-            Ok(archive) => Some((location, archive)),
-            Err(e) if e.kind() == ErrorKind::NotFound => None,
-            Err(e) => return Err(e),
-        },
-        Err(e) if e.kind() == ErrorKind::NotFound => None,
-        Err(e) => return Err(e),
-    };
-    let (location, archive) = match existing {
-        Some(existing) => existing,
-        None => {
-            client.shapes().await?;
-            let location = Location::create(url, &settings)?;
-            let store = Arc::clone(location.store());
-            let archive = Archive::open_or_create(store, location.url(), identity, Timestamp::now()).await?;
-            (location, archive)
-        }
-    };
-    let cleaned = location.clean_staging(Timestamp::now(), monitor.as_ref())?;
-    if cleaned > 0 {
-        tracing::info!("removed {} that a killed process had left", counted(cleaned, "unfinished file"));
-    }
-    Ok(archive.with_monitor(monitor))
-}
-
-/// The report, for people.
-pub(super) fn text(
-    report: &SyncReport,
-    traffic: Traffic,
-    lag: Option<Duration>,
-    archive: &str,
-    took: Duration,
-) -> String {
-    let state = match (report.caught_up, report.commits) {
-        (true, _) => "caught up: the deployment has nothing more",
-        (false, 0) => "stopped before anything was committed; more is waiting: run again",
-        (false, _) => "stopped at a commit; more is waiting: run again",
-    };
-    let wrote = format!(
-        "{} and {} of {}",
-        counted(report.documents, "document"),
-        counted(report.tombstones, "tombstone"),
-        counted(report.tables, "table")
-    );
-    let mut facts = vec![
-        ("Archive", format!("{archive}, version {}", report.version)),
-        ("State", state.to_owned()),
-        ("Wrote", wrote),
-        ("", format!("{}, {}", counted(report.files, "file"), bytes(report.file_bytes))),
-        ("Read", format!("{}, {}", counted(traffic.requests, "request"), bytes(traffic.response_bytes))),
-    ];
-    if report.rescued_rows > 0 {
-        facts.push(("Rescued", format!("values of {} in _rescued", counted(report.rescued_rows, "row"))));
-    }
-    facts.extend(report.gaps.iter().map(|gap| ("Lost", words::missing(gap))));
-    facts.extend(output::findings(&report.findings));
-    if let Some(through) = report.through {
-        facts.push(("Through", units::time(through)));
-    }
-    if let Some(lag) = lag {
-        facts.push(("Lag", long(lag)));
-    }
-    facts.push(("Took", format!("{:.1} s, {}", took.as_secs_f64(), counted(report.commits, "commit"))));
-    facts.push(("Digest", report.digest.clone()));
-    let mut text = output::facts(facts);
-    if report.first_run {
-        text.push_str("\nThis archive holds the documents of all selected tables. It does not hold:\n");
-        text.extend(NOT_HELD.iter().map(|what| format!("  - {what}\n")));
-    }
-    text
+    let (archive, selection) = (archive.url().to_owned(), options.selection);
+    Ok(Some(SyncedArchive { sync, traffic: client.traffic(), archive, selection }))
 }

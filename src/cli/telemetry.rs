@@ -1,4 +1,7 @@
 //! Logs and bars on stderr, set up once.
+//!
+//! A log that cannot be written (a full disk, a reader that has gone, a terminal that was closed) ends nothing: what was to be said
+//! is let go. Neither may the libraries complain of it on stderr: the macros of the standard library panic there.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -7,11 +10,13 @@ use convex_archiver::{Event, Finding, Monitor};
 use indicatif::MultiProgress;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
+use super::terminal;
+
 /// What is told on stderr.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(crate) struct Logging {
-    /// Tell warnings and errors only; no bars
+    /// Print only warnings and errors; no progress bars. A sync that went well prints no report either, unless --json asks for it
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// Tell more: -v every file, -vv what the libraries below say. RUST_LOG, if set, decides instead
@@ -32,6 +37,9 @@ enum LogFormat {
 #[derive(Debug, Clone)]
 pub(crate) struct Screen {
     bars: Option<MultiProgress>,
+    quiet: bool,
+    /// Log lines are JSON.
+    json: bool,
 }
 
 impl Screen {
@@ -39,21 +47,40 @@ impl Screen {
     pub(crate) fn bars(&self) -> Option<&MultiProgress> {
         self.bars.as_ref()
     }
+
+    /// Prints why the program fails: for people as sentences, for machines as one more line of the log.
+    pub(crate) fn print_error(&self, message: &str, causes: &[String]) {
+        if self.json {
+            tracing::error!(causes = causes.join(": "), "{message}");
+            return;
+        }
+        let causes = causes.iter().map(|cause| format!("\n  because: {cause}"));
+        let text = format!("error: {message}{}\n", causes.collect::<String>());
+        // Nothing is left to say it with.
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+
+    /// Whether only what went wrong is to be told.
+    pub(crate) fn quiet(&self) -> bool {
+        self.quiet
+    }
 }
 
-/// One log line at a time, above the bars.
+/// One log line at a time, above the bars. Never fails: nothing is left to tell it to.
 pub(crate) struct Lines(Option<MultiProgress>);
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let written = || drop(io::stderr().write_all(line));
         match &self.0 {
-            Some(bars) => bars.suspend(|| io::stderr().write(line)),
-            None => io::stderr().write(line),
+            Some(bars) => bars.suspend(written),
+            None => written(),
         }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 
@@ -68,7 +95,12 @@ impl MakeWriter<'_> for Screen {
 pub(crate) fn init(logging: &Logging) -> Screen {
     let terminal = io::stderr().is_terminal();
     let text = logging.log_format == LogFormat::Text;
-    let screen = Screen { bars: (terminal && text && !logging.quiet).then(MultiProgress::new) };
+    let bars = terminal && text && !logging.quiet && !terminal::is_dumb();
+    let screen = Screen {
+        bars: bars.then(|| MultiProgress::with_draw_target(terminal::target())),
+        quiet: logging.quiet,
+        json: !text,
+    };
     let default = match (logging.quiet, logging.verbose) {
         (true, _) => "warn",
         // Where there are bars, they tell what the lines would.
@@ -79,7 +111,8 @@ pub(crate) fn init(logging: &Logging) -> Screen {
     };
     let said = std::env::var("RUST_LOG").ok().filter(|s| !s.is_empty());
     let filter = EnvFilter::builder().parse_lossy(said.as_deref().unwrap_or(default));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone());
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone()).log_internal_errors(false);
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     match logging.log_format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
@@ -104,16 +137,4 @@ impl Monitor for FindingLog {
             log_finding(finding);
         }
     }
-}
-
-/// Prints why the program fails: for people as sentences, for machines as one more line of the log.
-pub(crate) fn print_error(logging: &Logging, message: &str, causes: &[String]) {
-    if logging.log_format == LogFormat::Json {
-        tracing::error!(causes = causes.join(": "), "{message}");
-        return;
-    }
-    let causes = causes.iter().map(|cause| format!("\n  because: {cause}"));
-    let text = format!("error: {message}{}\n", causes.collect::<String>());
-    // Nothing is left to say it with.
-    let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -1,6 +1,6 @@
 //! The seam between a deployment and a sync: what every protocol has to tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
@@ -89,6 +89,8 @@ pub struct Shapes {
     /// Per table the JSON schema of its documents, as `/api/json_schemas` spells it. `None`: the deployment lists the
     /// table but tells no shape.
     pub tables: BTreeMap<TableRef, Option<String>>,
+    /// The tables that the deployment lists, selected or not: a source that leaves some out of `tables` names them here.
+    pub listed: BTreeSet<TableRef>,
     /// Whether the list of tables is complete: false where the deployment could not tell it, or mixed all components into
     /// one list. (One odd table makes `/api/json_schemas` fail for all; the list then comes, without shapes, from
     /// `/api/get_table_column_names`, which does not.)

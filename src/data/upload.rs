@@ -164,10 +164,27 @@ async fn send(
                 };
             }
             // No other writer ever has this name, so overwriting is only ever a retry.
-            (Part::Last(bytes), None) => return store.put(path, bytes.into()).await.map(drop).map_err(failed),
+            (Part::Last(bytes), None) => {
+                return match store.put(path, bytes.clone().into()).await {
+                    Ok(_) => Ok(()),
+                    // Of a store that replaces nothing, whose answer to our first attempt was lost.
+                    Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
+                        if holds(store, path, &bytes).await =>
+                    {
+                        Ok(())
+                    }
+                    Err(e) => Err(failed(e)),
+                };
+            }
         }
     }
     Err(abandoned())
+}
+
+/// Whether the object is there, with these bytes.
+async fn holds(store: &dyn ObjectStore, path: &Path, bytes: &Bytes) -> bool {
+    let read = async { store.get(path).await?.bytes().await };
+    read.await.is_ok_and(|found| found == *bytes)
 }
 
 fn abandoned() -> Error {

@@ -31,10 +31,24 @@ pub enum Finding {
         /// The cause.
         why: String,
     },
-    /// A selection names a table that the deployment does not have.
+    /// A selection includes a table by its name that the deployment does not have.
     NoSuchTable {
         /// The name, as the selection has it.
         name: String,
+        /// Names of tables that the deployment has and that are spelled alike, the nearest first.
+        nearest: Vec<String>,
+    },
+    /// A pattern of the selection, or the name of a table that it leaves out, fits no table of the deployment.
+    PatternFitsNothing {
+        /// The pattern, as the selection has it.
+        pattern: String,
+    },
+    /// The deployment has tables, and the selection holds none of them.
+    NothingSelected {
+        /// The selection.
+        selection: String,
+        /// How many tables the deployment lists.
+        tables: u64,
     },
     /// A source says that a table may have been replaced. It only raises suspicion: nothing is removed on such a word. The
     /// streaming export cannot tell: only a [`Source`](crate::convex::Source) of another protocol makes this.
@@ -192,6 +206,8 @@ impl Finding {
             Self::Gap { .. } => "gap",
             Self::SnapshotCutShort { .. } => "snapshot_cut_short",
             Self::NoSuchTable { .. } => "no_such_table",
+            Self::PatternFitsNothing { .. } => "pattern_fits_nothing",
+            Self::NothingSelected { .. } => "nothing_selected",
             Self::TableSuspected { .. } => "table_suspected",
             Self::ShapesUnknown { .. } => "shapes_unknown",
             Self::ImpossibleTable { .. } => "impossible_table",
@@ -234,9 +250,21 @@ impl fmt::Display for Finding {
                 "a snapshot ends before it is complete; the tables that it has finished count, the others are walked anew after the changes: \
                  {why}"
             ),
-            Self::NoSuchTable { name } => {
-                write!(f, "the deployment has no table `{name}`, which the selection names: is it spelled right?")
+            Self::NoSuchTable { name, nearest } => {
+                write!(f, "the deployment has no table `{name}`, which the selection includes: ")?;
+                match nearest.as_slice() {
+                    [] => f.write_str("is it spelled right?"),
+                    names => write!(f, "is `{}` meant?", names.join("` or `")),
+                }
             }
+            Self::PatternFitsNothing { pattern } => {
+                write!(f, "no table of the deployment fits `{pattern}` of the selection: is it spelled right?")
+            }
+            Self::NothingSelected { selection, tables } => write!(
+                f,
+                "the selection `{selection}` holds none of the deployment's tables ({tables}): nothing is archived; change --include and \
+                 --exclude"
+            ),
             Self::TableSuspected { table } => write!(
                 f,
                 "table {table} may have been replaced in the deployment: its old documents may still be in the archive"
@@ -431,7 +459,9 @@ mod tests {
         vec![
             Finding::Gap { from: Timestamp(1), to: Timestamp(2) },
             Finding::SnapshotCutShort { why: why() },
-            Finding::NoSuchTable { name: "user".into() },
+            Finding::NoSuchTable { name: "user".into(), nearest: vec!["users".into()] },
+            Finding::PatternFitsNothing { pattern: "log_*".into() },
+            Finding::NothingSelected { selection: "user".into(), tables: 3 },
             Finding::TableSuspected { table: "a".into() },
             Finding::ShapesUnknown { why: why() },
             Finding::ImpossibleTable { why: why() },

@@ -16,8 +16,13 @@ const IN_SETTINGS: &[&str] = &[
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_SKIP_SIGNATURE",
-    "AWS_METADATA_ENDPOINT",
 ];
+
+/// Another address of the machine's role.
+const METADATA: &str = "AWS_METADATA_ENDPOINT";
+
+/// Says, when it is `true`, that the machine has no role, or that it is not to be asked.
+const NO_METADATA: &str = "AWS_EC2_METADATA_DISABLED";
 
 /// What a profile of `~/.aws/credentials` or `~/.aws/config` says.
 // No Debug: it holds secrets.
@@ -38,7 +43,9 @@ struct Profile {
 /// Access, if there are no credentials anywhere: neither in the settings nor in a profile, and this is no machine of
 /// AWS with a role. Asked here, because the store's client would try for minutes.
 pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Result<AmazonS3Builder> {
-    if IN_SETTINGS.iter().any(|name| settings.get(name).is_some()) {
+    let is_set = |name: &str| settings.get(name).is_some();
+    let no_metadata = settings.get(NO_METADATA).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    if IN_SETTINGS.iter().any(|name| is_set(name)) || (is_set(METADATA) && !no_metadata) {
         return Ok(builder);
     }
     let chosen = settings.get("AWS_PROFILE");
@@ -51,7 +58,6 @@ pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Res
     let mut profile = Profile::default();
     profile.read(&file("AWS_CONFIG_FILE", "config"), name, true);
     profile.read(&file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), name, false);
-    let is_set = |name| settings.get(name).is_some();
     if let Some(region) = profile.region.filter(|_| !is_set("AWS_REGION") && !is_set("AWS_DEFAULT_REGION")) {
         builder = builder.with_region(region);
     }
@@ -70,7 +76,7 @@ pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Res
         _ if chosen.is_some() => Err(Error::access(format!(
             "the AWS profile `{name}` of AWS_PROFILE holds no credentials; check ~/.aws/credentials"
         ))),
-        _ if has_machine_role() => Ok(builder),
+        _ if !no_metadata && has_machine_role() => Ok(builder),
         _ => Err(Error::access(
             "no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_REGION), or AWS_PROFILE",
         )),

@@ -10,9 +10,12 @@ use object_store::{
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    certificates,
+    error::{Error, Result},
+};
 
-use super::{Settings, aws_profile, azure_account, machine_role::has_machine_role};
+use super::{Settings, aws_profile, azure_account, conflict::Connector, machine_role::has_machine_role};
 
 /// For one request. The store's default of 30 seconds cuts off parts of 8 MiB below 2 Mbit/s.
 const TIMEOUT: &str = "120 seconds";
@@ -44,7 +47,7 @@ pub(super) fn s3(bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStor
     for (key, value) in settings.keys("AWS_") {
         builder = builder.with_config(key, value);
     }
-    builder = builder.with_bucket_name(bucket).with_retry(retries());
+    builder = builder.with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector);
     if settings.get("AWS_TIMEOUT").is_none() {
         builder = builder.with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
@@ -69,7 +72,7 @@ pub(super) fn gcs(bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectSto
     for (key, value) in settings.keys("GOOGLE_") {
         builder = builder.with_config(key, value);
     }
-    builder = builder.with_bucket_name(bucket).with_retry(retries());
+    builder = builder.with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector);
     if settings.get("GOOGLE_TIMEOUT").is_none() {
         builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
@@ -105,7 +108,7 @@ pub(super) fn azure(container: &str, settings: &Settings) -> Result<Arc<dyn Obje
     if let Some(endpoint) = settings.get("IDENTITY_ENDPOINT") {
         builder = builder.with_msi_endpoint(endpoint);
     }
-    builder = builder.with_container_name(container).with_retry(retries());
+    builder = builder.with_container_name(container).with_retry(retries()).with_http_connector(Connector);
     if settings.get("AZURE_TIMEOUT").is_none() {
         builder = builder.with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
@@ -132,7 +135,7 @@ fn google_login(settings: &Settings) -> Option<String> {
 }
 
 fn setting_error(error: object_store::Error, message: &str) -> Error {
-    Error::usage(message).with_source(error)
+    Error::usage(certificates::advice(&error).unwrap_or(message)).with_source(error)
 }
 
 /// Plain http to the own machine needs no setting that allows it.

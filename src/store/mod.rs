@@ -6,6 +6,7 @@
 mod aws_profile;
 mod azure_account;
 mod clouds;
+mod conflict;
 #[cfg(test)]
 pub(crate) mod faults;
 mod location;

@@ -1,6 +1,9 @@
 //! What the errors of a store mean for us, and what to do about them.
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    certificates,
+    error::{Error, ErrorKind},
+};
 
 /// What an error of the store means: a kind and a sentence, with `doing` in front (`cannot write log/…`).
 ///
@@ -15,6 +18,9 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
     if let Some(found) = io_kind(error).and_then(judge_io) {
         return found;
     }
+    if let Some(advice) = certificates::advice(error) {
+        return (ErrorKind::Usage, advice);
+    }
     let text = texts(error);
     if let Some((_, kind, advice)) = CODES.iter().find(|(code, ..)| codes(&text).any(|found| found == *code)) {
         return (*kind, advice);
@@ -28,9 +34,8 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
             (ErrorKind::Access, "the store refused; the credentials lack the permission to read, write and list there")
         }
         E::Unauthenticated { .. } => (ErrorKind::Access, "the store does not accept the credentials; check them"),
-        E::AlreadyExists { .. } | E::Precondition { .. } => {
-            (ErrorKind::Conflict, "somebody else has written it; run again once the other writer has finished")
-        }
+        // A race for a name is no error but an outcome ([`put_new`](super::put_new)); other names are nobody else's.
+        E::AlreadyExists { .. } | E::Precondition { .. } => (ErrorKind::Unavailable, CONFLICT),
         E::InvalidPath { .. } => (ErrorKind::Usage, "the store cannot hold such a path; choose another archive URL"),
         E::UnknownConfigurationKey { .. } => (ErrorKind::Usage, "the store does not know this setting"),
         E::NotImplemented { .. } | E::NotSupported { .. } => {
@@ -41,6 +46,9 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
 }
 
 const BUSY: &str = "the store asks for fewer requests; run again later, nothing is lost";
+
+const CONFLICT: &str =
+    "the store says that another operation on the object is in progress; run again later, nothing is lost";
 
 /// The stores' own error codes that tell more than the type of an error: of S3, Google Cloud Storage and Azure.
 const CODES: &[(&str, ErrorKind, &str)] = &[
@@ -102,6 +110,8 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
         "the store does not know what an archive needs, such as puts that create an object only if it is absent \
          (If-None-Match); choose another store",
     ),
+    ("OperationAborted", ErrorKind::Unavailable, CONFLICT),
+    ("ConditionalRequestConflict", ErrorKind::Unavailable, CONFLICT),
     ("SlowDown", ErrorKind::Unavailable, BUSY),
     ("ServerBusy", ErrorKind::Unavailable, BUSY),
 ];
@@ -142,7 +152,7 @@ const PHRASES: &[(&str, ErrorKind, &str)] = &[
 ];
 
 /// The error codes in the XML of an answer.
-fn codes(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn codes(text: &str) -> impl Iterator<Item = &str> {
     text.split("<Code>").skip(1).filter_map(|rest| Some(rest.split_once("</Code>")?.0))
 }
 

@@ -35,6 +35,7 @@ mod options;
 mod report;
 mod run;
 mod same_database;
+mod selected;
 mod steps;
 mod stop;
 mod tables;
@@ -43,6 +44,8 @@ mod write;
 
 use std::sync::Arc;
 
+#[doc(hidden)]
+pub use self::selected::refuse_empty_selection;
 use self::{
     catch_up::{catch_up, close_walk},
     clock::Clock,
@@ -61,7 +64,6 @@ use crate::{
     error::{Error, Result},
     identity::DeploymentIdentity,
     monitor::{Event, Finding, FindingCounter, Monitor},
-    selection::Selection,
 };
 
 /// What the deployment says of itself, if it is the archive's own; and who it is, if it has moved.
@@ -147,7 +149,7 @@ async fn run(
         // Nobody has answered, so nothing is committed.
         return Ok(SyncRun::begin(head, None).report(Vec::new(), false));
     };
-    for finding in shapes.findings.iter().chain(&never_fitting(&shapes, &options.selection)) {
+    for finding in shapes.findings.iter().chain(&selected::findings(&shapes, &options.selection)) {
         monitor.report(Event::Finding(finding));
     }
     let changed = head.latest().is_some_and(|latest| latest.selection != options.selection) || moved.is_some();
@@ -166,12 +168,6 @@ async fn run(
         input.monitor.report(Event::Finding(&finding));
     }
     Ok(run.report(unhealed, caught_up))
-}
-
-/// A finding for each table that is selected or left out by name, if the deployment lists its tables and has none of that name.
-fn never_fitting(shapes: &Shapes, selection: &Selection) -> Vec<Finding> {
-    let names = if shapes.complete { selection.fitting_none_of(shapes.tables.keys()) } else { Vec::new() };
-    names.into_iter().map(|name| Finding::NoSuchTable { name: name.clone() }).collect()
 }
 
 /// What was odd about documents of the run, each kind once.

@@ -55,6 +55,12 @@ pub struct SyncReport {
 }
 
 impl SyncReport {
+    /// Whether there is something to look at, though all went well: a gap, a table that is selected by name and that the
+    /// deployment does not have, or a selection that holds nothing.
+    pub fn has_findings(&self) -> bool {
+        !self.gaps.is_empty() || ["no_such_table", "nothing_selected"].iter().any(|kind| self.findings.of(kind) > 0)
+    }
+
     /// How far the archive is behind at `now`: since the deployment answered last if it had nothing more (an idle one
     /// writes nothing that could be behind), else since the `_ts` reached. Absent until the first snapshot is complete.
     pub fn lag(&self, now: Timestamp) -> Option<Duration> {

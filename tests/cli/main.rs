@@ -9,6 +9,7 @@ mod demo;
 #[path = "../it/support/held.rs"]
 mod held;
 mod help;
+mod job;
 mod kill;
 #[cfg(target_os = "linux")]
 mod large_pages;
@@ -19,9 +20,15 @@ mod past;
 mod query;
 mod reading;
 mod refusals;
+mod reports;
 mod restore;
+mod selection;
 mod serve;
 mod simulate;
 mod status;
 mod support;
+#[cfg(unix)]
+mod surroundings;
 mod sync;
+#[cfg(target_os = "linux")]
+mod unwritable;

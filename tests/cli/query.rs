@@ -72,6 +72,36 @@ fn the_script_reaches_duckdb_through_a_pipe_or_a_file_of_its_owner() {
     assert_eq!(left.count(), 0);
 }
 
+#[test]
+fn duckdb_finds_the_clouds_variables_in_its_environment_and_no_key_of_a_deployment() {
+    let dir = tempfile::tempdir().unwrap();
+    demo(dir.path());
+    let program = program(dir.path(), "cat > /dev/null\nenv\n");
+    let secret = "0123456789abcdef-secret";
+    let key = format!("prod:happy-otter-1|{secret}");
+    for (variable, kept) in [
+        ("CONVEX_DEPLOY_KEY", false),
+        ("CONVEX_SELF_HOSTED_ADMIN_KEY", false),
+        ("CONVEX_ARCHIVER_SERVE_KEY", false),
+        // As `--key-env` may name it.
+        ("OTTERS_KEY", false),
+        ("AWS_SESSION_TOKEN", true),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", true),
+        ("AZURE_CLIENT_SECRET", true),
+    ] {
+        let value = if kept { secret.to_owned() } else { key.clone() };
+        for words in [&["SELECT 1"][..], &[]] {
+            let mut query = archiver(["query", "--archive", "a", "--duckdb", &program]);
+            let query = query.args(words).current_dir(dir.path()).env(variable, &value).env("OTHERS", "theirs");
+            let said = run(query).with(0).stdout;
+            assert_eq!(said.contains(secret), kept, "{variable} {words:?}");
+            assert!(
+                said.contains("OTHERS=theirs\n") && !said.contains("CONVEX_") && !said.contains("MALLOC_ARENA_MAX")
+            );
+        }
+    }
+}
+
 /// Asks it, in the folder of the demo's archive.
 fn ask(dir: &Path, program: &str, args: &[&str]) -> Ended {
     run(archiver(["query", "--archive", "a", "--duckdb", program]).args(args).current_dir(dir))

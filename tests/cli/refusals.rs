@@ -20,15 +20,15 @@ async fn deployment(faults: Vec<Fault>) -> String {
 async fn a_refusal_ends_with_the_exit_code_of_what_to_do_about_it() {
     let page = "/api/list_snapshot";
     let table = [
-        (Fault::refusal(401, "BadAdminKey"), 1, "access", "create a new one"),
-        (Fault::refusal(403, "StreamingExportNotEnabled"), 1, "access", "Convex Professional"),
-        (Fault::refusal(403, "OperationNotPermitted"), 1, "access", "deployment:data:view"),
+        (Fault::refusal(401, "BadAdminKey"), 2, "access", "create a new one"),
+        (Fault::refusal(403, "StreamingExportNotEnabled"), 2, "access", "Convex Professional"),
+        (Fault::refusal(403, "OperationNotPermitted"), 2, "access", "deployment:data:view"),
         (Fault::refusal(400, "ClientVersionUnsupported").on(page), 1, "unsupported", "upgrade it"),
         (Fault::refusal(400, "BadFormat").on(page), 1, "unsupported", "none of the encodings"),
         (Fault::refusal(400, "BadQueryArgs").on(page), 1, "internal", "report it"),
         (Fault::refusal(400, "InvalidListSnapshotCursor").on(page), 1, "window", "its snapshot walk stopped"),
         (Fault::html(200).on(page), 1, "protocol", "HTML page"),
-        (Fault::html(403), 1, "access", "proxy or firewall"),
+        (Fault::html(403), 2, "access", "proxy or firewall"),
         (Fault::status(404), 2, "usage", "no Convex deployment"),
         (Fault::status(302), 2, "usage", "leads elsewhere"),
         // Asked four times, for some seconds.

@@ -92,7 +92,7 @@ fn a_key_is_made_and_printed_and_nothing_is_told_without_one() {
                 let mut command = archiver(["sync", "--exclude", "*/**", "--deployment", &server.url]);
                 run(command.arg("--archive").arg(dir.path().join(format!("copy{n}"))).env("CONVEX_DEPLOY_KEY", key))
             };
-            let refused = sync(&format!("{key}0")).with(1);
+            let refused = sync(&format!("{key}0")).with(2);
             assert!(refused.stderr.contains("deploy key"), "{refused:?}");
             sync(&key).with(0);
             key

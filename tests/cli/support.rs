@@ -239,3 +239,17 @@ impl Simulation {
 pub(crate) fn status(archive: &Path) -> serde_json::Value {
     run(archiver(["status", "--json"]).arg("--archive").arg(archive)).with(0).json()
 }
+
+/// The id of a document that a table of an archive holds.
+#[track_caller]
+pub(crate) fn a_document(archive: &Path, table: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let export = dir.path().join("export");
+    let mut command = archiver(["export", "--format", "ndjson", "--table", table, "--json", "--archive"]);
+    let report = run(command.arg(archive).arg("--output").arg(&export)).with(0).json();
+    let exported = &report["tables"][0];
+    let [folder, file] = [&exported["folder"], &exported["files"][0]].map(|name| name.as_str().unwrap());
+    let text = std::fs::read_to_string(export.join(folder).join(file)).unwrap();
+    let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    first["_id"].as_str().unwrap().to_owned()
+}

@@ -61,9 +61,9 @@ fn a_wrong_key_is_refused_with_advice_and_makes_no_archive() {
     let simulation = Simulation::start(["--generate", "10"]);
     let mut command = archiver(["-vv", "sync", "--deployment", &simulation.url, "--json"]);
     let ended =
-        run(command.arg("--archive").arg(&archive).env("CONVEX_DEPLOY_KEY", "otter-1|ffffeeeeddddcccc")).with(1);
+        run(command.arg("--archive").arg(&archive).env("CONVEX_DEPLOY_KEY", "otter-1|ffffeeeeddddcccc")).with(2);
     let error = &ended.json()["error"];
-    assert_eq!((&error["kind"], &error["exit_code"]), (&"access".into(), &1.into()));
+    assert_eq!((&error["kind"], &error["exit_code"]), (&"access".into(), &2.into()));
     assert!(error["message"].as_str().unwrap().contains("create a new one"), "{ended:?}");
     // Once on each stream.
     assert_eq!(ended.stderr.matches("create a new one").count(), 1, "{ended:?}");

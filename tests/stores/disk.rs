@@ -69,12 +69,12 @@ fn a_disk_mounted_read_only_is_an_access_error_and_the_next_run_heals() {
             world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
             let words = [r#""kind": "access""#, "the disk is mounted read-only"];
             remount(&place, "ro");
-            world.program(&url, &[]).await.with(1, &words);
+            world.program(&url, &[]).await.with(2, &words);
             remount(&place, "rw");
             world.catch_up(&url).await;
             world.deployment.change_to(demo_documents(1).unwrap(), "feature").unwrap();
             remount(&place, "ro");
-            world.program(&url, &[]).await.with(1, &words);
+            world.program(&url, &[]).await.with(2, &words);
             remount(&place, "rw");
             world.program(&url, &[]).await.with(0, &[]);
             same(&world, &place, PREFIX).await;

@@ -74,6 +74,10 @@ mod over_http_to_moto_azurite_and_a_fake_of_gcs {
     told! { [] [Store::S3, Store::Azure, Store::GcsFake], Troubled, troubles:
         a_lost_answer_to_a_put_is_no_lost_commit,
         a_lost_answer_to_the_last_part_is_no_lost_file,
+        a_store_that_says_409_for_a_moment_is_asked_again,
+        a_store_that_says_409_to_a_part_is_asked_again,
+        a_store_that_goes_on_saying_409_is_unavailable_and_the_next_run_heals,
+        what_exists_after_a_lost_answer_is_known_as_our_own,
         a_slow_and_busy_store_is_waited_for,
         a_store_that_stays_busy_is_unavailable_and_the_next_run_heals,
         a_network_that_breaks_in_the_middle_is_unavailable_and_the_next_run_heals,

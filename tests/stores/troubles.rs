@@ -63,7 +63,7 @@ async fn heals(world: &World, place: &Place) {
 pub(crate) async fn a_permission_lost_in_the_middle_is_an_access_error_and_the_next_run_heals(place: Place) {
     let place = Arc::new(place);
     let world = from_the_tenth_page(&place, |place| async move { place.permit(false).await }).await;
-    world.program(&place.url(PREFIX), HASTY).await.with(1, &[ACCESS, "permission"]);
+    world.program(&place.url(PREFIX), HASTY).await.with(2, &[ACCESS, "permission"]);
     place.permit(true).await;
     heals(&world, &place).await;
 }
@@ -72,7 +72,7 @@ pub(crate) async fn a_read_only_place_is_an_access_error_and_stays_as_it_is(plac
     let (world, url) = (World::start(200, 64).await, place.url(PREFIX));
     world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
     place.permit(false).await;
-    world.program(&url, &[]).await.with(1, &[ACCESS, "permission"]);
+    world.program(&url, &[]).await.with(2, &[ACCESS, "permission"]);
     assert!(place.objects().await.is_empty(), "{:?}", place.objects().await);
     // With an archive in it as well.
     place.permit(true).await;
@@ -80,7 +80,7 @@ pub(crate) async fn a_read_only_place_is_an_access_error_and_stays_as_it_is(plac
     world.deployment.change_to(demo_documents(1).unwrap(), "feature").unwrap();
     let before = place.objects().await;
     place.permit(false).await;
-    world.program(&url, &[]).await.with(1, &[ACCESS, "permission"]);
+    world.program(&url, &[]).await.with(2, &[ACCESS, "permission"]);
     assert_eq!(place.objects().await, before);
     place.permit(true).await;
     heals(&world, &place).await;
@@ -123,6 +123,91 @@ pub(crate) async fn a_lost_answer_to_the_last_part_is_no_lost_file(place: Place)
     world.program(&url, &[]).await.with(0, &[]);
     assert_eq!(place.calm().await, 1);
     same(&world, &place, PREFIX).await;
+}
+
+fn conflict(code: &str) -> String {
+    if code.is_empty() { String::new() } else { format!("<Error><Code>{code}</Code><Message>Again.</Message></Error>") }
+}
+
+/// Codes of a 409 that are no "it exists" to a request that is not conditional.
+const CONFLICTS: [&str; 4] = ["OperationAborted", "ConditionalRequestConflict", "SomethingNew", ""];
+
+/// Answers the first two such requests of a run with 409.
+async fn conflicting(world: &World, place: &Place, prefix: &str, (method, path, code): (&str, &str, &str)) {
+    let what = What::Refuse(409, conflict(code));
+    place.trouble(Trouble { method: method.into(), path: path.into(), each: 1, times: 2, what }).await;
+    world.program(&place.url(prefix), &[]).await.with(0, &[]);
+    assert_eq!(place.calm().await, 2, "{method} {path} {code}");
+}
+
+/// Nobody else can have written them, so that no writer was faster.
+pub(crate) async fn a_store_that_says_409_for_a_moment_is_asked_again(place: Place) {
+    let world = World::start(400, 64).await;
+    world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
+    world.program(&place.url(PREFIX), &[]).await.with(0, &[]);
+    for code in CONFLICTS {
+        for path in ["archive.json", "/log/"] {
+            conflicting(&world, &place, PREFIX, ("GET", path, code)).await;
+        }
+        let prefix = format!("{PREFIX}-{code}");
+        conflicting(&world, &place, &prefix, ("PUT", ".parquet", code)).await;
+        same(&world, &place, &prefix).await;
+    }
+    for code in &CONFLICTS[..2] {
+        // A race for the commit, too, is told by what is there afterwards.
+        let prefix = format!("{PREFIX}-log-{code}");
+        conflicting(&world, &place, &prefix, ("PUT", "/log/", code)).await;
+        same(&world, &place, &prefix).await;
+    }
+}
+
+pub(crate) async fn a_store_that_says_409_to_a_part_is_asked_again(place: Place) {
+    let world = World::start(4, 64).await;
+    world.deployment.insert_all(noise()).unwrap();
+    let of_parts: &[_] = if place.store == crate::place::Store::Azure {
+        &[("PUT", "comp=block&"), ("PUT", "comp=blocklist")]
+    } else {
+        &[("POST", "uploads"), ("PUT", "partNumber="), ("POST", "uploadId=")]
+    };
+    for (n, ((method, path), code)) in of_parts.iter().zip(CONFLICTS).enumerate() {
+        let prefix = format!("{PREFIX}-{n}");
+        conflicting(&world, &place, &prefix, (method, path, code)).await;
+        same(&world, &place, &prefix).await;
+    }
+}
+
+pub(crate) async fn a_store_that_goes_on_saying_409_is_unavailable_and_the_next_run_heals(place: Place) {
+    let (world, url) = (World::start(40, 64).await, place.url(PREFIX));
+    world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
+    let what = What::Refuse(409, conflict("OperationAborted"));
+    place.trouble(Trouble { method: "PUT".into(), path: ".parquet".into(), what, ..Trouble::default() }).await;
+    world.program(&url, &[]).await.with(5, &[UNAVAILABLE, "another operation", "nothing is lost"]);
+    place.calm().await;
+    heals(&world, &place).await;
+}
+
+/// The store has done what it was asked for, its answer was lost, and it is asked again: what is there is ours.
+pub(crate) async fn what_exists_after_a_lost_answer_is_known_as_our_own(place: Place) {
+    let world = World::start(40, 64).await;
+    world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
+    for (n, (path, status, code)) in [
+        ("archive.json", 412, "PreconditionFailed"),
+        ("/log/", 412, "PreconditionFailed"),
+        ("/log/", 409, "ConditionalRequestConflict"),
+        (".parquet", 412, "PreconditionFailed"),
+        (".parquet", 409, "ObjectAlreadyExists"),
+        (".parquet", 409, "OperationAborted"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let prefix = format!("{PREFIX}-{n}");
+        let what = What::DoneAnd(status, conflict(code));
+        place.trouble(Trouble { method: "PUT".into(), path: path.into(), each: 1, times: 2, what }).await;
+        world.program(&place.url(&prefix), &[]).await.with(0, &[]);
+        assert!(place.calm().await > 0, "{path} {status} {code}");
+        same(&world, &place, &prefix).await;
+    }
 }
 
 pub(crate) async fn a_slow_and_busy_store_is_waited_for(place: Place) {

@@ -28,7 +28,7 @@ use self::{
     tour::{RunWords, Sights},
 };
 use super::{
-    memory,
+    child_environment,
     outcome::Outcome,
     progress::Progress,
     status,
@@ -96,7 +96,8 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Re
     heading("convex-archiver status")?;
     let archive = demo.archive().await?;
     let head = archive.head().await?;
-    say(&status::text(&Status::of(&head, Timestamp::now()), &dir.display().to_string()))?;
+    let now = Timestamp::now();
+    say(&status::text(&Status::of(&head, now), &dir.display().to_string(), now))?;
 
     let table = TableRef::new("", TABLE)?;
     let sights = Sights::of(&archive, &head, &table).await?;
@@ -195,7 +196,7 @@ fn run_duckdb(file: &Path) -> Result<()> {
     let command = format!("duckdb :memory: < {}", file.display());
     let input = fs::File::open(file).map_err(|e| failed(file, e))?;
     let mut duckdb = std::process::Command::new("duckdb");
-    memory::unset_for(&mut duckdb);
+    child_environment::clean(&mut duckdb);
     match duckdb.arg(":memory:").stdin(input).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => {

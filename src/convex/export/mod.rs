@@ -387,7 +387,8 @@ impl Source for Client {
 
     async fn shapes(&self) -> Result<Shapes> {
         let mut shapes = self.all_shapes().await?;
-        self.selection.learn(shapes.tables.keys().cloned());
+        shapes.listed = shapes.tables.keys().cloned().collect();
+        self.selection.learn(shapes.listed.iter().cloned());
         shapes.tables.retain(|table, _| self.selection.contains(table));
         // They tell what the values are, not what they come as.
         if self.dialect.encoding() == Encoding::Json {

@@ -125,7 +125,7 @@ async fn says_which_half_is_missing_and_never_shows_a_key() {
             "CONVEX_DEPLOY_KEY: the deploy key holds",
         ),
         (file(&folder.path().join("none")), "none: cannot read the file (No such file"),
-        (file(folder.path()), "cannot read the file"),
+        (file(folder.path()), "it is no ordinary file"),
         (file(&empty), "the deploy key is empty"),
         (file(&broken), "the file is not text"),
         (at("https://badger-2.convex.cloud"), "deployment badger-2, but the deploy key is for otter-1"),

@@ -26,6 +26,7 @@ use super::{
     retry::{Decision, Outcome, RetryPolicy, Tries},
 };
 use crate::{
+    certificates,
     document::Timestamp,
     error::{Error, Result},
     monitor::{Event, Finding, Monitor},
@@ -118,7 +119,10 @@ impl Http {
         if base.scheme() == "http" {
             builder = builder.tls_certs_only([]);
         }
-        let client = builder.build().map_err(|e| Error::internal("cannot set up an HTTP client").with_source(e))?;
+        let client = builder.build().map_err(|e| match certificates::advice(&e) {
+            Some(advice) => Error::usage(advice).with_source(e),
+            None => Error::internal("cannot set up an HTTP client").with_source(e),
+        })?;
         Ok(Self {
             client,
             policy,
@@ -224,7 +228,13 @@ impl Http {
         self.requests.fetch_add(1, Relaxed);
         let response = match self.client.execute(request).await {
             Ok(response) => response,
-            Err(e) => return Ok(Err(Failure::Broken(broken(&format!("{} does not answer", self.who), e)))),
+            Err(e) => {
+                return match certificates::advice(&e) {
+                    // Nothing comes of asking again.
+                    Some(advice) => Err(Error::usage(advice).with_source(e.without_url())),
+                    None => Ok(Err(Failure::Broken(broken(&format!("{} does not answer", self.who), e)))),
+                };
+            }
         };
         self.answered.store(true, Relaxed);
         self.note_deprecation(response.headers());

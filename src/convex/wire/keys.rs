@@ -163,15 +163,19 @@ fn name_of(file: &Path) -> String {
     format!("--deploy-key-file {}", file.display())
 }
 
-/// The key in a file.
+/// The key in a file. It is read again when its key is refused, which a pipe or a device does not stand, and none of those is
+/// waited for.
 ///
 /// # Errors
 /// Usage, naming the flag.
 pub(super) fn read_key(file: &Path) -> Result<DeployKey> {
     let name = || name_of(file);
-    let bytes = std::fs::read(file)
-        .map_err(|e| Error::usage(format!("cannot read the file ({e})")).with_source(e))
-        .context(name)?;
+    let unreadable = |e: std::io::Error| Error::usage(format!("cannot read the file ({e})")).with_source(e);
+    if !std::fs::metadata(file).map_err(unreadable).context(name)?.is_file() {
+        return Err(Error::usage("it is no ordinary file, but a folder, a pipe or a device: put the key into a file"))
+            .context(name);
+    }
+    let bytes = std::fs::read(file).map_err(unreadable).context(name)?;
     let text = String::from_utf8(bytes).map_err(|_| Error::usage("the file is not text")).context(name)?;
     DeployKey::new(&text).context(name)
 }

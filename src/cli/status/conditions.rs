@@ -1,0 +1,188 @@
+//! On what a status may be alerted: conditions, and why each of them holds.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use convex_archiver::{
+    Timestamp,
+    archive::{Status, TableStatus},
+};
+use serde::Serialize;
+
+use super::super::{
+    units::{self, counted, long},
+    words,
+};
+
+/// Clocks of two machines may differ by so much without anybody having to look.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
+/// What is said of a window that is over.
+pub(super) const WINDOW_OVER: &str =
+    "over: a deployment keeps its changes for 14 days, and may have dropped some that the archive lacks";
+
+/// What to fail on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// The archive is further behind than this.
+    Lag(Duration),
+    /// Less than this is left until the deployment drops changes that the archive lacks.
+    Window(Duration),
+    /// It has a gap.
+    Gap,
+    /// A selected table is not covered up to the end.
+    Uncovered,
+    /// It holds no document.
+    Empty,
+}
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = |text: &str| units::duration(text);
+        match text.trim().split_once('=') {
+            Some(("lag", most)) => time(most).map(Self::Lag),
+            Some(("window", least)) => time(least).map(Self::Window),
+            None => match text.trim() {
+                "gap" => Ok(Self::Gap),
+                "uncovered" => Ok(Self::Uncovered),
+                "empty" => Ok(Self::Empty),
+                _ => Err(no_condition()),
+            },
+            Some(_) => Err(no_condition()),
+        }
+    }
+}
+
+fn no_condition() -> String {
+    "say lag=TIME, window=TIME, gap, uncovered or empty".to_owned()
+}
+
+/// A condition that holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Failed {
+    /// `lag`, `window`, `gap`, `uncovered`, `empty`; `clock` where lag or window cannot be told.
+    pub(super) condition: &'static str,
+    pub(super) reason: String,
+}
+
+/// `lag: the lag is 7 hours, more than 6 hours`
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.condition, self.reason)
+    }
+}
+
+/// Those that hold at `now`, each once, in the order in which they were asked for.
+pub(super) fn failed(conditions: &[Condition], status: &Status, now: Timestamp) -> Vec<Failed> {
+    let mut failed: Vec<Failed> = Vec::new();
+    for condition in conditions {
+        for found in holds(*condition, status, now) {
+            if !failed.contains(&found) {
+                failed.push(found);
+            }
+        }
+    }
+    failed
+}
+
+fn holds(condition: Condition, status: &Status, now: Timestamp) -> Vec<Failed> {
+    let because = |condition, reason: Option<String>| reason.map(|reason| Failed { condition, reason });
+    let clock = || because("clock", clock_ahead(status, now).map(clock));
+    let window = |least: Duration| because("window", window(status, least));
+    let uncovered = || because("uncovered", uncovered(status));
+    let found = match condition {
+        Condition::Lag(most) => {
+            let lag = status.lag.filter(|lag| *lag > most);
+            let lag = lag.map(|lag| format!("the lag is {}, more than {}", long(lag), long(most)));
+            vec![because("lag", lag), uncovered(), window(Duration::ZERO), clock()]
+        }
+        Condition::Window(least) => vec![window(least), clock()],
+        Condition::Gap => {
+            let gaps = status.gaps.iter().map(words::missing).collect::<Vec<_>>();
+            vec![because("gap", (!gaps.is_empty()).then(|| gaps.join("; ")))]
+        }
+        Condition::Uncovered => vec![uncovered()],
+        Condition::Empty => {
+            let empty = status.total.rows == status.total.tombstones;
+            vec![because("empty", empty.then(|| "the archive holds no document".to_owned()))]
+        }
+    };
+    found.into_iter().flatten().collect()
+}
+
+/// Why less is left than `least`: none is left of a window that is over.
+fn window(status: &Status, least: Duration) -> Option<String> {
+    let left = status.deltas_left?;
+    if left.is_zero() {
+        return Some(format!("the window is {WINDOW_OVER}"));
+    }
+    (left < least).then(|| {
+        format!(
+            "{} are left until the deployment drops changes that the archive lacks, less than {}",
+            long(left),
+            long(least)
+        )
+    })
+}
+
+/// Which selected tables are not covered up to the end of what the archive covers.
+fn uncovered(status: &Status) -> Option<String> {
+    let Some(end) = status.through else {
+        return Some("not all tables are covered yet: the first snapshot is not complete".to_owned());
+    };
+    let is_behind = |table: &&TableStatus| {
+        status.selection.contains(&table.table) && table.covered.last().is_none_or(|span| span.to < end)
+    };
+    let behind: Vec<_> = status.tables.iter().filter(is_behind).collect();
+    if behind.is_empty() {
+        let owed = "not all tables are covered yet: a snapshot has to be completed";
+        return status.base_owed.then(|| owed.to_owned());
+    }
+    let (count, tables) = (counted(behind.len() as u64, "table"), behind.iter().map(|table| &table.table));
+    let doubt = if behind.iter().any(|table| table.component_doubt) {
+        " (tables of components are covered up to their snapshot only, until the first change of a component has come)"
+    } else {
+        ""
+    };
+    Some(format!("not all tables are covered yet, {count} not up to the end: {}{doubt}", words::list(tables)))
+}
+
+/// How far the last check lies in the future of this machine's clock, if it does: lag and window cannot be told then.
+pub(super) fn clock_ahead(status: &Status, now: Timestamp) -> Option<Duration> {
+    let ahead = u64::try_from(status.checked_at?.0.saturating_sub(now.0)).ok()?;
+    Some(Duration::from_nanos(ahead)).filter(|ahead| *ahead > CLOCKS_DIFFER)
+}
+
+/// What is said of it.
+pub(super) fn clock(ahead: Duration) -> String {
+    format!(
+        "the last check lies {} in the future of this machine's clock: lag and window cannot be told; set the clock that is wrong, here \
+         or where sync runs",
+        long(ahead)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read_as_people_write_them_and_others_name_the_list() {
+        for (text, expected) in [
+            ("lag=6h", Some(Condition::Lag(Duration::from_secs(21_600)))),
+            ("window=3d", Some(Condition::Window(Duration::from_secs(259_200)))),
+            (" gap", Some(Condition::Gap)),
+            ("uncovered", Some(Condition::Uncovered)),
+            ("empty", Some(Condition::Empty)),
+            ("lag", None),
+            ("gap=1", None),
+            ("late", None),
+            ("", None),
+        ] {
+            let read = text.parse::<Condition>();
+            assert_eq!(read.clone().ok(), expected, "{text}");
+            assert!(read.is_ok() || read.unwrap_err().contains("lag=TIME, window=TIME, gap, uncovered or empty"));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! [`RunRecord`]: what is told of a run however it ends.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use convex_archiver::{DeploymentIdentity, Timestamp};
+use rand::Rng;
+use serde::Serialize;
+
+use super::{
+    super::{outcome::Outcome, progress::Progress},
+    SyncedArchive,
+};
+
+/// One run, from its first moment on.
+pub(super) struct RunRecord {
+    id: String,
+    started: Timestamp,
+    begin: Instant,
+    /// Hears of commits, also of a run that fails afterwards.
+    progress: Arc<Progress>,
+    known: Mutex<Known>,
+}
+
+/// What was learned on the way.
+#[derive(Clone, Default)]
+struct Known {
+    archive: String,
+    deployment: Option<DeploymentIdentity>,
+    done: Option<Sums>,
+    /// The kind of the error that ended it.
+    error: Option<&'static str>,
+}
+
+/// What was archived, in numbers.
+#[derive(Clone, Copy)]
+struct Sums {
+    version: u64,
+    caught_up: bool,
+    documents: u64,
+    tombstones: u64,
+    files: u64,
+    file_bytes: u64,
+    commits: u64,
+    gaps: u64,
+    requests: u64,
+    response_bytes: u64,
+    through: Option<Timestamp>,
+}
+
+/// What every report of a run has.
+#[derive(Serialize)]
+pub(super) struct RunFacts {
+    pub(super) run: String,
+    pub(super) archive: String,
+    pub(super) started: String,
+    pub(super) ended: String,
+    pub(super) seconds: f64,
+    pub(super) exit_code: u8,
+}
+
+impl RunRecord {
+    /// A run that begins now. `archive`: how the person names it.
+    pub(super) fn begin(archive: &str, progress: Arc<Progress>) -> Self {
+        Self {
+            id: format!("{:08x}", rand::rng().random::<u32>()),
+            started: Timestamp::now(),
+            begin: Instant::now(),
+            progress,
+            known: Mutex::new(Known { archive: archive.to_owned(), ..Known::default() }),
+        }
+    }
+
+    fn learn(&self, learn: impl FnOnce(&mut Known)) {
+        learn(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn archive(&self, url: &str) {
+        self.learn(|known| url.clone_into(&mut known.archive));
+    }
+
+    pub(super) fn deployment(&self, identity: DeploymentIdentity) {
+        self.learn(|known| known.deployment = Some(identity));
+    }
+
+    pub(super) fn archived(&self, done: &SyncedArchive) {
+        let SyncedArchive { sync, traffic, .. } = done;
+        let sums = Sums {
+            version: sync.version,
+            caught_up: sync.caught_up,
+            documents: sync.documents,
+            tombstones: sync.tombstones,
+            files: sync.files,
+            file_bytes: sync.file_bytes,
+            commits: sync.commits,
+            gaps: sync.gaps.len() as u64,
+            requests: traffic.requests,
+            response_bytes: traffic.response_bytes,
+            through: sync.through,
+        };
+        self.deployment(sync.deployment.clone());
+        self.learn(|known| known.done = Some(sums));
+    }
+
+    pub(super) fn failed(&self, kind: &'static str) {
+        self.learn(|known| known.error = Some(kind));
+    }
+
+    /// The newest version of the archive that the run knows of.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.known().done.map(|done| done.version).or(self.progress.version())
+    }
+
+    pub(super) fn identity(&self) -> Option<DeploymentIdentity> {
+        self.known().deployment
+    }
+
+    pub(super) fn facts(&self, outcome: Outcome) -> RunFacts {
+        RunFacts {
+            run: self.id.clone(),
+            archive: self.known().archive,
+            started: self.started.to_string(),
+            ended: Timestamp::now().to_string(),
+            // Milliseconds are enough.
+            seconds: self.begin.elapsed().as_millis() as f64 / 1000.0,
+            exit_code: outcome.code(),
+        }
+    }
+
+    /// The last line of the log.
+    pub(super) fn log(&self, outcome: Outcome) {
+        let RunFacts { run, archive, seconds, exit_code, .. } = self.facts(outcome);
+        let Known { deployment, done, error, .. } = self.known();
+        let deployment = deployment.map(|identity| identity.to_string());
+        let (version, through) = (self.version(), done.and_then(|done| done.through).map(|ts| ts.to_string()));
+        let message = match (outcome, done) {
+            (Outcome::Done | Outcome::Findings, Some(done)) if done.caught_up => "sync ended, caught up",
+            (Outcome::Done | Outcome::Findings, _) => "sync ended, more is waiting",
+            (Outcome::Interrupted, _) => "sync interrupted",
+            (Outcome::Failed(_), _) => "sync failed",
+        };
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    run,
+                    archive,
+                    deployment,
+                    version,
+                    exit_code,
+                    seconds,
+                    error,
+                    through,
+                    documents = done.map(|done| done.documents),
+                    tombstones = done.map(|done| done.tombstones),
+                    files = done.map(|done| done.files),
+                    file_bytes = done.map(|done| done.file_bytes),
+                    commits = done.map(|done| done.commits),
+                    gaps = done.map(|done| done.gaps),
+                    requests = done.map(|done| done.requests),
+                    response_bytes = done.map(|done| done.response_bytes),
+                    "{message}"
+                )
+            };
+        }
+        match outcome {
+            Outcome::Done => line!(info),
+            Outcome::Findings | Outcome::Interrupted => line!(warn),
+            Outcome::Failed(_) => line!(error),
+        }
+    }
+}

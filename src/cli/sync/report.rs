@@ -1,0 +1,171 @@
+//! What is printed of a run.
+
+use std::time::Duration;
+
+use convex_archiver::{DeploymentIdentity, Error, Result, Timestamp, sync::SyncReport};
+use serde::Serialize;
+
+use super::{
+    super::{
+        exit::{self, ErrorDescription},
+        outcome::Outcome,
+        output,
+        telemetry::Screen,
+        units::{self, bytes, counted, long},
+        words,
+    },
+    SyncedArchive,
+    record::{RunFacts, RunRecord},
+};
+
+/// What an archive does not hold, as the first report says.
+const NOT_HELD: [&str; 4] = [
+    "the contents of stored files, and the system tables (_storage among them)",
+    "the deployment's code, schema definitions and indexes",
+    "environment variables and authentication settings",
+    "scheduled functions and cron jobs",
+];
+
+/// The report, as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    run: &'a RunFacts,
+    #[serde(flatten)]
+    sync: &'a SyncReport,
+    selection: String,
+    more_waiting: bool,
+    requests: u64,
+    /// What Convex bills as egress.
+    response_bytes: u64,
+    lag_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_in_archive: Option<[&'a str; 4]>,
+}
+
+/// Of a run that was stopped before it had begun, as JSON.
+#[derive(Serialize)]
+struct Stopped<'a> {
+    #[serde(flatten)]
+    run: &'a RunFacts,
+    caught_up: bool,
+    more_waiting: bool,
+    commits: u64,
+}
+
+/// Of a run that failed, as JSON.
+#[derive(Serialize)]
+struct Failure<'a> {
+    #[serde(flatten)]
+    run: &'a RunFacts,
+    deployment: Option<DeploymentIdentity>,
+    version: Option<u64>,
+    error: ErrorDescription,
+}
+
+/// Prints the report; with -q, unless there is something to look at, only as JSON.
+///
+/// # Errors
+/// Resource, if it cannot be printed.
+pub(super) fn print_report(
+    done: &SyncedArchive,
+    outcome: Outcome,
+    json: bool,
+    record: &RunRecord,
+    screen: &Screen,
+) -> Result<()> {
+    let SyncedArchive { sync, traffic, selection, .. } = done;
+    let (lag, facts) = (sync.lag(Timestamp::now()), record.facts(outcome));
+    if json {
+        return output::print_json(&Report {
+            run: &facts,
+            sync,
+            selection: selection.to_string(),
+            more_waiting: !sync.caught_up,
+            requests: traffic.requests,
+            response_bytes: traffic.response_bytes,
+            lag_seconds: lag.map(|l| l.as_secs()),
+            not_in_archive: sync.first_run.then_some(NOT_HELD),
+        });
+    }
+    if screen.quiet() && outcome == Outcome::Done {
+        return Ok(());
+    }
+    output::print(&text(done, lag, &facts))
+}
+
+/// Prints that the run was stopped before anything had begun.
+///
+/// # Errors
+/// Resource, if it cannot be printed.
+pub(super) fn print_stopped(json: bool, record: &RunRecord, screen: &Screen) -> Result<Outcome> {
+    let outcome = Outcome::Done;
+    if json {
+        let run = record.facts(outcome);
+        output::print_json(&Stopped { run: &run, caught_up: false, more_waiting: true, commits: 0 })?;
+    } else if !screen.quiet() {
+        output::print("Stopped before the deployment had answered: nothing was archived; run again.\n")?;
+    }
+    Ok(outcome)
+}
+
+/// Prints why the run failed.
+pub(super) fn print_failure(error: &Error, json: bool, record: &RunRecord, screen: &Screen) -> Outcome {
+    let described = ErrorDescription::from(error);
+    let outcome = Outcome::Failed(described.exit_code);
+    record.failed(described.kind);
+    exit::print(&described, screen);
+    if json {
+        let run = record.facts(outcome);
+        let (deployment, version) = (record.identity(), record.version());
+        // What cannot be written to stdout cannot be reported there either.
+        let _ = output::print_json(&Failure { run: &run, deployment, version, error: described });
+    }
+    outcome
+}
+
+/// The report, for people.
+fn text(done: &SyncedArchive, lag: Option<Duration>, facts: &RunFacts) -> String {
+    let SyncedArchive { sync: report, traffic, archive, selection } = done;
+    let state = match (report.caught_up, report.commits) {
+        (true, _) => "caught up: the deployment has nothing more",
+        (false, 0) => "stopped before anything was committed; more is waiting: run again",
+        (false, _) => "stopped at a commit; more is waiting: run again",
+    };
+    let wrote = format!(
+        "{} and {} of {}",
+        counted(report.documents, "document"),
+        counted(report.tombstones, "tombstone"),
+        counted(report.tables, "table")
+    );
+    let took = facts.seconds;
+    let mut facts = vec![
+        ("Archive", format!("{archive}, version {}", report.version)),
+        ("State", state.to_owned()),
+        ("Wrote", wrote),
+        ("", format!("{}, {}", counted(report.files, "file"), bytes(report.file_bytes))),
+        ("Read", format!("{}, {}", counted(traffic.requests, "request"), bytes(traffic.response_bytes))),
+    ];
+    if !selection.is_everything() {
+        facts.insert(1, ("Selection", selection.to_string()));
+    }
+    if report.rescued_rows > 0 {
+        facts.push(("Rescued", format!("values of {} in _rescued", counted(report.rescued_rows, "row"))));
+    }
+    facts.extend(report.gaps.iter().map(|gap| ("Lost", words::missing(gap))));
+    facts.extend(output::findings(&report.findings));
+    if let Some(through) = report.through {
+        facts.push(("Through", units::time(through)));
+    }
+    if let Some(lag) = lag {
+        facts.push(("Lag", long(lag)));
+    }
+    facts.push(("Took", format!("{took:.1} s, {}", counted(report.commits, "commit"))));
+    facts.push(("Digest", report.digest.clone()));
+    let mut text = output::facts(facts);
+    if report.first_run {
+        text.push_str("\nThis archive holds the documents of all selected tables. It does not hold:\n");
+        text.extend(NOT_HELD.iter().map(|what| format!("  - {what}\n")));
+    }
+    text
+}
