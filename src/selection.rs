@@ -88,11 +88,28 @@ impl Selection {
         includes_no_more && other.exclude.is_subset(&self.exclude)
     }
 
+    /// Whether an include pattern is this very table's name, without wildcards.
+    pub(crate) fn includes_by_name(&self, table: &TableRef) -> bool {
+        self.include.iter().any(|pattern| pattern.is_exact() && pattern.fits(table))
+    }
+
+    /// The same without these tables.
+    ///
+    /// # Errors
+    /// Internal, if a table's name is no pattern.
+    pub(crate) fn without<'a>(&self, tables: impl IntoIterator<Item = &'a TableRef>) -> Result<Self> {
+        let mut narrower = self.clone();
+        for table in tables {
+            let pattern = table.to_string().parse();
+            let unnamed = |e| Error::internal("a table has a name that no pattern spells: report it").with_source(e);
+            narrower.exclude.insert(pattern.map_err(unnamed)?);
+        }
+        Ok(narrower)
+    }
+
     /// The tables that patterns name in full, as far as they are none of these.
     pub fn fitting_none_of<'a>(&self, tables: impl Iterator<Item = &'a TableRef>) -> Vec<String> {
-        let exact = |p: &&Pattern| {
-            p.table.is_exact() && p.component.iter().all(|s| matches!(s, Segment::One(name) if name.is_exact()))
-        };
+        let exact = |p: &&Pattern| p.is_exact();
         let mut named: BTreeSet<String> = self.patterns().filter(exact).map(ToString::to_string).collect();
         for table in tables {
             named.remove(&table.to_string());
@@ -137,6 +154,11 @@ impl Pattern {
     fn fits(&self, table: &TableRef) -> bool {
         let path: Vec<&str> = segments(table.component()).collect();
         self.table.fits(table.name()) && fits_component(&self.component, &path)
+    }
+
+    /// Whether it is the name of one table.
+    fn is_exact(&self) -> bool {
+        self.table.is_exact() && self.component.iter().all(|s| matches!(s, Segment::One(name) if name.is_exact()))
     }
 
     fn fits_everything(&self) -> bool {
