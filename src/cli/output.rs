@@ -19,11 +19,20 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Prints a report on stderr, where stdout holds something else. What cannot be written there cannot be told anywhere.
+pub(crate) fn print_aside(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Prints one JSON object.
 pub(crate) fn print_json(report: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(report)
-        .map_err(|e| Error::internal("cannot spell the report: report it").with_source(e))?;
-    print(&format!("{text}\n"))
+    print(&json(report)?)
+}
+
+/// The text of one JSON object.
+pub(crate) fn json(report: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(report);
+    text.map(|text| text + "\n").map_err(|e| Error::internal("cannot spell the report: report it").with_source(e))
 }
 
 /// Bytes of lines that are written at once.

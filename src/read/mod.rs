@@ -5,6 +5,8 @@
 //! own server stand on.
 
 mod columns;
+#[cfg(test)]
+mod damage_tests;
 mod diff;
 mod export;
 mod get;

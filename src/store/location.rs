@@ -44,9 +44,9 @@ impl FilePlace {
         let url = parsed.to_string();
         match parsed {
             ParsedUrl::Local(path) => Ok(Self::Disk(path)),
-            ParsedUrl::Remote { prefix, .. } if prefix.as_ref().is_empty() || file.ends_with('/') => Err(Error::usage(format!(
-                "{url} is a place for many objects: name one in it, such as {url}/backup.zip"
-            ))),
+            ParsedUrl::Remote { prefix, .. } if prefix.as_ref().is_empty() || file.ends_with('/') => Err(Error::usage(
+                format!("{url} is a place for many objects: name one in it, such as {url}/backup.zip"),
+            )),
             ParsedUrl::Remote { cloud, bucket, prefix: path } => {
                 Ok(Self::Object { store: cloud.connect(&bucket, settings)?, path, url })
             }
@@ -268,7 +268,9 @@ mod tests {
             }
             FilePlace::Disk(path) => panic!("{path:?}"),
         }
-        assert!(matches!(place("file:///srv/a%20b.zip").unwrap(), FilePlace::Disk(path) if path == FilePath::new("/srv/a b.zip")));
+        assert!(
+            matches!(place("file:///srv/a%20b.zip").unwrap(), FilePlace::Disk(path) if path == FilePath::new("/srv/a b.zip"))
+        );
         for text in ["s3://lake", "s3://lake/", "s3://lake/backups/", "ftp://x/a.zip", ""] {
             assert_eq!(place(text).unwrap_err().kind(), ErrorKind::Usage, "{text}");
         }

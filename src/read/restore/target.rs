@@ -143,7 +143,7 @@ impl Opened {
                 let (sender, made) = mpsc::channel(WAITING);
                 let upload = Upload::new(Arc::clone(store), path.clone()).in_parts_of(budget.zip_part());
                 let (store, path, url) = (Arc::clone(store), path.clone(), url.clone());
-                let new = NewObject { store, path, url: url.clone(), overwrite, upload, made };
+                let mut new = NewObject { store, path, url: url.clone(), overwrite, upload, made };
                 new.refuse_other().await?;
                 Ok((Self::Object(new), Sink { to: Box::new(Pieces(sender)), file: None, shown: url }))
             }
@@ -203,7 +203,9 @@ impl NewFile {
         // A link stays, and what it leads to is replaced; a pipe or a device cannot appear whole.
         let path = &match fs::metadata(path) {
             Ok(there) if !there.is_file() => {
-                return Err(Error::usage(format!("{shown} is no regular file: name another one, or - for the standard output")));
+                return Err(Error::usage(format!(
+                    "{shown} is no regular file: name another one, or - for the standard output"
+                )));
             }
             Ok(_) => path.canonicalize().map_err(|e| disk_error(e, &format!("cannot look at {shown}")))?,
             Err(_) => path.to_owned(),
@@ -242,7 +244,8 @@ impl NewFile {
 }
 
 impl NewObject {
-    async fn refuse_other(&self) -> Result<()> {
+    /// Of itself alone, since an upload cannot be shared between threads.
+    async fn refuse_other(&mut self) -> Result<()> {
         let there = !self.overwrite && exists_at(&self.store, &self.path).await?;
         if there { Err(is_there(&self.url)) } else { Ok(()) }
     }

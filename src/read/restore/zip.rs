@@ -144,7 +144,9 @@ impl SnapshotZip {
 fn run(sink: Sink, steps: mpsc::Receiver<Step>) -> Result<u64> {
     let Sink { to, file, shown } = sink;
     let failed = |e: io::Error| match e.kind() {
-        ErrorKind::BrokenPipe => Error::resource(format!("cannot write {shown}: nobody reads it any more")).with_source(e),
+        ErrorKind::BrokenPipe => {
+            Error::resource(format!("cannot write {shown}: nobody reads it any more")).with_source(e)
+        }
         _ => disk_error(e, &format!("cannot write {shown}")),
     };
     let is_over = Cell::new(false);
@@ -251,6 +253,27 @@ mod tests {
         }
         zip.finish().await.unwrap();
         assert_eq!(python(&path), "66000 3 None");
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_leaves_a_stream_without_the_end_of_a_zip() {
+        let file = std::sync::Arc::new(tempfile::tempfile().unwrap());
+        let target = RestoreTarget::Stream(std::sync::Arc::clone(&file));
+        let mut zip = SnapshotZip::create(&target, false, MemoryBudget::default()).await.unwrap();
+        drop(target);
+        let noise: Vec<u8> = (0..PIECE as u32 * 4).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        zip.entry("t/documents.jsonl".into()).await.unwrap();
+        zip.write(&noise).await.unwrap();
+        zip.give_up(&crate::monitor::NoMonitor).await;
+        // The thread ends by itself.
+        while std::sync::Arc::strong_count(&file) > 1 {
+            tokio::task::yield_now().await;
+        }
+        let mut bytes = Vec::new();
+        io::Seek::seek(&mut &*file, io::SeekFrom::Start(0)).unwrap();
+        io::Read::read_to_end(&mut &*file, &mut bytes).unwrap();
+        assert!(bytes.starts_with(b"PK\x03\x04"), "something was written");
+        assert!(!bytes.windows(4).any(|magic| magic == b"PK\x01\x02" || magic == b"PK\x05\x06"), "no directory");
     }
 
     #[tokio::test]
