@@ -135,7 +135,11 @@ impl<'a> RowReader<'a> {
         if self.tombstone.value(row) {
             return Err(Error::internal(format!("document {id} is deleted: a tombstone has no text")));
         }
-        let nulls = if self.rescued.is_valid(row) { None } else { self.top_level_nulls(row)? };
+        let nulls = if self.rescued.is_valid(row) {
+            None
+        } else {
+            self.top_level_nulls(row).context(|| format!("document {id}"))?
+        };
         let Some(nulls) = nulls else {
             let document = self.document(row, id).map_err(|e| e.context(format!("document {id}")))?;
             write_value(out, &Value::Object(document), encoding);

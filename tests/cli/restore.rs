@@ -113,7 +113,8 @@ fn a_component_that_holds_now_back_is_named_and_never_deleted_by_an_import() {
             break plan.with(3).json();
         }
     };
-    assert_eq!(plan["held_back_by"], serde_json::json!(["analytics/events", "analytics/daily/counters"]), "{plan}");
+    let held_back: Vec<_> = plan["held_back_by"].as_array().unwrap().iter().map(|table| &table["component"]).collect();
+    assert_eq!(held_back, ["analytics", "analytics/daily"], "{plan}");
     assert_eq!((&plan["complete"], &plan["import"]), (&true.into(), &"npx convex import --replace-all".into()));
 
     let told = restore(&["restore", "--output", "a.zip"]).with(3).stdout;
