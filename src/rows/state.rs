@@ -258,8 +258,9 @@ impl StateBatch {
     fn file_of(&self, row: usize) -> String {
         let (id, ts) = (self.id(row), self.ts(row));
         let of_state = |part: &&Part| part.base().is_none_or(|base| *base == self.base);
-        let holds = |part: &&Part| part.min_ts <= ts && ts <= part.max_ts && part.may_hold(id);
-        let paths: Vec<_> = self.parts.iter().filter(of_state).filter(holds).map(|part| part.path.as_str()).collect();
+        let holds = |part: &&Part| part.file.min_ts <= ts && ts <= part.file.max_ts && part.may_hold(id);
+        let paths: Vec<_> =
+            self.parts.iter().filter(of_state).filter(holds).map(|part| part.file.path.as_str()).collect();
         format!("file {}", paths.join(" or "))
     }
 
