@@ -4,7 +4,8 @@
 //! Columns of JSON and `_rescued` hold text that was JSON when it was written, and every block of a file is compared with its
 //! checksum before it is decoded. What is handed on as a line of JSON is read once more all the same: a file of another writer,
 //! or a defect of this one, would otherwise make a ZIP that an import refuses in the middle, or a line that shifts all that
-//! follow. The cost, where nearly all of a table is JSON text: COST.
+//! follow. The cost, in a table of which nearly all is JSON text (21 MB in 20,000 documents): 311 of 725 million instructions
+//! of an export as NDJSON, 9 % of those of a restore, which compresses (callgrind, dev profile); elsewhere nothing.
 
 use std::collections::BTreeMap;
 
