@@ -195,6 +195,13 @@ impl<'a> RestoreOutput<'a> {
         if self.tables.is_empty() {
             lines.push("it holds no table: there is nothing to import".to_owned());
         }
+        let is_all = self.options.selection.is_everything() && self.options.ids.is_empty();
+        if is_all && report.archived.is_everything() && !report.complete && !report.has_findings() {
+            lines.push(
+                "whether there were other tables then, in components, is not known: --replace leaves those alone"
+                    .to_owned(),
+            );
+        }
         if !self.options.ids.is_empty() {
             lines.push(
                 "Convex adds no document whose id its table knows already, be it as deleted in the last 14 days: to put one back \

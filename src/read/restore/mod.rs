@@ -209,8 +209,9 @@ async fn walk(
 fn is_complete(head: &Head, options: &RestoreOptions, report: &RestoreReport) -> bool {
     let coverage = head.coverage();
     let is_all = options.selection.is_everything() && options.ids.is_empty();
-    // Tables that the archive has never seen were empty.
-    let is_known = coverage.selected().is_everything() && coverage.covers_unseen(false, options.at);
+    // Tables that the archive has never seen were empty, at the root and in components.
+    let is_known = coverage.selected().is_everything()
+        && [false, true].into_iter().all(|component| coverage.covers_unseen(component, options.at));
     let left_behind = report.tables.iter().any(|table| !table.left_behind.is_empty());
     is_all && is_known && report.not_covered.is_empty() && report.conflicts.is_empty() && !left_behind
 }
