@@ -196,7 +196,12 @@ impl<'a> RestoreOutput<'a> {
             lines.push("it holds no table: there is nothing to import".to_owned());
         }
         let is_all = self.options.selection.is_everything() && self.options.ids.is_empty();
-        if is_all && report.archived.is_everything() && !report.complete && !report.has_findings() {
+        if is_all
+            && !self.tables.is_empty()
+            && !report.complete
+            && report.archived.is_everything()
+            && !report.has_findings()
+        {
             lines.push(
                 "whether there were other tables then, in components, is not known: --replace leaves those alone"
                     .to_owned(),
