@@ -49,6 +49,12 @@ impl MemoryBudget {
     /// way.
     pub(crate) const EXPORT_PART: usize = 5 << 20;
 
+    /// Bytes of one part of the upload of a ZIP, of which one is filled while one is on its way: a 16th, 5 MiB (the least that S3
+    /// takes) to 64 MiB. There are 10,000 at most, so that the limit bounds the ZIP: 156 GiB at 256 MiB.
+    pub(crate) fn zip_part(self) -> usize {
+        (self.limit / 16).clamp(5 * MIB, 64 * MIB) as usize
+    }
+
     /// A budget of `limit` bytes.
     ///
     /// # Errors
@@ -159,5 +165,9 @@ mod tests {
     fn the_parts_of_an_export_fit_beside_what_is_read() {
         // Readers have 60 percent.
         assert!(2 * MemoryBudget::EXPORT_PART as u64 <= MemoryBudget::MINIMUM * 40 / 100);
+        for mib in [64, 100, 256, 4096] {
+            let b = MemoryBudget::new(mib * MIB).unwrap();
+            assert!(2 * b.zip_part() as u64 <= b.limit() * 40 / 100, "{mib}");
+        }
     }
 }

@@ -96,6 +96,25 @@ impl Selection {
         includes_no_more && other.exclude.is_subset(&self.exclude)
     }
 
+    /// Whether an include pattern is this very table's name, without wildcards.
+    pub(crate) fn includes_by_name(&self, table: &TableRef) -> bool {
+        self.include.iter().any(|pattern| pattern.is_name() && pattern.fits(table))
+    }
+
+    /// The same without these tables.
+    ///
+    /// # Errors
+    /// Internal, if a table's name is no pattern.
+    pub(crate) fn without<'a>(&self, tables: impl IntoIterator<Item = &'a TableRef>) -> Result<Self> {
+        let mut narrower = self.clone();
+        for table in tables {
+            let pattern = table.to_string().parse();
+            let unnamed = |e| Error::internal("a table has a name that no pattern spells: report it").with_source(e);
+            narrower.exclude.insert(pattern.map_err(unnamed)?);
+        }
+        Ok(narrower)
+    }
+
     /// The patterns that fit none of these tables, those that include first.
     pub(crate) fn fitting_none_of<'a>(&self, tables: impl Iterator<Item = &'a TableRef> + Clone) -> Vec<UnusedPattern> {
         let unused = |pattern: &&Pattern| !tables.clone().any(|table| pattern.fits(table));

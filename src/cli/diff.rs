@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use clap::Args;
 use convex_archiver::{
-    Error, Result, TableRef, Timestamp,
-    read::{DiffOptions, DocumentDiff, Moment, TableDiff, compare, diff},
+    Error, Result, TableRef,
+    read::{CommonMoment, DiffOptions, DocumentDiff, Moment, TableDiff, compare, diff},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -21,13 +21,15 @@ use super::{
 
 /// Compares two moments: how many documents of each table were inserted, updated and deleted
 ///
-/// Moments are as in --as-of of get. Tables that the archive does not cover at one of them are an error: leave them out with --exclude.
+/// Moments are as in --as-of of get; 'now' is the newest moment that all tables cover, if it is at most an hour older than the archive reaches. Tables that the archive does not cover at one of the moments are an error: leave them out with --exclude.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver diff 2026-11-23 2026-11-24 --archive s3://bucket/happy-otter
   convex-archiver diff '1 hour ago' now --archive ./archive --table messages --documents
-  convex-archiver diff '1 hour ago' now --archive ./archive --documents --json | jq -c .changes")]
+  convex-archiver diff '1 hour ago' now --archive ./archive --documents --json | jq -c .changes
+
+Exit codes: 3 if 'now' is an earlier moment because a table is not covered.")]
 pub(crate) struct DiffArgs {
     /// The earlier moment
     #[arg(value_name = "T1")]
@@ -57,6 +59,9 @@ struct Report<'a> {
     from_ts: String,
     to: String,
     to_ts: String,
+    /// Tables because of which `now` is an earlier moment.
+    held_back_by: &'a [TableRef],
+    left_out: &'a [TableRef],
     tables: Vec<Sums<'a>>,
 }
 
@@ -86,39 +91,54 @@ struct Line<'a> {
 pub(super) async fn run(args: &DiffArgs) -> Result<Outcome> {
     let budget = args.limits.budget()?;
     let past = Past::open(&args.archive).await?;
-    let (from, to) = (past.at(Some(args.from))?, past.at(Some(args.to))?);
-    if from > to {
-        return Err(Error::usage(format!("{} lies after {}: exchange them", moment(from), moment(to))));
+    let from = past.common(args.from, &args.tables.selection(&past.head)?)?;
+    let to = past.common(args.to, &from.selection)?;
+    if from.at > to.at {
+        let why = past::about_tables(&to).join("; ");
+        let advice = if why.is_empty() { "exchange them".to_owned() } else { format!("choose an earlier one; {why}") };
+        return Err(Error::usage(format!("{} lies after {}: {advice}", moment(from.at), moment(to.at))));
     }
-    let selection = args.tables.selection(&past.head)?;
     let tables: Vec<_> =
-        past.head.tables().map(|state| state.table.clone()).filter(|t| selection.contains(t)).collect();
+        past.head.tables().map(|state| state.table.clone()).filter(|t| to.selection.contains(t)).collect();
     if tables.is_empty() {
         return Err(Error::not_found("the archive has no such table: see tables for those that it has"));
     }
-    let options = DiffOptions::default().from(from).to(to).tables(tables).documents(args.documents).budget(budget);
+    let options =
+        DiffOptions::default().from(from.at).to(to.at).tables(tables).documents(args.documents).budget(budget);
     let mut lines = output::Lines::new();
-    let told = tell(args, &past, &options, &mut lines).await;
-    lines.end(told).map(|()| Outcome::Done)
+    let told = tell(args, &past, &options, [&from, &to], &mut lines).await;
+    let is_moved = [&from, &to].iter().any(|common| !common.held_back_by.is_empty());
+    let outcome = if is_moved { Outcome::Findings } else { Outcome::Done };
+    lines.end(told).map(|()| outcome)
 }
 
-async fn tell(args: &DiffArgs, past: &Past, options: &DiffOptions, lines: &mut output::Lines) -> Result<()> {
+async fn tell(
+    args: &DiffArgs,
+    past: &Past,
+    options: &DiffOptions,
+    moments: [&CommonMoment; 2],
+    lines: &mut output::Lines,
+) -> Result<()> {
+    let [from, to] = moments;
     if !args.json {
-        lines.print(&output::facts([("From", moment(options.from)), ("To", moment(options.to))]))?;
+        lines.print(&output::facts([("From", past::common(from)), ("To", past::common(to))]))?;
     }
     let tell = |document: DocumentDiff| {
         if args.json { lines.print_json(&line(&document)?) } else { lines.print(&text(&document)) }
     };
     let tables = diff(&past.archive, &past.head, options, tell).await?;
+    let mut told = if to.held_back_by.is_empty() { from.clone() } else { to.clone() };
+    told.left_out = from.left_out.iter().chain(&to.left_out).cloned().collect();
     if !args.json {
-        return lines.print(&format!("\n{}", sums(&tables)));
+        lines.print(&format!("\n{}", sums(&tables)))?;
+        return past::about_tables(&told).iter().try_for_each(|line| lines.print(&format!("\n* {line}\n")));
     }
-    let report = report(past.archive.url(), options.from, options.to, &tables);
+    let report = report(past.archive.url(), options, &told, &tables);
     // One line among lines, one object alone.
     if args.documents { lines.print_json(&report) } else { output::print_json(&report) }
 }
 
-fn report<'a>(archive: &'a str, from: Timestamp, to: Timestamp, tables: &'a [TableDiff]) -> Report<'a> {
+fn report<'a>(archive: &'a str, options: &DiffOptions, told: &'a CommonMoment, tables: &'a [TableDiff]) -> Report<'a> {
     let table = |t: &'a TableDiff| Sums {
         table: &t.table,
         inserted: t.inserted,
@@ -128,10 +148,12 @@ fn report<'a>(archive: &'a str, from: Timestamp, to: Timestamp, tables: &'a [Tab
     };
     Report {
         archive,
-        from: from.to_string(),
-        from_ts: from.0.to_string(),
-        to: to.to_string(),
-        to_ts: to.0.to_string(),
+        from: options.from.to_string(),
+        from_ts: options.from.0.to_string(),
+        to: options.to.to_string(),
+        to_ts: options.to.0.to_string(),
+        held_back_by: &told.held_back_by,
+        left_out: &told.left_out,
         tables: tables.iter().map(table).collect(),
     }
 }

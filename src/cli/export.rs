@@ -1,10 +1,10 @@
 //! The verb `export`.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use convex_archiver::{
-    Result, ResultExt,
+    Result, ResultExt, TableRef,
     archive::Location,
     read::{ExportFormat, ExportOptions, ExportReport, Moment, export},
 };
@@ -14,7 +14,7 @@ use super::{
     config::{self, ArchiveArgs},
     outcome::Outcome,
     output,
-    past::{LimitArgs, Past, SelectionArgs, moment},
+    past::{self, LimitArgs, Past, SelectionArgs},
     progress::Progress,
     telemetry::Screen,
     units::{bytes, count, counted},
@@ -32,8 +32,8 @@ Examples:
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', 'now' (as far as the
-    /// archive reaches)
+    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', or 'now': the newest
+    /// moment that all tables cover, if it is at most an hour older than the archive reaches
     #[arg(long, value_name = "MOMENT", default_value = "now")]
     as_of: Moment,
     /// Where to, an empty place: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///path or a path
@@ -67,6 +67,10 @@ enum Format {
 struct Report<'a> {
     archive: &'a str,
     output: &'a str,
+    /// Later than `as_of`, if tables have held it back.
+    asked: String,
+    held_back_by: &'a [TableRef],
+    left_out: &'a [TableRef],
     #[serde(flatten)]
     export: &'a ExportReport,
 }
@@ -79,25 +83,33 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
         Format::Ndjson => ExportFormat::Ndjson,
         Format::Csv => ExportFormat::Csv,
     };
-    let selection = args.tables.selection(&past.head)?;
-    let at = past.at(Some(args.as_of))?;
+    let common = past.common(args.as_of, &args.tables.selection(&past.head)?)?;
     let target = Location::create(&args.output, &config::settings()).context(|| "--output")?;
-    let options = ExportOptions::new(Arc::clone(target.store()), format, at).selection(selection).budget(budget);
+    let options = ExportOptions::new(Arc::clone(target.store()), format, common.at);
+    let options = options.selection(common.selection.clone()).budget(budget);
     let progress = Progress::reading(screen);
     let exported = export(&past.archive, &past.head, &options, &progress).await;
     progress.finish();
     let mut exported = exported.context(|| format!("export to {}", target.url()))?;
     exported.findings = past.findings.counts().plus(&exported.findings);
     let several: Vec<_> = exported.tables.iter().filter(|table| !table.left_behind.is_empty()).collect();
-    let outcome = if several.is_empty() { Outcome::Done } else { Outcome::Findings };
+    let is_whole = several.is_empty() && common.held_back_by.is_empty();
+    let outcome = if is_whole { Outcome::Done } else { Outcome::Findings };
     if args.json {
-        output::print_json(&Report { archive: past.archive.url(), output: target.url(), export: &exported })?;
+        output::print_json(&Report {
+            archive: past.archive.url(),
+            output: target.url(),
+            asked: common.asked.to_string(),
+            held_back_by: &common.held_back_by,
+            left_out: &common.left_out,
+            export: &exported,
+        })?;
         return Ok(outcome);
     }
     let documents = exported.tables.iter().map(|t| t.documents).sum();
     let size = exported.tables.iter().map(|t| t.bytes).sum();
     let facts = [
-        ("As of", moment(exported.as_of)),
+        ("As of", past::common(&common)),
         (
             "Written",
             format!(
@@ -116,14 +128,17 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     };
     let rows: Vec<_> = std::iter::once(header).chain(exported.tables.iter().map(row)).collect();
     let mut text = format!("{facts}\n{}", output::table(&rows));
+    let mut lines = past::about_tables(&common);
     for table in several {
         let documents = table.left_behind.iter().map(|generation| generation.documents).sum();
-        let _ = write!(
-            text,
-            "\n* {} of {} are of an earlier table of that name, which was dropped without tombstones; restore leaves them out\n",
+        lines.push(format!(
+            "{} of {} are of an earlier table of that name, which was dropped without tombstones; restore leaves them out",
             counted(documents, "document"),
             table.table
-        );
+        ));
+    }
+    for line in lines {
+        text += &format!("\n* {line}\n");
     }
     output::print(&text)?;
     Ok(outcome)

@@ -126,7 +126,7 @@ impl Cli {
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
-            Command::Restore(args) => args.json,
+            Command::Restore(args) => args.json && !args.is_to_stdout(),
             Command::Export(args) => args.json,
             Command::Query(_)
             | Command::Views(_)

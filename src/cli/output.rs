@@ -40,10 +40,20 @@ fn unspelled(error: serde_json::Error) -> Error {
     Error::internal("cannot spell the report: report it").with_source(error)
 }
 
+/// Prints a report on stderr, where stdout holds something else. What cannot be written there cannot be told anywhere.
+pub(crate) fn print_aside(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Prints one JSON object.
 pub(crate) fn print_json(report: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(&VersionedReport::of(report)).map_err(unspelled)?;
-    print(&format!("{text}\n"))
+    print(&json(report)?)
+}
+
+/// The text of one JSON object.
+pub(crate) fn json(report: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(&VersionedReport::of(report));
+    text.map(|text| text + "\n").map_err(unspelled)
 }
 
 /// Bytes of lines that are written at once.

@@ -1,13 +1,13 @@
 //! What the verbs that look at the past have in common: which archive, when, within which limits; documents and moments
 //! as they are printed.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
     Encoding, Error, FindingCounter, MemoryBudget, Monitor, Result, Revision, Selection, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
-    read::{MissingSpan, Moment, in_full},
+    read::{CommonMoment, MissingSpan, Moment, in_full},
     write_value,
 };
 use serde_json::value::RawValue;
@@ -98,10 +98,46 @@ impl Past {
         moment.unwrap_or(Moment::Through).resolve(&self.head, Timestamp::now())
     }
 
+    /// The moment that is meant of all these tables together.
+    pub(crate) fn common(&self, moment: Moment, selection: &Selection) -> Result<CommonMoment> {
+        moment.resolve_for(&self.head, Timestamp::now(), selection)
+    }
+
     /// The `_ts` that a moment means; None, if it is as far as the archive reaches whenever one looks.
     pub(crate) fn fixed(&self, moment: Option<Moment>) -> Result<Option<Timestamp>> {
         moment.filter(|moment| *moment != Moment::Through).map(|moment| self.at(Some(moment))).transpose()
     }
+}
+
+/// A moment in full, and how much it is older than the one that was asked for.
+pub(crate) fn common(common: &CommonMoment) -> String {
+    let older = common.asked.0.saturating_sub(common.at.0);
+    let age = Duration::from_nanos(u64::try_from(older).unwrap_or_default());
+    let older = match age.as_millis() {
+        0 if age.is_zero() => String::new(),
+        ms @ 0..1000 => format!(", {ms} ms before the newest moment"),
+        _ => format!(", {} before the newest moment", units::long(age)),
+    };
+    moment(common.at) + &older
+}
+
+/// Which tables have moved the moment, and which are left out because of it.
+pub(crate) fn about_tables(common: &CommonMoment) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !common.held_back_by.is_empty() {
+        lines.push(format!(
+            "the archive reaches to {}, but does not cover {} there: this is the newest moment of all tables",
+            moment(common.asked),
+            words::list(common.held_back_by.iter())
+        ));
+    }
+    if !common.left_out.is_empty() {
+        lines.push(format!(
+            "left out, since the archive no longer keeps them: {} (--as-of an earlier moment has them)",
+            words::list(common.left_out.iter())
+        ));
+    }
+    lines
 }
 
 /// `messages`, or `component/messages`.

@@ -2,17 +2,23 @@
 
 mod output;
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use convex_archiver::{
-    Result,
-    read::{Moment, RestoreOptions, plan_restore, restore},
+    Error, Result,
+    read::{Moment, RestoreOptions, RestoreTarget, plan_restore, restore_unless},
 };
 
 use self::output::RestoreOutput;
 use super::{
-    config::ArchiveArgs,
+    config::{self, ArchiveArgs},
     outcome::Outcome,
     past::{LimitArgs, Past, SelectionArgs},
     progress::Progress,
@@ -22,7 +28,7 @@ use super::{
 
 /// Writes the documents as they were at a moment to a ZIP that `npx convex import` takes
 ///
-/// All tables at the same moment. Works from the archive alone. --plan first tells what would be in it, and what would not. The same archive and moment give the same bytes.
+/// All tables at the same moment. Works from the archive alone. --plan first tells what would be in it, and what would not. The same version of an archive and the same moment give the same bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,22 +36,26 @@ Examples:
   convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
   npx convex import --replace-all --deployment staging yesterday.zip
 
+  convex-archiver restore --output s3://backups/happy-otter/today.zip --archive s3://bucket/happy-otter
+  convex-archiver restore --output - --archive ./archive | ssh backup 'cat > today.zip'
+
   convex-archiver restore --as-of 2026-11-24 --table messages --output messages.zip --archive ./archive
   convex-archiver restore --as-of 2026-11-24 --id j57d8m… --output one.zip --archive ./archive
 
-Exit codes: 3 if something is to be looked at before the import, such as documents that a dropped table has left behind; with
---plan also what a restore would be refused for.")]
+Exit codes: 3 if something is to be looked at before the import, such as documents that a dropped table has left behind, or a moment
+that is earlier than 'now' because a table is not covered; with --plan also what a restore would be refused for.")]
 pub(crate) struct RestoreArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', 'now' (as far as the
-    /// archive reaches)
+    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', or 'now': the newest
+    /// moment that all tables cover, if it is at most an hour older than the archive reaches
     #[arg(long, value_name = "MOMENT", default_value = "now")]
     as_of: Moment,
-    /// The ZIP file to write; it appears whole or not at all
+    /// The ZIP to write, which appears whole or not at all: a path, s3://bucket/name.zip, gs://…, az://…; or - for the
+    /// standard output, and then the report goes to stderr
     #[arg(long, short, value_name = "FILE", required_unless_present = "plan")]
     output: Option<PathBuf>,
-    /// Replace the file if it is there
+    /// Replace the file or object if it is there
     #[arg(long)]
     force: bool,
     /// Write nothing; tell what a restore would hold, reading all of it
@@ -63,36 +73,76 @@ pub(crate) struct RestoreArgs {
     limits: LimitArgs,
 }
 
+impl RestoreArgs {
+    /// Whether stdout is for the ZIP, so that nothing else may be printed there.
+    pub(crate) fn is_to_stdout(&self) -> bool {
+        self.output.as_deref() == Some(Path::new("-"))
+    }
+
+    /// Where the ZIP goes; None of a plan.
+    fn target(&self) -> Result<Option<RestoreTarget>> {
+        let Some(output) = &self.output else { return Ok(None) };
+        if self.is_to_stdout() {
+            return Ok(Some(RestoreTarget::Stream(Arc::new(stdout()?))));
+        }
+        let target = match output.to_str() {
+            Some(url) if url.contains("://") => RestoreTarget::open(url, &config::settings())?,
+            _ => RestoreTarget::from(output),
+        };
+        Ok(Some(target))
+    }
+}
+
+/// # Errors
+/// Usage, if it is a terminal.
+fn stdout() -> Result<File> {
+    let stdout = std::io::stdout();
+    if stdout.is_terminal() {
+        return Err(Error::usage("--output -: a ZIP is not for a terminal; redirect it, or name a file"));
+    }
+    #[cfg(unix)]
+    let handle = std::os::fd::AsFd::as_fd(&stdout).try_clone_to_owned();
+    #[cfg(windows)]
+    let handle = std::os::windows::io::AsHandle::as_handle(&stdout).try_clone_to_owned();
+    handle.map(File::from).map_err(|e| Error::resource("the standard output cannot be written to").with_source(e))
+}
+
 pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> {
     let budget = args.limits.budget()?;
+    let target = args.target()?;
     let past = Past::open(&args.archive).await?;
-    let selection = args.tables.selection(&past.head)?;
+    let common = past.common(args.as_of, &args.tables.selection(&past.head)?)?;
     let ids: BTreeSet<String> = args.id.iter().cloned().collect();
-    let options = RestoreOptions::default().at(past.at(Some(args.as_of))?).selection(selection).ids(ids).budget(budget);
+    let options = RestoreOptions::default().at(common.at).selection(common.selection.clone()).ids(ids).budget(budget);
+    let options = options.output(target.clone().unwrap_or_default()).overwrite(args.force);
     let interrupted = signals::interrupted()?;
     let progress = Progress::reading(screen);
-    let work = async {
-        match &args.output {
-            Some(output) => {
-                let options = options.clone().output(output).overwrite(args.force);
-                let written = restore(&past.archive, &past.head, &options, &progress).await;
-                written.map(|(report, bytes)| (report, Some((output.as_path(), bytes))))
-            }
-            None => Ok((plan_restore(&past.archive, &past.head, &options, &progress).await?, None)),
+    let done = if target.is_some() {
+        let restored = restore_unless(interrupted, &past.archive, &past.head, &options, &progress).await;
+        restored.map(|restored| restored.map(|(report, bytes)| (report, Some(bytes))))
+    } else {
+        tokio::select! {
+            biased;
+            () = interrupted => Ok(None),
+            plan = plan_restore(&past.archive, &past.head, &options, &progress) => plan.map(|plan| Some((plan, None))),
         }
     };
-    let done = tokio::select! {
-        biased;
-        () = interrupted => None,
-        done = work => Some(done),
-    };
     progress.finish();
-    let Some(done) = done else {
-        tracing::warn!("interrupted: nothing was written");
+    let Some((mut report, bytes)) = done? else {
+        tracing::warn!(
+            "interrupted: {}",
+            if args.is_to_stdout() { "what was written is no whole ZIP" } else { "nothing was written" }
+        );
         return Ok(Outcome::Interrupted);
     };
-    let (mut report, written) = done?;
     report.findings = past.findings.counts().plus(&report.findings);
-    RestoreOutput::new(past.archive.url(), &options, &report, written).print(args.json)?;
-    Ok(if report.has_findings() { Outcome::Findings } else { Outcome::Done })
+    let written = args.output.as_deref().zip(bytes);
+    let output = RestoreOutput::new(past.archive.url(), &options, &common, &report, written);
+    if args.is_to_stdout() {
+        output.print_aside(args.json)?
+    } else {
+        output.print(args.json)?
+    }
+    let is_moved = !common.held_back_by.is_empty();
+    Ok(if report.has_findings() || is_moved { Outcome::Findings } else { Outcome::Done })
 }

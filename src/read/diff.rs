@@ -10,8 +10,9 @@ use crate::{
     document::{Revision, TableRef, Timestamp},
     error::Result,
     rows::{
+        common::all_covered,
         files::{FilesByTable, TableFiles},
-        moment::base_at,
+        moment::known_table,
         state::{Columns, State, StateBatch, StateOptions},
     },
 };
@@ -80,8 +81,10 @@ pub async fn diff(
     tables.dedup();
     // Before anything is read.
     for table in &tables {
-        base_at(head, table, options.from)?;
-        base_at(head, table, options.to)?;
+        known_table(head, table)?;
+    }
+    for at in [options.from, options.to] {
+        all_covered(head, &tables.iter().collect::<Vec<_>>(), at, "")?;
     }
     let mut files = FilesByTable::open(archive, head).await?;
     let mut diffs = Vec::with_capacity(tables.len());

@@ -119,7 +119,7 @@ async fn look(
     while let Some(batch) = reader.next().await? {
         let rows = RowReader::new(schema, &batch)?;
         for row in 0..batch.num_rows() {
-            let revision = rows.revision(row)?;
+            let revision = rows.revision(row).context(|| format!("file {}", part.file.path))?;
             if newest.as_ref().is_none_or(|known| known.ts <= revision.ts) {
                 newest = Some(revision);
             }

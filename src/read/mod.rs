@@ -5,6 +5,8 @@
 //! own server stand on.
 
 mod columns;
+#[cfg(test)]
+mod damage_tests;
 mod diff;
 mod export;
 mod get;
@@ -24,10 +26,13 @@ pub use self::{
     get::{Lookup, get},
     history::History,
     log::{Change, DocumentChange, LogOptions, Transaction, Transactions},
-    restore::{NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoredTable, plan_restore, restore},
+    restore::{
+        NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoreTarget, RestoredTable, plan_restore, restore,
+    },
     tables::{TableSummary, tables},
 };
 pub use crate::rows::{
+    common::CommonMoment,
     compare::{FieldChange, FieldPath, Step, compare},
     generations::Generation,
     moment::{MissingSpan, Moment, in_full},
@@ -38,6 +43,7 @@ pub use crate::rows::{
 #[doc(hidden)]
 pub use self::{
     replay::{Replay, WrittenRevision},
+    restore::restore_unless,
     tables::count,
 };
 #[doc(hidden)]

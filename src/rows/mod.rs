@@ -9,6 +9,7 @@
 //! [`MemoryBudget`](crate::MemoryBudget).
 
 pub(crate) mod ahead;
+pub(crate) mod common;
 pub(crate) mod compare;
 pub(crate) mod damage;
 pub(crate) mod feed;

@@ -182,7 +182,7 @@ pub(crate) fn whole_span(head: &Head) -> Result<RangeInclusive<Timestamp>> {
 }
 
 /// Which moments are covered, as a sentence.
-fn covered(spans: &[Span]) -> String {
+pub(super) fn covered(spans: &[Span]) -> String {
     if spans.is_empty() {
         return "no moment is, yet; see status".to_owned();
     }

@@ -32,6 +32,7 @@ use crate::{
     data::WantedRows,
     document::{Encoding, Revision, TableRef, Timestamp},
     error::{Result, ResultExt},
+    position::BaseId,
     schema::TableSchema,
 };
 
@@ -73,6 +74,7 @@ pub struct State {
     base: Base,
     schema: Arc<TableSchema>,
     arrow: SchemaRef,
+    parts: Arc<[Part]>,
     batches: Feed<PickedRows>,
 }
 
@@ -80,6 +82,9 @@ pub struct State {
 #[derive(Debug)]
 pub struct StateBatch {
     picked: PickedRows,
+    /// All files of the table.
+    parts: Arc<[Part]>,
+    base: BaseId,
     schema: Arc<TableSchema>,
     arrow: SchemaRef,
 }
@@ -155,7 +160,8 @@ impl State {
         let plan = Plan { tombstones, ..plan(files, &schema, base, at, options, limits)? };
         let arrow = Arc::clone(&plan.columns);
         let batches = sorted(store, plan)?;
-        Ok(Self { table: table.clone(), at, base: base.clone(), schema, arrow, batches })
+        let parts = Arc::clone(&files.parts);
+        Ok(Self { table: table.clone(), at, base: base.clone(), schema, arrow, parts, batches })
     }
 
     /// The table.
@@ -190,7 +196,13 @@ impl State {
     /// As reading the archive's files has them; Resource, if a temporary file cannot be written.
     pub async fn next(&mut self) -> Result<Option<StateBatch>> {
         let next = self.batches.next().await.context(|| format!("table {}", self.table))?;
-        Ok(next.map(|picked| StateBatch { picked, schema: Arc::clone(&self.schema), arrow: Arc::clone(&self.arrow) }))
+        Ok(next.map(|picked| StateBatch {
+            picked,
+            parts: Arc::clone(&self.parts),
+            base: self.base.id.clone(),
+            schema: Arc::clone(&self.schema),
+            arrow: Arc::clone(&self.arrow),
+        }))
     }
 }
 
@@ -228,8 +240,9 @@ impl StateBatch {
     /// # Errors
     /// Corrupt, if a file has other columns than the archive says, or cells that contradict one another.
     pub fn revision(&self, row: usize) -> Result<Revision> {
-        let (source, row) = self.picked.place(row);
-        RowReader::new(&self.schema, &source.batch)?.revision(row)
+        let (source, at) = self.picked.place(row);
+        let reader = RowReader::new(&self.schema, &source.batch)?;
+        reader.revision(at).context(|| self.file_of(row))
     }
 
     /// The documents, to be read one by one.
@@ -239,6 +252,16 @@ impl StateBatch {
     pub fn documents(&self) -> Result<StateDocuments<'_>> {
         let readers = self.picked.sources.iter().map(|source| RowReader::new(&self.schema, &source.batch));
         Ok(StateDocuments { batch: self, readers: readers.collect::<Result<_>>()? })
+    }
+
+    /// The file that holds `row`, for an error; rarely one of several.
+    fn file_of(&self, row: usize) -> String {
+        let (id, ts) = (self.id(row), self.ts(row));
+        let of_state = |part: &&Part| part.base().is_none_or(|base| *base == self.base);
+        let holds = |part: &&Part| part.file.min_ts <= ts && ts <= part.file.max_ts && part.may_hold(id);
+        let paths: Vec<_> =
+            self.parts.iter().filter(of_state).filter(holds).map(|part| part.file.path.as_str()).collect();
+        format!("file {}", paths.join(" or "))
     }
 
     /// The documents as one batch, in the columns of the newest schema ([`State::arrow_schema`]).
@@ -259,18 +282,18 @@ impl StateDocuments<'_> {
     /// # Errors
     /// Corrupt, if its cells contradict one another.
     pub fn revision(&self, row: usize) -> Result<Revision> {
-        let (source, row) = self.batch.picked.rows[row];
-        self.readers[source].revision(row)
+        let (source, at) = self.batch.picked.rows[row];
+        self.readers[source].revision(at).context(|| self.batch.file_of(row))
     }
 
     /// Appends the document in `row` as JSON text in `encoding`, keys sorted: without making a tree of it where that can be
     /// avoided.
     ///
     /// # Errors
-    /// As [`revision`](Self::revision).
+    /// As [`revision`](Self::revision); Corrupt also if a cell that should hold JSON text holds none.
     pub fn write_json(&self, row: usize, encoding: Encoding, out: &mut String) -> Result<()> {
-        let (source, row) = self.batch.picked.rows[row];
-        self.readers[source].write_json(row, encoding, out)
+        let (source, at) = self.batch.picked.rows[row];
+        self.readers[source].write_json(at, encoding, out).context(|| self.batch.file_of(row))
     }
 }
 

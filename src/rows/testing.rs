@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use arrow::array::RecordBatch;
 use object_store::memory::InMemory;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom, seq::SliceRandom};
 
@@ -19,7 +20,7 @@ use crate::{
     identity::DeploymentIdentity,
     monitor::NoMonitor,
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope},
-    schema::{DocumentShape, Misfits, evolve},
+    schema::{DocumentShape, Misfits, TableSchema, evolve},
     selection::Selection,
 };
 
@@ -364,6 +365,50 @@ impl World {
             typed,
             revision: if typed { revision } else { without_types(revision) },
         }));
+    }
+}
+
+/// An archive of table `a` with a base of one file: these documents, in the columns that fit them, with the cells that `spoil` makes
+/// of theirs.
+pub(crate) async fn archive_of_one_file(
+    documents: &[&str],
+    spoil: impl FnOnce(RecordBatch) -> RecordBatch,
+) -> (Archive, Head) {
+    let deployment = DeploymentIdentity { name: Some("otter".into()), origin: "https://otter.convex.cloud".into() };
+    let archive = Archive::create(Arc::new(InMemory::new()), "memory:///a", deployment, Timestamp(1)).await.unwrap();
+    let head = archive.head().await.unwrap();
+    let (a, encoding) = (table("a"), Encoding::ConvexEncodedJson);
+    let mut shape = DocumentShape::default();
+    documents.iter().for_each(|text| observe(text, encoding, &mut shape).unwrap());
+    let schema = evolve(&TableSchema::empty(), &shape, &Misfits::new());
+    let base = Base::new(BaseId("b".into()), Timestamp(ORIGIN), Scope::All, Vec::new());
+    let mut decoder = TableDecoder::new(&schema, Some(base.ts));
+    documents.iter().for_each(|text| decoder.push(text, encoding, base.ts, false).unwrap());
+    let file = NewFile {
+        table: a.clone(),
+        path: "tables/a/00000.parquet".into(),
+        phase: Phase::Snapshot,
+        base: Some(base.id.clone()),
+        month: "1970-01-01".into(),
+        encoding,
+        repeats: false,
+        schema_id: schema.id,
+    };
+    let (store, options) = (Arc::clone(archive.store()), MemoryBudget::default().into());
+    let arrow = Arc::clone(decoder.schema());
+    let mut writer = FileWriter::open(store, file, arrow, options, Arc::new(NoMonitor)).unwrap();
+    writer.write(spoil(decoder.flush().unwrap().unwrap())).await.unwrap();
+    let position = Position::new(Phase::Delta, ORIGIN.to_string());
+    let mut draft = Draft {
+        progress: Progress { delta: Some(DeltaCursor { position, ts: base.ts }), walk: None },
+        ..head.unchanged(encoding, Selection::default(), Timestamp(5_000))
+    };
+    draft.tables.push(TableEntry::new(a, "tables/a".into(), None, schema));
+    draft.add.push(writer.close(BTreeMap::new(), None).await.unwrap());
+    draft.bases.push(base);
+    match archive.commit(&head, &mut Run::begin(), draft).await.unwrap() {
+        CommitOutcome::Committed(head) => (archive, *head),
+        taken => panic!("nobody else writes: {taken:?}"),
     }
 }
 

@@ -25,13 +25,66 @@ pub struct Location {
     local: Option<PathBuf>,
 }
 
+/// An opened place for one file.
+#[derive(Debug)]
+pub(crate) enum FilePlace {
+    /// An absolute path on a local disk.
+    Disk(PathBuf),
+    /// An object of a store.
+    Object { store: Arc<dyn ObjectStore>, path: Path, url: String },
+}
+
+impl FilePlace {
+    /// Opens the place that an URL or a path names.
+    ///
+    /// # Errors
+    /// Usage, if it names no object or a setting is missing; Access, if there are no credentials.
+    pub(crate) fn open(file: &str, settings: &Settings) -> Result<Self> {
+        let parsed = parse(file)?;
+        let url = parsed.to_string();
+        match parsed {
+            ParsedUrl::Local(path) => Ok(Self::Disk(path)),
+            ParsedUrl::Remote { prefix, .. } if prefix.as_ref().is_empty() || file.ends_with('/') => Err(Error::usage(
+                format!("{url} is a place for many objects: name one in it, such as {url}/backup.zip"),
+            )),
+            ParsedUrl::Remote { cloud, bucket, prefix: path } => {
+                Ok(Self::Object { store: cloud.connect(&bucket, settings)?, path, url })
+            }
+        }
+    }
+}
+
 /// What the text of an archive's URL says. Pure.
 #[derive(Debug, PartialEq, Eq)]
 enum ParsedUrl {
-    S3 { bucket: String, prefix: Path },
-    Gcs { bucket: String, prefix: Path },
-    Azure { container: String, prefix: Path },
+    Remote { cloud: Cloud, bucket: String, prefix: Path },
     Local(PathBuf),
+}
+
+/// Whose object store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cloud {
+    S3,
+    Gcs,
+    Azure,
+}
+
+impl Cloud {
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Gcs => "gs",
+            Self::Azure => "az",
+        }
+    }
+
+    fn connect(self, bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+        match self {
+            Self::S3 => clouds::s3(bucket, settings),
+            Self::Gcs => clouds::gcs(bucket, settings),
+            Self::Azure => clouds::azure(bucket, settings),
+        }
+    }
 }
 
 impl Location {
@@ -73,9 +126,6 @@ impl Location {
     fn connect(parsed: ParsedUrl, settings: &Settings, create: bool) -> Result<Self> {
         let url = parsed.to_string();
         let (store, local) = match parsed {
-            ParsedUrl::S3 { bucket, prefix } => (below(prefix, clouds::s3(&bucket, settings)?), None),
-            ParsedUrl::Gcs { bucket, prefix } => (below(prefix, clouds::gcs(&bucket, settings)?), None),
-            ParsedUrl::Azure { container, prefix } => (below(prefix, clouds::azure(&container, settings)?), None),
             ParsedUrl::Local(path) => {
                 if create {
                     make_folder(&path).map_err(|e| disk_error(e, &format!("cannot create the folder {url}")))?;
@@ -87,6 +137,7 @@ impl Location {
                     .map_err(|e| store_error(e, &format!("cannot open {url}")))?;
                 (Arc::new(disk.with_fsync(true)) as Arc<dyn ObjectStore>, Some(path))
             }
+            ParsedUrl::Remote { cloud, bucket, prefix } => (below(prefix, cloud.connect(&bucket, settings)?), None),
         };
         Ok(Self { store, url, local })
     }
@@ -94,13 +145,11 @@ impl Location {
 
 impl std::fmt::Display for ParsedUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (scheme, bucket, prefix) = match self {
+        let (cloud, bucket, prefix) = match self {
             Self::Local(path) => return write!(f, "{}", path.display()),
-            Self::S3 { bucket, prefix } => ("s3", bucket, prefix),
-            Self::Gcs { bucket, prefix } => ("gs", bucket, prefix),
-            Self::Azure { container, prefix } => ("az", container, prefix),
+            Self::Remote { cloud, bucket, prefix } => (cloud, bucket, prefix),
         };
-        write!(f, "{scheme}://{bucket}")?;
+        write!(f, "{}://{bucket}", cloud.scheme())?;
         if prefix.as_ref().is_empty() { Ok(()) } else { write!(f, "/{prefix}") }
     }
 }
@@ -120,27 +169,16 @@ fn parse(archive: &str) -> Result<ParsedUrl> {
     let (bucket, prefix) = (bucket.to_owned(), prefix.trim_end_matches('/'));
     let prefix = Path::parse(prefix)
         .map_err(|e| Error::usage(format!("`{shown}` has a prefix that no store can hold")).with_source(e))?;
-    let parsed = match scheme {
-        "s3" => ParsedUrl::S3 { bucket, prefix },
-        "gs" => ParsedUrl::Gcs { bucket, prefix },
-        "az" => ParsedUrl::Azure { container: bucket, prefix },
-        _ => {
-            return Err(Error::usage(format!(
-                "`{shown}` is of no kind that is known: say s3://bucket/prefix, gs://bucket/prefix, \
-                 az://container/prefix, file:///path or a path"
-            )));
-        }
+    let Some(cloud) = [Cloud::S3, Cloud::Gcs, Cloud::Azure].into_iter().find(|cloud| cloud.scheme() == scheme) else {
+        return Err(Error::usage(format!(
+            "`{shown}` is of no kind that is known: say s3://bucket/prefix, gs://bucket/prefix, \
+             az://container/prefix, file:///path or a path"
+        )));
     };
-    match &parsed {
-        ParsedUrl::S3 { bucket: name, .. }
-        | ParsedUrl::Gcs { bucket: name, .. }
-        | ParsedUrl::Azure { container: name, .. }
-            if name.is_empty() || name.contains(['@', '?', '#', ':', '=']) =>
-        {
-            Err(Error::usage(format!("`{shown}` has no bucket name; say {scheme}://bucket/prefix")))
-        }
-        _ => Ok(parsed),
+    if bucket.is_empty() || bucket.contains(['@', '?', '#', ':', '=']) {
+        return Err(Error::usage(format!("`{shown}` has no bucket name; say {scheme}://bucket/prefix")));
     }
+    Ok(ParsedUrl::Remote { cloud, bucket, prefix })
 }
 
 fn local(path: &FilePath) -> Result<ParsedUrl> {
@@ -214,6 +252,27 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
             assert!(error.to_string().contains("say ") || error.to_string().contains("prefix"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_place_of_one_file_is_a_path_or_an_object_and_never_a_whole_bucket_or_folder_of_a_store() {
+        let settings: Settings = [("AWS_REGION", "x"), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect();
+        let place = |text| FilePlace::open(text, &settings);
+        match place("s3://lake/backups/a.zip").unwrap() {
+            FilePlace::Object { path, url, .. } => {
+                assert_eq!((path.as_ref(), url.as_str()), ("backups/a.zip", "s3://lake/backups/a.zip"));
+            }
+            FilePlace::Disk(path) => panic!("{path:?}"),
+        }
+        assert!(
+            matches!(place("file:///srv/a%20b.zip").unwrap(), FilePlace::Disk(path) if path == FilePath::new("/srv/a b.zip"))
+        );
+        for text in ["s3://lake", "s3://lake/", "s3://lake/backups/", "ftp://x/a.zip", ""] {
+            assert_eq!(place(text).unwrap_err().kind(), ErrorKind::Usage, "{text}");
         }
     }
 

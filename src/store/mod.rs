@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 
 pub use self::{location::Location, settings::Settings, staging::STAGING_KEPT};
 pub(crate) use self::{
-    location::refuse_partition_keys,
+    location::{FilePlace, refuse_partition_keys},
     sentences::{disk_error, store_error},
     upload::Upload,
 };
@@ -59,7 +59,12 @@ pub(crate) async fn get(store: &dyn ObjectStore, path: &str) -> Result<Option<By
 
 /// Whether an object exists.
 pub(crate) async fn exists(store: &dyn ObjectStore, path: &str) -> Result<bool> {
-    match store.head(&Path::from(path)).await {
+    exists_at(store, &Path::from(path)).await
+}
+
+/// The same of a path that a person has named.
+pub(crate) async fn exists_at(store: &dyn ObjectStore, path: &Path) -> Result<bool> {
+    match store.head(path).await {
         Ok(_) => Ok(true),
         Err(object_store::Error::NotFound { .. }) => Ok(false),
         Err(e) => Err(store_error(e, &format!("cannot look for {path}"))),

@@ -1,71 +1,127 @@
-//! One object, written as a stream: small ones with one put, long ones in parts. It appears whole or not at all, and
-//! replaces what was there.
+//! One object, written as a stream: small ones with one put, long ones in parts of one size. It appears whole or not at all,
+//! and replaces what was there.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
-
-use crate::{budget::MemoryBudget, error::Result, monitor::Finding};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use tokio::task::JoinSet;
 
 use super::store_error;
+use crate::{
+    budget::MemoryBudget,
+    error::{Error, Result},
+    monitor::Finding,
+};
 
-/// Bytes of one part. The one being filled and the one on its way are the memory that an upload holds.
+/// Bytes of one part, unless said otherwise. The one being filled and the one on its way are the memory that an upload holds.
 const PART: usize = MemoryBudget::EXPORT_PART;
+/// Parts that an upload may have, on S3 and Google Cloud Storage.
+const PARTS: u32 = 10_000;
+/// How long giving up may take: whoever waits for the error that led to it is not kept longer.
+const ABORT: Duration = Duration::from_secs(10);
 
-/// An object on its way. To be ended with [`finish`](Upload::finish) or [`abort`](Upload::abort); if neither happens,
-/// because the process was killed or the task dropped, a started upload in parts stays behind in the store, unseen, as it
-/// does for data files.
+/// An object on its way. To be ended with [`finish`](Upload::finish), or with [`abort`](Upload::abort) also where that has failed
+/// or was dropped; if neither happens, because the process was killed or the task dropped, a started upload in parts stays
+/// behind in the store, unseen, as it does for data files.
 pub(crate) struct Upload {
     store: Arc<dyn ObjectStore>,
-    path: String,
+    path: Path,
     held: Vec<u8>,
-    parts: Option<WriteMultipart>,
+    part: usize,
+    parts: u32,
+    bytes: u64,
+    open: Option<Box<dyn MultipartUpload>>,
+    /// One at most.
+    on_its_way: JoinSet<object_store::Result<()>>,
 }
 
 impl Upload {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, path: impl Into<String>) -> Self {
-        Self { store, path: path.into(), held: Vec::new(), parts: None }
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, path: impl Into<Path>) -> Self {
+        let (path, held, on_its_way) = (path.into(), Vec::new(), JoinSet::new());
+        Self { store, path, held, part: PART, parts: 0, bytes: 0, open: None, on_its_way }
+    }
+
+    /// The same in parts of so many bytes: an object has 10,000 of them at most.
+    pub(crate) fn in_parts_of(self, part: usize) -> Self {
+        Self { part, ..self }
     }
 
     /// Takes `bytes` out of the vector.
     pub(crate) async fn push(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
         self.held.append(bytes);
-        if self.held.len() < PART {
-            return Ok(());
+        while self.held.len() >= self.part {
+            let rest = self.held.split_off(self.part);
+            let full = std::mem::replace(&mut self.held, rest);
+            self.send(full).await?;
         }
-        let sent = async {
-            let parts = if let Some(parts) = &mut self.parts {
-                parts
-            } else {
-                let upload = self.store.put_multipart(&Path::from(self.path.as_str())).await?;
-                self.parts.insert(WriteMultipart::new_with_chunk_size(upload, PART))
-            };
-            parts.wait_for_capacity(1).await?;
-            parts.write(&std::mem::take(&mut self.held));
-            Ok(())
-        };
-        sent.await.map_err(|e| store_error(e, &format!("cannot write {}", self.path)))
+        Ok(())
     }
 
-    /// Makes the object appear.
-    pub(crate) async fn finish(self) -> Result<()> {
-        let done = match self.parts {
-            None => {
-                let payload = PutPayload::from(self.held);
-                self.store.put(&Path::from(self.path.as_str()), payload).await.map(|_| ())
+    /// Makes the object appear. What was on its way before a failure is given back by [`abort`](Self::abort).
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        let rest = std::mem::take(&mut self.held);
+        if self.open.is_none() {
+            let put = self.store.put(&self.path, PutPayload::from(rest)).await;
+            return put.map(drop).map_err(|e| self.failed(e));
+        }
+        if !rest.is_empty() {
+            self.send(rest).await?;
+        }
+        self.arrived().await?;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if let Err(e) = open.complete().await {
+            // Perhaps only the answer was lost, and the store knows the upload no more when it is asked again.
+            if !self.store.head(&self.path).await.is_ok_and(|found| found.size == self.bytes) {
+                return Err(self.failed(e));
             }
-            Some(mut parts) => {
-                parts.write(&self.held);
-                parts.finish().await.map(|_| ())
-            }
-        };
-        done.map_err(|e| store_error(e, &format!("cannot write {}", self.path)))
+        }
+        self.open = None;
+        Ok(())
     }
 
     /// Gives the parts back. What was there before stays. If that fails, this is what to tell the person.
-    pub(crate) async fn abort(self) -> Option<Finding> {
-        let aborted = self.parts?.abort().await;
-        aborted.err().map(|e| Finding::UploadLeftBehind { path: self.path, why: e.to_string() })
+    pub(crate) async fn abort(mut self) -> Option<Finding> {
+        self.on_its_way.shutdown().await;
+        let why = match tokio::time::timeout(ABORT, self.open.as_mut()?.abort()).await {
+            Ok(Ok(())) => return None,
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => "the store does not answer".to_owned(),
+        };
+        Some(Finding::UploadLeftBehind { path: self.path.to_string(), why })
+    }
+
+    async fn send(&mut self, part: Vec<u8>) -> Result<()> {
+        self.arrived().await?;
+        if self.parts == PARTS {
+            let (path, mib) = (&self.path, self.part >> 20);
+            return Err(Error::resource(format!(
+                "cannot write {path}: stores take {PARTS} parts at most, here of {mib} MiB; a higher memory limit makes them larger"
+            )));
+        }
+        let open = match &mut self.open {
+            Some(open) => open,
+            None => {
+                let open = self.store.put_multipart(&self.path).await.map_err(|e| self.failed(e))?;
+                self.open.insert(open)
+            }
+        };
+        self.parts += 1;
+        self.bytes += part.len() as u64;
+        self.on_its_way.spawn(open.put_part(part.into()));
+        Ok(())
+    }
+
+    /// Waits for the part on its way.
+    async fn arrived(&mut self) -> Result<()> {
+        while let Some(sent) = self.on_its_way.join_next().await {
+            sent.map_err(|e| Error::internal("a part was not sent to its end: report it").with_source(e))?
+                .map_err(|e| self.failed(e))?;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, e: object_store::Error) -> Error {
+        store_error(e, &format!("cannot write {}", self.path))
     }
 }
 
@@ -88,6 +144,7 @@ mod tests {
                 assert!(piece.is_empty());
             }
             upload.finish().await.unwrap();
+            assert_eq!(upload.abort().await, None);
             assert!(crate::store::get(&store, "x").await.unwrap().unwrap() == expected, "{pieces}");
             let mut upload = Upload::new(store.clone(), "y");
             upload.push(&mut expected).await.unwrap();

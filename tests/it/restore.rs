@@ -3,16 +3,23 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use convex_archiver::{
     ErrorKind, MemoryBudget, NoMonitor, Result, Selection, TableRef, Timestamp, Value,
-    read::{ExportFormat, ExportOptions, RestoreOptions, RestoreReport, export, plan_restore, restore},
-    server::{SeededWriter, SimulatedDeployment, demo_documents, read_snapshot_zip},
+    read::{
+        CommonMoment, DiffOptions, ExportFormat, ExportOptions, Moment, RestoreOptions, RestoreReport, RestoreTarget,
+        diff, export, in_full, plan_restore, restore, restore_unless,
+    },
+    server::{Components, SeededWriter, SimulatedDeployment, demo_documents, read_snapshot_zip},
+    sync::SyncOptions,
 };
 
-use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 
 use crate::support::{World, pages, unproven};
 
@@ -374,7 +381,8 @@ async fn what_is_there_is_not_overwritten_and_a_refused_restore_leaves_nothing()
     };
     let at = through(&world).await;
     let error = run(Timestamp(at.0 + 1), &path, false).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("choose a moment in"), "{error}");
+    let offer = format!("take the nearest moment at which all selected tables are, --as-of {} ({at}, before it)", at.0);
+    assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains(&offer), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     std::fs::write(&path, "mine").unwrap();
     let error = run(at, &path, false).await.unwrap_err();
@@ -385,4 +393,191 @@ async fn what_is_there_is_not_overwritten_and_a_refused_restore_leaves_nothing()
     run(at, &path, true).await.unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     read_snapshot_zip(&path).unwrap();
+}
+
+const MINUTE: i64 = 60_000_000_000;
+
+/// A deployment that tells no changes of components, whose clock is set by hand.
+async fn world_without_component_changes() -> (World, Arc<AtomicI64>) {
+    let clock = Arc::new(AtomicI64::new(1_790_000_000_000_000_000));
+    let now = Arc::clone(&clock);
+    let deployment = SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(now.load(Ordering::SeqCst)));
+    (World::of(deployment, pages(100, 64).components(Components::NotInDeltas)).await, clock)
+}
+
+async fn now_of(world: &World, selection: &str) -> CommonMoment {
+    let head = world.archive().await.head().await.unwrap();
+    Moment::Through.resolve_for(&head, Timestamp(0), &selection.parse().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_holds_now_back_for_an_hour_and_then_it_is_refused_with_both_ways_out() {
+    let (world, clock) = world_without_component_changes().await;
+    let (notes, inner, other) = (table("", "notes"), table("waitlist", "users"), table("other", "t"));
+    let insert = |of: &TableRef| world.deployment.transaction(|t| t.insert(of, Fields::new())).unwrap().0;
+    for of in [&notes, &inner, &other] {
+        insert(of);
+    }
+    let later = async |minutes: i64| {
+        clock.fetch_add(minutes * MINUTE, Ordering::SeqCst);
+        let ts = insert(&notes);
+        world.sync().await;
+        assert_eq!(through(&world).await, ts);
+        ts
+    };
+    world.sync().await;
+    let base = world.archive().await.head().await.unwrap().coverage().bases[0].ts;
+    for minutes in [1, 58] {
+        let newest = later(minutes).await;
+        let common = now_of(&world, "**").await;
+        assert_eq!((common.at, common.asked, &common.left_out), (base, newest, &vec![]));
+        assert_eq!(common.held_back_by, [other.clone(), inner.clone()]);
+        let restored = Restored::of(&world, &RestoreOptions::default().at(common.at)).await.unwrap();
+        assert_eq!(restored.documents(), documents_at(&world.deployment, base));
+        assert!(restored.report.complete);
+        // Whom it does not hold back goes on to the newest.
+        let root = now_of(&world, "** !*/**").await;
+        assert_eq!((root.at, root.held_back_by), (newest, vec![]));
+    }
+
+    let newest = later(2).await;
+    let common = now_of(&world, "**").await;
+    assert_eq!((common.at, &common.held_back_by), (newest, &vec![]));
+    let options = RestoreOptions::default().at(common.at);
+    let error = Restored::of(&world, &options).await.err().unwrap().to_string();
+    for words in [
+        format!("2 tables are not covered at {}", in_full(newest)),
+        format!("take the nearest moment at which all selected tables are, --as-of {} ({base}, before it);", base.0),
+        "leave these tables out, --exclude '*/**'".to_owned(),
+    ] {
+        assert!(error.contains(&words), "{words} in {error}");
+    }
+    // Either way works as it was said, and the plan tells the same.
+    Restored::of(&world, &options.clone().at(base)).await.unwrap();
+    let without = options.clone().selection("** !*/**".parse().unwrap());
+    let restored = Restored::of(&world, &without).await.unwrap();
+    assert!(!restored.report.complete, "an import must not delete the components");
+    let archive = world.archive().await;
+    let head = archive.head().await.unwrap();
+    let plan = plan_restore(&archive, &head, &options, &NoMonitor).await.unwrap();
+    assert_eq!((plan.not_covered.len(), plan.covered_before, plan.covered_after), (2, Some(base), None));
+    assert!(!plan.complete && plan.has_findings());
+
+    // An earlier moment has an offer on its other side; of one table there is nothing to leave out.
+    let early = options.clone().at(Timestamp(base.0 - 1)).selection("waitlist/users".parse().unwrap());
+    let error = Restored::of(&world, &early).await.err().unwrap().to_string();
+    assert!(error.ends_with(&format!("at which it is, --as-of {} ({base}, after it)", base.0)), "{error}");
+
+    // An export and a comparison say it likewise.
+    let to = ExportOptions::new(Arc::new(InMemory::new()), ExportFormat::Ndjson, newest);
+    let error = export(&archive, &head, &to, &NoMonitor).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("--as-of {} ", base.0)) && error.contains("--exclude '*/**'"), "{error}");
+    let error = diff(&archive, &head, &DiffOptions::default().from(base).to(newest), |_| Ok(())).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("selected tables are, {} (", base.0)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_no_longer_kept_is_left_out_of_now_unless_it_is_named() {
+    let world = World::new(pages(100, 64)).await;
+    let (notes, old) = (table("", "notes"), table("", "old"));
+    let insert = |of: &TableRef| world.deployment.transaction(|t| t.insert(of, Fields::new())).unwrap().0;
+    insert(&old);
+    insert(&notes);
+    world.sync().await;
+    let last = through(&world).await;
+    let narrow = SyncOptions::default().selection("** !old".parse().unwrap()).accept_selection(true);
+    world.sync_with(&narrow).await.unwrap();
+    insert(&notes);
+    world.sync_with(&narrow).await.unwrap();
+    let newest = through(&world).await;
+
+    let common = now_of(&world, "**").await;
+    assert_eq!((common.at, &common.held_back_by, &common.left_out), (newest, &vec![], &vec![old.clone()]));
+    let options = RestoreOptions::default().at(common.at).selection(common.selection);
+    let restored = Restored::of(&world, &options).await.unwrap();
+    assert_eq!(restored.documents().into_keys().collect::<Vec<_>>(), [notes.clone()]);
+    assert!(!restored.report.complete, "an import must not delete it");
+
+    // Whoever names it gets the last moment that has it.
+    let common = now_of(&world, "old notes").await;
+    assert!(common.at <= last && common.at < newest && common.left_out.is_empty());
+    assert_eq!(common.held_back_by, [old.clone()]);
+    let options = RestoreOptions::default().at(common.at).selection(common.selection);
+    assert_eq!(Restored::of(&world, &options).await.unwrap().documents().len(), 2);
+    // Also by a pattern that fits nothing else.
+    assert_eq!(now_of(&world, "o*").await.held_back_by, [old]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_without_tables_is_restored_as_a_zip_without_tables() {
+    let world = World::new(pages(100, 64)).await;
+    world.sync().await;
+    let at = through(&world).await;
+    let restored = Restored::of(&world, &RestoreOptions::default().at(at)).await.unwrap();
+    assert_eq!(restored.documents(), Contents::new());
+    assert!(!restored.report.has_findings());
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(restored.path()).unwrap()).unwrap();
+    let text = std::io::read_to_string(zip.by_index(0).unwrap()).unwrap();
+    let head = world.archive().await.head().await.unwrap();
+    for words in ["memory:///archive, version ", head.digest(), &in_full(at).to_string(), "otter-1"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    assert_eq!(zip.len(), 1, "{text}");
+    // Where nothing is known there is nothing to restore.
+    let before = RestoreOptions::default().at(Timestamp(1));
+    let error = Restored::of(&world, &before).await.err().unwrap();
+    assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("does not cover"), "{error}");
+    // An export, likewise.
+    let (archive, store) = (world.archive().await, Arc::new(InMemory::new()));
+    let options = ExportOptions::new(Arc::clone(&store) as Arc<dyn ObjectStore>, ExportFormat::Csv, at);
+    assert!(export(&archive, &head, &options, &NoMonitor).await.unwrap().tables.is_empty());
+    assert!(store.head(&"export.json".into()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_restore_of_all_that_there_was_is_complete() {
+    let world = world().await;
+    let at = through(&world).await;
+    let all = RestoreOptions::default().at(at);
+    let odd = world.deployment.state_at(at)[&table("", "odd")].keys().next().unwrap().clone();
+    for (options, complete) in [
+        (all.clone(), true),
+        (all.clone().selection("** !odd".parse().unwrap()), false),
+        (all.clone().selection("odd".parse().unwrap()), false),
+        (all.clone().ids([odd].into()), false),
+    ] {
+        assert_eq!(Restored::of(&world, &options).await.unwrap().report.complete, complete, "{options:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_of_a_store_appears_whole_or_not_at_all_and_with_the_bytes_of_a_file() {
+    let world = world().await;
+    let archive = world.archive().await;
+    let head = archive.head().await.unwrap();
+    let options = RestoreOptions::default().at(through(&world).await);
+    let file = Restored::of(&world, &options).await.unwrap();
+    let store = Arc::new(InMemory::new());
+    let target = |name: &str| RestoreTarget::Object {
+        store: Arc::clone(&store) as Arc<dyn ObjectStore>,
+        path: name.into(),
+        url: format!("memory:///{name}"),
+    };
+    let to = options.clone().output(target("a.zip"));
+    {
+        let mut restoring = std::pin::pin!(restore(&archive, &head, &to, &NoMonitor));
+        assert!(futures::poll!(&mut restoring).is_pending());
+    }
+    let stopped = restore_unless(std::future::ready(()), &archive, &head, &to, &NoMonitor).await.unwrap();
+    assert!(stopped.is_none() && store.head(&"a.zip".into()).await.is_err());
+    let (report, bytes) = restore(&archive, &head, &to, &NoMonitor).await.unwrap();
+    assert_eq!(report, file.report);
+    let written = store.get(&"a.zip".into()).await.unwrap().bytes().await.unwrap();
+    assert!(written.len() as u64 == bytes && written == std::fs::read(file.path()).unwrap(), "other bytes");
+    let error = restore(&archive, &head, &to, &NoMonitor).await.unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Usage && error.to_string().contains("memory:///a.zip is there already"),
+        "{error}"
+    );
+    restore(&archive, &head, &to.overwrite(true), &NoMonitor).await.unwrap();
 }

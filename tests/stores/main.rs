@@ -51,6 +51,7 @@ macro_rules! on_each_store {
             }
             told! { $attribute [Store::$store], Straight, readings:
                 what_is_archived_is_read_back_restored_exported_and_served,
+                a_restore_is_one_object_whole_or_not_at_all,
             }
             told! { $attribute [Store::$store], Troubled, troubles:
                 a_permission_lost_in_the_middle_is_an_access_error_and_the_next_run_heals,

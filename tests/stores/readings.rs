@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use convex_archiver::{
-    MemoryBudget, NoMonitor, Revision, TableRef, Timestamp, Value,
+    ErrorKind, MemoryBudget, NoMonitor, Revision, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::{
-        DiffOptions, ExportFormat, ExportOptions, History, LogOptions, Lookup, RestoreOptions, State, StateOptions,
-        Transactions, diff, export, get, restore,
+        DiffOptions, ExportFormat, ExportOptions, History, LogOptions, Lookup, RestoreOptions, RestoreTarget, State,
+        StateOptions, Transactions, diff, export, get, restore, restore_unless,
     },
     server::{ArchivedDeployment, RouterOptions, SimulatedDeployment, demo_documents, read_snapshot_zip, router},
     sync::{SyncOptions, sync},
@@ -16,7 +16,8 @@ use convex_archiver::{
 use object_store::{ObjectStoreExt, path::Path};
 
 use crate::{
-    place::{PREFIX, Place},
+    place::{PREFIX, Place, Store},
+    suite::noise,
     tools::{process::environment, world::World},
 };
 
@@ -133,6 +134,56 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
     let (copy, head) = opened(&place.url("copy")).await;
     let served = states(&copy, &head, head.coverage().through.unwrap()).await;
     assert!(served == then, "another state is served");
+}
+
+/// A ZIP on the store: one object, in parts, whole or not at all.
+pub(crate) async fn a_restore_is_one_object_whole_or_not_at_all(place: Place) {
+    let (world, url) = (World::start(10, 64).await, place.url(PREFIX));
+    world.deployment.insert_all(noise()).unwrap();
+    world.catch_up(&url).await;
+    let (archive, head) = opened(&url).await;
+    let (at, least) = (head.coverage().through.unwrap(), MemoryBudget::new(MemoryBudget::MINIMUM).unwrap());
+    let target = |name: &str| RestoreTarget::open(&place.url(name), &environment()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(folder) = place.folder() {
+        std::fs::create_dir(folder.join("zips")).unwrap();
+    }
+    let options = RestoreOptions::default().at(at).budget(least);
+    let before = place.objects().await;
+
+    // Given up in the middle, once parts lie there.
+    let to = options.clone().output(target("zips/a.zip"));
+    let parts_lie_there = async {
+        while place.unfinished().await.is_empty() && place.folder().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(restore_unless(parts_lie_there, &archive, &head, &to, &NoMonitor).await.unwrap().is_none());
+    assert_eq!(place.objects().await, before);
+    // Azure has no way to give up an upload: what was sent of it is not seen, and gone after a week.
+    if place.store != Store::Azure {
+        assert!(place.unfinished().await.is_empty(), "{:?}", place.unfinished().await);
+    }
+
+    // Whole, and the same bytes as a file.
+    let (_, bytes) = restore(&archive, &head, &to, &NoMonitor).await.unwrap();
+    let zip = place.read("zips/a.zip").await;
+    assert!(place.parts("zips/a.zip").await.is_none_or(|parts| parts >= 3));
+    assert!(zip.len() as u64 == bytes && bytes > 28_000_000);
+    let path = folder.path().join("a.zip");
+    restore(&archive, &head, &options.clone().output(&path), &NoMonitor).await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == zip, "other bytes");
+    assert_eq!(read_snapshot_zip(&path).unwrap().values().map(Vec::len).sum::<usize>(), 40);
+
+    // What is there stays, unless it may be replaced.
+    let nothing = options.clone().selection("noise".parse().unwrap()).output(target("zips/a.zip"));
+    let error = restore(&archive, &head, &nothing, &NoMonitor).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("--force"), "{error}");
+    assert!(place.read("zips/a.zip").await == zip);
+    restore(&archive, &head, &nothing.overwrite(true), &NoMonitor).await.unwrap();
+    assert!(place.read("zips/a.zip").await != zip, "its README tells another selection");
+    let whole = place.url("");
+    assert!(RestoreTarget::open(&whole, &environment()).is_err() || place.folder().is_some());
 }
 
 fn count(states: &States) -> u64 {

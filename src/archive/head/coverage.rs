@@ -154,6 +154,44 @@ impl Coverage {
         joined
     }
 
+    /// The newest moment up to `until` at which the state of each of these tables is in the archive; `until`, if there are none.
+    pub(crate) fn newest_of_all<'a>(
+        &self,
+        tables: impl Iterator<Item = &'a TableRef> + Clone,
+        until: Timestamp,
+    ) -> Option<Timestamp> {
+        self.step_to_all(tables, until, |spans, at| spans.iter().rfind(|span| span.to < at).map(|span| span.to))
+    }
+
+    /// The first moment from `from` on at which the state of each of these tables is in the archive.
+    pub(crate) fn first_of_all<'a>(
+        &self,
+        tables: impl Iterator<Item = &'a TableRef> + Clone,
+        from: Timestamp,
+    ) -> Option<Timestamp> {
+        self.step_to_all(tables, from, |spans, at| spans.iter().find(|span| span.from > at).map(|span| span.from))
+    }
+
+    /// From one moment to the next, wherever a table lacks it, until all have it.
+    fn step_to_all<'a>(
+        &self,
+        tables: impl Iterator<Item = &'a TableRef> + Clone,
+        mut at: Timestamp,
+        next: impl Fn(&[Span], Timestamp) -> Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        loop {
+            let before = at;
+            for table in tables.clone() {
+                if let Covers::NotCovered(spans) = self.covers(table, at) {
+                    at = next(&spans, at)?;
+                }
+            }
+            if at == before {
+                return Some(at);
+            }
+        }
+    }
+
     /// The spans (from, to] in which changes of `table` are missing, for whatever reason, in no order; one that is open ends
     /// at the end of time.
     pub fn missing(&self, table: &TableRef) -> Vec<(Timestamp, Timestamp)> {
@@ -390,6 +428,21 @@ mod tests {
             prop_assert!(spans.windows(2).all(|w| w[0].to.0 + 1 < w[1].from.0));
             let listed: BTreeSet<_> = spans.iter().flat_map(|s| s.from.0..=s.to.0).collect();
             prop_assert_eq!(listed, covered);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_moments_of_all_tables_are_found_as_trying_each_moment_finds_them(
+            c in coverage(),
+            some in proptest::sample::subsequence(tables(), 0..=3),
+            asked in -1i64..30,
+        ) {
+            let all_have = |at: &i64| some.iter().all(|table| oracle(&c, table, *at).is_some());
+            let newest = (-2..=asked).rev().find(all_have).map(Timestamp);
+            prop_assert_eq!(c.newest_of_all(some.iter(), Timestamp(asked)), newest);
+            let first = (asked..31).find(all_have).map(Timestamp);
+            prop_assert_eq!(c.first_of_all(some.iter(), Timestamp(asked)), first);
         }
     }
 

@@ -5,13 +5,16 @@ use std::path::Path;
 use convex_archiver::{
     FindingCounts, Result, TableRef,
     archive::Span,
-    read::{Generation, MissingSpan, NumberConflict, RestoreOptions, RestoreReport, RestoredTable},
+    read::{
+        CommonMoment, Generation, MissingSpan, NumberConflict, RestoreOptions, RestoreReport, RestoreTarget,
+        RestoredTable,
+    },
 };
 use serde::Serialize;
 
 use super::super::{
     output,
-    past::moment,
+    past::{self, moment},
     units::{bytes, count, counted},
     words,
 };
@@ -32,6 +35,10 @@ pub(super) struct RestoreOutput<'a> {
     archive: &'a str,
     as_of: String,
     as_of_ts: String,
+    /// Later than `as_of`, if tables have held it back.
+    asked: String,
+    held_back_by: &'a [TableRef],
+    left_out: &'a [TableRef],
     /// Of a plan there is no file.
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a Path>,
@@ -41,17 +48,25 @@ pub(super) struct RestoreOutput<'a> {
     bytes: u64,
     tables: Vec<TableContents<'a>>,
     first_written_later: &'a [TableRef],
+    complete: bool,
     not_covered: Vec<UncoveredTable<'a>>,
+    covered_before: Option<String>,
+    covered_after: Option<String>,
     number_conflicts: &'a [NumberConflict],
     gaps_before: Vec<Gap<'a>>,
     archived: String,
     came_without_types: bool,
     findings: &'a FindingCounts,
     never_contains: [&'static str; 4],
-    import: &'a str,
+    /// Of a restore that holds no table there is nothing to import.
+    import: Option<&'static str>,
     afterwards: &'static str,
     #[serde(skip)]
     report: &'a RestoreReport,
+    #[serde(skip)]
+    common: &'a CommonMoment,
+    #[serde(skip)]
+    options: &'a RestoreOptions,
 }
 
 #[derive(Serialize)]
@@ -84,7 +99,8 @@ struct Gap<'a> {
 impl<'a> RestoreOutput<'a> {
     pub(super) fn new(
         archive: &'a str,
-        options: &RestoreOptions,
+        options: &'a RestoreOptions,
+        common: &'a CommonMoment,
         report: &'a RestoreReport,
         written: Option<(&'a Path, u64)>,
     ) -> Self {
@@ -93,12 +109,18 @@ impl<'a> RestoreOutput<'a> {
             archive,
             as_of: report.at.to_string(),
             as_of_ts: report.at.0.to_string(),
+            asked: common.asked.to_string(),
+            held_back_by: &common.held_back_by,
+            left_out: &common.left_out,
             output: written.map(|(path, _)| path),
             output_bytes: written.map(|(_, bytes)| bytes),
             documents: report.documents(),
             bytes: report.bytes(),
             tables: report.tables.iter().map(table).collect(),
             first_written_later: &report.later,
+            complete: report.complete,
+            covered_before: report.covered_before.map(|ts| ts.to_string()),
+            covered_after: report.covered_after.map(|ts| ts.to_string()),
             not_covered: report
                 .not_covered
                 .iter()
@@ -117,25 +139,42 @@ impl<'a> RestoreOutput<'a> {
             import: import(options, report),
             afterwards: NEW_BASE,
             report,
+            common,
+            options,
         }
     }
 
     /// For scripts, or for people.
     pub(super) fn print(&self, json: bool) -> Result<()> {
-        if json { output::print_json(self) } else { output::print(&self.text()) }
+        output::print(&self.printed(json)?)
+    }
+
+    /// The same on stderr.
+    pub(super) fn print_aside(&self, json: bool) -> Result<()> {
+        output::print_aside(&self.printed(json)?);
+        Ok(())
+    }
+
+    fn printed(&self, json: bool) -> Result<String> {
+        if json { output::json(self) } else { Ok(self.text()) }
     }
 
     fn text(&self) -> String {
-        let mut facts = vec![("As of", moment(self.report.at))];
+        let mut facts = vec![("As of", past::common(self.common))];
         if let (Some(path), Some(size)) = (self.output, self.output_bytes) {
             facts.push(("Written", format!("{}, {}", path.display(), bytes(size))));
         }
         let tables = counted(self.tables.len() as u64, "table");
         let documents = counted(self.documents, "document");
         facts.push(("Holds", format!("{documents} of {tables}, {} of text", bytes(self.bytes))));
-        let path = self.output.map_or("FILE".to_owned(), |path| path.display().to_string());
-        facts.push(("Import", format!("{} {path}", self.import)));
-        facts.push(("Afterwards", self.afterwards.to_owned()));
+        if let Some(import) = self.import {
+            let file = match (self.output, &self.options.output) {
+                (Some(path), RestoreTarget::File(_)) => path.display().to_string(),
+                _ => "FILE".to_owned(),
+            };
+            facts.push(("Import", format!("{import} {file}")));
+            facts.push(("Afterwards", self.afterwards.to_owned()));
+        }
         facts.extend(output::findings(&self.report.findings));
         format!("{}\n{}{}{}", output::facts(facts), self.table_lines(), self.findings(), Self::never())
     }
@@ -152,7 +191,29 @@ impl<'a> RestoreOutput<'a> {
     /// What is to be looked at, and what may be worth knowing.
     fn findings(&self) -> String {
         let report = self.report;
-        let mut lines = Vec::new();
+        let mut lines = past::about_tables(self.common);
+        if self.tables.is_empty() {
+            lines.push("it holds no table: there is nothing to import".to_owned());
+        }
+        let is_all = self.options.selection.is_everything() && self.options.ids.is_empty();
+        if is_all
+            && !self.tables.is_empty()
+            && !report.complete
+            && report.archived.is_everything()
+            && !report.has_findings()
+        {
+            lines.push(
+                "whether there were other tables then, in components, is not known: --replace leaves those alone"
+                    .to_owned(),
+            );
+        }
+        if !self.options.ids.is_empty() {
+            lines.push(
+                "Convex adds no document whose id its table knows already, be it as deleted in the last 14 days: to put one back \
+                 where it was, restore its table and import that with --replace"
+                    .to_owned(),
+            );
+        }
         for not in &report.not_covered {
             let spans: Vec<_> =
                 not.covered.iter().map(|span| format!("{} to {}", moment(span.from), moment(span.to))).collect();
@@ -161,6 +222,10 @@ impl<'a> RestoreOutput<'a> {
                 "not covered then: {}; it is {spans}. Choose another moment, or --exclude it",
                 not.table
             ));
+        }
+        let nearest = [(report.covered_before, "before"), (report.covered_after, "after")];
+        for (ts, place) in nearest.into_iter().filter_map(|(ts, place)| Some((ts?, place))) {
+            lines.push(format!("the nearest moment {place} at which all are covered: {}", moment(ts)));
         }
         for NumberConflict { number, tables } in &report.conflicts {
             lines.push(format!(
@@ -189,7 +254,7 @@ impl<'a> RestoreOutput<'a> {
         }
         lines.extend(files(report));
         if !report.archived.is_everything() {
-            lines.push(format!("not archived, and deleted by --replace-all: tables beyond {}", report.archived));
+            lines.push(format!("not archived, so not in it: tables beyond {}", report.archived));
         }
         for MissingSpan { tables, from, to } in &report.gaps {
             let tables = words::list(tables.iter());
@@ -249,13 +314,15 @@ fn files(report: &RestoreReport) -> Vec<String> {
     .collect()
 }
 
-/// The command that fits: never one that deletes what was not selected.
-fn import<'a>(options: &RestoreOptions, report: &RestoreReport) -> &'a str {
-    if !options.ids.is_empty() {
-        "npx convex import --append"
-    } else if options.selection.is_everything() && report.archived.is_everything() {
-        "npx convex import --replace-all"
+/// The command that fits: one that deletes what the ZIP does not hold only if that is nothing. None, if there is no table.
+fn import(options: &RestoreOptions, report: &RestoreReport) -> Option<&'static str> {
+    if report.tables.is_empty() {
+        None
+    } else if !options.ids.is_empty() {
+        Some("npx convex import --append")
+    } else if report.complete {
+        Some("npx convex import --replace-all")
     } else {
-        "npx convex import --replace"
+        Some("npx convex import --replace")
     }
 }

@@ -158,10 +158,11 @@ impl FileSet {
             self.bytes += rest.len() as u64;
             open.upload.push(&mut rest).await?;
         }
-        match self.open.take() {
-            Some(open) => open.upload.finish().await,
-            None => Ok(()),
+        if let Some(open) = &mut self.open {
+            open.upload.finish().await?;
         }
+        self.open = None;
+        Ok(())
     }
 }
 

@@ -33,9 +33,9 @@ use crate::{
     error::{Error, Result, ResultExt},
     monitor::{Event, FindingCounter, FindingCounts, Monitor},
     rows::{
+        common::all_covered,
         files::FilesByTable,
         generations::left_behind,
-        moment::base_at,
         state::{Columns, State, StateOptions},
     },
     schema::OwnColumn,
@@ -49,8 +49,8 @@ const SUMMARY: &str = "export.json";
 /// complete.
 ///
 /// # Errors
-/// Usage, if the target holds something; NotFound, if no table is selected, or one is not covered at the moment; as reading the
-/// archive's files and writing to the target has them.
+/// Usage, if the target holds something; NotFound, if a selected table is not covered at the moment; Corrupt, if a cell is not what it
+/// should be; as reading the archive's files and writing to the target has them.
 pub async fn export(
     archive: &Archive,
     head: &Head,
@@ -60,15 +60,9 @@ pub async fn export(
     let target = &options.target;
     let monitor = &FindingCounter::new(monitor);
     let selected = head.tables().filter(|state| options.selection.contains(&state.table)).collect::<Vec<_>>();
-    if selected.is_empty() {
-        return Err(Error::not_found("the archive has no such table: see tables for those that it has"));
-    }
     // Before anything is written.
-    for state in &selected {
-        let table = &state.table;
-        base_at(head, table, options.at)
-            .map_err(|e| Error::not_found(format!("{e}; or leave the table out, --exclude {table}")))?;
-    }
+    let tables: Vec<_> = selected.iter().map(|state| &state.table).collect();
+    all_covered(head, &tables, options.at, "--as-of ")?;
     must_be_empty(target).await?;
     let mut report = ExportReport {
         as_of: options.at,

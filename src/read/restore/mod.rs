@@ -1,6 +1,7 @@
 //! [`restore()`]: the state at a moment as a ZIP that `npx convex import` takes. [`plan_restore`]: the same without the file.
 //!
 //! ```text
+//! README.md                                where the documents come from
 //! _tables/documents.jsonl                  {"name":"messages","id":10001}: the number that all ids of the table bear
 //! messages/documents.jsonl                 a document a line, export_json, keys sorted, no `_ts`
 //! messages/generated_schema.jsonl          "uniform": numbers are told by their spelling
@@ -15,15 +16,25 @@
 //! Ids tell it, and the archive may never have seen one: of a table that never had a document it usually knows nothing at all. Such a table has its (empty) folder, but no line in `_tables`, and
 //! gets the number that it has in the target, or a new one.
 
+//! # Why there is no `_storage`
+//! An import takes a folder `_storage` for all stored files of the target: with `--replace` and `--replace-all` it makes a new
+//! table of files, fills it with those of the ZIP, and puts it in the place of the old one; it does not look whether there are
+//! any (`import_single_table` and `prepare_table_for_import` there treat the table like that of a user). So an empty
+//! `_storage/documents.jsonl` would delete every file of the target. Without the folder the files stay, also with
+//! `--replace-all`, which deletes tables of users only; Convex's own export without files has none either.
+
 mod options;
+mod readme;
 mod report;
 mod survey;
 mod system_ids;
+mod target;
 mod zip;
 
 pub use self::{
     options::RestoreOptions,
     report::{NotCovered, NumberConflict, RestoreReport, RestoredTable},
+    target::RestoreTarget,
 };
 use self::{
     survey::{Survey, SurveyedTable, survey},
@@ -43,21 +54,48 @@ use crate::{
     schema::TableSchema,
 };
 
-/// Writes the state of the selected tables to a ZIP file at `output`, which appears whole or not at all. The same archive and
-/// moment give the same bytes. Dropped before it is ready, it leaves nothing.
+/// Writes the state of the selected tables as a ZIP to `output`, where it appears whole or not at all. The same version of an archive
+/// and the same moment give the same bytes. An archive without tables gives a ZIP without tables. Returns its bytes, too.
+///
+/// Dropped before it is ready, it leaves nothing on a disk; in a store an upload that nobody sees may stay open.
 ///
 /// # Errors
 /// NotFound, if a selected table is not covered at the moment, or a wanted document was not there; Usage, if `output` is there
-/// already and must not be overwritten, or an import would refuse the tables' numbers; as reading the archive's files has them.
+/// already and must not be overwritten, or an import would refuse the tables' numbers; Corrupt, if a cell is not what it should be;
+/// as reading the archive's files and writing have them.
 pub async fn restore(
     archive: &Archive,
     head: &Head,
     options: &RestoreOptions,
     monitor: &dyn Monitor,
 ) -> Result<(RestoreReport, u64)> {
-    let mut zip = SnapshotZip::create(&options.output, options.overwrite)?;
-    let report = write(archive, head, options, &mut zip, monitor).await?;
-    Ok((report, zip.finish().await?))
+    let restored = restore_unless(std::future::pending(), archive, head, options, monitor).await?;
+    restored.ok_or_else(|| Error::internal("a restore was given up without a reason: report it"))
+}
+
+/// The same, given up once `stop` is ready: then it is None, and nothing is left, in a store neither.
+#[doc(hidden)]
+pub async fn restore_unless(
+    stop: impl Future<Output = ()>,
+    archive: &Archive,
+    head: &Head,
+    options: &RestoreOptions,
+    monitor: &dyn Monitor,
+) -> Result<Option<(RestoreReport, u64)>> {
+    let mut zip = SnapshotZip::create(&options.output, options.overwrite, options.budget).await?;
+    let whole = async {
+        let report = write(archive, head, options, &mut zip, monitor).await?;
+        Ok((report, zip.finish().await?))
+    };
+    let done = tokio::select! {
+        biased;
+        () = stop => None,
+        done = whole => Some(done),
+    };
+    if !matches!(done, Some(Ok(_))) {
+        zip.give_up(monitor).await;
+    }
+    done.transpose()
 }
 
 async fn write(
@@ -68,7 +106,9 @@ async fn write(
     monitor: &dyn Monitor,
 ) -> Result<RestoreReport> {
     let survey = survey(archive, head, options).await?;
-    survey.check(head, options.at)?;
+    survey.check(head, options)?;
+    zip.entry(readme::NAME.to_owned()).await?;
+    zip.write(readme::text(archive, head, options).as_bytes()).await?;
     let report = walk(archive, head, options, survey, Some(zip), monitor).await?;
     write_numbers(&report, zip).await?;
     Ok(report)
@@ -77,7 +117,8 @@ async fn write(
 /// Tells what a restore would hold, reading all of it. What a restore would be refused for is in the report.
 ///
 /// # Errors
-/// NotFound, if no table is selected, or a wanted document was not there; as reading the archive's files has them.
+/// NotFound, if a wanted document was not there, or the archive has no tables and does not cover the moment; as reading the
+/// archive's files has them.
 pub async fn plan_restore(
     archive: &Archive,
     head: &Head,
@@ -98,12 +139,15 @@ async fn walk(
     monitor: &dyn Monitor,
 ) -> Result<RestoreReport> {
     let monitor = &FindingCounter::new(monitor);
-    let Survey { tables: surveyed, not_covered, conflicts, later, gaps } = survey;
+    let Survey { tables: surveyed, not_covered, nearest, conflicts, later, gaps } = survey;
     let coverage = head.coverage();
     let mut report = RestoreReport {
         at: options.at,
         tables: Vec::with_capacity(surveyed.len()),
+        complete: false,
         not_covered,
+        covered_before: nearest.before,
+        covered_after: nearest.after,
         conflicts,
         later,
         gaps,
@@ -157,7 +201,19 @@ async fn walk(
         }
     }
     report.findings = monitor.counts();
+    report.complete = is_complete(head, options, &report);
     Ok(report)
+}
+
+/// Whether nothing that the deployment held in tables is missing, as far as the archive can tell.
+fn is_complete(head: &Head, options: &RestoreOptions, report: &RestoreReport) -> bool {
+    let coverage = head.coverage();
+    let is_all = options.selection.is_everything() && options.ids.is_empty();
+    // Tables that the archive has never seen were empty, at the root and in components.
+    let is_known = coverage.selected().is_everything()
+        && [false, true].into_iter().all(|component| coverage.covers_unseen(component, options.at));
+    let left_behind = report.tables.iter().any(|table| !table.left_behind.is_empty());
+    is_all && is_known && report.not_covered.is_empty() && report.conflicts.is_empty() && !left_behind
 }
 
 /// The documents of one table, on their way.

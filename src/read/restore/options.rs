@@ -1,7 +1,8 @@
 //! What is restored.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
+use super::target::RestoreTarget;
 use crate::{budget::MemoryBudget, document::Timestamp, selection::Selection};
 use derive_setters::Setters;
 
@@ -15,9 +16,9 @@ pub struct RestoreOptions {
     pub selection: Selection,
     /// Just these documents, wherever they are; all, if there are none.
     pub ids: BTreeSet<String>,
-    /// The file that is written; a plan writes none.
+    /// Where the ZIP is written: a path, or what [`RestoreTarget::open`] makes of an URL. A plan writes none.
     #[setters(into)]
-    pub output: PathBuf,
+    pub output: RestoreTarget,
     /// Whether it may be there already.
     pub overwrite: bool,
     /// The memory that it may take.

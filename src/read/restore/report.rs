@@ -18,8 +18,15 @@ pub struct RestoreReport {
     pub at: Timestamp,
     /// The tables in it, in their order. Of single documents (`ids`): those that hold one.
     pub tables: Vec<RestoredTable>,
+    /// Whether it holds all that the deployment held in tables at the moment, as far as the archive can tell: only then may an
+    /// import delete whatever it does not hold.
+    pub complete: bool,
     /// Tables that were selected, but are not covered at the moment. None of a restore: it is refused then.
     pub not_covered: Vec<NotCovered>,
+    /// If there are any: the nearest moment before at which all selected tables are covered …
+    pub covered_before: Option<Timestamp>,
+    /// … and the nearest after it.
+    pub covered_after: Option<Timestamp>,
     /// Tables of one component whose ids bear one number. None of a restore: an import would refuse it.
     pub conflicts: Vec<NumberConflict>,
     /// Tables whose first document came after the moment: left out.

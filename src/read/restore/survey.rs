@@ -13,16 +13,22 @@ use crate::{
     document::{Revision, TableRef, Timestamp, table_number},
     error::{Error, Result},
     rows::{
+        common::{NearestMoments, all_covered},
         files::{FilesByTable, TableFiles},
         generations::{Generation, generations, numbers_at, numbers_of},
-        moment::{base_at, in_full, missing},
+        moment::{in_full, missing},
     },
 };
+
+/// What stands before a moment on the command line.
+const AS_OF: &str = "--as-of ";
 
 /// What will be restored.
 pub(super) struct Survey {
     pub(super) tables: Vec<SurveyedTable>,
     pub(super) not_covered: Vec<NotCovered>,
+    /// Where tables are not covered: where all are.
+    pub(super) nearest: NearestMoments,
     pub(super) conflicts: Vec<NumberConflict>,
     pub(super) later: Vec<TableRef>,
     pub(super) gaps: Vec<crate::rows::moment::MissingSpan>,
@@ -42,16 +48,16 @@ pub(super) struct SurveyedTable {
 /// Looks at every selected table.
 ///
 /// # Errors
-/// NotFound, if there is none, or of wanted documents one was not there at the moment.
+/// NotFound, if there is none and the moment is not covered, or of wanted documents one was not there at the moment.
 pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOptions) -> Result<Survey> {
-    let selected = head.tables().map(|state| &state.table).filter(|table| options.selection.contains(table));
-    let selected: Vec<&TableRef> = selected.collect();
+    let selected = selected(head, options);
     if selected.is_empty() {
-        return Err(Error::not_found("the archive has no such table: see tables for those that it has"));
+        all_covered(head, &[], options.at, AS_OF)?;
     }
     let mut found = Survey {
         tables: Vec::new(),
         not_covered: Vec::new(),
+        nearest: NearestMoments::default(),
         conflicts: Vec::new(),
         later: Vec::new(),
         gaps: Vec::new(),
@@ -59,7 +65,7 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
     let mut covered = Vec::new();
     let mut wanted = Documents::new(&options.ids)?;
     let mut files = FilesByTable::open(archive, head).await?;
-    for table in selected {
+    for &table in &selected {
         let base = match head.coverage().covers(table, options.at) {
             Covers::Covered(base) => base,
             Covers::NotCovered(covered) => {
@@ -85,7 +91,9 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
             None => found.later.push(table.clone()),
         }
     }
-    if !options.ids.is_empty() && found.not_covered.is_empty() {
+    if !found.not_covered.is_empty() {
+        found.nearest = NearestMoments::of(head, &selected, options.at);
+    } else if !options.ids.is_empty() {
         wanted.all_found(options.at)?;
     }
     found.look_at_collisions(archive, head, options).await?;
@@ -93,6 +101,10 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
     let first = head.coverage().bases.iter().map(|base| base.ts).min().unwrap_or(options.at);
     found.gaps = missing(head, covered.into_iter(), &(first..=options.at));
     Ok(found)
+}
+
+fn selected<'a>(head: &'a Head, options: &RestoreOptions) -> Vec<&'a TableRef> {
+    head.tables().map(|state| &state.table).filter(|table| options.selection.contains(table)).collect()
 }
 
 /// # Errors
@@ -195,17 +207,8 @@ impl Survey {
     ///
     /// # Errors
     /// NotFound, if a table is not covered; Usage, if numbers collide.
-    pub(super) fn check(&self, head: &Head, at: Timestamp) -> Result<()> {
-        if let Some(NotCovered { table, .. }) = self.not_covered.first() {
-            let others = match self.not_covered.len() - 1 {
-                0 => String::new(),
-                n => format!(" (and {n} other tables: --plan names them)"),
-            };
-            let Err(error) = base_at(head, table, at) else {
-                return Err(Error::internal("a table is covered and is not: report it"));
-            };
-            return Err(Error::not_found(format!("{error}; or leave the table out, --exclude {table}{others}")));
-        }
+    pub(super) fn check(&self, head: &Head, options: &RestoreOptions) -> Result<()> {
+        all_covered(head, &selected(head, options), options.at, AS_OF)?;
         if let Some(NumberConflict { number, tables }) = self.conflicts.first() {
             let tables: Vec<_> = tables.iter().map(ToString::to_string).collect();
             return Err(Error::usage(format!(

@@ -1,24 +1,28 @@
-//! [`SnapshotZip`]: entries of text → one ZIP file on a local disk, which appears whole or not at all.
+//! [`SnapshotZip`]: entries of text → one ZIP, which appears whole or not at all.
 //!
 //! ```text
-//! entry(), write() ─ pieces of one size, a few queued ─> thread: deflate ─> temporary file beside ─ renamed at the end
+//! entry(), write() ─ pieces of one size, a few queued ─> thread: deflate ─> a temporary file beside, renamed at the end
+//!                                                                        ─> parts of an upload, completed at the end
+//!                                                                        ─> a stream
 //! ```
 //!
-//! The same entries give the same bytes, whatever the memory limit and the time of day: times are those of the ZIP format's
-//! beginning, modes are 0644, and the compressor is fed pieces of one size.
+//! The same entries give the same bytes, whatever the target, the memory limit and the time of day: times are those of the ZIP
+//! format's beginning, modes are 0644, and the compressor is fed pieces of one size. Nothing is written twice, since neither
+//! an upload nor a pipe can go back: the size of an entry follows its bytes, as in the ZIPs that Convex writes.
 
 use std::{
-    fs::{self, File},
-    io::{BufWriter, Write},
-    path::{Path, PathBuf},
+    cell::Cell,
+    io::{self, BufWriter, ErrorKind, Write},
 };
 
-use tempfile::TempPath;
 use tokio::sync::{mpsc, oneshot};
 use zip::{CompressionMethod, DateTime, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
+use super::target::{Opened, RestoreTarget, Sink};
 use crate::{
+    budget::MemoryBudget,
     error::{Error, Result},
+    monitor::Monitor,
     store::disk_error,
 };
 
@@ -29,16 +33,13 @@ const QUEUED: usize = 4;
 /// Level of deflate. Text of documents shrinks little further above it, and takes twice the time.
 const LEVEL: i64 = 4;
 
-/// A ZIP file on its way. Dropped before [`finish`](Self::finish), it leaves nothing.
+/// A ZIP on its way. To be ended with [`finish`](Self::finish) or [`give_up`](Self::give_up). Dropped before, it leaves nothing on
+/// a disk, and in a store an upload in parts that nobody sees.
 pub(super) struct SnapshotZip {
     steps: mpsc::Sender<Step>,
     held: Vec<u8>,
     outcome: Option<oneshot::Receiver<Result<u64>>>,
-    /// The temporary file, removed when this is dropped.
-    partial: TempPath,
-    /// Where it is to appear.
-    path: PathBuf,
-    overwrite: bool,
+    target: Opened,
 }
 
 enum Step {
@@ -48,56 +49,20 @@ enum Step {
 }
 
 impl SnapshotZip {
-    /// Begins the file at `path`. Nothing is there before it is finished.
+    /// Begins at `target`. Nothing is there before it is finished.
     ///
     /// # Errors
-    /// Usage, if something is there and must not be overwritten, or there is no such folder; Access or Resource, as the disk has
-    /// it.
-    pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self> {
-        let shown = path.display();
-        if path.is_dir() {
-            return Err(Error::usage(format!("{shown} is a folder: name a file in it, such as {shown}/backup.zip")));
-        }
-        if !overwrite && fs::symlink_metadata(path).is_ok() {
-            return Err(exists(path));
-        }
-        // A link stays, and what it leads to is replaced; a pipe or a device cannot appear whole.
-        let path = &match fs::metadata(path) {
-            Ok(there) if !there.is_file() => {
-                return Err(Error::usage(format!("{shown} is no regular file: name another one")));
-            }
-            Ok(_) => path.canonicalize().map_err(|e| disk_error(e, &format!("cannot look at {shown}")))?,
-            Err(_) => path.to_owned(),
-        };
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            return Err(Error::usage(format!("there is no folder {}: make it first", folder.display())));
-        }
-        let mut builder = tempfile::Builder::new();
-        // Whoever may read it is for the umask to say, as of any file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.prefix(".restore-").suffix(".partial").tempfile_in(folder);
-        let on_disk = |e| disk_error(e, &format!("cannot write to {}", folder.display()));
-        let file = file.map_err(on_disk)?;
-        if let Ok(there) = fs::metadata(path) {
-            // What is replaced may be for its owner only.
-            file.as_file().set_permissions(there.permissions()).map_err(on_disk)?;
-        }
-        let (file, partial) = file.into_parts();
+    /// Usage, if something is there and must not be overwritten, or there is no such folder; as the disk or the store has it.
+    pub(super) async fn create(target: &RestoreTarget, overwrite: bool, budget: MemoryBudget) -> Result<Self> {
+        let (target, sink) = Opened::open(target, overwrite, budget).await?;
         let (steps, queue) = mpsc::channel(QUEUED);
         let (outcome, receiver) = oneshot::channel();
-        let shown = shown.to_string();
         std::thread::Builder::new()
             .name("zip".into())
             // Whoever gave up does not want to know.
-            .spawn(move || drop(outcome.send(run(file, &shown, queue))))
+            .spawn(move || drop(outcome.send(run(sink, queue))))
             .map_err(|e| Error::resource("the system gives no thread to write the ZIP").with_source(e))?;
-        let path = path.to_owned();
-        Ok(Self { steps, held: Vec::with_capacity(PIECE), outcome: Some(receiver), partial, path, overwrite })
+        Ok(Self { steps, held: Vec::with_capacity(PIECE), outcome: Some(receiver), target })
     }
 
     /// Begins the next entry; what is written from now on is in it.
@@ -119,21 +84,24 @@ impl SnapshotZip {
         Ok(())
     }
 
-    /// Makes the file appear; answers its bytes.
+    /// Makes it appear; answers its bytes.
     ///
     /// # Errors
-    /// Usage, if something has appeared there meanwhile; as the disk has it.
-    pub(super) async fn finish(mut self) -> Result<u64> {
+    /// Usage, if something has appeared there meanwhile; as the disk or the store has it.
+    pub(super) async fn finish(&mut self) -> Result<u64> {
         self.flush().await?;
         self.step(Step::Finish).await?;
-        let bytes = self.outcome().await?;
-        let Self { partial, path, overwrite, .. } = self;
-        let kept = if overwrite { partial.persist(&path) } else { partial.persist_noclobber(&path) };
-        match kept {
-            Ok(()) => Ok(bytes),
-            Err(e) if !overwrite && e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(&path)),
-            Err(e) => Err(disk_error(e.error, &format!("cannot write {}", path.display()))),
+        while let Some(made) = self.target.made().await {
+            self.target.take_on(made).await?;
         }
+        let bytes = self.outcome().await?;
+        self.target.appear().await?;
+        Ok(bytes)
+    }
+
+    /// Leaves nothing, also where [`finish`](Self::finish) has failed or was dropped.
+    pub(super) async fn give_up(self, monitor: &dyn Monitor) {
+        self.target.give_up(monitor).await;
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -145,8 +113,19 @@ impl SnapshotZip {
     }
 
     async fn step(&mut self, step: Step) -> Result<()> {
-        if self.steps.send(step).await.is_ok() {
-            return Ok(());
+        loop {
+            tokio::select! {
+                biased;
+                // Or else the thread would wait for us while we wait for it.
+                Some(made) = self.target.made() => self.target.take_on(made).await?,
+                room = self.steps.reserve() => match room {
+                    Ok(room) => {
+                        room.send(step);
+                        return Ok(());
+                    }
+                    Err(_) => break,
+                },
+            }
         }
         // The thread has ended early, and its outcome says why.
         self.outcome().await.and_then(|_| Err(Error::internal("a ZIP was complete before its last entry")))
@@ -161,16 +140,47 @@ impl SnapshotZip {
     }
 }
 
-fn exists(path: &Path) -> Error {
-    Error::usage(format!("{} is there already: name another file, or say --force to replace it", path.display()))
+/// What the thread does: bytes of the whole ZIP.
+fn run(sink: Sink, steps: mpsc::Receiver<Step>) -> Result<u64> {
+    let Sink { to, file, shown } = sink;
+    let failed = |e: io::Error| match e.kind() {
+        ErrorKind::BrokenPipe => {
+            Error::resource(format!("cannot write {shown}: nobody reads it any more")).with_source(e)
+        }
+        _ => disk_error(e, &format!("cannot write {shown}")),
+    };
+    let is_over = Cell::new(false);
+    let mut out = Out { to: BufWriter::with_capacity(PIECE, to), bytes: 0, is_over: &is_over };
+    let outcome = entries(ZipWriter::new_stream(&mut out), steps, &is_over);
+    outcome.map_err(|e| match e {
+        Stopped::Zip(ZipError::Io(e)) => failed(e),
+        Stopped::Zip(e) => Error::internal("the ZIP cannot be written: report it").with_source(e),
+        Stopped::Abandoned => Error::internal("a ZIP was abandoned before it was complete"),
+    })?;
+    out.to.flush().map_err(failed)?;
+    if let Some(file) = file {
+        file.sync_all().map_err(failed)?;
+    }
+    Ok(out.bytes)
 }
 
-fn run(file: File, shown: &str, mut steps: mpsc::Receiver<Step>) -> Result<u64> {
-    let on_disk = |e| disk_error(e, &format!("cannot write {shown}"));
-    let failed = |e| match e {
-        ZipError::Io(e) => on_disk(e),
-        e => Error::internal("the ZIP cannot be written: report it").with_source(e),
-    };
+/// Why there is no whole ZIP.
+enum Stopped {
+    Zip(ZipError),
+    Abandoned,
+}
+
+impl<E: Into<ZipError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Zip(error.into())
+    }
+}
+
+fn entries<W: Write + io::Seek>(
+    mut zip: ZipWriter<W>,
+    mut steps: mpsc::Receiver<Step>,
+    is_over: &Cell<bool>,
+) -> Result<(), Stopped> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(LEVEL))
@@ -178,18 +188,42 @@ fn run(file: File, shown: &str, mut steps: mpsc::Receiver<Step>) -> Result<u64> 
         .unix_permissions(0o644)
         // How long an entry becomes is not known when it begins.
         .large_file(true);
-    let mut zip = ZipWriter::new(BufWriter::with_capacity(PIECE, file));
     loop {
         match steps.blocking_recv() {
-            Some(Step::Entry(name)) => zip.start_file(name, options).map_err(failed)?,
-            Some(Step::Bytes(bytes)) => zip.write_all(&bytes).map_err(on_disk)?,
+            Some(Step::Entry(name)) => zip.start_file(name, options)?,
+            Some(Step::Bytes(bytes)) => zip.write_all(&bytes)?,
             Some(Step::Finish) => break,
-            None => return Err(Error::internal("a ZIP was abandoned before it was complete")),
+            None => {
+                is_over.set(true);
+                return Err(Stopped::Abandoned);
+            }
         }
     }
-    let file = zip.finish().map_err(failed)?.into_inner().map_err(|e| on_disk(e.into_error()))?;
-    file.sync_all().map_err(on_disk)?;
-    file.metadata().map(|there| there.len()).map_err(on_disk)
+    zip.finish()?;
+    Ok(())
+}
+
+/// What the ZIP's writer writes to. Once it is over, with an error or because nobody wants the ZIP any more, nothing more goes out:
+/// a writer that is dropped writes the end of a ZIP, and half of the documents must not look like all of them.
+struct Out<'a> {
+    to: BufWriter<Box<dyn Write + Send>>,
+    bytes: u64,
+    is_over: &'a Cell<bool>,
+}
+
+impl Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_over.get() {
+            return Ok(bytes.len());
+        }
+        let written = self.to.write(bytes).inspect_err(|_| self.is_over.set(true))?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.is_over.get() { Ok(()) } else { self.to.flush() }
+    }
 }
 
 #[cfg(test)]
@@ -197,18 +231,22 @@ mod tests {
     use super::*;
 
     /// Python's opinion of a file: how many entries, bytes of the first, and whether all can be read.
-    fn python(path: &Path) -> String {
+    fn python(path: &std::path::Path) -> String {
         let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nprint(len(z.infolist()), z.infolist()[0].file_size, z.testzip())";
         let output = std::process::Command::new("python3").args(["-c", script]).arg(path).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    async fn begun(path: &std::path::Path) -> SnapshotZip {
+        SnapshotZip::create(&path.into(), false, MemoryBudget::default()).await.unwrap()
+    }
+
     #[tokio::test]
     async fn more_entries_than_16_bits_count_are_read_by_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.zip");
-        let mut zip = SnapshotZip::create(&path, false).unwrap();
+        let mut zip = begun(&path).await;
         for n in 0..66_000 {
             zip.entry(format!("t{n}/documents.jsonl")).await.unwrap();
             zip.write(b"{}\n").await.unwrap();
@@ -218,11 +256,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_given_up_leaves_a_stream_without_the_end_of_a_zip() {
+        let file = std::sync::Arc::new(tempfile::tempfile().unwrap());
+        let target = RestoreTarget::Stream(std::sync::Arc::clone(&file));
+        let mut zip = SnapshotZip::create(&target, false, MemoryBudget::default()).await.unwrap();
+        drop(target);
+        let noise: Vec<u8> = (0..PIECE as u32 * 4).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        zip.entry("t/documents.jsonl".into()).await.unwrap();
+        zip.write(&noise).await.unwrap();
+        zip.give_up(&crate::monitor::NoMonitor).await;
+        // The thread ends by itself.
+        while std::sync::Arc::strong_count(&file) > 1 {
+            tokio::task::yield_now().await;
+        }
+        let mut bytes = Vec::new();
+        io::Seek::seek(&mut &*file, io::SeekFrom::Start(0)).unwrap();
+        io::Read::read_to_end(&mut &*file, &mut bytes).unwrap();
+        assert!(bytes.starts_with(b"PK\x03\x04"), "something was written");
+        assert!(!bytes.windows(4).any(|magic| magic == b"PK\x01\x02" || magic == b"PK\x05\x06"), "no directory");
+    }
+
+    #[tokio::test]
     #[ignore = "half a minute"]
     async fn an_entry_of_more_than_32_bits_of_bytes_is_read_by_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.zip");
-        let mut zip = SnapshotZip::create(&path, false).unwrap();
+        let mut zip = begun(&path).await;
         zip.entry("t/documents.jsonl".into()).await.unwrap();
         let (line, lines) = (vec![b'x'; 1 << 20], 4200u64);
         for _ in 0..lines {
