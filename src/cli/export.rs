@@ -14,7 +14,7 @@ use super::{
     config::{self, ArchiveArgs},
     outcome::Outcome,
     output,
-    past::{self, LimitArgs, Past, SelectionArgs},
+    past::{self, DamageArgs, LimitArgs, Past, SelectionArgs},
     progress::Progress,
     telemetry::Screen,
     units::{bytes, count, counted},
@@ -44,6 +44,8 @@ pub(crate) struct ExportArgs {
     format: Format,
     #[command(flatten)]
     tables: SelectionArgs,
+    #[command(flatten)]
+    damage: DamageArgs,
     /// Print one JSON object, also when it fails
     #[arg(long)]
     pub(crate) json: bool,
@@ -86,14 +88,14 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     let common = past.common(args.as_of, &args.tables.selection(&past.head)?)?;
     let target = Location::create(&args.output, &config::settings()).context(|| "--output")?;
     let options = ExportOptions::new(Arc::clone(target.store()), format, common.at);
-    let options = options.selection(common.selection.clone()).budget(budget);
+    let options = options.selection(common.selection.clone()).budget(budget).accept_damage(args.damage.accepted()?);
     let progress = Progress::reading(screen);
     let exported = export(&past.archive, &past.head, &options, &progress).await;
     progress.finish();
     let mut exported = exported.context(|| format!("export to {}", target.url()))?;
     exported.findings = past.findings.counts().plus(&exported.findings);
     let several: Vec<_> = exported.tables.iter().filter(|table| !table.left_behind.is_empty()).collect();
-    let is_whole = several.is_empty() && common.held_back_by.is_empty();
+    let is_whole = several.is_empty() && common.held_back_by.is_empty() && exported.damaged.is_empty();
     let outcome = if is_whole { Outcome::Done } else { Outcome::Findings };
     if args.json {
         output::print_json(&Report {
@@ -129,6 +131,7 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     let rows: Vec<_> = std::iter::once(header).chain(exported.tables.iter().map(row)).collect();
     let mut text = format!("{facts}\n{}", output::table(&rows));
     let mut lines = past::about_tables(&common);
+    lines.extend(past::about_damage(&exported.damaged));
     for table in several {
         let documents = table.left_behind.iter().map(|generation| generation.documents).sum();
         lines.push(format!(

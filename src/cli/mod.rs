@@ -138,9 +138,17 @@ impl Cli {
     }
 }
 
-/// Does what was asked.
+/// Does what was asked. What a reader says of an archive whose log is in doubt at one of its ends is to be looked at.
 pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
     signals::outlive_readers();
+    let is_sync = matches!(cli.command, Command::Sync(_));
+    match run_verb(cli, screen).await? {
+        Outcome::Done if !is_sync && telemetry::is_log_in_doubt() => Ok(Outcome::Findings),
+        outcome => Ok(outcome),
+    }
+}
+
+async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
     match &cli.command {
         Command::Sync(args) => sync::run(args, screen).await,
         Command::Status(args) => status::run(args).await,

@@ -7,7 +7,7 @@ use clap::Args;
 use convex_archiver::{
     Encoding, Error, FindingCounter, MemoryBudget, Monitor, Result, Revision, Selection, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
-    read::{CommonMoment, MissingSpan, Moment, in_full},
+    read::{CommonMoment, DamagedFile, MissingSpan, Moment, in_full},
     write_value,
 };
 use serde_json::value::RawValue;
@@ -73,6 +73,42 @@ impl SelectionArgs {
         }
         Selection::new(&wanted, &self.exclude)
     }
+}
+
+/// Whether damage is gone on without.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Damage")]
+pub(crate) struct DamageArgs {
+    /// Go on without what cannot be read of damaged data files of this table, list it, and exit with 3; a pattern, may be repeated. Documents
+    /// are then missing, or as they were before. Without it damage is an error
+    #[arg(long, value_name = "TABLE")]
+    accept_damage: Vec<String>,
+}
+
+impl DamageArgs {
+    /// The tables that are meant; None, if there are none.
+    ///
+    /// # Errors
+    /// Usage, if something said can be no table.
+    pub(crate) fn accepted(&self) -> Result<Option<Selection>> {
+        let none = self.accept_damage.is_empty();
+        if none { Ok(None) } else { Selection::new(&self.accept_damage, []).map(Some) }
+    }
+}
+
+/// What could not be read, a line each.
+pub(crate) fn about_damage(damaged: &[DamagedFile]) -> impl Iterator<Item = String> {
+    damaged.iter().map(|file| {
+        format!(
+            "damaged: of {} in {} ({} to {}) {} could not be read. {}",
+            units::counted(file.rows, "revision"),
+            file.path,
+            moment(file.from),
+            moment(file.to),
+            units::count(file.lost),
+            file.why
+        )
+    })
 }
 
 /// An archive at its newest version.

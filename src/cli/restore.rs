@@ -20,7 +20,7 @@ use self::output::RestoreOutput;
 use super::{
     config::{self, ArchiveArgs},
     outcome::Outcome,
-    past::{LimitArgs, Past, SelectionArgs},
+    past::{DamageArgs, LimitArgs, Past, SelectionArgs},
     progress::Progress,
     signals,
     telemetry::Screen,
@@ -66,6 +66,8 @@ pub(crate) struct RestoreArgs {
     /// Just the document with this `_id`, in whichever table; may be said several times
     #[arg(long, value_name = "ID", help_heading = "Selection")]
     id: Vec<String>,
+    #[command(flatten)]
+    damage: DamageArgs,
     /// Print one JSON object, also when it fails
     #[arg(long)]
     pub(crate) json: bool,
@@ -115,6 +117,7 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
     let ids: BTreeSet<String> = args.id.iter().cloned().collect();
     let options = RestoreOptions::default().at(common.at).selection(common.selection.clone()).ids(ids).budget(budget);
     let options = options.output(target.clone().unwrap_or_default()).overwrite(args.force);
+    let options = options.accept_damage(args.damage.accepted()?);
     let interrupted = signals::interrupted()?;
     let progress = Progress::reading(screen);
     let done = if target.is_some() {

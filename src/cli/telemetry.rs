@@ -3,7 +3,10 @@
 //! A log that cannot be written (a full disk, a reader that has gone, a terminal that was closed) ends nothing: what was to be said
 //! is let go. Neither may the libraries complain of it on stderr: the macros of the standard library panic there.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use clap::{ArgAction, Args, ValueEnum};
 use convex_archiver::{Event, Finding, Monitor};
@@ -122,8 +125,19 @@ pub(crate) fn init(logging: &Logging) -> Screen {
     screen
 }
 
+/// Whether an end of the archive's log was found not to be as it was written.
+static LOG_IN_DOUBT: AtomicBool = AtomicBool::new(false);
+
+/// Whether an end of the archive's log was found not to be as it was written: what a verb then says may be less than there was.
+pub(crate) fn is_log_in_doubt() -> bool {
+    LOG_IN_DOUBT.load(Ordering::Relaxed)
+}
+
 /// One line for what a person should know; in JSON with its kind.
 pub(crate) fn log_finding(finding: &Finding) {
+    if matches!(finding, Finding::EndAltered { .. } | Finding::ManifestAhead { .. }) {
+        LOG_IN_DOUBT.store(true, Ordering::Relaxed);
+    }
     tracing::warn!(finding = finding.kind(), "{finding}");
 }
 

@@ -34,6 +34,7 @@ pub use self::{
 pub use crate::rows::{
     common::CommonMoment,
     compare::{FieldChange, FieldPath, Step, compare},
+    damage::{Damage, DamagedFile},
     generations::Generation,
     moment::{MissingSpan, Moment, in_full},
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},

@@ -11,6 +11,7 @@ use crate::{
     data::StoredFile,
     document::{TableRef, Timestamp, time_text},
     error::Error,
+    selection::Selection,
 };
 
 /// A data file of which not all could be read.
@@ -40,6 +41,11 @@ pub struct DamagedFile {
 pub struct Damage(Arc<Mutex<BTreeMap<String, DamagedFile>>>);
 
 impl Damage {
+    /// Itself for a table that is among `accepted`; None for others: then damage is an error.
+    pub(crate) fn of(&self, table: &TableRef, accepted: Option<&Selection>) -> Option<Self> {
+        accepted.filter(|accepted| accepted.contains(table)).map(|_| self.clone())
+    }
+
     /// What was found so far, sorted by path; each file once, with the most that some reader could not read of it.
     pub fn files(&self) -> Vec<DamagedFile> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

@@ -6,8 +6,8 @@ use convex_archiver::{
     FindingCounts, Result, TableRef,
     archive::Span,
     read::{
-        CommonMoment, Generation, MissingSpan, NumberConflict, RestoreOptions, RestoreReport, RestoreTarget,
-        RestoredTable,
+        CommonMoment, DamagedFile, Generation, MissingSpan, NumberConflict, RestoreOptions, RestoreReport,
+        RestoreTarget, RestoredTable,
     },
 };
 use serde::Serialize;
@@ -55,6 +55,8 @@ pub(super) struct RestoreOutput<'a> {
     number_conflicts: &'a [NumberConflict],
     gaps_before: Vec<Gap<'a>>,
     archived: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    damaged: &'a [DamagedFile],
     came_without_types: bool,
     findings: &'a FindingCounts,
     never_contains: [&'static str; 4],
@@ -133,6 +135,7 @@ impl<'a> RestoreOutput<'a> {
                 .map(|MissingSpan { tables, from, to }| Gap { tables, after: from.to_string(), to: to.to_string() })
                 .collect(),
             archived: report.archived.to_string(),
+            damaged: &report.damaged,
             came_without_types: report.untyped,
             findings: &report.findings,
             never_contains: NEVER,
@@ -242,6 +245,7 @@ impl<'a> RestoreOutput<'a> {
                 moment(generation.written)
             ));
         }
+        lines.extend(past::about_damage(&report.damaged));
         if report.untyped {
             lines.push("documents came in the encoding json: their int64 and bytes are restored as text".to_owned());
         }

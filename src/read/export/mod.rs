@@ -34,6 +34,7 @@ use crate::{
     monitor::{Event, FindingCounter, FindingCounts, Monitor},
     rows::{
         common::all_covered,
+        damage::Damage,
         files::FilesByTable,
         generations::left_behind,
         state::{Columns, State, StateOptions},
@@ -69,15 +70,18 @@ pub async fn export(
         as_of_ts: options.at.0.to_string(),
         format: options.format,
         tables: Vec::with_capacity(selected.len()),
+        damaged: Vec::new(),
         findings: FindingCounts::default(),
     };
+    let damage = Damage::default();
     let mut files = FilesByTable::open(archive, head).await?;
     for (number, known) in (1..).zip(&selected) {
         let table = &known.table;
         monitor.report(Event::Reading { table, number, tables: selected.len() as u64 });
-        let all = StateOptions { budget: options.budget, columns: Columns::All, ..StateOptions::default() };
+        let accepted = damage.of(table, options.accept_damage.as_ref());
+        let all = StateOptions { budget: options.budget, columns: Columns::All, damage: accepted.clone(), after: None };
         let of_table = files.of(table).await?;
-        let left_behind = left_behind(archive, head, &of_table, options.at, options.budget, None).await?;
+        let left_behind = left_behind(archive, head, &of_table, options.at, options.budget, accepted).await?;
         let state = State::of_files(archive, head, &of_table, options.at, &all)?;
         let rescued = known.visible().rescued_rows > 0;
         let (set, documents) = table_files(state, rescued, &known.folder, options, target, monitor)
@@ -87,6 +91,7 @@ pub async fn export(
         report.tables.push(ExportedTable { table, folder, files: set.into_names(), documents, bytes, left_behind });
     }
     report.findings = monitor.counts();
+    report.damaged = damage.files();
     let summary = serde_json::to_vec_pretty(&report)
         .map_err(|e| Error::internal("cannot spell what was exported: report it").with_source(e))?;
     let put = target.put(&Path::from(SUMMARY), summary.into()).await;

@@ -22,12 +22,21 @@ pub struct ExportOptions {
     pub format: ExportFormat,
     /// The memory that it may take.
     pub budget: MemoryBudget,
+    /// Tables of which what cannot be read of damaged data files is gone on without. Otherwise damage is an error.
+    pub accept_damage: Option<Selection>,
 }
 
 impl ExportOptions {
     /// All tables as they were at a moment.
     pub fn new(target: Arc<dyn ObjectStore>, format: ExportFormat, at: Timestamp) -> Self {
-        Self { target, at, selection: Selection::default(), format, budget: MemoryBudget::default() }
+        Self {
+            target,
+            at,
+            selection: Selection::default(),
+            format,
+            budget: MemoryBudget::default(),
+            accept_damage: None,
+        }
     }
 }
 

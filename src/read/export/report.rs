@@ -6,7 +6,7 @@ use super::options::ExportFormat;
 use crate::{
     document::{TableRef, Timestamp, time_text},
     monitor::FindingCounts,
-    rows::generations::Generation,
+    rows::{damage::DamagedFile, generations::Generation},
 };
 
 /// What was exported.
@@ -22,6 +22,9 @@ pub struct ExportReport {
     pub format: ExportFormat,
     /// The tables, in their order.
     pub tables: Vec<ExportedTable>,
+    /// Data files of which not all could be read, and that was accepted: documents are missing, or as they were before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<DamagedFile>,
     /// What was told to the monitor, by kind.
     pub findings: FindingCounts,
 }

@@ -139,7 +139,7 @@ async fn walk(
     monitor: &dyn Monitor,
 ) -> Result<RestoreReport> {
     let monitor = &FindingCounter::new(monitor);
-    let Survey { tables: surveyed, not_covered, nearest, conflicts, later, gaps } = survey;
+    let Survey { tables: surveyed, not_covered, nearest, conflicts, later, gaps, damage } = survey;
     let coverage = head.coverage();
     let mut report = RestoreReport {
         at: options.at,
@@ -152,6 +152,7 @@ async fn walk(
         later,
         gaps,
         archived: coverage.selected(),
+        damaged: Vec::new(),
         untyped: false,
         findings: FindingCounts::default(),
     };
@@ -176,7 +177,8 @@ async fn walk(
                 lines.write().await?;
             }
         } else {
-            let all = StateOptions { budget: options.budget, columns: Columns::All, ..StateOptions::default() };
+            let damage = damage.of(&table, options.accept_damage.as_ref());
+            let all = StateOptions { budget: options.budget, columns: Columns::All, damage, after: None };
             let mut state = State::of_files(archive, head, &files.of(&table).await?, options.at, &all)?;
             while let Some(batch) = state.next().await? {
                 let documents = batch.documents()?;
@@ -201,6 +203,7 @@ async fn walk(
         }
     }
     report.findings = monitor.counts();
+    report.damaged = damage.files();
     report.complete = is_complete(head, options, &report);
     Ok(report)
 }
@@ -213,7 +216,8 @@ fn is_complete(head: &Head, options: &RestoreOptions, report: &RestoreReport) ->
     let is_known = coverage.selected().is_everything()
         && [false, true].into_iter().all(|component| coverage.covers_unseen(component, options.at));
     let left_behind = report.tables.iter().any(|table| !table.left_behind.is_empty());
-    is_all && is_known && report.not_covered.is_empty() && report.conflicts.is_empty() && !left_behind
+    let is_whole = report.not_covered.is_empty() && report.conflicts.is_empty() && report.damaged.is_empty();
+    is_all && is_known && is_whole && !left_behind
 }
 
 /// The documents of one table, on their way.

@@ -23,4 +23,7 @@ pub struct RestoreOptions {
     pub overwrite: bool,
     /// The memory that it may take.
     pub budget: MemoryBudget,
+    /// Tables of which what cannot be read of damaged data files is gone on without. Otherwise damage is an error. Not of single
+    /// documents.
+    pub accept_damage: Option<Selection>,
 }

@@ -6,7 +6,7 @@ use crate::{
     archive::Span,
     document::{TableRef, Timestamp},
     monitor::FindingCounts,
-    rows::{generations::Generation, moment::MissingSpan},
+    rows::{damage::DamagedFile, generations::Generation, moment::MissingSpan},
     selection::Selection,
 };
 
@@ -35,6 +35,8 @@ pub struct RestoreReport {
     pub gaps: Vec<MissingSpan>,
     /// What the archive was told to hold; tables beyond it are not in it.
     pub archived: Selection,
+    /// Data files of which not all could be read, and that was accepted: documents are missing, or as they were before.
+    pub damaged: Vec<DamagedFile>,
     /// Whether documents came in an encoding that does not tell int64 and bytes from text: they are restored as text.
     pub untyped: bool,
     /// What was told to the monitor, by kind.
@@ -96,9 +98,13 @@ impl RestoreReport {
     }
 
     /// Whether somebody should look before it is imported: a table is not covered, numbers collide, documents were left
-    /// behind by an earlier table of their name, or came without types.
+    /// behind by an earlier table of their name, or came without types, or data files are damaged.
     pub fn has_findings(&self) -> bool {
         let left_behind = self.tables.iter().any(|table| !table.left_behind.is_empty());
-        !self.not_covered.is_empty() || !self.conflicts.is_empty() || left_behind || self.untyped
+        !self.not_covered.is_empty()
+            || !self.conflicts.is_empty()
+            || left_behind
+            || self.untyped
+            || !self.damaged.is_empty()
     }
 }

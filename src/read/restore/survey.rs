@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     rows::{
         common::{NearestMoments, all_covered},
+        damage::Damage,
         files::{FilesByTable, TableFiles},
         generations::{Generation, generations, numbers_at, numbers_of},
         moment::{in_full, missing},
@@ -32,6 +33,8 @@ pub(super) struct Survey {
     pub(super) conflicts: Vec<NumberConflict>,
     pub(super) later: Vec<TableRef>,
     pub(super) gaps: Vec<crate::rows::moment::MissingSpan>,
+    /// What could not be read so far, and was gone on without.
+    pub(super) damage: Damage,
 }
 
 /// One table.
@@ -61,6 +64,7 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
         conflicts: Vec::new(),
         later: Vec::new(),
         gaps: Vec::new(),
+        damage: Damage::default(),
     };
     let mut covered = Vec::new();
     let mut wanted = Documents::new(&options.ids)?;
@@ -78,7 +82,7 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
         if !options.ids.is_empty() {
             let only = wanted.of(archive, head, &files, options.at).await?;
             if !only.is_empty()
-                && let Some(surveyed) = look(archive, head, &files, base, options).await?
+                && let Some(surveyed) = look(archive, head, &files, base, options, &found.damage).await?
             {
                 of_one_generation(&surveyed, &only, options.at)?;
                 let only = Some(only);
@@ -86,7 +90,7 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
             }
             continue;
         }
-        match look(archive, head, &files, base, options).await? {
+        match look(archive, head, &files, base, options, &found.damage).await? {
             Some(surveyed) => found.tables.push(surveyed),
             None => found.later.push(table.clone()),
         }
@@ -137,6 +141,7 @@ async fn look(
     files: &TableFiles,
     base: &Base,
     options: &RestoreOptions,
+    damage: &Damage,
 ) -> Result<Option<SurveyedTable>> {
     let mut surveyed = SurveyedTable::new(&files.table, base.ts);
     let numbers = numbers_at(files, base, options.at);
@@ -152,7 +157,8 @@ async fn look(
         }
         (1, _) => surveyed.number = numbers.into_iter().next(),
         _ => {
-            let mut generations = generations(archive, head, files, options.at, options.budget, None).await?;
+            let damage = damage.of(&files.table, options.accept_damage.as_ref());
+            let mut generations = generations(archive, head, files, options.at, options.budget, damage).await?;
             surveyed.number = generations.pop().map(|newest| newest.number).or(numbers.into_iter().next_back());
             generations.retain(|generation| generation.documents > 0);
             surveyed.left_behind = generations;
@@ -179,7 +185,8 @@ impl Survey {
             let surveyed = &mut self.tables[at];
             if !surveyed.emptied && surveyed.only.is_none() {
                 let files = TableFiles::of(archive, head, &surveyed.table).await?;
-                let generations = generations(archive, head, &files, options.at, options.budget, None).await?;
+                let damage = self.damage.of(&files.table, options.accept_damage.as_ref());
+                let generations = generations(archive, head, &files, options.at, options.budget, damage).await?;
                 surveyed.emptied = generations.iter().all(|generation| generation.documents == 0);
             }
         }
