@@ -2,11 +2,18 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+
 use super::{Archive, ShownManifest, advisory, checkpoint, files::WantedFiles, head::Head, log, parts};
-use crate::{error::Result, layout::CHECKPOINT_EVERY, monitor::Finding};
+use crate::{
+    error::{ErrorKind, Result},
+    layout::{CHECKPOINT_EVERY, MANIFEST},
+    monitor::Finding,
+    store::store_error,
+};
 
 impl Archive {
     /// Whether `manifest.json` shows less than `head` holds. Where only time has moved on, it stays until the next
@@ -31,6 +38,38 @@ impl Archive {
         advisory::write(&self.log, &self.header().archive, &head).await?;
         self.set_shown(Some(ShownManifest { version: head.version(), substance: head.substance()? }));
         Ok(head)
+    }
+
+    /// Whether `manifest.json` and the parts that it names, which SQL reads without comparing sums, are right for `head`. Reads all
+    /// of these parts.
+    ///
+    /// # Errors
+    /// Access, Unavailable, as the store says; Internal, if the head cannot be spelled.
+    #[doc(hidden)]
+    pub async fn are_lists_sound(&self, head: &Head) -> Result<bool> {
+        let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let substance = head.substance()?;
+        if shown.is_none_or(|shown| shown.substance != substance) {
+            return Ok(false);
+        }
+        for part in parts::anchored(head) {
+            match parts::read(self.store(), &part).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes `manifest.json` and parts of `head` to another, empty store, from what the log proves.
+    #[doc(hidden)]
+    pub async fn write_lists(&self, head: &Head, to: &Arc<dyn ObjectStore>) -> Result<()> {
+        let live = self.live(head, WantedFiles::All).await?;
+        parts::write(to, head, live.into_stream()).await?;
+        let failed = |e| store_error(e, &format!("cannot write {MANIFEST}"));
+        let text = head.to_text(&self.header().archive)?;
+        to.put(&Path::from(MANIFEST), text.into()).await.map(drop).map_err(failed)
     }
 
     /// Writes the parts of `head` that are not written.

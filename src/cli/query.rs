@@ -12,7 +12,8 @@ use std::{
 use clap::Args;
 use convex_archiver::{
     Error, Result, Timestamp,
-    read::{Moment, base_at, views::duckdb_views},
+    archive::Location,
+    read::{Moment, base_at, views::duckdb_views_of},
 };
 use tokio::process::Command;
 
@@ -79,7 +80,9 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     }
     let url = past.archive.url();
     // Credentials are in here: it goes through a pipe, or a file that only its owner can read.
-    let views = duckdb_views(&past.head, &past.archive.all_schemas(&past.head).await?, url, as_of);
+    let lists = lists_beside(&past).await?;
+    let lists = lists.as_ref().map_or(url, |folder| folder.1.as_str());
+    let views = duckdb_views_of(&past.head, &past.archive.all_schemas(&past.head).await?, url, lists, as_of);
     let script = unheard(&secret::duckdb(url, &config::settings())) + &views;
     let ended = match &args.sql {
         Some(sql) => {
@@ -102,6 +105,23 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     }
     tracing::error!("DuckDB ended with {status}: what it says above is the reason");
     Ok(Outcome::Failed(1))
+}
+
+/// A folder with lists of files for DuckDB, made from the log, and its path: where those of the archive are damaged, missing, or behind
+/// the log. DuckDB itself compares no sums.
+async fn lists_beside(past: &Past) -> Result<Option<(tempfile::TempDir, String)>> {
+    let Past { archive, head, .. } = past;
+    if head.version() == 0 || archive.are_lists_sound(head).await? {
+        return Ok(None);
+    }
+    tracing::warn!(
+        "manifest.json or a list that it names is not what the log says: DuckDB gets lists made from the log"
+    );
+    let folder = tempfile::Builder::new().prefix("convex-archiver-").tempdir().map_err(no_temporary)?;
+    let place = folder.path().display().to_string();
+    let location = Location::create(&place, &config::settings())?;
+    archive.write_lists(head, location.store()).await?;
+    Ok(Some((folder, place)))
 }
 
 fn duckdb(args: &QueryArgs) -> Command {

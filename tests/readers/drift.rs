@@ -14,7 +14,7 @@ type Fields = BTreeMap<String, Value>;
 
 /// Archives such a deployment at `place` in four syncs.
 pub(crate) async fn archived(place: &str) -> World {
-    let world = World::start(50, 64).await;
+    let world = World::unproven(50, 64).await;
     let d = &world.deployment;
     first(d);
     world.catch_up(place).await;

@@ -62,29 +62,37 @@ impl World {
         Self::behind(snapshot, deltas, |routes| routes).await
     }
 
-    /// Another deployment than all the others.
-    pub(crate) async fn named(name: &str) -> Self {
-        Self::serve(SimulatedDeployment::new(name, 8), 3, 3, |routes| routes).await
+    /// The same of a server that proves in no way whether it sends what components change: one of the week from 2026-08-11 on.
+    pub(crate) async fn unproven(snapshot: usize, deltas: usize) -> Self {
+        let options = Self::options(snapshot, deltas).data_sync_cursor(false).bad_cursor_code(false);
+        Self::serve(SimulatedDeployment::new("otter-1", 7), options, |routes| routes).await
     }
 
-    /// With something of the test's own around the routes.
-    pub(crate) async fn behind(snapshot: usize, deltas: usize, wrap: impl FnOnce(Router) -> Router) -> Self {
-        Self::serve(SimulatedDeployment::new("otter-1", 7), snapshot, deltas, wrap).await
-    }
-
-    async fn serve(
-        deployment: SimulatedDeployment,
-        snapshot: usize,
-        deltas: usize,
-        wrap: impl FnOnce(Router) -> Router,
-    ) -> Self {
-        let deployment = Arc::new(deployment);
-        let options = RouterOptions::default()
+    fn options(snapshot: usize, deltas: usize) -> RouterOptions {
+        RouterOptions::default()
             .key(KEY.to_owned())
             .snapshot_page(snapshot)
             .delta_page(deltas)
             .snapshot_window(Duration::MAX)
-            .deltas_window(Duration::MAX);
+            .deltas_window(Duration::MAX)
+    }
+
+    /// Another deployment than all the others.
+    pub(crate) async fn named(name: &str) -> Self {
+        Self::serve(SimulatedDeployment::new(name, 8), Self::options(3, 3), |routes| routes).await
+    }
+
+    /// With something of the test's own around the routes.
+    pub(crate) async fn behind(snapshot: usize, deltas: usize, wrap: impl FnOnce(Router) -> Router) -> Self {
+        Self::serve(SimulatedDeployment::new("otter-1", 7), Self::options(snapshot, deltas), wrap).await
+    }
+
+    async fn serve(
+        deployment: SimulatedDeployment,
+        options: RouterOptions,
+        wrap: impl FnOnce(Router) -> Router,
+    ) -> Self {
+        let deployment = Arc::new(deployment);
         let routes = wrap(router(Arc::clone(&deployment) as Arc<dyn Deployment>, options));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -41,13 +41,28 @@ pub fn duckdb_views(
     url: &str,
     as_of: Option<Timestamp>,
 ) -> String {
+    duckdb_views_of(head, columns, url, url, as_of)
+}
+
+/// The same, where `manifest.json` and the parts lie at `lists`, and the data files at `url`.
+#[doc(hidden)]
+pub fn duckdb_views_of(
+    head: &Head,
+    columns: &BTreeMap<TableRef, Arc<TableSchema>>,
+    url: &str,
+    lists: &str,
+    as_of: Option<Timestamp>,
+) -> String {
     let none = Arc::new(TableSchema::empty());
     let mut script = header(url, as_of);
-    // The URL last: it may hold whatever a placeholder looks like.
     let readers: Vec<_> = READERS.iter().map(|word| string(word)).collect();
     let common = COMMON.replace("$FORMAT", &FORMAT.to_string());
     let common = common.replace("$READERS", &format!("[{}]::VARCHAR[]", readers.join(", ")));
-    script += &common.replace("$URL", &string(url));
+    // Both at once: a URL may hold whatever a placeholder looks like.
+    for (n, part) in common.split("$URL").enumerate() {
+        let url = if n == 0 { String::new() } else { string(url) };
+        script += &(url + &part.replace("$LISTS", &string(lists)));
+    }
     script += &moment(as_of);
     let names = views(head.tables().map(|state| &state.table), "main", RESERVED);
     let mut schemas: Vec<_> =

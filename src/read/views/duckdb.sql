@@ -1,5 +1,7 @@
 CREATE SCHEMA IF NOT EXISTS _archive;
 SET VARIABLE "_archive url" = $URL;
+-- Where manifest.json and the parts are.
+SET VARIABLE "_archive lists" = $LISTS;
 
 -- What manifest.json says now, if this script knows all that is needed to read it.
 CREATE OR REPLACE TEMP TABLE _archive_manifest AS
@@ -8,7 +10,7 @@ WITH written AS (
     "coverage": [{"covered": [{"from": "BIGINT", "to": "BIGINT"}], "bases": [{"id": "VARCHAR", "ts": "BIGINT"}]}], "covered": ["BIGINT"],
     "tables": [{"table": {"table": {"component": "VARCHAR", "name": "VARCHAR"}, "folder": "VARCHAR",
       "months": "MAP(VARCHAR, STRUCT(version UBIGINT))"}}]}') AS manifest
-  FROM read_text(getvariable('_archive url') || '/manifest.json')
+  FROM read_text(getvariable('_archive lists') || '/manifest.json')
 ), checked AS (
   SELECT manifest, manifest.format <= $FORMAT AS known, list_filter(manifest.needs.readers, lambda word: NOT list_contains($READERS, word)) AS words
   FROM written
@@ -30,7 +32,7 @@ FROM entries JOIN coverage USING (place);
 
 -- All parts in one reading. (What names them is to be constant: see _archive.read.)
 SET VARIABLE "_archive parts" = (
-  SELECT list(getvariable('_archive url') || '/parts/' || folder || '/' || month.key || '/' || lpad(CAST(month.value.version AS VARCHAR), 20, '0') || '.jsonl.gz')
+  SELECT list(getvariable('_archive lists') || '/parts/' || folder || '/' || month.key || '/' || lpad(CAST(month.value.version AS VARCHAR), 20, '0') || '.jsonl.gz')
   FROM (SELECT folder, unnest(map_entries(months)) AS month FROM _archive_entries)
 );
 -- And which files to read for which moment. What was withdrawn, and what a walk has not finished, is of no base of its table.

@@ -9,6 +9,8 @@ mod formats;
 mod names;
 mod spark;
 
+#[doc(hidden)]
+pub use self::duckdb::duckdb_views_of;
 pub use self::{
     duckdb::duckdb_views,
     formats::{SchemaFormat, schema_text},
