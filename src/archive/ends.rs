@@ -26,12 +26,6 @@ impl Archive {
         self.altered.lock().unwrap_or_else(PoisonError::into_inner).push(end);
     }
 
-    /// Whether an object at an end of the log is not as it was written, though everything could be read without it.
-    #[doc(hidden)]
-    pub fn has_altered_end(&self) -> bool {
-        !self.altered.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
     /// # Errors
     /// Corrupt, if an end of the chain is not as it was written.
     pub(super) fn check_ends(&self) -> Result<()> {

@@ -158,9 +158,7 @@ impl Healthy {
         said.push(("restore", ended, fs::read(&zip).unwrap_or_default()));
         let folder = out.join("export");
         let ended = say(&["export", "--as-of", at, "--format", "ndjson", "--output", folder.to_str().unwrap()]);
-        let exported: Vec<u8> =
-            if folder.exists() { files(&folder).into_values().flatten().collect() } else { Vec::new() };
-        said.push(("export", ended, exported));
+        said.push(("export", ended, documents(&folder)));
         for (verb, args) in [
             ("get", vec!["get", table, id, "--as-of", at, "--json"]),
             ("history", vec!["history", table, id, "--json"]),
@@ -175,8 +173,8 @@ impl Healthy {
         said
     }
 
-    /// What a sync makes of a copy of the archive in which the object has these bytes, and what the copy then holds at the
-    /// moment.
+    /// What a sync makes of a copy of the archive in which the object has these bytes, and the documents that the copy then holds at
+    /// the moment.
     fn sync(&self, place: &Place, bytes: Option<&[u8]>) -> (Ended, Vec<u8>, BTreeMap<String, Vec<u8>>) {
         let copy = self.dir.path().join("copy");
         let _ = fs::remove_dir_all(&copy);
@@ -185,10 +183,11 @@ impl Healthy {
         }
         write(&copy, &place.path, bytes);
         let ended = run(&mut self.simulation.sync(&copy));
-        let zip = self.dir.path().join("copy.zip");
-        let _ = fs::remove_file(&zip);
-        run(archiver(["restore", "--as-of", &self.at, "--output", zip.to_str().unwrap()]).arg("--archive").arg(&copy));
-        (ended, fs::read(&zip).unwrap_or_default(), files(&copy))
+        let folder = self.dir.path().join("copied");
+        let _ = fs::remove_dir_all(&folder);
+        let mut export = archiver(["export", "--as-of", &self.at, "--format", "ndjson", "--output"]);
+        run(export.arg(&folder).arg("--archive").arg(&copy));
+        (ended, documents(&folder), files(&copy))
     }
 }
 
@@ -224,6 +223,11 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
+/// The documents of an export; none, if it failed.
+fn documents(folder: &Path) -> Vec<u8> {
+    if folder.exists() { files(folder).into_values().flatten().collect() } else { Vec::new() }
+}
+
 fn write(archive: &Path, path: &str, bytes: Option<&[u8]>) {
     let path = archive.join(path);
     match bytes {
@@ -247,7 +251,7 @@ fn whatever_is_done_to_whatever_object_no_verb_says_something_else_with_exit_cod
     for (verb, ended, told) in &right {
         assert!(ended.code == Some(0) && !told.is_empty(), "{verb}: {ended:#?}");
     }
-    let restored = &right.iter().find(|(verb, ..)| *verb == "restore").unwrap().2;
+    let exported = &right.iter().find(|(verb, ..)| *verb == "export").unwrap().2;
     let (mut errors, mut cells) = (0, 0);
     for place in healthy.places() {
         let good = fs::read(healthy.archive().join(&place.path)).unwrap();
@@ -285,13 +289,13 @@ fn whatever_is_done_to_whatever_object_no_verb_says_something_else_with_exit_cod
                 Some(bad) => drop(before.insert(place.path.clone(), bad.clone())),
                 None => drop(before.remove(&place.path)),
             }
-            let (ended, zip, after) = healthy.sync(&place, bad.as_deref());
+            let (ended, held, after) = healthy.sync(&place, bad.as_deref());
             let story = format!("{story}, sync");
             no_panic(&story, &ended);
             cells += 1;
             if matches!(ended.code, Some(0 | 3)) {
-                assert!(zip.is_empty() || zip == *restored, "{story}: another state: {ended:#?}");
-                assert!(!place.repeats || zip == *restored, "{story}: {ended:#?}");
+                assert!(held.is_empty() || held == *exported, "{story}: another state: {ended:#?}");
+                assert!(!place.repeats || held == *exported, "{story}: {ended:#?}");
             } else {
                 assert!(!place.repeats, "{story}: blocked by what only repeats others: {ended:#?}");
                 // Data files that no commit names are none of the archive.
