@@ -14,8 +14,8 @@ use crate::{
     schema::OwnColumn,
 };
 
-const ID: &str = "j57eaf21bk3j8m2pjb6e5d3hd971m4dz";
-const OTHER: &str = "j57aaf21bk3j8m2pjb6e5d3hd971m4dz";
+const ID: &str = "j97ft5vd8bpy3ge1wh7nwrdm998jtrf4";
+const OTHER: &str = "j976b1wbqj0texx9d615pn3b0d8jvre1";
 
 /// Two documents with a column of JSON text, since one of its keys is no name.
 fn documents() -> [String; 2] {

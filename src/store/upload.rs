@@ -30,6 +30,8 @@ pub(crate) struct Upload {
     part: usize,
     parts: u32,
     bytes: u64,
+    /// One at most. A task of its own: its answer says what there is to give up, also where nobody waits for it any more.
+    opening: JoinSet<object_store::Result<Box<dyn MultipartUpload>>>,
     open: Option<Box<dyn MultipartUpload>>,
     /// One at most.
     on_its_way: JoinSet<object_store::Result<()>>,
@@ -37,8 +39,17 @@ pub(crate) struct Upload {
 
 impl Upload {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, path: impl Into<Path>) -> Self {
-        let (path, held, on_its_way) = (path.into(), Vec::new(), JoinSet::new());
-        Self { store, path, held, part: PART, parts: 0, bytes: 0, open: None, on_its_way }
+        Self {
+            store,
+            path: path.into(),
+            held: Vec::new(),
+            part: PART,
+            parts: 0,
+            bytes: 0,
+            opening: JoinSet::new(),
+            open: None,
+            on_its_way: JoinSet::new(),
+        }
     }
 
     /// The same in parts of so many bytes: an object has 10,000 of them at most.
@@ -82,7 +93,16 @@ impl Upload {
     /// Gives the parts back. What was there before stays. If that fails, this is what to tell the person.
     pub(crate) async fn abort(mut self) -> Option<Finding> {
         self.on_its_way.shutdown().await;
-        let why = match tokio::time::timeout(ABORT, self.open.as_mut()?.abort()).await {
+        let given_back = async {
+            if let Some(Ok(Ok(open))) = self.opening.join_next().await {
+                self.open = Some(open);
+            }
+            match &mut self.open {
+                Some(open) => open.abort().await,
+                None => Ok(()),
+            }
+        };
+        let why = match tokio::time::timeout(ABORT, given_back).await {
             Ok(Ok(())) => return None,
             Ok(Err(e)) => e.to_string(),
             Err(_) => "the store does not answer".to_owned(),
@@ -98,13 +118,12 @@ impl Upload {
                 "cannot write {path}: stores take {PARTS} parts at most, here of {mib} MiB; a higher memory limit makes them larger"
             )));
         }
-        let open = match &mut self.open {
-            Some(open) => open,
-            None => {
-                let open = self.store.put_multipart(&self.path).await.map_err(|e| self.failed(e))?;
-                self.open.insert(open)
-            }
-        };
+        if self.open.is_none() {
+            let (store, path) = (Arc::clone(&self.store), self.path.clone());
+            self.opening.spawn(async move { store.put_multipart(&path).await });
+            self.open = join(&mut self.opening).await?.transpose().map_err(|e| self.failed(e))?;
+        }
+        let Some(open) = &mut self.open else { return Err(Error::internal("an upload was not begun: report it")) };
         self.parts += 1;
         self.bytes += part.len() as u64;
         self.on_its_way.spawn(open.put_part(part.into()));
@@ -113,9 +132,8 @@ impl Upload {
 
     /// Waits for the part on its way.
     async fn arrived(&mut self) -> Result<()> {
-        while let Some(sent) = self.on_its_way.join_next().await {
-            sent.map_err(|e| Error::internal("a part was not sent to its end: report it").with_source(e))?
-                .map_err(|e| self.failed(e))?;
+        while let Some(sent) = join(&mut self.on_its_way).await? {
+            sent.map_err(|e| self.failed(e))?;
         }
         Ok(())
     }
@@ -123,6 +141,12 @@ impl Upload {
     fn failed(&self, e: object_store::Error) -> Error {
         store_error(e, &format!("cannot write {}", self.path))
     }
+}
+
+/// What a task has made; None, if there is none.
+async fn join<T: 'static>(tasks: &mut JoinSet<T>) -> Result<Option<T>> {
+    let ended = tasks.join_next().await.transpose();
+    ended.map_err(|e| Error::internal("a request to the store was not made to its end: report it").with_source(e))
 }
 
 #[cfg(test)]

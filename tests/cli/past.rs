@@ -144,7 +144,12 @@ fn a_moment_that_is_not_covered_names_those_that_are() {
     assert_eq!(error["kind"], "not_found");
     let message = text(error, "message");
     assert!(message.contains("not covered at 2020-01-01T00:00:00.000000000Z (_ts 1577836800000000000)"), "{message}");
-    assert!(message.contains("take the nearest moment") && message.contains("Z, after it)"), "{message}");
+    let first = demo.run(["tables", "--json"]).with(0).json()["tables"][0]["covered"][0]["from"].clone();
+    let offer = format!("({}, after it)", first.as_str().unwrap());
+    assert!(
+        message.contains("take the nearest moment at which all selected tables are, 1") && message.ends_with(&offer),
+        "{message}"
+    );
     assert!(demo.run(["tables", "--count", "--as-of", "400 days ago"]).with(1).stderr.contains("not covered"));
 }
 
