@@ -1,138 +1,26 @@
 //! The verb `sync`.
 
+mod args;
 mod connect;
 mod record;
 mod report;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use clap::Args;
 use convex_archiver::{
-    DigestShare, FindingCounter, MemoryBudget, Monitor, Result, ResultExt, Selection,
-    convex::{Source, Traffic},
-    sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
+    FindingCounter, Monitor, Result, ResultExt,
+    convex::Source,
+    sync::{SyncOptions, sync},
 };
 
-pub(super) use self::connect::open;
+pub(super) use self::{args::SyncArgs, connect::open};
 use self::{
+    args::sync_options,
     connect::{Connected, connect},
-    record::RunRecord,
+    record::{RunRecord, SyncedArchive},
     report::{print_failure, print_report, print_stopped},
 };
-use super::{
-    config::{self, ArchiveArgs, DeploymentArgs},
-    outcome::Outcome,
-    progress::Progress,
-    signals,
-    telemetry::Screen,
-    units,
-};
-
-/// Archives a deployment, or brings its archive up to date
-///
-/// The first run makes the archive and walks all tables as they were at one moment (the snapshot), then follows every later change (deltas).
-/// Each later run goes on where the last one stopped and catches up. A deployment keeps its changes for 14 days: run at least every few days.
-///
-/// With -q a run that went well prints nothing. The last log line is the report of the run, also of one that failed.
-///
-/// SIGTERM or Ctrl-C end the run at a commit, with exit code 0 and "more is waiting"; the next run goes on there. Killed
-/// at any moment, nothing committed is lost and nothing is written twice.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(crate) struct SyncArgs {
-    #[command(flatten)]
-    archive: ArchiveArgs,
-    /// Print the report as one JSON object, also when the run fails
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    deployment: DeploymentArgs,
-    /// Archive these tables only: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated. The archive
-    /// keeps its selection: later runs need neither flag
-    #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
-    pub(crate) include: Vec<String>,
-    /// Archive all tables but these; may be repeated, and wins over --include
-    #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
-    pub(crate) exclude: Vec<String>,
-    /// Continue although --include or --exclude changed. Tables that are no longer selected get a recorded gap; newly selected
-    /// ones get a new base. `--include '**'` selects everything again
-    #[arg(long, help_heading = SELECTION)]
-    pub(crate) accept_selection: bool,
-    /// Go on although the deployment has another name or address than the archive's, this one: it is the same database, moved
-    /// (not its documents, imported into another)
-    #[arg(long, value_name = "NAME or URL")]
-    pub(crate) accept_deployment: Option<String>,
-    /// What to do if the last sync was so long ago that the deployment no longer keeps the changes after it (14 days):
-    /// record the gap, go on, take a new base and exit with 3, or fail and leave the archive as it is
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "heal")]
-    pub(crate) on_gap: GapChoice,
-    /// Memory that the run may take, at least 64MiB; a page of the deployment that is larger than a quarter of it goes to
-    /// --temp-dir
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
-    pub(crate) memory_limit: u64,
-    /// End the run at a commit after this time, whether it has caught up or not
-    #[arg(long, value_name = "TIME", value_parser = units::some_duration, help_heading = LIMITS)]
-    pub(crate) max_duration: Option<Duration>,
-    /// Save progress at least this often: what a crash costs
-    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = units::some_duration, help_heading = LIMITS)]
-    pub(crate) commit_every: Duration,
-    /// Size at which a file of the snapshot ends; files of changes end with their commit and are smaller
-    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = file_size, help_heading = LIMITS)]
-    pub(crate) target_file_size: u64,
-    /// Level of zstd, 1 to 22: higher is smaller and slower
-    #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=22), help_heading = LIMITS)]
-    pub(crate) compression_level: i32,
-    /// Where temporary files go: pages that are too large for the memory, two at a time, and the changes
-    /// of an archive's files since its parts were written once they take more than 4 MiB. Most deployments need nothing there; with documents of 1 MiB a page
-    /// has 1 to 2 GiB. They have no name and vanish with the process [default: TMPDIR, else /tmp]
-    #[arg(long, value_name = "FOLDER", help_heading = LIMITS)]
-    temp_dir: Option<PathBuf>,
-}
-
-/// What `--on-gap` takes.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum GapChoice {
-    /// Record it, go on, take a new base
-    Heal,
-    /// Fail
-    Fail,
-}
-
-impl From<GapChoice> for OnGap {
-    fn from(choice: GapChoice) -> Self {
-        match choice {
-            GapChoice::Heal => Self::Heal,
-            GapChoice::Fail => Self::Fail,
-        }
-    }
-}
-
-const SELECTION: &str = "Selection";
-const LIMITS: &str = "Limits";
-
-const EXAMPLES: &str = "\
-Examples:
-  export CONVEX_DEPLOY_KEY='prod:happy-otter-123|…'      (dashboard, Settings, Deploy keys)
-  convex-archiver sync --archive s3://bucket/happy-otter
-
-  convex-archiver sync --archive ./archive --deployment http://127.0.0.1:3210 \\
-                       --deploy-key-file admin.key
-      a self-hosted deployment, to a folder
-
-  convex-archiver sync --archive s3://bucket/happy-otter --max-duration 50m --json
-      for a timer that starts it every hour
-
-Exit codes: 3 also if --include names a table that the deployment does not have, or if nothing is
-selected any more. A first run that would archive nothing ends with 2 and makes no archive.
-
-S3 is found through AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_PROFILE;
-AWS_ENDPOINT_URL for others than Amazon's. gs:// through GOOGLE_APPLICATION_CREDENTIALS, az:// through
-AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY.";
-
-fn file_size(text: &str) -> Result<u64, String> {
-    let size = units::size(text)?;
-    if size < 1 << 20 { Err("say at least 1MiB".to_owned()) } else { Ok(size) }
-}
+use super::{config, outcome::Outcome, progress::Progress, signals, telemetry::Screen};
 
 pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     let progress = Arc::new(Progress::new(screen));
@@ -172,29 +60,6 @@ async fn run_recorded(
     record.archived(&done);
     print_report(&done, outcome, args.json, record, screen)?;
     Ok(outcome)
-}
-
-/// How a sync is done, but for the selection that an archive has.
-fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
-    Ok(SyncOptions::default()
-        .budget(MemoryBudget::new(args.memory_limit)?)
-        .target_file_bytes(args.target_file_size)
-        .commit_every(args.commit_every)
-        .compression_level(args.compression_level)
-        .content_digest(DigestShare::default())
-        .selection(Selection::new(&args.include, &args.exclude)?)
-        .accept_selection(args.accept_selection)
-        .accept_deployment(args.accept_deployment.clone())
-        .on_gap(args.on_gap.into())
-        .stop(args.max_duration.map_or(stop.clone(), |time| stop.within(time))))
-}
-
-/// What came of it.
-struct SyncedArchive {
-    sync: SyncReport,
-    traffic: Traffic,
-    archive: String,
-    selection: Selection,
 }
 
 /// One sync; `None` if it was stopped before the archive was open.

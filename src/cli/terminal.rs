@@ -35,34 +35,42 @@ impl TermLike for Terminal {
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        Ok(self.0.move_cursor_up(n).unwrap_or_default())
+        let _ = self.0.move_cursor_up(n);
+        Ok(())
     }
 
     fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        Ok(self.0.move_cursor_down(n).unwrap_or_default())
+        let _ = self.0.move_cursor_down(n);
+        Ok(())
     }
 
     fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        Ok(self.0.move_cursor_right(n).unwrap_or_default())
+        let _ = self.0.move_cursor_right(n);
+        Ok(())
     }
 
     fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        Ok(self.0.move_cursor_left(n).unwrap_or_default())
+        let _ = self.0.move_cursor_left(n);
+        Ok(())
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        Ok(self.0.write_line(text).unwrap_or_default())
+        let _ = self.0.write_line(text);
+        Ok(())
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        Ok(self.0.write_str(text).unwrap_or_default())
+        let _ = self.0.write_str(text);
+        Ok(())
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        Ok(self.0.clear_line().unwrap_or_default())
+        let _ = self.0.clear_line();
+        Ok(())
     }
 
     fn flush(&self) -> io::Result<()> {
-        Ok(self.0.flush().unwrap_or_default())
+        let _ = self.0.flush();
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use convex_archiver::{
 
 use super::{
     super::{config, units::counted},
-    SyncArgs,
+    args::SyncArgs,
     record::RunRecord,
 };
 

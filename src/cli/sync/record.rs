@@ -5,14 +5,19 @@ use std::{
     time::Instant,
 };
 
-use convex_archiver::{DeploymentIdentity, Timestamp};
+use convex_archiver::{DeploymentIdentity, Selection, Timestamp, convex::Traffic, sync::SyncReport};
 use rand::Rng;
 use serde::Serialize;
 
-use super::{
-    super::{outcome::Outcome, progress::Progress},
-    SyncedArchive,
-};
+use super::super::{outcome::Outcome, progress::Progress};
+
+/// What came of it.
+pub(super) struct SyncedArchive {
+    pub(super) sync: SyncReport,
+    pub(super) traffic: Traffic,
+    pub(super) archive: String,
+    pub(super) selection: Selection,
+}
 
 /// One run, from its first moment on.
 pub(super) struct RunRecord {

@@ -14,8 +14,7 @@ use super::{
         units::{self, bytes, counted, long},
         words,
     },
-    SyncedArchive,
-    record::{RunFacts, RunRecord},
+    record::{RunFacts, RunRecord, SyncedArchive},
 };
 
 /// What an archive does not hold, as the first report says.
