@@ -28,6 +28,8 @@ use crate::{
 /// else would happen, and deltas of hundreds of tables end as many files at once. They hold what was gathered; a snapshot
 /// file is as large as many others and is rarely among them.
 const CLOSING: usize = 8;
+/// Columns that they have together, unless it is one file: a column of an open file takes some 100 KiB, whatever it holds.
+const CLOSING_COLUMNS: usize = 512;
 /// A file that was complete so long ago is looked for before a commit names it: who clears away what no commit names leaves
 /// younger ones alone.
 const OLD: Duration = Duration::from_secs(24 * 60 * 60);
@@ -39,10 +41,23 @@ struct Writer<'a> {
     options: WriterOptions,
     monitor: Arc<dyn Monitor>,
     /// Files to which no row will come, oldest first: their last bytes are on the way.
-    closing: VecDeque<JoinHandle<Result<DataFile>>>,
-    open: Option<(FileWriter, Arc<FileProgress>)>,
+    closing: VecDeque<ClosingFile>,
+    open: Option<OpenFile>,
     /// Complete, and not yet in a commit; and since when, by the wall clock: it goes on where a machine sleeps.
     files: Vec<(DataFile, Timestamp)>,
+}
+
+/// The file to which rows come.
+struct OpenFile {
+    writer: FileWriter,
+    progress: Arc<FileProgress>,
+    columns: usize,
+}
+
+/// A file to which no row will come.
+struct ClosingFile {
+    done: JoinHandle<Result<DataFile>>,
+    columns: usize,
 }
 
 /// Does all steps; `run` moves on with every commit. After an error nothing is open, and nothing counts since the last
@@ -97,10 +112,15 @@ impl Writer<'_> {
         match step {
             Step::Open { file, schema, progress } => {
                 let (store, monitor) = (Arc::clone(self.archive.store()), Arc::clone(&self.monitor));
-                self.open = Some((FileWriter::open(store, file, schema, self.options, monitor)?, progress));
+                let columns = schema.flattened_fields().len();
+                while self.columns_closing() + columns > CLOSING_COLUMNS && !self.closing.is_empty() {
+                    self.close_oldest().await?;
+                }
+                let writer = FileWriter::open(store, file, schema, self.options, monitor)?;
+                self.open = Some(OpenFile { writer, progress, columns });
             }
             Step::Rows { batch, held } => {
-                let Some((file, progress)) = &mut self.open else {
+                let Some(OpenFile { writer: file, progress, .. }) = &mut self.open else {
                     return Err(Error::internal("rows without a file"));
                 };
                 let size = batch.get_array_memory_size() as u64;
@@ -109,22 +129,29 @@ impl Writer<'_> {
                 drop(held);
             }
             Step::Close { misfits, content } => {
-                let Some((file, _)) = self.open.take() else { return Err(Error::internal("no file to close")) };
+                let Some(OpenFile { writer: file, columns, .. }) = self.open.take() else {
+                    return Err(Error::internal("no file to close"));
+                };
                 if self.closing.len() == CLOSING {
                     self.close_oldest().await?;
                 }
-                self.closing.push_back(tokio::spawn(file.close(misfits, content)));
+                self.closing.push_back(ClosingFile { done: tokio::spawn(file.close(misfits, content)), columns });
             }
             Step::Commit(draft) => self.commit(*draft).await?,
         }
         Ok(())
     }
 
+    /// Columns of the files that are being completed.
+    fn columns_closing(&self) -> usize {
+        self.closing.iter().map(|file| file.columns).sum()
+    }
+
     /// Waits until the file that was to be completed first is complete.
     async fn close_oldest(&mut self) -> Result<()> {
         let Some(closing) = self.closing.pop_front() else { return Ok(()) };
         let file =
-            closing.await.map_err(|e| Error::internal("the writer of a data file panicked").with_source(e))??;
+            closing.done.await.map_err(|e| Error::internal("the writer of a data file panicked").with_source(e))??;
         self.monitor.report(Event::File { table: &file.table, path: &file.path, rows: file.rows, bytes: file.bytes });
         self.files.push((file, Timestamp::now()));
         Ok(())
@@ -184,10 +211,10 @@ impl Writer<'_> {
     }
 
     async fn abandon(&mut self) {
-        if let Some((file, _)) = self.open.take() {
-            file.abandon().await;
+        if let Some(OpenFile { writer, .. }) = self.open.take() {
+            writer.abandon().await;
         }
-        for closing in self.closing.drain(..) {
+        for ClosingFile { done: closing, .. } in self.closing.drain(..) {
             // Dropped on the way, its upload is aborted; complete, it is a file that nobody names.
             closing.abort();
             let _ = closing.await;
