@@ -80,7 +80,7 @@ async fn a_newest_commit_that_is_not_as_it_was_written_is_never_sealed() {
         assert_eq!(written.unwrap_err().kind(), ErrorKind::Corrupt, "byte {at}");
         match read {
             Err(error) => {
-                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported), "byte {at}: {error}")
+                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported), "byte {at}: {error}");
             }
             Ok(read) => {
                 assert_eq!(said, ["end_altered"], "byte {at}");
@@ -105,7 +105,7 @@ async fn a_digest_that_was_altered_in_the_manifest_is_the_manifests_own_harm() {
     let mut digest = head.digest().to_owned();
     let changed = other(&digest[7..8]).to_owned();
     digest.replace_range(7..8, &changed);
-    let of_another = good.replace(&format!("\"archive\":\""), "\"archive\":\"f");
+    let of_another = good.replace("\"archive\":\"", "\"archive\":\"f");
     for (what, text) in [
         ("a digit", good.replace(head.digest(), &digest)),
         ("of another archive", of_another.replace(head.digest(), &"0".repeat(64))),

@@ -100,7 +100,7 @@ impl Object {
     pub(super) async fn end(&mut self) -> Result<()> {
         let body = self.file.bytes - self.file.footer.bytes;
         if self.whole.as_ref().is_some_and(|whole| whole.taken < body) {
-            self.get(&[body..body]).await?;
+            self.get(std::slice::from_ref(&(body..body))).await?;
         }
         let Some(mut whole) = self.whole.take() else { return Ok(()) };
         whole.take(self.file.bytes - self.tail.len() as u64, &self.tail);
@@ -189,7 +189,7 @@ impl Object {
             Some(whole) => {
                 let until = ranges.iter().map(|range| range.end).max().unwrap_or(0).max(whole.taken);
                 let least = ranges.iter().map(|range| range.start).min().unwrap_or(until).min(whole.taken);
-                stretches(&[least..until], body)
+                stretches(std::slice::from_ref(&(least..until)), body)
             }
         };
         let read = self.read(&stretches).await?;

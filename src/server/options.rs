@@ -16,6 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How a router answers, as plain data.
 #[derive(Debug, Clone, Setters)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct RouterOptions {
     /// The deploy key that it takes.
     pub key: String,

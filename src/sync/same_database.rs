@@ -87,9 +87,8 @@ async fn ask(archive: &Archive, head: &Head, source: &dyn Source, table: &TableR
     }
     let theirs = match source.ids_at(table, at).await {
         Ok(Some(theirs)) => theirs,
-        Ok(None) => return Ok(Answer::Unknown),
         Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-        Err(_) => return Ok(Answer::Unknown),
+        Ok(None) | Err(_) => return Ok(Answer::Unknown),
     };
     let known = theirs.iter().any(|id| ours.contains(id));
     Ok(if known { Answer::Same } else { Answer::Strange(ours.len()) })

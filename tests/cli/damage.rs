@@ -82,7 +82,7 @@ impl Healthy {
         let simulation = Simulation::start(["--writes-per-second", "60", "--generate", "300"]);
         let mut first = None;
         let mut report = Value::Null;
-        while fs::read_dir(archive.join("log")).map_or(0, |log| log.count()) < COMMITS + 2 {
+        while fs::read_dir(archive.join("log")).map_or(0, Iterator::count) < COMMITS + 2 {
             report = run(simulation.sync(&archive).arg("--json")).with(0).json();
             first.get_or_insert_with(|| report["through"].as_str().unwrap().to_owned());
         }

@@ -495,13 +495,13 @@ async fn a_table_that_is_no_longer_kept_is_left_out_of_now_unless_it_is_named() 
     assert_eq!((common.at, &common.held_back_by, &common.left_out), (newest, &vec![], &vec![old.clone()]));
     let options = RestoreOptions::default().at(common.at).selection(common.selection);
     let restored = Restored::of(&world, &options).await.unwrap();
-    assert_eq!(restored.documents().into_keys().collect::<Vec<_>>(), [notes.clone()]);
+    assert_eq!(restored.documents().into_keys().collect::<Vec<_>>(), std::slice::from_ref(&notes));
     assert!(!restored.report.complete, "an import must not delete it");
 
     // Whoever names it gets the last moment that has it.
     let common = now_of(&world, "old notes").await;
     assert!(common.at <= last && common.at < newest && common.left_out.is_empty());
-    assert_eq!(common.held_back_by, [old.clone()]);
+    assert_eq!(common.held_back_by, std::slice::from_ref(&old));
     let options = RestoreOptions::default().at(common.at).selection(common.selection);
     assert_eq!(Restored::of(&world, &options).await.unwrap().documents().len(), 2);
     // Also by a pattern that fits nothing else.

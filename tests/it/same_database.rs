@@ -1,6 +1,8 @@
 //! A database that was made anew behind its old name and URL.
 
-use convex_archiver::{ErrorKind, TableRef, Value, server::SimulatedDeployment, sync::SyncOptions};
+use convex_archiver::{
+    ErrorKind, TableRef, Value, archive::TableState, server::SimulatedDeployment, sync::SyncOptions,
+};
 
 use crate::support::{World, pages};
 
@@ -46,8 +48,8 @@ async fn a_database_made_anew_is_noticed_before_anything_of_it_is_committed() {
     }
     let after = world.archive().await.head().await.unwrap();
     assert_eq!(
-        after.tables().map(|t| t.visible()).collect::<Vec<_>>(),
-        before.tables().map(|t| t.visible()).collect::<Vec<_>>()
+        after.tables().map(TableState::visible).collect::<Vec<_>>(),
+        before.tables().map(TableState::visible).collect::<Vec<_>>()
     );
 
     let origin = after.deployment().origin.clone();

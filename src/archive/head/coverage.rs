@@ -501,12 +501,17 @@ mod tests {
             proofs.iter().for_each(|(ts, by)| coverage.record_proof(Proof { ts: Timestamp(*ts), by: *by }));
             coverage.component_rows.map(|rows| (rows.since.0, rows.seen.0, rows.asked))
         };
-        use ProofSource::{Beginning, End, Gone, Row};
-        assert_eq!(prove(&[(5, Beginning), (9, End)]), Some((5, 5, true)));
-        assert_eq!(prove(&[(5, Beginning), (9, Row), (8, Row)]), Some((5, 9, true)));
-        assert_eq!(prove(&[(5, Beginning), (9, Gone)]), None);
-        assert_eq!(prove(&[(5, Row), (7, Gone)]), Some((5, 5, false)));
-        assert_eq!(prove(&[(5, Row), (7, End), (8, Gone), (9, Row)]), Some((9, 9, false)));
+        assert_eq!(prove(&[(5, ProofSource::Beginning), (9, ProofSource::End)]), Some((5, 5, true)));
+        assert_eq!(
+            prove(&[(5, ProofSource::Beginning), (9, ProofSource::Row), (8, ProofSource::Row)]),
+            Some((5, 9, true))
+        );
+        assert_eq!(prove(&[(5, ProofSource::Beginning), (9, ProofSource::Gone)]), None);
+        assert_eq!(prove(&[(5, ProofSource::Row), (7, ProofSource::Gone)]), Some((5, 5, false)));
+        assert_eq!(
+            prove(&[(5, ProofSource::Row), (7, ProofSource::End), (8, ProofSource::Gone), (9, ProofSource::Row)]),
+            Some((9, 9, false))
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ use convex_archiver::{
     server::{Deployment, RouterOptions, SimulatedDeployment},
     sync::{SyncOptions, SyncReport, sync},
 };
-use object_store::{ObjectStore, memory::InMemory};
+use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 
 pub(crate) use self::held::{FileRows, Held, States, assert_same_state, deployment_state};
 use crate::conformance::Server;
@@ -102,7 +102,7 @@ impl World {
 
     /// The text of an object.
     pub(crate) async fn store_text(&self, path: &str) -> String {
-        let object = self.store.get_opts(&object_store::path::Path::from(path), Default::default()).await.unwrap();
+        let object = self.store.get(&object_store::path::Path::from(path)).await.unwrap();
         String::from_utf8(object.bytes().await.unwrap().to_vec()).unwrap()
     }
 
