@@ -141,7 +141,7 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
         ));
     }
     for line in lines {
-        text += &format!("\n* {line}\n");
+        text.extend(["\n* ", &line, "\n"]);
     }
     output::print(&text)?;
     Ok(outcome)

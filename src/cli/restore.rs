@@ -142,9 +142,9 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
     let written = args.output.as_deref().zip(bytes);
     let output = RestoreOutput::new(past.archive.url(), &options, &common, &report, written);
     if args.is_to_stdout() {
-        output.print_aside(args.json)?
+        output.print_aside(args.json)?;
     } else {
-        output.print(args.json)?
+        output.print(args.json)?;
     }
     let is_moved = !common.held_back_by.is_empty();
     Ok(if report.has_findings() || is_moved { Outcome::Findings } else { Outcome::Done })
