@@ -52,8 +52,8 @@ pub(super) async fn check(archive: &Archive, head: &Head, source: &dyn Source, n
     let Some((table, documents)) = strange else { return Ok(()) };
     Err(Error::usage(format!(
         "the deployment {} knows none of the {documents} documents of table {table} that the archive {} holds as of {}: its database was \
-         made anew, or it is another one. Nothing was committed. Archive it to another place, where its history begins; this archive keeps \
-         what was before. If it is the same database all the same, say so with --accept-deployment {}",
+         made anew, an import replaced everything in it, or it is another one. Nothing was committed. Archive it to another place, where its \
+         history begins; this archive keeps what was before. If it is the same database all the same, say so with --accept-deployment {}",
         head.deployment(),
         archive.url(),
         cursor.ts,

@@ -51,6 +51,10 @@ pub(crate) struct SyncArgs {
     /// record the gap, go on, take a new base and exit with 3, or fail and leave the archive as it is
     #[arg(long, value_enum, value_name = "WHAT", default_value = "heal")]
     pub(crate) on_gap: GapChoice,
+    /// Of a server that does not prove that it sends what changes in components (one of before 2026-08-17): walk their tables again
+    /// once their newest snapshot is older than this. Each is a moment that can be restored
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = units::some_duration)]
+    pub(crate) component_base_every: Duration,
     /// Memory that the run may take, at least 64MiB; a page of the deployment that is larger than a quarter of it goes to
     /// --temp-dir
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
@@ -131,5 +135,6 @@ pub(super) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         .accept_selection(args.accept_selection)
         .accept_deployment(args.accept_deployment.clone())
         .on_gap(args.on_gap.into())
+        .component_base_every(args.component_base_every)
         .stop(args.max_duration.map_or(stop.clone(), |time| stop.within(time))))
 }
