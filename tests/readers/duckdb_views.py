@@ -178,7 +178,7 @@ def check_rows_with_types_count(archive, script):
 
 
 def elsewhere(script, folder):
-    return re.sub(r'^(SET VARIABLE "_archive url" =) .*;$', lambda found: f"{found[1]} '{folder}';", script, flags=re.MULTILINE)
+    return re.sub(r'^(SET VARIABLE "_archive (?:url|lists)" =) .*;$', lambda found: f"{found[1]} '{folder}';", script, flags=re.MULTILINE)
 
 
 def moments(comparison, entries):

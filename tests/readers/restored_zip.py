@@ -52,6 +52,10 @@ def main(path, expected, at):
             if info.filename in entries or info.date_time != (1980, 1, 1, 0, 0, 0) or info.compress_type != zipfile.ZIP_DEFLATED:
                 raise Difference(f"an odd entry: {info}")
             entries.add(info.filename)
+            if info.filename == "README.md":
+                if "convex-archiver" not in whole.read(info).decode("utf-8"):
+                    raise Difference("README.md does not say what made it")
+                continue
             match = re.fullmatch(r"((?:_components/\w+/)*)(\w+)/(documents|generated_schema)\.jsonl", info.filename)
             component = match[1].replace("_components/", "").rstrip("/")
             text = whole.read(info).decode("utf-8")
