@@ -1,5 +1,6 @@
 //! How a verb tells what it is doing: typed events to whoever listens. The library writes no log of its own.
 
+mod counts;
 mod finding;
 
 use std::{fmt, sync::Arc};
@@ -10,7 +11,10 @@ use crate::{
     position::Phase,
 };
 
-pub use self::finding::{Finding, FindingCounter, FindingCounts};
+pub use self::{
+    counts::{FindingCounter, FindingCounts},
+    finding::Finding,
+};
 
 /// Something worth telling while a verb runs. New kinds may be added: match with a wildcard.
 #[derive(Debug)]

@@ -1,37 +1,14 @@
 //! Harm at the ends of the log, and objects that only repeat what others say.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
-    testing::{advance, all_files, deployment, expected_files},
+    testing::{Heard, advance, all_files, expected_files, published, put},
     *,
 };
 use crate::{error::ErrorKind, layout, store::get};
-
-const NOW: Timestamp = Timestamp(1_795_434_575_000_000_000);
-
-#[derive(Default)]
-struct Heard(Mutex<Vec<&'static str>>);
-
-impl Monitor for Heard {
-    fn report(&self, event: Event<'_>) {
-        if let Event::Finding(finding) = event {
-            self.0.lock().unwrap().push(finding.kind());
-        }
-    }
-}
-
-/// An archive at `version`, with its manifest.
-async fn archive_at(version: u64) -> (Arc<dyn ObjectStore>, Head) {
-    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    let archive = Archive::create(store.clone(), "memory", deployment(), NOW).await.unwrap();
-    let head = archive.head().await.unwrap();
-    let head = advance(&archive, head, &mut Run::begin(), version).await.unwrap();
-    let head = archive.write_manifest(&head).await.unwrap();
-    (store, head)
-}
 
 /// What a reader finds, what it hears, and whether a writer then goes on: the outcome of one commit.
 async fn look(store: &Arc<dyn ObjectStore>) -> (Result<Head>, Vec<&'static str>, Result<Head>) {
@@ -55,10 +32,6 @@ async fn look(store: &Arc<dyn ObjectStore>) -> (Result<Head>, Vec<&'static str>,
     (Ok(head), said, written)
 }
 
-async fn put(store: &Arc<dyn ObjectStore>, path: &str, bytes: impl Into<bytes::Bytes>) {
-    store.put(&Path::from(path), bytes.into().into()).await.unwrap();
-}
-
 async fn names(store: &Arc<dyn ObjectStore>) -> Vec<String> {
     let mut names: Vec<_> = futures::TryStreamExt::try_collect::<Vec<_>>(store.list(None)).await.unwrap();
     names.sort_by(|a, b| a.location.cmp(&b.location));
@@ -67,7 +40,7 @@ async fn names(store: &Arc<dyn ObjectStore>) -> Vec<String> {
 
 #[tokio::test]
 async fn a_newest_commit_that_is_not_as_it_was_written_is_never_sealed() {
-    let (store, head) = archive_at(23).await;
+    let (store, head) = published(23).await;
     let path = layout::commit(23);
     let good = get(&store, &path).await.unwrap().unwrap();
     let before = names(&store).await;
@@ -99,7 +72,7 @@ async fn a_newest_commit_that_is_not_as_it_was_written_is_never_sealed() {
 
 #[tokio::test]
 async fn a_digest_that_was_altered_in_the_manifest_is_the_manifests_own_harm() {
-    let (store, head) = archive_at(23).await;
+    let (store, head) = published(23).await;
     let good = String::from_utf8(get(&store, layout::MANIFEST).await.unwrap().unwrap().to_vec()).unwrap();
     let other = |digit: &str| if digit == "0" { "1" } else { "0" };
     let mut digest = head.digest().to_owned();
@@ -123,7 +96,7 @@ async fn a_digest_that_was_altered_in_the_manifest_is_the_manifests_own_harm() {
 #[tokio::test]
 async fn a_header_that_is_not_as_it_was_written_is_told_and_nothing_is_written_whatever_readers_begin_with() {
     for version in [1, 2, 70] {
-        let (store, _) = archive_at(version).await;
+        let (store, _) = published(version).await;
         let good = get(&store, layout::HEADER).await.unwrap().unwrap();
         let altered = String::from_utf8(good.to_vec()).unwrap().replace("convex-archiver/", "convex-archiver?");
         put(&store, layout::HEADER, altered).await;
@@ -146,7 +119,7 @@ async fn a_header_that_is_not_as_it_was_written_is_told_and_nothing_is_written_w
 
 #[tokio::test]
 async fn an_empty_object_behind_the_newest_commit_is_passed_by_readers_and_stops_writers_until_it_is_gone() {
-    let (store, head) = archive_at(23).await;
+    let (store, head) = published(23).await;
     put(&store, &layout::commit(24), "").await;
     for manifest in [true, false] {
         if !manifest {
@@ -170,7 +143,7 @@ async fn an_empty_object_behind_the_newest_commit_is_passed_by_readers_and_stops
 
 #[tokio::test]
 async fn a_number_far_behind_the_log_is_told_and_passed_and_a_near_one_is_a_lost_commit() {
-    let (store, head) = archive_at(70).await;
+    let (store, head) = published(70).await;
     store.delete(&Path::from(layout::MANIFEST)).await.unwrap();
     for stray in [layout::commit(99_999), layout::commit(u64::MAX), layout::checkpoint(64 * 1_000_000)] {
         put(&store, &stray, "anything").await;
@@ -187,11 +160,16 @@ async fn a_number_far_behind_the_log_is_told_and_passed_and_a_near_one_is_a_lost
 }
 
 #[tokio::test]
-async fn a_damaged_checkpoint_is_written_again_by_the_next_commit_of_whoever_found_it() {
-    let (store, _) = archive_at(130).await;
-    store.delete(&Path::from(layout::MANIFEST)).await.unwrap();
+async fn a_damaged_checkpoint_is_written_again_by_the_next_commit_whether_somebody_had_to_read_it_or_not() {
+    let (store, _) = published(130).await;
     let path = layout::checkpoint(128);
     let good = get(&store, &path).await.unwrap().unwrap();
+    put(&store, &path, good.slice(..good.len() / 2)).await;
+    let (_, said, written) = look(&store).await;
+    assert_eq!((said.len(), written.unwrap().version()), (0, 131), "manifest.json is enough for readers");
+    assert_eq!(get(&store, &path).await.unwrap().unwrap(), good);
+
+    store.delete(&Path::from(layout::MANIFEST)).await.unwrap();
     for bad in [good.slice(..good.len() / 2), good.slice(..0), checkpoint::pack(b"{}").unwrap().into()] {
         put(&store, &path, bad).await;
         let (read, said, written) = look(&store).await;
@@ -203,7 +181,7 @@ async fn a_damaged_checkpoint_is_written_again_by_the_next_commit_of_whoever_fou
 
 #[tokio::test]
 async fn an_object_larger_than_any_of_ours_is_refused_unread() {
-    let (store, _) = archive_at(3).await;
+    let (store, _) = published(3).await;
     put(&store, layout::MANIFEST, vec![0; (256 << 20) + 1]).await;
     let (read, said, written) = look(&store).await;
     assert_eq!((read.unwrap().version(), said, written.unwrap().version()), (3, vec!["manifest_unreadable"], 4));

@@ -1,13 +1,13 @@
 //! What is forged, lost or written by tomorrow's program, and what the next opening makes of it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
     commit::json_line,
     needs::PROGRAM,
-    testing::{advance, all_files, cursor, deployment, draft, expected_files, table},
+    testing::{Heard, advance, all_files, cursor, draft, expected_files, published, put, table},
     *,
 };
 use crate::{
@@ -20,27 +20,6 @@ use crate::{
 
 const NOW: Timestamp = Timestamp(1_795_434_575_000_000_000);
 
-#[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
-
-impl Monitor for Heard {
-    fn report(&self, event: Event<'_>) {
-        if let Event::Finding(finding) = event {
-            self.0.lock().unwrap().push(finding.kind().to_owned());
-        }
-    }
-}
-
-/// An archive at `version` whose manifest and parts are written, and who hears of its findings.
-async fn published(version: u64) -> (Arc<dyn ObjectStore>, Head) {
-    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    let archive = Archive::create(store.clone(), "memory", deployment(), NOW).await.unwrap();
-    let head = archive.head().await.unwrap();
-    let head = advance(&archive, head, &mut Run::begin(), version).await.unwrap();
-    let head = archive.write_manifest(&head).await.unwrap();
-    (store, head)
-}
-
 async fn open(store: &Arc<dyn ObjectStore>) -> (Archive, Arc<Heard>) {
     let heard = Arc::<Heard>::default();
     let archive = Archive::open(store.clone(), "memory").await.unwrap();
@@ -49,10 +28,6 @@ async fn open(store: &Arc<dyn ObjectStore>) -> (Archive, Arc<Heard>) {
 
 async fn text(store: &Arc<dyn ObjectStore>, path: &str) -> String {
     String::from_utf8(get(store, path).await.unwrap().unwrap().to_vec()).unwrap()
-}
-
-async fn put(store: &Arc<dyn ObjectStore>, path: &str, bytes: impl Into<bytes::Bytes>) {
-    store.put(&Path::from(path), bytes.into().into()).await.unwrap();
 }
 
 #[tokio::test]

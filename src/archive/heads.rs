@@ -3,10 +3,9 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
-    Archive, ShownManifest, advisory,
-    altered::{AlteredEnd, is_commit_altered},
-    checkpoint,
+    Archive, ShownManifest, advisory, checkpoint,
     commits::{self, End},
+    ends::{altered, is_commit_altered},
     head::Head,
     header::StoredHeader,
     log,
@@ -48,39 +47,50 @@ impl Archive {
         if let Some(end) = beginning {
             self.note_altered(end);
         }
-        let (start, least, damaged) = match &shown {
-            Shown::Head(head) => ((**head).clone(), 0, Vec::new()),
-            Shown::Nothing | Shown::AnotherDigest { .. } => {
-                let listing = self.log.list().await?;
-                let (head, damaged) = self.first_sound(listing.checkpoints).await?;
-                (head, listing.newest, damaged)
+        let head = match shown {
+            Shown::Head(head) => self.follow(*head, 0).await?,
+            Shown::Nothing => self.listed_head().await?,
+            Shown::AnotherDigest { version, is_commit_altered } => {
+                let head = self.listed_head().await?;
+                if is_commit_altered && head.version() == version {
+                    let why = "manifest.json names another digest of it";
+                    self.note_altered(altered(layout::commit(version), why));
+                } else {
+                    let why = format!("it names another digest of commit {version}");
+                    self.tell(&Finding::ManifestDamaged { why });
+                }
+                head
             }
         };
-        let End { head, empty } = commits::follow(&self.log, start).await?;
+        let settled = |at: Timestamp| i128::from(Timestamp::now().0) - i128::from(at.0) > SETTLED.as_nanos() as i128;
+        if head.latest().is_some_and(|latest| settled(latest.at)) {
+            self.log.check_end(head.version()).await?;
+        }
+        Ok(head)
+    }
+
+    /// The newest head, found without `manifest.json`.
+    async fn listed_head(&self) -> Result<Head> {
+        let listing = self.log.list().await?;
+        let (start, damaged) = self.first_sound(listing.checkpoints).await?;
+        let head = self.follow(start, listing.newest).await?;
         if let Some(newest) = damaged.into_iter().find(|version| *version <= head.version()) {
             // It is written again with the next commit.
             self.missing.fetch_max(newest, Ordering::Relaxed);
         }
+        Ok(head)
+    }
+
+    /// The head at the end of the log, which a listing said reaches to `least`.
+    async fn follow(&self, start: Head, least: u64) -> Result<Head> {
+        let End { head, empty } = commits::follow(&self.log, start).await?;
         if let Some(version) = empty {
-            self.note_altered(AlteredEnd::new(
+            self.note_altered(altered(
                 layout::commit(version),
                 "it is empty; if there is no copy of it, delete it: then a sync fetches again what it may have brought",
             ));
         } else if head.version() < least {
             self.pass_strays(head.version()).await?;
-        }
-        if let Shown::AnotherDigest { version, is_commit_altered } = shown {
-            if is_commit_altered && head.version() == version {
-                let why = "manifest.json names another digest of it";
-                self.note_altered(AlteredEnd::new(layout::commit(version), why));
-            } else {
-                let why = format!("it names another digest of commit {version}");
-                self.tell(&Finding::ManifestDamaged { why });
-            }
-        }
-        let settled = |at: Timestamp| i128::from(Timestamp::now().0) - i128::from(at.0) > SETTLED.as_nanos() as i128;
-        if head.latest().is_some_and(|latest| settled(latest.at)) {
-            self.log.check_end(head.version()).await?;
         }
         Ok(head)
     }
@@ -154,7 +164,7 @@ impl Archive {
     }
 
     /// The head of a checkpoint, proven by the commit of its version; None, if there is no such checkpoint.
-    async fn checkpoint(&self, version: u64) -> Result<Option<Head>> {
+    pub(super) async fn checkpoint(&self, version: u64) -> Result<Option<Head>> {
         let Some(read) = checkpoint::read(self.store(), version).await? else { return Ok(None) };
         let stored = self.log.read(version).await?.ok_or_else(|| log::missing(version))?;
         match read.proven_by(&stored.commit, &stored.digest) {

@@ -35,7 +35,6 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod advisory;
-mod altered;
 mod changes;
 mod checkpoint;
 mod commit;
@@ -85,13 +84,6 @@ use crate::{
 };
 
 pub(crate) use self::needs::READERS;
-use self::{
-    altered::AlteredEnd,
-    files::WantedFiles,
-    header::StoredHeader,
-    log::{Log, Put},
-    race::RebaseOutcome,
-};
 pub use self::{
     files::LiveFiles,
     head::{
@@ -102,6 +94,12 @@ pub use self::{
     },
     header::{FORMAT, Header},
     status::{Status, TableStatus, WalkStatus},
+};
+use self::{
+    files::WantedFiles,
+    header::StoredHeader,
+    log::{Log, Put},
+    race::RebaseOutcome,
 };
 pub use crate::store::{Location, Settings};
 
@@ -141,7 +139,7 @@ pub struct Archive {
     /// What `manifest.json` shows, as far as it is known.
     shown: Mutex<Option<ShownManifest>>,
     /// What the last opening found at the ends of the chain.
-    altered: Mutex<Vec<AlteredEnd>>,
+    altered: Mutex<Option<Finding>>,
     /// Hears what readers and writers found, and went on.
     monitor: Arc<dyn Monitor>,
 }
@@ -229,7 +227,7 @@ impl Archive {
             missing: AtomicU64::new(0),
             looked: AtomicBool::new(false),
             shown: Mutex::new(None),
-            altered: Mutex::new(Vec::new()),
+            altered: Mutex::new(None),
             monitor: Arc::new(NoMonitor),
         }
     }

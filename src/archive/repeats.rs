@@ -110,14 +110,18 @@ impl Archive {
         }
     }
 
-    /// Once: whether the newest checkpoint that should be there is. A writer may have died between a commit and its
-    /// checkpoint.
+    /// Once: whether the newest checkpoint that should be there is, and is sound. A writer may have died between a commit and its
+    /// checkpoint; and while `manifest.json` is right nobody else reads it.
     async fn look_for_checkpoint(&self, head: &Head) {
         let due = log::floor(head.version() - 1);
-        if due > 0
-            && !self.looked.swap(true, Ordering::Relaxed)
-            && matches!(self.log.has_checkpoint(due).await, Ok(false))
-        {
+        if due == 0 || self.looked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let is_lost = match self.checkpoint(due).await {
+            Ok(found) => found.is_none(),
+            Err(error) => error.kind() == ErrorKind::Corrupt,
+        };
+        if is_lost {
             self.missing.store(due, Ordering::Relaxed);
         }
     }

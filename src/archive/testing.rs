@@ -1,13 +1,15 @@
 //! For the tests of this module: commits to order.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 use proptest::prelude::*;
 
 use crate::{
     data::{DataFile, Footer},
     document::{Encoding, TableRef, Timestamp},
     identity::DeploymentIdentity,
+    monitor::{Event, Monitor},
     position::{BaseId, DeltaCursor, Phase, Position, Progress, Scope, Walk},
     schema::TableSchema,
     selection::Selection,
@@ -261,4 +263,32 @@ pub(super) fn any_commit() -> impl Strategy<Value = Commit> {
             },
         },
     )
+}
+
+/// Keeps the kinds of the findings that it hears.
+#[derive(Default)]
+pub(crate) struct Heard(pub(crate) std::sync::Mutex<Vec<&'static str>>);
+
+impl Monitor for Heard {
+    fn report(&self, event: Event<'_>) {
+        if let Event::Finding(finding) = event {
+            self.0.lock().unwrap().push(finding.kind());
+        }
+    }
+}
+
+/// An archive at `version` whose manifest and parts are written.
+pub(super) async fn published(version: u64) -> (Arc<dyn ObjectStore>, Head) {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let now = Timestamp(1_795_434_575_000_000_000);
+    let archive = Archive::create(store.clone(), "memory", deployment(), now).await.unwrap();
+    let head = archive.head().await.unwrap();
+    let head = advance(&archive, head, &mut Run::begin(), version).await.unwrap();
+    let head = archive.write_manifest(&head).await.unwrap();
+    (store, head)
+}
+
+/// Writes an object, whatever was there.
+pub(super) async fn put(store: &Arc<dyn ObjectStore>, path: &str, bytes: impl Into<bytes::Bytes>) {
+    store.put(&Path::from(path), bytes.into().into()).await.unwrap();
 }

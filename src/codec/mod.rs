@@ -16,15 +16,17 @@ mod digest;
 mod encode;
 mod json;
 mod observe;
+mod oddities;
 mod parse;
 mod pick;
 mod rescued;
 
 pub use self::{
-    decode::{Oddities, TableDecoder, add_misfits, observe},
+    decode::{TableDecoder, add_misfits, observe},
     digest::ContentSum,
     encode::RowReader,
     json::{parse_value, write_value},
+    oddities::Oddities,
 };
 pub(crate) use self::{
     encode::field_id,

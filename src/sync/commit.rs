@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{fetch::FetchedPage, tables::Tables};
 use crate::{
-    archive::{Base, Draft, Proof, ProofSource},
+    archive::{Base, Draft, Head, Proof, ProofSource},
     codec::Oddities,
     document::{Encoding, Timestamp},
     position::{Phase, Progress},
@@ -21,8 +21,9 @@ pub(super) struct NextCommit {
     proofs: Vec<Proof>,
     completed: Vec<Base>,
     misfits: Vec<(usize, Misfits)>,
-    /// Since the pass began.
     oddities: Oddities,
+    /// Whether a route of the deployment has told that it sends the rows of components: before, or in this pass.
+    asked: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -35,7 +36,13 @@ struct Answer {
 }
 
 impl NextCommit {
-    pub(super) fn begin() -> Self {
+    /// The first of a pass on an archive at `head`.
+    pub(super) fn first(head: &Head) -> Self {
+        let asked = head.coverage().component_rows.is_some_and(|rows| rows.asked);
+        Self { asked, ..Self::begin() }
+    }
+
+    fn begin() -> Self {
         Self {
             since: Instant::now(),
             answer: None,
@@ -44,6 +51,7 @@ impl NextCommit {
             completed: Vec::new(),
             misfits: Vec::new(),
             oddities: Oddities::default(),
+            asked: false,
         }
     }
 
@@ -68,7 +76,13 @@ impl NextCommit {
         });
         let of_component = || page.tables.iter().any(|table| !table.component().is_empty());
         self.component_rows |= page.phase == Phase::Delta && of_component();
-        self.proofs.extend(&fetched.proofs);
+        for proof in &fetched.proofs {
+            // That a server lacks the route says something only where one was known to have it.
+            if proof.by != ProofSource::Gone || self.asked {
+                self.proofs.push(*proof);
+            }
+            self.asked = proof.by != ProofSource::Gone;
+        }
     }
 
     /// A walk has ended.
@@ -86,7 +100,7 @@ impl NextCommit {
         self.oddities = self.oddities.plus(oddities);
     }
 
-    /// The odd documents since the pass began.
+    /// The odd documents since the last commit.
     pub(super) fn oddities(&self) -> Oddities {
         self.oddities
     }
@@ -104,17 +118,13 @@ impl NextCommit {
         selection: &Selection,
         now: Timestamp,
     ) -> Option<Draft> {
-        let oddities = self.oddities;
-        let Self { answer, component_rows, mut proofs, completed, misfits, .. } =
-            std::mem::replace(self, Self { oddities, ..Self::begin() });
+        let begun = Self { asked: self.asked, ..Self::begin() };
+        let Self { answer, component_rows, mut proofs, completed, misfits, .. } = std::mem::replace(self, begun);
         let answer = answer?;
         for (table, misfits) in misfits {
             tables.count_misfits(table, &misfits);
         }
         let cursor = progress.delta.as_ref().map(|delta| delta.ts);
-        // That a server lacks the route says something only of an archive that knew one which has it.
-        let asked = tables.head().coverage().component_rows.is_some_and(|rows| rows.asked);
-        proofs.retain(|proof| proof.by != ProofSource::Gone || asked);
         proofs.extend(cursor.filter(|_| component_rows).map(|ts| Proof { ts, by: ProofSource::Row }));
         Some(Draft {
             checked_at: answer.at,

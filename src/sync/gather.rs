@@ -61,7 +61,7 @@ impl Gather {
             ),
             walk: SnapshotWalk::new(head, progress.walk, writer, options.target_file_bytes, monitor()),
             deltas: GatheredDeltas::new(progress.delta, options.budget.gathered() as usize),
-            next: NextCommit::begin(),
+            next: NextCommit::first(head),
             selection: options.selection.clone(),
             commit_every: options.commit_every,
             monitor: monitor(),
@@ -80,7 +80,7 @@ impl Gather {
             self.commit(&mut steps)
         };
         match work() {
-            Ok(()) | Err(Halt::WriterEnded) => Ok(PageCounts { oddities: self.next.oddities(), ..self.counts }),
+            Ok(()) | Err(Halt::WriterEnded) => Ok(self.counts),
             Err(Halt::Failed(error)) => Err(error),
         }
     }
@@ -131,6 +131,7 @@ impl Gather {
         }
         walk.end_file(tables, next, steps)?;
         deltas.write(tables, next, steps)?;
+        self.counts.oddities = self.counts.oddities.plus(next.oddities());
         let progress = Progress { delta: deltas.progress(), walk: walk.progress() };
         match next.draft(tables, progress, selection, self.clock.now()) {
             Some(draft) => steps.send(Step::Commit(Box::new(draft))),

@@ -16,6 +16,7 @@
 mod dialect;
 mod front;
 mod protocol;
+mod questions;
 mod selecting;
 mod shapes;
 mod split;
@@ -31,8 +32,8 @@ pub use self::split::{End, Parts, split};
 use self::{
     dialect::{Dialect, Lesson},
     protocol::{
-        BAD_BODY, BAD_SNAPSHOT_CURSOR, CURSOR_FROM_DELTAS, DOCUMENT_DELTAS, DocumentDeltas, JSON_SCHEMAS, JsonSchemas,
-        LIST_SNAPSHOT, ListSnapshot, TABLE_COLUMN_NAMES, TableColumnNames,
+        DOCUMENT_DELTAS, DocumentDeltas, JSON_SCHEMAS, JsonSchemas, LIST_SNAPSHOT, ListSnapshot, TABLE_COLUMN_NAMES,
+        TableColumnNames,
     },
     selecting::{SelectionCompat, SelectionRequest},
     shapes::{add_names, parse_schemas},
@@ -346,31 +347,6 @@ fn components_of(scope: &SnapshotScope) -> Vec<String> {
     }
 }
 
-/// A table may begin with empty pages.
-const PAGES_OF_IDS: usize = 4;
-
-/// Of all documents the ids of one table.
-fn only_ids(table: &TableRef) -> serde_json::Value {
-    let columns = serde_json::json!({ "_id": "included", "_other": "excluded" });
-    let tables = serde_json::json!({ (table.name()): columns, "_other": "excluded" });
-    serde_json::json!({ (table.component()): tables, "_other": "excluded" })
-}
-
-fn ids_of(body: &Body, parts: &Parts) -> Result<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Id {
-        #[serde(rename = "_id")]
-        id: String,
-    }
-    let mut texts = body.texts()?;
-    let id = |document| {
-        let text = texts.text(document)?;
-        let odd = |e| Error::protocol("a document has no `_id`").with_source(e);
-        serde_json::from_str(text).map(|Id { id }| id).map_err(odd)
-    };
-    parts.documents.iter().map(id).collect()
-}
-
 fn is_html(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'<')
 }
@@ -410,51 +386,16 @@ impl Source for Client {
         SnapshotToken { snapshot: Some(ts.0), components, ..SnapshotToken::default() }.position()
     }
 
-    /// A page of the table's ids and nothing else, by a selection; servers that know none, or do not heed it, are not asked again.
     async fn ids_at(&self, table: &TableRef, ts: Timestamp) -> Result<Option<Vec<String>>> {
-        let selection = only_ids(table);
-        let mut cursor = None;
-        for _ in 0..PAGES_OF_IDS {
-            let format = self.dialect.encoding().as_str();
-            let arguments = ListSnapshot { snapshot: Some(ts.0), cursor: cursor.as_deref(), component: None, format };
-            let body = match self.http.page(LIST_SNAPSHOT, &arguments, Some(&selection)).await? {
-                Reply::Answer(body) => body,
-                Reply::Refused(refusal) if refusal.may_pass() => return Err(refusal.into_error()),
-                Reply::Refused(_) => return Ok(None),
-            };
-            let parts = split_body(&body, Phase::Snapshot).await?;
-            if parts.tables.iter().any(|other| other != table) {
-                return Ok(None);
-            }
-            let End::Snapshot { cursor: next, .. } = &parts.end else { return Ok(None) };
-            if !parts.documents.is_empty() || !parts.more {
-                return ids_of(&body, &parts).map(Some);
-            }
-            cursor.clone_from(next);
-        }
-        Ok(None)
+        self.ask_for_ids(table, ts).await
     }
 
     fn clock_offset(&self) -> Option<i64> {
         self.http.clock_offset()
     }
 
-    /// By what only servers have that do: a route and a code, both of 2026-08-17. Asked once, and never for long: who does not
-    /// answer proves nothing.
     async fn sends_components(&self) -> Option<bool> {
-        let refusal = self.http.probe_post(CURSOR_FROM_DELTAS).await?;
-        match (refusal.status, refusal.code.as_str()) {
-            (400, BAD_BODY) => return Some(true),
-            (404 | 405, _) => {}
-            _ => return None,
-        }
-        let nonsense = ListSnapshot { snapshot: None, cursor: Some("nonsense"), component: None, format: "json" };
-        let refusal = self.http.probe(LIST_SNAPSHOT, &nonsense).await?;
-        match (refusal.status, refusal.code.as_str()) {
-            (400, BAD_SNAPSHOT_CURSOR) => Some(true),
-            (400 | 500, _) => Some(false),
-            _ => None,
-        }
+        self.ask_for_components().await
     }
 
     async fn deltas_after(&self, ts: Timestamp) -> Result<Position> {
