@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use convex_archiver::{
-    DeploymentIdentity, Error, ErrorKind, MemoryBudget, NoMonitor, Phase, Position, Result, TableRef, Timestamp, Value,
+    DeploymentIdentity, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Phase, Position, Result, TableRef, Timestamp, Value,
     archive::{Covers, Head},
     convex::{Client, Page, Shapes, SnapshotScope, Source},
     server::{SeededWriter, SimulatedDeployment, demo_documents},
@@ -91,6 +91,20 @@ async fn a_run_that_found_nothing_new_still_says_when_it_looked() {
     assert!(second.through > first.through);
 }
 
+/// Asks the run to stop when so many pages have come.
+struct StopAtPage {
+    stop: Stop,
+    left: AtomicI64,
+}
+
+impl Monitor for StopAtPage {
+    fn report(&self, event: Event<'_>) {
+        if matches!(event, Event::Page { .. }) && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.stop.request();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_run_that_is_stopped_ends_at_a_commit_and_the_next_one_goes_on() {
     let world = World::new(pages(3, 3)).await;
@@ -99,12 +113,10 @@ async fn a_run_that_is_stopped_ends_at_a_commit_and_the_next_one_goes_on() {
     loop {
         let stop = Stop::default();
         let options = SyncOptions::default().stop(stop.clone()).commit_every(Duration::ZERO);
-        let (report, ()) = tokio::join!(world.sync_with(&options), async {
-            tokio::time::sleep(Duration::from_millis(60)).await;
-            stop.request();
-        });
+        // After the first page, the second or the third, however fast the machine is.
+        let monitor = Arc::new(StopAtPage { stop, left: AtomicI64::new(1 + runs % 3) });
+        let report = sync(Arc::new(world.client()), &world.archive().await, &options, monitor).await.unwrap();
         runs += 1;
-        let report = report.unwrap();
         assert!(runs < 1000);
         if report.caught_up {
             break;
