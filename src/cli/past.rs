@@ -75,12 +75,12 @@ impl SelectionArgs {
     }
 }
 
-/// Whether damage is gone on without.
+/// Of which tables the rows that cannot be read are left out.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Damage")]
 pub(crate) struct DamageArgs {
-    /// Go on without what cannot be read of damaged data files of this table, list it, and exit with 3; a pattern, may be repeated. Documents
-    /// are then missing, or as they were before. Without it damage is an error
+    /// Leave out the rows of this table that cannot be read, list their files, and exit with 3; a pattern, may be repeated. Documents are then
+    /// missing, or as they were before. Without it damage is an error
     #[arg(long, value_name = "TABLE")]
     accept_damage: Vec<String>,
 }

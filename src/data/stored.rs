@@ -48,7 +48,7 @@ impl StoredFile {
         let revisions = if *rows == 1 { "revision" } else { "revisions" };
         Error::corrupt(format!(
             "the data file {path} {is}. It holds {rows} {revisions} of table {table}, _ts {} ({min_ts}) to {} ({max_ts}). Restore it from a copy \
-             of the archive; restore and export go on without what it holds if told to with --accept-damage {table}",
+             of the archive; with --accept-damage {table}, restore and export leave out what it holds",
             min_ts.0, max_ts.0
         ))
     }

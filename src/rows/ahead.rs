@@ -20,7 +20,8 @@ use crate::{
 /// file that is all.
 const OPEN: usize = 8;
 
-/// Reads what is wanted of `parts`, in their order. With `damage` it goes on without what cannot be read, and takes it down.
+/// Reads what is wanted of `parts`, in their order. With `damage` it leaves out the rows that cannot be read, and
+/// lists them there.
 pub(crate) fn read_ahead(
     store: Arc<dyn ObjectStore>,
     parts: Vec<(Part, WantedRows)>,
@@ -89,7 +90,7 @@ async fn hand_on(
     }
 }
 
-/// Takes down that `lost` rows of a file cannot be read, if that is accepted.
+/// Lists that `lost` rows of a file cannot be read, if that is accepted.
 fn pass(damage: Option<&Damage>, part: &Part, lost: u64, error: Error) -> Result<()> {
     match damage {
         Some(damage) if error.kind() == ErrorKind::Corrupt => {

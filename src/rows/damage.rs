@@ -1,4 +1,4 @@
-//! [`Damage`]: what could not be read of data files, and was gone on without, because the user said so.
+//! [`Damage`]: the rows of data files that could not be read and were left out, because the user said so.
 
 use std::{
     collections::BTreeMap,
@@ -36,7 +36,7 @@ pub struct DamagedFile {
     pub why: String,
 }
 
-/// Takes down the damage that readers went on without. Its clones are one list.
+/// The list of what readers left out. Its clones are one list.
 #[derive(Debug, Clone, Default)]
 pub struct Damage(Arc<Mutex<BTreeMap<String, DamagedFile>>>);
 

@@ -52,7 +52,7 @@ pub(crate) struct Plan {
     /// Whether rows that are tombstones are wanted.
     pub(crate) tombstones: bool,
     pub(crate) limits: Limits,
-    /// If it goes on without what cannot be read: where that is taken down.
+    /// Where rows that cannot be read are listed; they are left out. Without it damage is an error.
     pub(crate) damage: Option<Damage>,
 }
 

@@ -46,7 +46,7 @@ pub struct StateOptions {
     pub columns: Columns,
     /// Only documents whose `_id` is larger, by bytes.
     pub after: Option<String>,
-    /// If it goes on without what cannot be read of data files: where that is taken down. Else it is an error.
+    /// Where rows that cannot be read are listed; they are left out. Without it damage is an error.
     pub damage: Option<Damage>,
 }
 

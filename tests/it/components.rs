@@ -1,16 +1,19 @@
 //! Tables of components: servers before 2026-08-11 leave their changes out of the log without a word, and look like those where no
 //! component changes. What a server can prove, and what becomes of the tables where it cannot.
 
-use std::time::Duration;
-
-use convex_archiver::{
-    TableRef, Value,
-    archive::{Covers, Head, ProofSource},
-    server::{Components, RouterOptions},
-    sync::SyncOptions,
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use crate::support::{World, pages, unproven};
+use convex_archiver::{
+    NoMonitor, TableRef, Value,
+    archive::{Covers, Head, ProofSource},
+    server::{Components, RouterOptions},
+    sync::{SyncOptions, sync},
+};
+
+use crate::support::{World, pages, source::Replaced, unproven};
 
 fn table(component: &str) -> TableRef {
     TableRef::new(component, "users").unwrap()
@@ -132,6 +135,23 @@ async fn a_server_that_was_replaced_by_an_older_one_proves_nothing_any_more() {
     let spans = head.coverage().spans(&table("waitlist"));
     assert_eq!(spans.first().map(|span| (span.from <= first, span.from == span.to)), Some((true, true)), "{spans:?}");
     assert!(covered(&world).await && spans.len() == 2, "{spans:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_was_replaced_by_an_older_one_within_a_run_proves_nothing_at_its_end() {
+    for (sends, is_covered) in [([true, true], true), ([true, false], false)] {
+        let world = quiet(unproven(10, 10)).await;
+        let source = Replaced { inner: world.client(), sends: Mutex::new(sends.into()) };
+        // One commit holds all, so nothing of the run's beginning is in the archive when its end is asked.
+        let options = SyncOptions::default().commit_every(Duration::from_secs(3600));
+        insert(&world, "");
+        sync(Arc::new(source), &world.archive().await, &options, Arc::new(NoMonitor)).await.unwrap();
+        assert_eq!(head(&world).await.coverage().component_rows.is_some(), is_covered, "{sends:?}");
+        // A later run learns nothing from this server.
+        change_and_sync(&world).await;
+        let through = head(&world).await.progress().delta.as_ref().unwrap().ts;
+        assert!(!head(&world).await.coverage().spans(&table("waitlist")).iter().any(|span| span.to == through));
+    }
 }
 
 #[tokio::test]

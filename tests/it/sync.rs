@@ -11,7 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use convex_archiver::{
-    DeploymentIdentity, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Phase, Position, Result, TableRef, Timestamp, Value,
+    DeploymentIdentity, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Phase, Position, Result, TableRef,
+    Timestamp, Value,
     archive::{Covers, Head},
     convex::{Client, Page, Shapes, SnapshotScope, Source},
     server::{SeededWriter, SimulatedDeployment, demo_documents},

@@ -141,7 +141,7 @@ fn uncovered(status: &Status) -> Option<String> {
     }
     let (count, tables) = (counted(behind.len() as u64, "table"), behind.iter().map(|table| &table.table));
     let doubt = if behind.iter().any(|table| table.component_doubt) {
-        " (tables of components are covered up to their snapshot only, until the first change of a component has come)"
+        " (tables of components are covered up to their snapshot only, until the server proves that it sends their changes)"
     } else {
         ""
     };

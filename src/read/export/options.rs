@@ -22,7 +22,7 @@ pub struct ExportOptions {
     pub format: ExportFormat,
     /// The memory that it may take.
     pub budget: MemoryBudget,
-    /// Tables of which what cannot be read of damaged data files is gone on without. Otherwise damage is an error.
+    /// Tables of which the rows that cannot be read are left out, and listed. Otherwise damage is an error.
     pub accept_damage: Option<Selection>,
 }
 

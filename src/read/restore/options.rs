@@ -23,7 +23,7 @@ pub struct RestoreOptions {
     pub overwrite: bool,
     /// The memory that it may take.
     pub budget: MemoryBudget,
-    /// Tables of which what cannot be read of damaged data files is gone on without. Otherwise damage is an error. Not of single
+    /// Tables of which the rows that cannot be read are left out, and listed. Otherwise damage is an error. Not of single
     /// documents.
     pub accept_damage: Option<Selection>,
 }

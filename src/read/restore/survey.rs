@@ -33,7 +33,7 @@ pub(super) struct Survey {
     pub(super) conflicts: Vec<NumberConflict>,
     pub(super) later: Vec<TableRef>,
     pub(super) gaps: Vec<crate::rows::moment::MissingSpan>,
-    /// What could not be read so far, and was gone on without.
+    /// What could not be read so far, and was left out.
     pub(super) damage: Damage,
 }
 

@@ -1,6 +1,12 @@
 //! Sources that are another one, but for one thing.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use convex_archiver::{
@@ -100,5 +106,43 @@ impl Source for Late {
             documents.retain(|document| tables[document.table as usize].component() != self.component);
         }
         Ok(page)
+    }
+}
+
+/// A deployment whose answers to whether it sends the changes of components are these: a server that is replaced while a sync
+/// runs.
+pub(crate) struct Replaced {
+    pub(crate) inner: Client,
+    pub(crate) sends: Mutex<VecDeque<bool>>,
+}
+
+#[async_trait]
+impl Source for Replaced {
+    async fn identity(&self) -> Result<DeploymentIdentity> {
+        self.inner.identity().await
+    }
+
+    async fn shapes(&self) -> Result<Shapes> {
+        self.inner.shapes().await
+    }
+
+    async fn sends_components(&self) -> Option<bool> {
+        self.sends.lock().unwrap().pop_front()
+    }
+
+    fn snapshot_start(&self) -> Position {
+        self.inner.snapshot_start()
+    }
+
+    fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position {
+        self.inner.snapshot_of(scope, ts)
+    }
+
+    async fn deltas_after(&self, ts: Timestamp) -> Result<Position> {
+        self.inner.deltas_after(ts).await
+    }
+
+    async fn page(&self, at: &Position) -> Result<Page> {
+        self.inner.page(at).await
     }
 }
