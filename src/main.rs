@@ -9,7 +9,7 @@ use clap::Parser;
 use crate::cli::{Cli, exit, memory, telemetry};
 
 fn main() -> ExitCode {
-    memory::with_two_arenas();
+    memory::with_one_arena();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => return exit::not_run(&told),

@@ -1,9 +1,12 @@
 //! glibc's allocator, kept small.
 //!
 //! It gives each thread an arena of its own, up to eight a core, and what a thread frees stays with its arena: threads that take turns
-//! at the same work each keep the most that it ever took. The restore of 2 M documents under a limit of 256 MiB took 327 MiB so, and
-//! takes 130 to 152 with two arenas, in the same CPU time; `sync` takes 88 to 133 MiB instead of 116 to 149. With one arena the threads wait for
-//! each other (deltas: 10 % more CPU).
+//! at the same work each keep the most that it ever took. With 60 tables of 960 columns, of which one column takes 100 KiB to write or to
+//! read (zstd's contexts), a snapshot took 289 MiB under a limit of 256 with two arenas, deltas 332, a restore 416; with one
+//! 199, 232 and 223.
+//! Where threads make many small files they wait for each other: `benches/README.md` has what that costs. mimalloc was tried in
+//! its place: it keeps what is freed for a while, so that a restore of 2 M documents took 329 MiB (here 116), and a sync of
+//! many small files half as much CPU time again where it is told not to.
 //!
 //! The number of arenas is read from the environment when a program begins, and can otherwise be set only through unsafe code: so the
 //! program begins once more, in the same process. Where that is in any doubt it goes on as it is, with more memory.
@@ -14,9 +17,9 @@ const ARENAS: &str = "MALLOC_ARENA_MAX";
 /// privileges that its user has not.
 const BEGUN_AGAIN: &str = "CONVEX_ARCHIVER_ARENAS";
 
-/// Begins the program again with two arenas, unless the environment says how many there are to be.
+/// Begins the program again with one arena, unless the environment says how many there are to be.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) fn with_two_arenas() {
+pub(crate) fn with_one_arena() {
     use std::os::unix::process::CommandExt;
     let told = |name| std::env::var_os(name).is_some();
     if told(BEGUN_AGAIN) || told(ARENAS) || told("GLIBC_TUNABLES") {
@@ -30,12 +33,12 @@ pub(crate) fn with_two_arenas() {
     }
     let mut again = std::process::Command::new(program);
     // A failure leaves everything as it was, but that a reader that goes away would end the program: `signals` mends that.
-    drop(again.arg0(name).args(arguments).env(ARENAS, "2").env(BEGUN_AGAIN, "2").exec());
+    drop(again.arg0(name).args(arguments).env(ARENAS, "1").env(BEGUN_AGAIN, "1").exec());
 }
 
 /// Only glibc has arenas.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(crate) fn with_two_arenas() {}
+pub(crate) fn with_one_arena() {}
 
 /// Takes what is ours out of the environment of a program that we run.
 pub(super) fn unset_for(child: &mut std::process::Command) {

@@ -22,7 +22,7 @@ pub(crate) fn stop_at_a_commit(last: impl FnOnce() + Send + 'static) -> Result<S
 }
 
 /// From now on a reader that goes away is an error of the write, and ends nothing. So it is in Rust, unless the program has tried in vain to begin again
-/// with two arenas (`memory`).
+/// with one arena (`memory`).
 pub(crate) fn outlive_readers() {
     // Where it cannot be had, everything stays as it is.
     #[cfg(unix)]

@@ -58,11 +58,13 @@ pub(crate) struct Plan {
 
 /// The rows by `_id`, then `_ts`.
 pub(crate) fn sorted(store: &Arc<dyn ObjectStore>, plan: Plan) -> Result<Feed<PickedRows>> {
-    let in_order = read_ahead(Arc::clone(store), plan.in_order, plan.damage.clone())?;
-    let unsorted = read_ahead(Arc::clone(store), plan.unsorted, plan.damage)?;
+    let store = Arc::clone(store);
+    let unsorted = read_ahead(Arc::clone(&store), plan.unsorted, plan.damage.clone())?;
     let sorter = Sorter::new(plan.columns, plan.keep, plan.limits);
     Feed::start(move |_, outlet| {
         let Some(sorter) = fill(sorter, unsorted, outlet)? else { return Ok(()) };
+        // Not before: each file that is read takes 100 KiB a column, and of a wide table two would be much.
+        let in_order = read_ahead(store, plan.in_order, plan.damage)?;
         hand_on(Some(Input::Files(in_order)), sorter, plan.tombstones, outlet)
     })
 }

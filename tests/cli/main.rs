@@ -32,3 +32,5 @@ mod surroundings;
 mod sync;
 #[cfg(target_os = "linux")]
 mod unwritable;
+#[cfg(target_os = "linux")]
+mod wide;
