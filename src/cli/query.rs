@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use convex_archiver::{
-    Error, Result, Timestamp,
+    Error, Result, TableRef, Timestamp,
     archive::Location,
     read::{Moment, base_at, views::duckdb_views_of},
 };
@@ -73,6 +73,10 @@ pub(crate) struct QueryArgs {
 }
 
 pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
+    let sql = match args.sql.as_deref() {
+        Some("-") => Some(std::io::read_to_string(std::io::stdin()).map_err(no_input)?),
+        sql => sql.map(str::to_owned),
+    };
     let past = Past::open(&args.archive).await?;
     let as_of = past.fixed(args.as_of)?;
     if let Some(ts) = as_of {
@@ -82,14 +86,14 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     // Credentials are in here: it goes through a pipe, or a file that only its owner can read.
     let lists = lists_beside(&past).await?;
     let lists = lists.as_ref().map_or(url, |folder| folder.1.as_str());
-    let views = duckdb_views_of(&past.head, &past.archive.all_schemas(&past.head).await?, url, lists, as_of);
+    let mut columns = past.archive.all_schemas(&past.head).await?;
+    if let Some(sql) = &sql {
+        columns.retain(|table, _| may_name(sql, table));
+    }
+    let views = duckdb_views_of(&past.head, &columns, url, lists, as_of);
     let script = unheard(&secret::duckdb(url, &config::settings())) + &views;
-    let ended = match &args.sql {
-        Some(sql) => {
-            let sql =
-                if sql == "-" { std::io::read_to_string(std::io::stdin()).map_err(no_input)? } else { sql.clone() };
-            answer(args, script, &sql).await?
-        }
+    let ended = match &sql {
+        Some(sql) => answer(args, script, sql).await?,
         None => shell(args, &script).await?,
     };
     let Ending { status, was_asked } = ended;
@@ -122,6 +126,16 @@ async fn lists_beside(past: &Past) -> Result<Option<(tempfile::TempDir, String)>
     let location = Location::create(&place, &config::settings())?;
     archive.write_lists(head, location.store()).await?;
     Ok(Some((folder, place)))
+}
+
+/// Words of queries that make names, or ask which there are: then all tables get views.
+const MAY_NAME_ANY: &[&str] =
+    &["query", "information_schema", "duckdb_", "pg_catalog", "pragma", "show", "sqlite_", "prepare", "import"];
+
+/// Whether a query may name this table, or something that is derived from its name.
+fn may_name(sql: &str, table: &TableRef) -> bool {
+    let sql = sql.to_lowercase();
+    MAY_NAME_ANY.iter().any(|word| sql.contains(word)) || sql.contains(&table.name().to_lowercase())
 }
 
 fn duckdb(args: &QueryArgs) -> Command {

@@ -3,6 +3,7 @@ views hold agrees with the deployment: the documents of every table at many mome
 one of `--as-of AS_OF`. The archive is a path.
 """
 
+import json
 import pathlib
 import re
 import sys
@@ -54,15 +55,50 @@ def rows(connection, query, entry):
             # Under the document's name, if that is free.
             plain = name + column.removeprefix(columns[0])
             of[column if column in shown else plain] = column
+    beside = {f"{name if columns[0] not in shown else columns[0]}__rescued": (name, columns) for name, columns in families.items()}
+    types = {column["column"]: column["type"] for column in entry["columns"]}
     known = set(of) | ADDED | {"_id", "_creationTime", "_ts", "_tombstone", "_nulls", "_rescued"}
-    extra = [name for name in shown if name not in known and not name.endswith("__rescued")]
+    extra = [name for name in shown if name not in known and name not in beside]
     if extra or len(held) != len(of) or not set(of) <= set(shown):
         raise Difference(f"{query}: columns {extra} are unknown, {set(of) - set(shown)} are missing")
     while found := result.fetchmany(1000):
         for row in found:
             row = dict(zip(shown, row))
             check_added(row)
-            yield {of.get(name, name): value for name, value in row.items() if name in known - ADDED}
+            held = {of.get(name, name): value for name, value in row.items() if name in known - ADDED}
+            rescued = json.loads(held["_rescued"] or "{}")
+            for column, (name, columns) in beside.items():
+                if row.get(column) is not None:
+                    spread("/" + token(name), [(types[c], held[c]) for c in columns], json.loads(row[column]), rescued)
+            yield held | {"_rescued": json.dumps(rescued) if rescued else None}
+
+
+def spread(path, family, value, rescued):
+    """Puts what stands beside a field, of whose columns these are the types and values, back under its paths."""
+    held = [(kind, cell) for kind, cell in family if cell is not None]
+    if not held:
+        put_once(rescued, path, value)
+        return
+    ((kind, cell),) = held
+    for key, inner in value.items():
+        if "list" in kind:
+            put_once(rescued, f"{path}/{key}", inner)
+            continue
+        fields = [(field["type"], cell[field["column"]]) for field in kind["struct"] if field["name"] == key]
+        if any(cell is not None for _, cell in fields):
+            spread(f"{path}/{token(key)}", fields, inner, rescued)
+        else:
+            put_once(rescued, f"{path}/{token(key)}", inner)
+
+
+def put_once(rescued, path, value):
+    if path in rescued:
+        raise Difference(f"{path} stands in two columns")
+    rescued[path] = value
+
+
+def token(name):
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def check_added(row):

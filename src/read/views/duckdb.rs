@@ -3,19 +3,26 @@
 //! # Why it is made like this
 //! What names the files of a table function must be constant, and may hold neither subqueries nor lambdas. So lists that are
 //! sorted already lie in variables, one for each table, and a moment takes the beginning of one. Tables without files, and
-//! moments that are not covered, have no files that could be read: `query(text)` chooses at run time. Columns that no file
-//! of a moment has come from a relation without rows, in the newest schema.
+//! moments that are not covered, have no files that could be read: `query(text)` chooses at run time.
+//!
+//! The newest schema is handed to `read_parquet`, by field ids: then DuckDB opens no file before it reads rows (with `union_by_name` it
+//! opened every file of every table), and columns are called as we say, so that no name of a document meets one of ours, of a
+//! macro, or of DuckDB itself (`file_index`). A script is therefore good for the columns that it was made with: of a table that has got more
+//! since, it says so.
 //!
 //! The window of the history orders by `_ts` too, which is the same in all its rows: with one key only, DuckDB makes an aggregate
 //! of it (1.5.5, 2.0.0) that turns -0.0 into 0.0 and NaN into another NaN.
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
-use super::names::{UniqueNames, Views, renamed, views};
+use super::{
+    names::{UniqueNames, Views, renamed, views},
+    rescued::{Evidence, column, others, shown},
+};
 use crate::{
     archive::{FORMAT, Head, READERS, TableState},
     document::{TableRef, Timestamp},
-    schema::{Engine, Field, OwnColumn, TableSchema, duckdb_cast, misfits_by_path, push_pointer},
+    schema::{Engine, Field, OwnColumn, TableSchema, duckdb_cast, misfits_by_path},
 };
 
 /// What is the same for every archive.
@@ -24,17 +31,11 @@ const COMMON: &str = include_str!("duckdb.sql");
 /// Schemas that are DuckDB's own, or ours.
 const RESERVED: &[&str] = &["_archive", "temp", "system", "memory", "information_schema", "pg_catalog"];
 
-/// Columns of every row, and their types: ours, and which file it came from.
-fn own_columns() -> impl Iterator<Item = (&'static str, String)> {
-    let own = OwnColumn::ALL.iter().map(|own| (own.name(), Engine::DuckDb.type_of(own.column_type())));
-    own.chain([("_rank", "BIGINT".to_owned())])
-}
-
 /// A script for DuckDB (1.5 and later) with views of all tables of the archive at `url`: `messages`, `messages_history` and
 /// the macro `messages_as_of(moment)`; tables of components are in schemas.
 ///
-/// `columns` are those of the tables ([`Archive::all_schemas`](crate::archive::Archive::all_schemas)). With `as_of` the plain
-/// names mean that moment; without, as far as the archive reaches when the script is run.
+/// `columns` are those of the tables ([`Archive::all_schemas`](crate::archive::Archive::all_schemas)); a table of which they are not given gets no
+/// views, and nothing of it is read. With `as_of` the plain names mean that moment; without, as far as the archive reaches when the script is run.
 pub fn duckdb_views(
     head: &Head,
     columns: &BTreeMap<TableRef, Arc<TableSchema>>,
@@ -53,11 +54,12 @@ pub fn duckdb_views_of(
     lists: &str,
     as_of: Option<Timestamp>,
 ) -> String {
-    let none = Arc::new(TableSchema::empty());
     let mut script = header(url, as_of);
     let readers: Vec<_> = READERS.iter().map(|word| string(word)).collect();
     let common = COMMON.replace("$FORMAT", &FORMAT.to_string());
     let common = common.replace("$READERS", &format!("[{}]::VARCHAR[]", readers.join(", ")));
+    let tables: Vec<_> = columns.keys().map(|table| string(&table.to_string())).collect();
+    let common = common.replace("$TABLES", &format!("[{}]::VARCHAR[]", tables.join(", ")));
     // Both at once: a URL may hold whatever a placeholder looks like.
     for (n, part) in common.split("$URL").enumerate() {
         let url = if n == 0 { String::new() } else { string(url) };
@@ -72,7 +74,9 @@ pub fn duckdb_views_of(
         let _ = writeln!(script, "CREATE SCHEMA IF NOT EXISTS {};", quoted(schema));
     }
     for (state, names) in head.tables().zip(&names) {
-        script += &table(state, columns.get(&state.table).unwrap_or(&none), names);
+        if let Some(schema) = columns.get(&state.table) {
+            script += &table(state, schema, names);
+        }
     }
     script
         + "\nDROP TABLE _archive_tables;\nDROP TABLE _archive_entries;\nDROP TABLE _archive_manifest;\nSET VARIABLE \"_archive making\" = 'nothing more';\n"
@@ -84,7 +88,8 @@ fn header(url: &str, as_of: Option<Timestamp>) -> String {
          --   messages               its documents\n\
          --   messages_history       every revision; those that deleted a document have _tombstone\n\
          --   messages_as_of(moment) its documents at a moment: a _ts, a TIMESTAMP, or text of one (UTC)\n\
-         -- Run it anew in each session: it reads which files count, from manifest.json and the lists under parts/. Make it anew for tables that come later.\n",
+         -- Run it anew in each session: it reads which files count, from manifest.json and the lists under parts/. Make it anew for tables and\n\
+         -- columns that come later.\n",
     );
     if let Some(ts) = as_of {
         let _ = writeln!(text, "-- messages and messages_history are as of {ts}.");
@@ -113,7 +118,7 @@ fn header(url: &str, as_of: Option<Timestamp>) -> String {
 fn moment(as_of: Option<Timestamp>) -> String {
     let Some(Timestamp(ts)) = as_of else {
         return "-- The plain names mean: as far as the archive reaches.\n\
-                SET VARIABLE \"_archive as_of\" = (SELECT max(through) FROM _archive_tables);\n\n"
+                SET VARIABLE \"_archive as_of\" = (SELECT max(through) FROM _archive_entries);\n\n"
             .to_owned();
     };
     format!(
@@ -121,8 +126,8 @@ fn moment(as_of: Option<Timestamp>) -> String {
          SET VARIABLE \"_archive as_of\" = (\n  \
          SELECT CASE WHEN count(*) FILTER (len(list_filter(covered, lambda span: span.\"from\" <= {ts} AND {ts} <= span.\"to\")) > 0) > 0\n    \
          THEN {ts} ELSE error('the archive covers no table at ' || make_timestamp_ns({ts}) || ' UTC (_ts {ts}): '\n      \
-         || coalesce(string_agg(DISTINCT state.spans, '; '), 'it has no tables')) END\n  \
-         FROM _archive_tables\n);\n\n"
+         || coalesce(string_agg(DISTINCT spans, '; '), 'it has no tables')) END\n  \
+         FROM _archive_entries\n);\n\n"
     )
 }
 
@@ -131,97 +136,92 @@ fn table(state: &TableState, schema: &TableSchema, names: &Views<'_>) -> String 
     // Variables and macros too have names in which case does not count.
     let unique = format!("{}.{}", names.schema, names.plain);
     let variable = quoted(&format!("_archive table {unique}"));
-    let rows = format!("_archive.{}", quoted(&format!("rows of {unique}")));
+    let own = |what: &str| format!("_archive.{}", quoted(&format!("{what} of {unique}")));
+    let (rows, held, none) = (own("rows"), own("columns"), own("none"));
     let (name, table) = (string(&unique), string(&state.table.to_string()));
     let within = |name: &str| format!("{}.{}", quoted(&names.schema), quoted(name));
     let (plain, history, as_of) = (within(&names.plain), within(&names.history), within(&names.as_of));
-    let columns = columns(state, schema);
     let type_of = |field: &Field| Engine::DuckDb.type_of(&field.column_type);
-    let empty: Vec<_> = own_columns()
-        .map(|(column, kind)| format!("NULL::{kind} AS {column}"))
-        .chain(fields.iter().map(|field| format!("NULL::{} AS {}", type_of(field), quoted(&field.column))))
+    let ours = OwnColumn::ALL.iter().map(|own| (own.name().to_owned(), Engine::DuckDb.type_of(own.column_type())));
+    let theirs = fields.iter().map(|field| (column(field), type_of(field)));
+    let ids =
+        (1..=OwnColumn::ALL.len()).map(|id| id.to_string()).chain(fields.iter().map(|field| field.id.to_string()));
+    let files: Vec<_> = ids.zip(ours.chain(theirs)).collect();
+    let map: Vec<_> = files
+        .iter()
+        .map(|(id, (name, kind))| {
+            format!("{id}: {{'name': '{name}', 'type': {}, 'default_value': NULL}}", string(kind))
+        })
         .collect();
-    let empty = empty.join(", ");
+    let empty: Vec<_> = files.iter().map(|(_, (name, kind))| format!("NULL::{kind} AS {name}")).collect();
+    let (map, empty) = (map.join(",\n  "), empty.join(", "));
+    let (columns, others) = columns(state, schema);
     format!(
         "
 -- {shown}
 SET VARIABLE \"_archive making\" = {name};
 SET VARIABLE {variable} = (SELECT state FROM _archive_tables WHERE name = {table});
-CREATE OR REPLACE MACRO {rows}(source) AS TABLE
+CREATE OR REPLACE MACRO {held}() AS MAP {{
+  {map}}};
+CREATE OR REPLACE MACRO {none}() AS TABLE SELECT {empty}, NULL::BIGINT AS _rank WHERE false;
+CREATE OR REPLACE MACRO {rows}(_source) AS TABLE
 SELECT _id, _creationTime, try(make_timestamp(CAST(_creationTime * 1000 AS BIGINT))) AS _creationTime_utc,
-  _ts, make_timestamp_ns(_ts) AS _ts_utc, _tombstone, _rank,
-  {columns},
-  CAST(_nulls AS JSON) AS _nulls, CAST(_rescued AS JSON) AS _rescued
-FROM (
-  SELECT {empty} WHERE false
-  UNION ALL BY NAME FROM query(source)
-);
+  _ts, make_timestamp(_ts // 1000) AS _ts_utc, _tombstone, _rank,
+{columns}  CAST(_nulls AS JSON) AS _nulls, {others} AS _rescued
+FROM query(_source);
 CREATE OR REPLACE MACRO {as_of}(moment) AS TABLE
-SELECT * EXCLUDE (_tombstone, _rank) FROM {rows}(_archive.rows_at({name}, _archive.ts(moment)))
+SELECT * EXCLUDE (_tombstone, _rank) FROM {rows}(_archive.rows_at({name}, _archive.ts(moment), {known}))
 QUALIFY row_number() OVER (PARTITION BY _id ORDER BY _ts DESC, _rank DESC) = 1 AND NOT _tombstone;
 CREATE OR REPLACE VIEW {plain} AS FROM {as_of}(getvariable('_archive as_of'));
 CREATE OR REPLACE VIEW {history} AS
-SELECT * EXCLUDE (_rank) FROM {rows}(_archive.rows_ever({name}, getvariable('_archive as_of')))
+SELECT * EXCLUDE (_rank) FROM {rows}(_archive.rows_ever({name}, getvariable('_archive as_of'), {known}))
 QUALIFY row_number() OVER (PARTITION BY _id, _ts ORDER BY _ts, _rank DESC) = 1;
 ",
         shown = state.table,
+        known = format!(
+            "{{'columns': {}, 'rescued': {}, 'misfits': [{}]::VARCHAR[]}}",
+            schema.id,
+            has_rescued(state),
+            state.misfits.keys().map(|key| string(key)).collect::<Vec<_>>().join(", ")
+        ),
     )
 }
 
-/// The fields of documents: all that the files have, also columns that come later; JSON text as JSON, columns under the
-/// names of documents, and beside a column the values that had no place in it.
-fn columns(state: &TableState, schema: &TableSchema) -> String {
+fn has_rescued(state: &TableState) -> bool {
+    state.base.rescued_rows + state.delta.rescued_rows > 0
+}
+
+/// The fields of documents, a line each, under their names where these are free: JSON text as JSON, and beside a field the values that fit no
+/// column of it; and what has none.
+fn columns(state: &TableState, schema: &TableSchema) -> (String, String) {
     let fields = &schema.fields;
     let renamed = renamed(fields);
-    let name_of =
-        |field: &Field| renamed.iter().find(|(column, _)| *column == field.column).map(|(_, name)| name.as_str());
-    let own = own_columns().map(|(column, _)| column.to_owned());
-    let (mut excluded, mut replaced, mut names, mut added): (Vec<_>, Vec<_>, Vec<_>, Vec<_>) =
-        (own.collect(), Vec::new(), Vec::new(), Vec::new());
-    for field in fields {
-        let column = quoted(&field.column);
-        let cast = duckdb_cast(&field.column_type).map(|kind| format!("CAST({column} AS {kind})"));
-        match (cast, name_of(field)) {
-            (Some(cast), None) => replaced.push(format!("{cast} AS {column}")),
-            (None, Some(name)) => names.push(format!("{column} AS {}", quoted(name))),
-            // DuckDB takes no column both to replace and to rename.
-            (Some(cast), Some(name)) => {
-                added.push(format!("{cast} AS {}", quoted(name)));
-                excluded.push(column);
-            }
-            (None, None) => {}
+    let name_of = |field: &Field| {
+        let shown = renamed.iter().find(|(column, _)| *column == field.column);
+        shown.map_or(field.column.clone(), |(_, name)| name.clone())
+    };
+    let names: Vec<_> = fields.iter().map(name_of).collect();
+    let mut taken = UniqueNames::of(names.iter().map(String::as_str));
+    let evidence = Evidence {
+        misfits: misfits_by_path(&state.misfits, schema),
+        rescued: has_rescued(state),
+        grown: schema.id > 1,
+    };
+    let families = shown(fields, &evidence);
+    let mut columns: Vec<_> = families.iter().flat_map(|family| &family.columns).collect();
+    columns.sort_by_key(|(field, ..)| fields.iter().position(|other| other.id == field.id));
+    let mut text = String::new();
+    for (field, expression, _) in columns {
+        let cast = duckdb_cast(&field.column_type).map(|kind| format!("CAST({expression} AS {kind})"));
+        let _ = writeln!(text, "  {} AS {},", cast.as_ref().unwrap_or(expression), quoted(&name_of(field)));
+    }
+    for family in &families {
+        if let (Some(beside), Some((first, ..))) = (&family.beside, family.columns.first()) {
+            let name = taken.take(&format!("{}__rescued", name_of(first)));
+            let _ = writeln!(text, "  {beside} AS {},", quoted(&name));
         }
     }
-    let mut text = format!("* EXCLUDE ({})", excluded.join(", "));
-    for (word, list) in [("REPLACE", replaced), ("RENAME", names)] {
-        if !list.is_empty() {
-            let _ = write!(text, " {word} ({})", list.join(", "));
-        }
-    }
-    for column in added {
-        let _ = write!(text, ",\n  {column}");
-    }
-    let shown = renamed.iter().map(|(_, name)| name.as_str());
-    let mut taken = UniqueNames::of(fields.iter().map(|field| field.column.as_str()).chain(shown));
-    let misfits = misfits_by_path(&state.misfits, schema);
-    for field in fields {
-        // The oldest of its family, of which values were rescued whole.
-        let first = fields.iter().find(|first| first.name == field.name).is_some_and(|first| first.id == field.id);
-        let mut path = String::new();
-        push_pointer(&mut path, &field.name);
-        if first && misfits.contains_key(&path) {
-            let shown = name_of(field).unwrap_or(&field.column);
-            let mut pointer = String::new();
-            push_pointer(&mut pointer, &path);
-            let _ = write!(
-                text,
-                ",\n  json_extract(_rescued, {}) AS {}",
-                string(&pointer),
-                quoted(&taken.take(&format!("{shown}__rescued")))
-            );
-        }
-    }
-    text
+    (text, others(&families))
 }
 
 /// An identifier.
@@ -230,6 +230,6 @@ fn quoted(name: &str) -> String {
 }
 
 /// A string.
-fn string(text: &str) -> String {
+pub(super) fn string(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

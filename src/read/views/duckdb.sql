@@ -1,3 +1,5 @@
+-- Times are UTC, also where an engine compares them with now().
+SET GLOBAL TimeZone = 'UTC';
 CREATE SCHEMA IF NOT EXISTS _archive;
 SET VARIABLE "_archive url" = $URL;
 -- Where manifest.json and the parts are.
@@ -9,7 +11,8 @@ WITH written AS (
   SELECT from_json(content, '{"format": "UINTEGER", "program": "VARCHAR", "needs": {"readers": ["VARCHAR"]}, "cursor": {"ts": "BIGINT"},
     "coverage": [{"covered": [{"from": "BIGINT", "to": "BIGINT"}], "bases": [{"id": "VARCHAR", "ts": "BIGINT"}]}], "covered": ["BIGINT"],
     "tables": [{"table": {"table": {"component": "VARCHAR", "name": "VARCHAR"}, "folder": "VARCHAR",
-      "months": "MAP(VARCHAR, STRUCT(version UBIGINT))"}}]}') AS manifest
+      "months": "MAP(VARCHAR, STRUCT(version UBIGINT))", "schema": {"schema": "UINTEGER"},
+      "base": {"rescued_rows": "UBIGINT"}, "delta": {"rescued_rows": "UBIGINT"}, "misfits": "MAP(VARCHAR, JSON)"}}]}') AS manifest
   FROM read_text(getvariable('_archive lists') || '/manifest.json')
 ), checked AS (
   SELECT manifest, manifest.format <= $FORMAT AS known, list_filter(manifest.needs.readers, lambda word: NOT list_contains($READERS, word)) AS words
@@ -27,13 +30,18 @@ WITH coverage AS (
 ), entries AS (
   SELECT unnest(manifest.tables)."table" AS entry, unnest(manifest.covered) AS place, manifest.cursor.ts AS through FROM _archive_manifest
 )
-SELECT concat_ws('/', entry."table".component, entry."table".name) AS name, entry.folder, entry.months, through, coverage.covered, coverage.bases
+SELECT concat_ws('/', entry."table".component, entry."table".name) AS name, entry.folder, entry.months, through,
+  {'columns': entry.schema.schema, 'rescued': coalesce(entry.base.rescued_rows, 0) + coalesce(entry.delta.rescued_rows, 0) > 0,
+    'misfits': coalesce(map_keys(entry.misfits), [])} AS newest,
+  coverage.covered, coverage.bases,
+  CASE WHEN len(coverage.covered) = 0 THEN 'no moment is, yet' ELSE 'choose a moment in ' || array_to_string(list_transform(coverage.covered,
+    lambda span: make_timestamp_ns(span."from") || ' UTC (_ts ' || span."from" || ') to ' || make_timestamp_ns(span."to") || ' UTC (_ts ' || span."to" || ')'), ', ') END AS spans
 FROM entries JOIN coverage USING (place);
 
--- All parts in one reading. (What names them is to be constant: see _archive.read.)
+-- All parts of the tables that get views, in one reading. (What names them is to be constant: see _archive.read.)
 SET VARIABLE "_archive parts" = (
   SELECT list(getvariable('_archive lists') || '/parts/' || folder || '/' || month.key || '/' || lpad(CAST(month.value.version AS VARCHAR), 20, '0') || '.jsonl.gz')
-  FROM (SELECT folder, unnest(map_entries(months)) AS month FROM _archive_entries)
+  FROM (SELECT folder, unnest(map_entries(months)) AS month FROM _archive_entries WHERE list_contains($TABLES, name))
 );
 -- And which files to read for which moment. What was withdrawn, and what a walk has not finished, is of no base of its table.
 CREATE OR REPLACE TEMP TABLE _archive_tables AS
@@ -44,7 +52,7 @@ WITH listed AS (
     ELSE 'FROM read_json(getvariable(''_archive parts''), format = ''newline_delimited'', hive_partitioning = false, columns = {
       "table": ''STRUCT(component VARCHAR, name VARCHAR)'', path: ''VARCHAR'', base: ''VARCHAR'', encoding: ''VARCHAR'', min_ts: ''BIGINT'', max_ts: ''BIGINT''})' END)
 ), tables AS (
-  SELECT name, through, covered, list_transform(bases, lambda base: base.ts) AS bases FROM _archive_entries
+  SELECT name, newest, covered, spans, list_transform(bases, lambda base: base.ts) AS bases FROM _archive_entries WHERE list_contains($TABLES, name)
 ), in_force AS (
   SELECT name, base.id AS base, base.ts AS base_ts FROM (SELECT name, unnest(bases) AS base FROM _archive_entries)
 ), files AS (
@@ -64,15 +72,15 @@ WITH listed AS (
   WHERE path IS NULL OR base_ts = base OR (base_ts IS NULL AND max_ts > base)
   GROUP BY name, base
 )
-SELECT name, through, covered, struct_pack(
+SELECT name, struct_pack(
   name := name,
+  newest := newest,
   bases := (SELECT coalesce(list(base ORDER BY base), []::BIGINT[]) FROM after WHERE after.name = tables.name),
   after := (SELECT map_from_entries(coalesce(list((base, after.files)), [])) FROM after WHERE after.name = tables.name),
   history := (SELECT coalesce(list(path ORDER BY rank), []::VARCHAR[]) FROM files WHERE files.name = tables.name),
   covered_from := list_transform(covered, lambda span: span."from"),
   covered_to := list_transform(covered, lambda span: span."to"),
-  spans := CASE WHEN len(covered) = 0 THEN 'no moment is, yet' ELSE 'choose a moment in ' || array_to_string(list_transform(covered,
-    lambda span: make_timestamp_ns(span."from") || ' UTC (_ts ' || span."from" || ') to ' || make_timestamp_ns(span."to") || ' UTC (_ts ' || span."to" || ')'), ', ') END) AS state
+  spans := spans) AS state
 FROM tables;
 
 -- A moment: a _ts, a TIMESTAMP, or text of one (UTC unless it has an offset).
@@ -102,28 +110,69 @@ CREATE OR REPLACE MACRO _archive.covers(name, ts) AS
   coalesce(ts <= _archive.state(name).covered_to[_archive.upto(_archive.state(name).covered_from, ts)], false);
 CREATE OR REPLACE MACRO _archive.quoted(text) AS '''' || replace(text, '''', '''''') || '''';
 
+-- What is made for each table; and no rows, in all its columns.
+CREATE OR REPLACE MACRO _archive.own(what, name) AS '_archive."' || what || ' of ' || replace(name, '"', '""') || '"()';
+CREATE OR REPLACE MACRO _archive.none(name) AS 'FROM ' || _archive.own('none', name);
+
 -- A view is tried when it is made, and is empty then if it has no rows to show; ever after that is an error. Variables are a session's own:
 -- one in which this script has not come to its end knows nothing of the files, and must not take that for an empty table.
 SET VARIABLE "_archive making" = 'nothing yet';
 CREATE OR REPLACE MACRO _archive.refuse(name, message) AS CASE coalesce(getvariable('_archive making'), 'nothing yet')
-  WHEN name THEN 'SELECT NULL::VARCHAR AS _id WHERE false'
+  WHEN name THEN _archive.none(name)
   WHEN 'nothing more' THEN error(message)
   ELSE error('the views do not know the archive in this session: run the views script in this session first') END;
 -- Text of a query for rows: of files, none, or no query. (`_rank`: of two rows with one _id and _ts the larger counts.)
-CREATE OR REPLACE MACRO _archive.read(files, call, rank, condition) AS CASE
+CREATE OR REPLACE MACRO _archive.read(name, files, call, rank, condition) AS CASE
   WHEN len(files) > 0 THEN 'SELECT *, ' || rank || ' AS _rank FROM read_parquet(' || call
-    || ', union_by_name = true, hive_partitioning = false) WHERE ' || condition
-  ELSE 'SELECT NULL::VARCHAR AS _id WHERE false' END;
+    || ', schema = ' || _archive.own('columns', name) || ') WHERE ' || condition
+  ELSE _archive.none(name) END;
 CREATE OR REPLACE MACRO _archive.call(name, ts) AS '(' || _archive.quoted(name) || ', ' || ts || ')';
-CREATE OR REPLACE MACRO _archive.rows_at(name, ts) AS CASE
+-- What a script knows of a table when it is made: one that has got more is not shown in part.
+CREATE OR REPLACE MACRO _archive.has_more(newest, known) AS newest.columns > known.columns OR newest.rescued > known.rescued
+  OR NOT list_has_all(known.misfits, newest.misfits);
+CREATE OR REPLACE MACRO _archive.more(name) AS 'table ' || _archive.state(name).name
+  || ' has got columns, or values that fit none, since this script was made: make it anew';
+CREATE OR REPLACE MACRO _archive.rows_at(name, ts, known) AS CASE
   WHEN _archive.state(name) IS NULL THEN _archive.refuse(name, 'table ' || name || ' is not in the archive')
+  WHEN _archive.has_more(_archive.state(name).newest, known) THEN _archive.refuse(name, _archive.more(name))
   WHEN NOT _archive.covers(name, ts) THEN _archive.refuse(name, 'table ' || _archive.state(name).name || ' is not covered at '
     || coalesce(make_timestamp_ns(ts) || ' UTC (_ts ' || ts || ')', 'an unknown moment') || ': ' || _archive.state(name).spans)
-  ELSE _archive.read(_archive.files(name, ts), '_archive.files' || _archive.call(name, ts),
+  ELSE _archive.read(name, _archive.files(name, ts), '_archive.files' || _archive.call(name, ts),
     '_archive.ranks' || _archive.call(name, ts) || '[CAST(file_index AS BIGINT) + 1]',
     '_base IS NOT NULL OR (_ts > ' || _archive.base(name, ts) || ' AND _ts <= ' || ts || ')') END;
-CREATE OR REPLACE MACRO _archive.rows_ever(name, ts) AS CASE
+CREATE OR REPLACE MACRO _archive.rows_ever(name, ts, known) AS CASE
   WHEN _archive.state(name) IS NULL THEN _archive.refuse(name, 'table ' || name || ' is not in the archive')
-  ELSE _archive.read(_archive.state(name).history, '_archive.state(' || _archive.quoted(name) || ').history',
+  WHEN _archive.has_more(_archive.state(name).newest, known) THEN _archive.refuse(name, _archive.more(name))
+  ELSE _archive.read(name, _archive.state(name).history, '_archive.state(' || _archive.quoted(name) || ').history',
     'CAST(file_index AS BIGINT)', coalesce('_ts <= ' || ts, 'false')) END;
+
+-- What a row rescued: the value at a path, whose JSON Pointer in the cell is `pointer`.
+CREATE OR REPLACE MACRO _archive.at(cell, pointer) AS json_extract(cell, pointer);
+-- Doubles that JSON has no number for, and bytes, are objects (see FORMAT.md); all other objects are values of their own.
+-- (A NaN of other bits than DuckDB's is no double here.)
+CREATE OR REPLACE MACRO _archive.is_float64(value) AS coalesce(json_type(value) = 'DOUBLE'
+  OR json_extract_string(value, '$."$float"') IN ('AAAAAAAA8H8=', 'AAAAAAAA8P8=', 'AAAAAAAA+H8='), false);
+CREATE OR REPLACE MACRO _archive.float64(value) AS CASE json_extract_string(value, '$."$float"')
+  WHEN 'AAAAAAAA8H8=' THEN 'inf'::DOUBLE WHEN 'AAAAAAAA8P8=' THEN '-inf'::DOUBLE WHEN 'AAAAAAAA+H8=' THEN 'nan'::DOUBLE
+  ELSE CAST(value AS DOUBLE) END;
+CREATE OR REPLACE MACRO _archive.is_bytes(value) AS json_exists(value, '$."$bytes"');
+CREATE OR REPLACE MACRO _archive.bytes(value) AS from_base64(json_extract_string(value, '$."$bytes"'));
+-- Whether an object has no other keys than these.
+CREATE OR REPLACE MACRO _archive.has_only(value, names) AS
+  len(list_filter(json_keys(value), lambda key: NOT list_contains(names, key))) = 0;
+-- A name as it was, where it is one; the rest of a path stays as it is.
+CREATE OR REPLACE MACRO _archive.key(rest) AS CASE WHEN contains(rest, '/') THEN rest ELSE replace(replace(rest, '~1', '/'), '~0', '~') END;
+CREATE OR REPLACE MACRO _archive.is_at(path, other) AS path = other OR starts_with(path, other || '/');
+CREATE OR REPLACE MACRO _archive.object(entries) AS CASE WHEN len(entries) > 0 THEN to_json(map_from_entries(entries)) END;
+-- All that lies neither at nor below these paths, as it is.
+CREATE OR REPLACE MACRO _archive.others(cell, paths) AS _archive.object(list_transform(
+  list_filter(json_keys(cell), lambda path: len(list_filter(paths, lambda other: _archive.is_at(path, other))) = 0),
+  lambda path: {'key': path, 'value': json_extract(cell, '/' || replace(replace(path, '~', '~0'), '/', '~1'))}));
+-- All that lies below a path, `inside` being that with a slash, but for these paths: its keys and values.
+CREATE OR REPLACE MACRO _archive.below(cell, inside, but) AS list_transform(
+  list_filter(json_keys(cell), lambda path: starts_with(path, inside)
+    AND len(list_filter(but, lambda other: _archive.is_at(path, other))) = 0),
+  lambda path: {'key': _archive.key(substr(path, length(inside) + 1)),
+    'value': json_extract(cell, '/' || replace(replace(path, '~', '~0'), '/', '~1'))});
+CREATE OR REPLACE MACRO _archive.entry(name, value) AS CASE WHEN value IS NULL THEN [] ELSE [{'key': name, 'value': value}] END;
 

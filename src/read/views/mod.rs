@@ -7,6 +7,7 @@
 mod duckdb;
 mod formats;
 mod names;
+mod rescued;
 mod spark;
 
 #[doc(hidden)]
