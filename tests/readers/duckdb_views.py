@@ -18,7 +18,8 @@ ADDED = {"_ts_utc", "_creationTime_utc"}
 
 def views(entries):
     """The schema, and the names of the views, of each table, where case does not count."""
-    schemas, taken = {}, {}
+    schemas = {"": "main"}
+    taken = {"schemas": {"main", "_archive", "temp", "system", "memory", "information_schema", "pg_catalog"}}
 
     def take(space, name):
         used, free, number = taken.setdefault(space, set()), name, 2
@@ -30,7 +31,9 @@ def views(entries):
     names = {}
     for name, entry in entries:
         component = entry["table"].get("component", "")
-        schema = schemas.setdefault(component, take("schemas", component) if component else "main")
+        if component not in schemas:
+            schemas[component] = take("schemas", component)
+        schema = schemas[component]
         names[name] = [schema, take(schema, entry["table"]["name"])]
     for found in names.values():
         found += [take(found[0], f"{found[1]}_history"), take(found[0], f"{found[1]}_as_of")]
@@ -55,7 +58,14 @@ def rows(connection, query, entry):
             # Under the document's name, if that is free.
             plain = name + column.removeprefix(columns[0])
             of[column if column in shown else plain] = column
-    beside = {f"{name if columns[0] not in shown else columns[0]}__rescued": (name, columns) for name, columns in families.items()}
+    beside, taken = {}, {name.lower() for name in of}
+    for name, columns in families.items():
+        wanted = f"{columns[0] if columns[0] in shown else name}__rescued"
+        free = next(free for n in range(1, 99) if (free := wanted if n == 1 else f"{wanted}-{n}").lower() not in taken)
+        # A family has one only where something may have been rescued.
+        if free in shown:
+            taken.add(free.lower())
+            beside[free] = (name, columns)
     types = {column["column"]: column["type"] for column in entry["columns"]}
     known = set(of) | ADDED | {"_id", "_creationTime", "_ts", "_tombstone", "_nulls", "_rescued"}
     extra = [name for name in shown if name not in known and name not in beside]

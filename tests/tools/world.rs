@@ -12,7 +12,7 @@ use convex_archiver::{
     NoMonitor, Result, Timestamp,
     archive::{Archive, Location},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
-    server::{Deployment, RouterOptions, SimulatedDeployment, router},
+    server::{Deployment, JsonSchemas, RouterOptions, SimulatedDeployment, router},
     sync::{SyncOptions, SyncReport, sync},
 };
 use object_store::ObjectStore;
@@ -65,6 +65,12 @@ impl World {
     /// The same of a server that proves in no way whether it sends what components change: one of the week from 2026-08-11 on.
     pub(crate) async fn unproven(snapshot: usize, deltas: usize) -> Self {
         let options = Self::options(snapshot, deltas).data_sync_cursor(false).bad_cursor_code(false);
+        Self::serve(SimulatedDeployment::new("otter-1", 7), options, |routes| routes).await
+    }
+
+    /// The same of one that tells no shapes: columns come from the documents alone.
+    pub(crate) async fn without_shapes() -> Self {
+        let options = Self::options(1024, 128).schemas(JsonSchemas::Failing);
         Self::serve(SimulatedDeployment::new("otter-1", 7), options, |routes| routes).await
     }
 

@@ -9,7 +9,7 @@
 //!
 //! # What each format keeps
 //! `ndjson` is Convex's own export format, lossless. `parquet` has the archive's typed columns; absent and null are both
-//! NULL. `csv` has a column a field, nested values as JSON text; absent and null are both empty, an empty text is `""`. In
+//! NULL; each row as a file of today would hold it. `csv` has a column a field, nested values as JSON text; absent and null are both empty, an empty text is `""`. In
 //! both, what has no place in a column is in `_rescued`, a column that is there only in tables that need it.
 
 mod files;
@@ -19,6 +19,7 @@ mod text;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
@@ -29,6 +30,7 @@ pub use self::{
 };
 use crate::{
     archive::{Archive, Head},
+    codec::TableDecoder,
     document::Encoding,
     error::{Error, Result, ResultExt},
     monitor::{Event, FindingCounter, FindingCounts, Monitor},
@@ -37,7 +39,7 @@ use crate::{
         damage::Damage,
         files::FilesByTable,
         generations::left_behind,
-        state::{Columns, State, StateOptions},
+        state::{Columns, State, StateBatch, StateOptions},
     },
     schema::OwnColumn,
     store::store_error,
@@ -133,7 +135,8 @@ async fn table_files(
             let before = set.bytes();
             match options.format {
                 ExportFormat::Parquet => {
-                    set.rows(&batch.to_record_batch()?.project(&kept).map_err(not_chosen)?)?;
+                    let rows = if rescued { in_newest_columns(&state, &batch)? } else { batch.to_record_batch()? };
+                    set.rows(&rows.project(&kept).map_err(not_chosen)?)?;
                 }
                 ExportFormat::Ndjson => {
                     let rows = batch.documents()?;
@@ -163,6 +166,19 @@ async fn table_files(
             Err(error)
         }
     }
+}
+
+/// The documents as a file of today would have them: what was rescued because its column came later stands in the column.
+fn in_newest_columns(state: &State, batch: &StateBatch) -> Result<RecordBatch> {
+    let rows = batch.documents()?;
+    let mut decoder = TableDecoder::new(state.schema(), None);
+    let mut text = String::new();
+    for row in 0..batch.len() {
+        text.clear();
+        rows.write_json(row, Encoding::ExportJson, &mut text)?;
+        decoder.push(&text, Encoding::ExportJson, batch.ts(row), false)?;
+    }
+    decoder.flush()?.ok_or_else(|| Error::internal("a state gave a batch without documents: report it"))
 }
 
 /// Whether a column belongs to the documents.
