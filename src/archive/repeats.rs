@@ -9,6 +9,7 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{Archive, ShownManifest, advisory, checkpoint, files::WantedFiles, head::Head, log, parts};
 use crate::{
+    document::TableRef,
     error::{ErrorKind, Result},
     layout::{CHECKPOINT_EVERY, MANIFEST},
     monitor::Finding,
@@ -40,19 +41,19 @@ impl Archive {
         Ok(head)
     }
 
-    /// Whether `manifest.json` and the parts that it names, which SQL reads without comparing sums, are right for `head`. Reads all
-    /// of these parts.
+    /// Whether `manifest.json` and the parts of the `wanted` tables, which SQL reads without comparing sums, are right for `head`.
+    /// Reads all of these parts.
     ///
     /// # Errors
     /// Access, Unavailable, as the store says; Internal, if the head cannot be spelled.
     #[doc(hidden)]
-    pub async fn are_lists_sound(&self, head: &Head) -> Result<bool> {
+    pub async fn are_lists_sound(&self, head: &Head, wanted: impl Fn(&TableRef) -> bool) -> Result<bool> {
         let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let substance = head.substance()?;
         if shown.is_none_or(|shown| shown.substance != substance) {
             return Ok(false);
         }
-        for part in parts::anchored(head) {
+        for part in parts::anchored(head).filter(|part| wanted(&part.key.0)) {
             match parts::read(self.store(), &part).await {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),

@@ -32,7 +32,8 @@ use super::{
 /// Runs SQL over the archive with DuckDB: the documents of each table, its history, and its documents at any moment
 ///
 /// The views are those of `views --engine duckdb`: `messages`, `messages_history`, `messages_as_of(moment)`; tables of components are
-/// "waitlist".users. Without a query DuckDB's own shell opens, with the views in place. Needs the program `duckdb`, 1.5 or later.
+/// "waitlist".users. Of tables whose names do not stand in the query nothing is read. Without a query DuckDB's own shell opens, with
+/// all views in place. Needs the program `duckdb`, 1.5 or later.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = "\
@@ -83,14 +84,14 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
         refuse_uncovered(&past, ts)?;
     }
     let url = past.archive.url();
-    // Credentials are in here: it goes through a pipe, or a file that only its owner can read.
-    let lists = lists_beside(&past).await?;
-    let lists = lists.as_ref().map_or(url, |folder| folder.1.as_str());
     let mut columns = past.archive.all_schemas(&past.head).await?;
     if let Some(sql) = &sql {
         columns.retain(|table, _| may_name(sql, table));
     }
+    let lists = lists_beside(&past, |table| columns.contains_key(table)).await?;
+    let lists = lists.as_ref().map_or(url, |folder| folder.1.as_str());
     let views = duckdb_views_of(&past.head, &columns, url, lists, as_of);
+    // Credentials are in here: it goes through a pipe, or a file that only its owner can read.
     let script = unheard(&secret::duckdb(url, &config::settings())) + &views;
     let ended = match &sql {
         Some(sql) => answer(args, script, sql).await?,
@@ -113,9 +114,9 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
 
 /// A folder with lists of files for DuckDB, made from the log, and its path: where those of the archive are damaged, missing, or behind
 /// the log. DuckDB itself compares no sums.
-async fn lists_beside(past: &Past) -> Result<Option<(tempfile::TempDir, String)>> {
+async fn lists_beside(past: &Past, wanted: impl Fn(&TableRef) -> bool) -> Result<Option<(tempfile::TempDir, String)>> {
     let Past { archive, head, .. } = past;
-    if head.version() == 0 || archive.are_lists_sound(head).await? {
+    if head.version() == 0 || archive.are_lists_sound(head, wanted).await? {
         return Ok(None);
     }
     tracing::warn!(

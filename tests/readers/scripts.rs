@@ -183,6 +183,13 @@ fn query_hands_the_views_to_duckdb() {
             std::fs::write(&harmed, good).unwrap();
         }
         assert_eq!(query(&sums).1, right);
+        // Of tables that a query does not name nothing is read, neither files nor lists.
+        let (tables, parts) = (Path::new(&drifted.place).join("tables"), Path::new(&drifted.place).join("parts"));
+        std::fs::remove_dir_all(tables.join("orders")).unwrap();
+        std::fs::remove_dir_all(parts.join("tables/orders")).unwrap();
+        ends(&["SELECT count(*) > 0 AS some FROM \"names-2\""], 0, &["some\ntrue\n"]);
+        std::fs::remove_dir_all(tables).unwrap();
+        ends(&["SELECT 1 AS one"], 0, &["one\n1\n"]);
     });
 }
 
