@@ -42,8 +42,9 @@ Conditions of --fail-on:
                Holds also if the last check lies in the future of this machine's clock
   gap          the archive has a gap, healed or not: a span that it knows it does not have
   uncovered    a selected table is not covered up to the end: a snapshot has to be completed, or
-               it belongs to a component of which no change has come yet
+               it belongs to a component of which the deployment does not prove that it sends changes
   empty        the archive holds no document
+  unverified   no verification of the archive is recorded: always, as this version records none
 
 Exit codes: 3 if a condition holds; the reasons come first.")]
 pub(crate) struct StatusArgs {
@@ -55,7 +56,7 @@ pub(crate) struct StatusArgs {
     /// The same as --fail-on lag=TIME
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     max_lag: Option<Duration>,
-    /// Exit with 3 if one of these holds: lag=TIME, window=TIME, gap, uncovered, empty; separated by commas, and may be repeated
+    /// Exit with 3 if one of these holds: lag=TIME, window=TIME, gap, uncovered, empty, unverified; separated by commas, and may be repeated
     #[arg(long, value_name = "CONDITION", value_delimiter = ',')]
     fail_on: Vec<Condition>,
 }

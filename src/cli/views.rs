@@ -2,14 +2,19 @@
 
 use clap::{Args, ValueEnum};
 use convex_archiver::{
-    Result,
+    Error, Result, Selection,
     read::{
         Moment,
         views::{duckdb_views, spark_views},
     },
 };
 
-use super::{config::ArchiveArgs, outcome::Outcome, output, past::Past};
+use super::{
+    config::ArchiveArgs,
+    outcome::Outcome,
+    output,
+    past::{Past, SelectionArgs},
+};
 
 /// Prints a script that gives another engine views of the archive: the documents of each table, its history, and its documents at any moment
 ///
@@ -21,6 +26,7 @@ use super::{config::ArchiveArgs, outcome::Outcome, output, past::Past};
 Examples:
   convex-archiver views --engine duckdb --archive ./archive > views.sql && duckdb -init views.sql
   convex-archiver views --engine duckdb --archive s3://bucket/happy-otter --as-of 2026-11-24 > yesterday.sql
+  convex-archiver views --engine duckdb --table messages --archive ./archive > messages.sql
   convex-archiver views --engine spark --archive s3://bucket/happy-otter > convex_views.py && spark-submit convex_views.py 'SELECT …'")]
 pub(crate) struct ViewsArgs {
     /// For which engine
@@ -28,6 +34,8 @@ pub(crate) struct ViewsArgs {
     engine: Engine,
     #[command(flatten)]
     archive: ArchiveArgs,
+    #[command(flatten)]
+    tables: SelectionArgs,
     /// What the plain names mean: as in --as-of of get. Without it: as far as the archive reaches when the script is run
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<Moment>,
@@ -44,9 +52,19 @@ enum Engine {
 pub(super) async fn run(args: &ViewsArgs) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
     let as_of = past.fixed(args.as_of)?;
+    let selection = args.tables.selection(&past.head)?;
     let url = past.archive.url();
     let script = match args.engine {
-        Engine::Duckdb => duckdb_views(&past.head, &past.archive.all_schemas(&past.head).await?, url, as_of),
+        Engine::Duckdb => {
+            let mut columns = past.archive.all_schemas(&past.head).await?;
+            columns.retain(|table, _| selection.contains(table));
+            duckdb_views(&past.head, &columns, url, as_of)
+        }
+        Engine::Spark if selection != Selection::default() => {
+            return Err(Error::usage(
+                "the script for Spark is for all tables, and reads of one what is asked for: leave out --table, --component and --exclude",
+            ));
+        }
         Engine::Spark => spark_views(url, as_of),
     };
     output::print(&script)?;

@@ -58,9 +58,14 @@ fn the_script_reaches_duckdb_through_a_pipe_or_a_file_of_its_owner() {
         let mut command = archiver(["query", "--archive", "a", "--duckdb", &program]);
         run(command.args(sql).current_dir(dir.path()).env("TMPDIR", dir.path())).with(0)
     };
-    let said = ask(&["SELECT 42"]).stdout;
+    let said = ask(&["SELECT 42 FROM HTTP"]).stdout;
     assert!(said.starts_with("arguments: -batch -bail -no-init -csv :memory:\n"), "{said}");
-    assert!(said.contains("CREATE OR REPLACE VIEW \"main\".\"http\"") && said.ends_with("SELECT 42\n;\n"), "{said}");
+    assert!(said.contains("CREATE OR REPLACE VIEW \"main\".\"http\""), "{said}");
+    assert!(said.ends_with("SELECT 42 FROM HTTP\n;\n"), "{said}");
+    // Of tables that it does not name there are no views; who asks which there are, or makes names, finds all.
+    assert_eq!(said.matches("CREATE OR REPLACE VIEW").count(), 2, "{said}");
+    assert!(!ask(&["SELECT 42"]).stdout.contains("CREATE OR REPLACE VIEW"));
+    assert_eq!(ask(&["SHOW TABLES"]).stdout.matches("CREATE OR REPLACE VIEW").count(), 6);
     let said = ask(&[]).stdout;
     let (arguments, rest) = said.split_once('\n').unwrap();
     assert!(arguments.starts_with("arguments: -init ") && rest.starts_with("mode: 600\n"), "{said}");
@@ -273,6 +278,10 @@ fn views_and_schemas_are_printed_for_every_engine() {
         |args: &[&str]| run(archiver([]).args(args).current_dir(dir.path()).env("CONVEX_ARCHIVE", "a")).with(0).stdout;
     let script = said(&["views", "--engine", "duckdb"]);
     assert!(script.contains("CREATE OR REPLACE MACRO \"main\".\"http_as_of\"(moment)"), "{script}");
+    let one = said(&["views", "--engine", "duckdb", "--table", "http"]);
+    assert!(one.matches("CREATE OR REPLACE VIEW").count() == 2 && one.contains("\"http_history\""), "{one}");
+    let spark = ["views", "--engine", "spark", "--table", "http", "--archive", "a"];
+    assert!(run(archiver(spark).current_dir(dir.path())).with(2).stderr.contains("leave out --table"));
     assert!(said(&["views", "--engine", "spark"]).contains("\nAS_OF = None\n"));
     assert!(
         said(&["views", "--engine", "spark", "--as-of", "1795526893652560430"])

@@ -80,9 +80,10 @@ fn each_condition_fails_for_its_own_reason_and_the_reasons_come_first() {
     }
     assert_eq!(failed(&archive, &["--fail-on", "window=20d,empty", "--fail-on", "lag=0s"]).1, ["window", "lag"]);
     assert_eq!(failed(&archive, &["--max-lag", "0s", "--fail-on", "lag=0s"]).1, ["lag"]);
-    for wrong in ["late", "lag", "lag=soon", "gap=1", "unverified", ""] {
+    assert_eq!(failed(&archive, &["--fail-on", "gap,unverified"]).1, ["unverified"]);
+    for wrong in ["late", "lag", "lag=soon", "gap=1", "unverified=1d", ""] {
         let ended = run(archiver(["status", "--fail-on", wrong, "--archive"]).arg(&archive)).with(2);
-        let list = ended.stderr.contains("lag=TIME, window=TIME, gap, uncovered or empty");
+        let list = ended.stderr.contains("lag=TIME, window=TIME, gap, uncovered, empty or unverified");
         assert!(list || wrong == "lag=soon" && ended.stderr.contains("say numbers and units"), "{wrong}: {ended:?}");
     }
 }

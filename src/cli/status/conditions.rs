@@ -33,6 +33,8 @@ pub(super) enum Condition {
     Uncovered,
     /// It holds no document.
     Empty,
+    /// No verification of it is recorded. Nothing records one yet.
+    Unverified,
 }
 
 impl FromStr for Condition {
@@ -47,6 +49,7 @@ impl FromStr for Condition {
                 "gap" => Ok(Self::Gap),
                 "uncovered" => Ok(Self::Uncovered),
                 "empty" => Ok(Self::Empty),
+                "unverified" => Ok(Self::Unverified),
                 _ => Err(no_condition()),
             },
             Some(_) => Err(no_condition()),
@@ -55,13 +58,13 @@ impl FromStr for Condition {
 }
 
 fn no_condition() -> String {
-    "say lag=TIME, window=TIME, gap, uncovered or empty".to_owned()
+    "say lag=TIME, window=TIME, gap, uncovered, empty or unverified".to_owned()
 }
 
 /// A condition that holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Failed {
-    /// `lag`, `window`, `gap`, `uncovered`, `empty`; `clock` where lag or window cannot be told.
+    /// `lag`, `window`, `gap`, `uncovered`, `empty`, `unverified`; `clock` where lag or window cannot be told.
     pub(super) condition: &'static str,
     pub(super) reason: String,
 }
@@ -106,6 +109,10 @@ fn holds(condition: Condition, status: &Status, now: Timestamp) -> Vec<Failed> {
         Condition::Empty => {
             let empty = status.total.rows == status.total.tombstones;
             vec![because("empty", empty.then(|| "the archive holds no document".to_owned()))]
+        }
+        Condition::Unverified => {
+            let reason = "no verification of the archive is recorded; this version of the program records none";
+            vec![because("unverified", Some(reason.to_owned()))]
         }
     };
     found.into_iter().flatten().collect()
