@@ -122,6 +122,8 @@ fn fill(d: &SimulatedDeployment) {
         // Behind the part of the first file that gives birth to columns: files are sorted by `_id`.
         for (n, (id, mut user)) in users.into_iter().rev().take(10).enumerate() {
             user.append(&mut late(n as i64));
+            // It fits each of the two columns that there will be.
+            user.insert("pair".into(), Value::Array(vec![]));
             if n == 5 {
                 // Another type, or a null or a key, that the column of later cannot hold.
                 user.insert("note".into(), Value::Int64(5));
@@ -144,8 +146,12 @@ fn fill(d: &SimulatedDeployment) {
                 );
             }
             t.insert(&table("words"), mixed)?;
-            t.insert(&table(name), fields([("k", text(*name))]))?;
-            t.insert(&TableRef::new(*name, "users").unwrap(), fields([("k", text(*name))]))?;
+        }
+        for (n, name) in NAMES.iter().enumerate() {
+            let named = if n % 3 == 0 { table(name) } else { TableRef::new(*name, "users").unwrap() };
+            if n % 3 < 2 {
+                t.insert(&named, fields([("k", text(*name))]))?;
+            }
         }
         Ok(())
     })
@@ -173,12 +179,20 @@ fn sql_says_of_each_field_as_much_as_the_documents() {
                 for n in 0..20 {
                     let mut user = late(n);
                     user.insert("k".into(), Value::Int64(-n - 1));
+                    user.insert("pair".into(), Value::Array(vec![text("x")]));
                     t.insert(&table("users"), user)?;
                 }
                 (8..300).try_for_each(|n| t.insert(&table("polls"), poll(n)).map(drop))
             })
             .unwrap();
         world.catch_up(&place).await;
+        // A column has its type; then enough of another for a second column; then that.
+        let pair = |n| fields([("k", Value::Int64(n)), ("pair", Value::Array(vec![Value::Float64(n as f64)]))]);
+        for numbers in [0..120, 120..121] {
+            let insert = |n| world.deployment.transaction(|t| t.insert(&table("users"), pair(n))).map(drop).unwrap();
+            numbers.for_each(insert);
+            world.catch_up(&place).await;
+        }
         let (facts, script) = (folder.path().join("expected.ndjson"), folder.path().join("views.sql"));
         expected::write(&world.deployment, &facts);
         let archive: Archive = world.archive(&place).await.unwrap();

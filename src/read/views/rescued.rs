@@ -109,12 +109,13 @@ fn family_shown<'a>(
             }
         }
         if whole {
+            // An empty list fits every list: the oldest has it.
+            let mut when = fit(&field.column_type, &value);
+            if !fits.is_empty() {
+                when = format!("{when} AND NOT ({})", fits.join(" OR "));
+            }
+            text = format!("coalesce({text}, CASE WHEN {when} THEN {} END)", read(&field.column_type, &value));
             fits.push(fit(&field.column_type, &value));
-            text = format!(
-                "coalesce({text}, CASE WHEN {} THEN {} END)",
-                fit(&field.column_type, &value),
-                read(&field.column_type, &value)
-            );
             changed = true;
         }
         columns.push((field, text, changed));
