@@ -182,6 +182,7 @@ mod tests {
             (" gap", Some(Condition::Gap)),
             ("uncovered", Some(Condition::Uncovered)),
             ("empty", Some(Condition::Empty)),
+            ("unverified", Some(Condition::Unverified)),
             ("lag", None),
             ("gap=1", None),
             ("late", None),
@@ -189,7 +190,7 @@ mod tests {
         ] {
             let read = text.parse::<Condition>();
             assert_eq!(read.clone().ok(), expected, "{text}");
-            assert!(read.is_ok() || read.unwrap_err().contains("lag=TIME, window=TIME, gap, uncovered or empty"));
+            assert!(read.is_ok() || read.unwrap_err().contains("lag=TIME, window=TIME, gap, uncovered, empty or"));
         }
     }
 }

@@ -16,6 +16,7 @@
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use super::{
+    duckdb_text::{quoted, string},
     names::{UniqueNames, Views, renamed, views},
     rescued::{Evidence, column, others, shown},
 };
@@ -222,14 +223,4 @@ fn columns(state: &TableState, schema: &TableSchema) -> (String, String) {
         }
     }
     (text, others(&families))
-}
-
-/// An identifier.
-fn quoted(name: &str) -> String {
-    Engine::DuckDb.quoted(name)
-}
-
-/// A string.
-pub(super) fn string(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

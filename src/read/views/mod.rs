@@ -5,6 +5,7 @@
 //! `manifest.json` and the parts that it names when they are run, so a script that was saved stays right after syncs and compactions.
 
 mod duckdb;
+mod duckdb_text;
 mod formats;
 mod names;
 mod rescued;

@@ -13,7 +13,7 @@
 //! `_archive.at`, `_archive.below`, … are macros of `duckdb.sql`. Columns are called `c` and their field id here: whatever
 //! documents call their fields, nothing of ours has that name.
 
-use super::duckdb::string;
+use super::duckdb_text::string;
 use crate::schema::{ColumnType, Engine, Field, Misfits, NestedTypes, push_pointer};
 
 /// What may have been rescued in a table.
