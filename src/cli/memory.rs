@@ -3,9 +3,8 @@
 //! It gives each thread an arena of its own, up to eight a core, and what a thread frees stays with its arena: threads that take turns
 //! at the same work each keep the most that it ever took. With 60 tables of 960 columns, of which one column takes 100 KiB to write or to
 //! read (zstd's contexts), a snapshot took 289 MiB under a limit of 256 with two arenas, deltas 332, a restore 416; with one
-//! 199, 232 and 223.
-//! Where threads make many small files they wait for each other: `benches/README.md` has what that costs. mimalloc was tried in
-//! its place: it keeps what is freed for a while, so that a restore of 2 M documents took 329 MiB (here 116), and a sync of
+//! 199, 232 and 220. Where threads make many small files they wait for each other: `benches/README.md` has what that costs. mimalloc
+//! was tried in its place: it keeps what is freed for a while, so that a restore of 2 M documents took 329 MiB (here 116), and a sync of
 //! many small files half as much CPU time again where it is told not to.
 //!
 //! The number of arenas is read from the environment when a program begins, and can otherwise be set only through unsafe code: so the

@@ -130,8 +130,20 @@ async fn lists_beside(past: &Past, wanted: impl Fn(&TableRef) -> bool) -> Result
 }
 
 /// Words of queries that make names, or ask which there are: then all tables get views.
-const MAY_NAME_ANY: &[&str] =
-    &["query", "information_schema", "duckdb_", "pg_catalog", "pragma", "show", "sqlite_", "prepare", "import"];
+const MAY_NAME_ANY: &[&str] = &[
+    "query",
+    "prepare",
+    "import",
+    "show",
+    "describe",
+    "pragma",
+    "information_schema",
+    "pg_catalog",
+    "duckdb_",
+    "sqlite_",
+    ".tables",
+    ".schema",
+];
 
 /// Whether a query may name this table, or something that is derived from its name.
 fn may_name(sql: &str, table: &TableRef) -> bool {

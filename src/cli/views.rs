@@ -20,7 +20,8 @@ use super::{
 ///
 /// For a table `messages`: `messages`, `messages_history` with every revision, and `messages_as_of(moment)`; tables of components are in
 /// schemas of their own. Which files count the script reads from manifest.json and the parts that it names when it is run: a script
-/// that was saved stays right after later syncs. Tables that come later need a new one.
+/// that was saved stays right after later syncs, until a table gets more columns, or values that fit none: then that table says that the
+/// script is to be made anew. Tables that come later need a new one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -89,10 +89,14 @@ impl OwnColumn {
         &self.row().1
     }
 
+    /// `PARQUET:field_id`.
+    pub(crate) fn id(self) -> i32 {
+        self as i32 + 1
+    }
+
     fn field(self) -> ArrowField {
         let (name, column_type, nullable) = self.row();
-        let id = self as i32 + 1;
-        let metadata = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]);
+        let metadata = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), self.id().to_string())]);
         ArrowField::new(*name, data_type(column_type), *nullable).with_metadata(metadata)
     }
 }

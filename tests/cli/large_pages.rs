@@ -17,7 +17,7 @@ use axum::{
 };
 use futures::{StreamExt, stream};
 
-use crate::support::{KEY, Running, archiver, run, status};
+use crate::support::{KEY, Running, archiver, run, run_measured, served, status};
 
 const S: i64 = 1_795_434_575_833_065_791;
 const MIB: u64 = 1 << 20;
@@ -118,10 +118,7 @@ impl Deployment {
             .route("/api/document_deltas", get(document_deltas))
             .route("/api/json_schemas", get(async || "{}"))
             .with_state(Arc::new(self));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        url
+        served(routes).await
     }
 }
 
@@ -144,11 +141,7 @@ async fn fits(limit: u64, documents: u64) {
     let url = deployment.serve().await;
     let limit_text = format!("{}MiB", limit / MIB);
     let args = ["--memory-limit", &limit_text, "--temp-dir", temporary.to_str().unwrap()];
-    let mut running = Running::start(&mut sync(&url, &archive, &args));
-    let (ended, peak) = tokio::task::block_in_place(|| {
-        let peak = running.peak();
-        (running.end(), peak)
-    });
+    let (ended, peak) = run_measured(&mut sync(&url, &archive, &args));
     let report = ended.with(0).json();
     println!("{limit_text}: at most {} MiB, {} MiB of pages", peak / MIB, report["page_bytes"].as_u64().unwrap() / MIB);
     assert_eq!((&report["documents"], &report["caught_up"]), (&expected.into(), &true.into()));

@@ -8,7 +8,7 @@ use convex_archiver::{
 };
 use rand::{SeedableRng, distr::Alphanumeric, distr::SampleString, rngs::StdRng};
 
-use crate::support::{KEY, Running, archiver, run};
+use crate::support::{KEY, archiver, run, run_measured, served};
 
 const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 64 * MIB;
@@ -19,10 +19,7 @@ const TEXT: usize = 200_000;
 async fn archive_of_one_document(archive: &Path) -> String {
     let deployment = Arc::new(SimulatedDeployment::new("otter-1", 7));
     let options = RouterOptions::default().key(KEY.to_owned());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let routes = router(Arc::clone(&deployment) as Arc<dyn Deployment>, options);
-    let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let url = served(router(Arc::clone(&deployment) as Arc<dyn Deployment>, options)).await;
     let table = TableRef::new("", "hot").unwrap();
     let mut rng = StdRng::seed_from_u64(1);
     let mut fields =
@@ -38,7 +35,6 @@ async fn archive_of_one_document(archive: &Path) -> String {
         deployment.transaction(|t| t.replace(&table, &id, fields())).unwrap();
     }
     sync();
-    server.abort();
     id
 }
 
@@ -62,11 +58,7 @@ async fn two_hundred_mib_of_revisions_of_one_document_are_read_within_64() {
     ] {
         let mut command = archiver(["-q"]);
         command.args(args).args(["--memory-limit", "64MiB", "--archive"]).arg(&archive);
-        let mut running = Running::start(&mut command);
-        let (ended, peak) = tokio::task::block_in_place(|| {
-            let peak = running.peak();
-            (running.end(), peak)
-        });
+        let (ended, peak) = run_measured(&mut command);
         let ended = ended.with(0);
         assert!(args[0] != "history" || ended.stdout.lines().count() == REVISIONS);
         assert!((1..=LIMIT).contains(&peak), "{args:?}: {} MiB", peak / MIB);

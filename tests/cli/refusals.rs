@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use convex_archiver::server::{Deployment, Fault, RouterOptions, SimulatedDeployment, router};
 
-use crate::support::{KEY, archiver, run};
+use crate::support::{KEY, archiver, run, served};
 
 /// The URL of a deployment with these faults; it lives as long as the test.
 async fn deployment(faults: Vec<Fault>) -> String {
     let deployment = Arc::new(SimulatedDeployment::new("otter-1", 1)) as Arc<dyn Deployment>;
     let routes = router(deployment, RouterOptions::default().key(KEY.to_owned()).faults(faults));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    url
+    served(routes).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

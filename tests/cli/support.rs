@@ -58,6 +58,24 @@ pub(crate) fn run(command: &mut Command) -> Ended {
     Running::start(command).end()
 }
 
+/// Runs to the end; with the most memory that it had, bytes.
+#[cfg(target_os = "linux")]
+pub(crate) fn run_measured(command: &mut Command) -> (Ended, u64) {
+    tokio::task::block_in_place(|| {
+        let mut running = Running::start(command);
+        let peak = running.peak();
+        (running.end(), peak)
+    })
+}
+
+/// Serves these routes as long as the test lives; the URL.
+pub(crate) async fn served(routes: axum::Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    url
+}
+
 /// A process under way. Killed when dropped.
 pub(crate) struct Running {
     child: Child,

@@ -7,7 +7,7 @@ use convex_archiver::{
     server::{Deployment, RouterOptions, SimulatedDeployment, router},
 };
 
-use crate::support::{KEY, Running, archiver, run};
+use crate::support::{KEY, archiver, run, run_measured, served};
 
 const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 256 * MIB;
@@ -29,11 +29,7 @@ fn fields(salt: usize) -> BTreeMap<String, Value> {
 fn within_the_limit(args: &[&str], url: &str, archive: &Path) {
     let mut command = archiver(["-q"]);
     command.args(args).arg("--archive").arg(archive).env("CONVEX_DEPLOY_KEY", KEY).env("CONVEX_URL", url);
-    let mut running = Running::start(&mut command);
-    let (ended, peak) = tokio::task::block_in_place(|| {
-        let peak = running.peak();
-        (running.end(), peak)
-    });
+    let (ended, peak) = run_measured(&mut command);
     ended.with(0);
     assert!((1..=LIMIT).contains(&peak), "{args:?}: {} MiB", peak / MIB);
 }
@@ -42,10 +38,7 @@ fn within_the_limit(args: &[&str], url: &str, archive: &Path) {
 async fn sixty_tables_of_961_columns_are_archived_and_restored_within_256_mib() {
     let deployment = Arc::new(SimulatedDeployment::new("otter-1", 7));
     let options = RouterOptions::default().key(KEY.to_owned());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let routes = router(Arc::clone(&deployment) as Arc<dyn Deployment>, options);
-    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let url = served(router(Arc::clone(&deployment) as Arc<dyn Deployment>, options)).await;
     let tables: Vec<_> = (0..TABLES).map(|n| TableRef::new("", format!("t{n:02}")).unwrap()).collect();
     let mut ids = Vec::new();
     for (n, table) in tables.iter().enumerate() {

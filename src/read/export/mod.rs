@@ -9,8 +9,9 @@
 //!
 //! # What each format keeps
 //! `ndjson` is Convex's own export format, lossless. `parquet` has the archive's typed columns; absent and null are both
-//! NULL; each row as a file of today would hold it. `csv` has a column a field, nested values as JSON text; absent and null are both empty, an empty text is `""`. In
-//! both, what has no place in a column is in `_rescued`, a column that is there only in tables that need it.
+//! NULL; each row is as a file of today would hold it. `csv` has a column a field, nested values as JSON text; absent and null are
+//! both empty, an empty text is `""`. In both, what has no place in a column is in `_rescued`, a column that is there only in tables
+//! that need it.
 
 mod files;
 mod options;
@@ -129,13 +130,18 @@ async fn table_files(
     let header = if options.format == ExportFormat::Csv { csv.header() } else { String::new() };
     let plain = schema.project(&kept).map_err(not_chosen)?;
     let mut set = FileSet::new(Arc::clone(target), folder, options, Arc::new(plain), header);
+    // Where nothing was rescued the columns of old files are those of a new one.
+    let mut decoder = rescued.then(|| TableDecoder::new(state.schema(), None));
     let mut documents = 0;
     let outcome = async {
         while let Some(batch) = state.next().await? {
             let before = set.bytes();
             match options.format {
                 ExportFormat::Parquet => {
-                    let rows = if rescued { in_newest_columns(&state, &batch)? } else { batch.to_record_batch()? };
+                    let rows = match &mut decoder {
+                        Some(decoder) => in_newest_columns(decoder, &batch)?,
+                        None => batch.to_record_batch()?,
+                    };
                     set.rows(&rows.project(&kept).map_err(not_chosen)?)?;
                 }
                 ExportFormat::Ndjson => {
@@ -169,9 +175,8 @@ async fn table_files(
 }
 
 /// The documents as a file of today would have them: what was rescued because its column came later stands in the column.
-fn in_newest_columns(state: &State, batch: &StateBatch) -> Result<RecordBatch> {
+fn in_newest_columns(decoder: &mut TableDecoder, batch: &StateBatch) -> Result<RecordBatch> {
     let rows = batch.documents()?;
-    let mut decoder = TableDecoder::new(state.schema(), None);
     let mut text = String::new();
     for row in 0..batch.len() {
         text.clear();

@@ -142,19 +142,14 @@ fn table(state: &TableState, schema: &TableSchema, names: &Views<'_>) -> String 
     let (name, table) = (string(&unique), string(&state.table.to_string()));
     let within = |name: &str| format!("{}.{}", quoted(&names.schema), quoted(name));
     let (plain, history, as_of) = (within(&names.plain), within(&names.history), within(&names.as_of));
-    let type_of = |field: &Field| Engine::DuckDb.type_of(&field.column_type);
-    let ours = OwnColumn::ALL.iter().map(|own| (own.name().to_owned(), Engine::DuckDb.type_of(own.column_type())));
-    let theirs = fields.iter().map(|field| (column(field), type_of(field)));
-    let ids =
-        (1..=OwnColumn::ALL.len()).map(|id| id.to_string()).chain(fields.iter().map(|field| field.id.to_string()));
-    let files: Vec<_> = ids.zip(ours.chain(theirs)).collect();
-    let map: Vec<_> = files
-        .iter()
-        .map(|(id, (name, kind))| {
-            format!("{id}: {{'name': '{name}', 'type': {}, 'default_value': NULL}}", string(kind))
-        })
-        .collect();
-    let empty: Vec<_> = files.iter().map(|(_, (name, kind))| format!("NULL::{kind} AS {name}")).collect();
+    let ours = OwnColumn::ALL.iter();
+    let ours = ours.map(|own| (own.id(), own.name().to_owned(), Engine::DuckDb.type_of(own.column_type())));
+    let theirs = fields.iter().map(|field| (field.id, column(field), Engine::DuckDb.type_of(&field.column_type)));
+    let (mut map, mut empty) = (Vec::new(), Vec::new());
+    for (id, name, kind) in ours.chain(theirs) {
+        map.push(format!("{id}: {{'name': '{name}', 'type': {}, 'default_value': NULL}}", string(&kind)));
+        empty.push(format!("NULL::{kind} AS {name}"));
+    }
     let (map, empty) = (map.join(",\n  "), empty.join(", "));
     let (columns, others) = columns(state, schema);
     format!(
@@ -212,7 +207,7 @@ fn columns(state: &TableState, schema: &TableSchema) -> (String, String) {
     let mut columns: Vec<_> = families.iter().flat_map(|family| &family.columns).collect();
     columns.sort_by_key(|(field, ..)| fields.iter().position(|other| other.id == field.id));
     let mut text = String::new();
-    for (field, expression, _) in columns {
+    for (field, expression) in columns {
         let cast = duckdb_cast(&field.column_type).map(|kind| format!("CAST({expression} AS {kind})"));
         let _ = writeln!(text, "  {} AS {},", cast.as_ref().unwrap_or(expression), quoted(&name_of(field)));
     }

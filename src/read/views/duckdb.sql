@@ -148,6 +148,8 @@ CREATE OR REPLACE MACRO _archive.rows_ever(name, ts, known) AS CASE
 
 -- What a row rescued: the value at a path, whose JSON Pointer in the cell is `pointer`.
 CREATE OR REPLACE MACRO _archive.at(cell, pointer) AS json_extract(cell, pointer);
+-- The same, for the path itself.
+CREATE OR REPLACE MACRO _archive.cell_at(cell, path) AS json_extract(cell, '/' || replace(replace(path, '~', '~0'), '/', '~1'));
 -- Doubles that JSON has no number for, and bytes, are objects (see FORMAT.md); all other objects are values of their own.
 -- (A NaN of other bits than DuckDB's is no double here.)
 CREATE OR REPLACE MACRO _archive.is_float64(value) AS coalesce(json_type(value) = 'DOUBLE'
@@ -167,12 +169,12 @@ CREATE OR REPLACE MACRO _archive.object(entries) AS CASE WHEN len(entries) > 0 T
 -- All that lies neither at nor below these paths, as it is.
 CREATE OR REPLACE MACRO _archive.others(cell, paths) AS _archive.object(list_transform(
   list_filter(json_keys(cell), lambda path: len(list_filter(paths, lambda other: _archive.is_at(path, other))) = 0),
-  lambda path: {'key': path, 'value': json_extract(cell, '/' || replace(replace(path, '~', '~0'), '/', '~1'))}));
+  lambda path: {'key': path, 'value': _archive.cell_at(cell, path)}));
 -- All that lies below a path, `inside` being that with a slash, but for these paths: its keys and values.
 CREATE OR REPLACE MACRO _archive.below(cell, inside, but) AS list_transform(
   list_filter(json_keys(cell), lambda path: starts_with(path, inside)
     AND len(list_filter(but, lambda other: _archive.is_at(path, other))) = 0),
   lambda path: {'key': _archive.key(substr(path, length(inside) + 1)),
-    'value': json_extract(cell, '/' || replace(replace(path, '~', '~0'), '/', '~1'))});
+    'value': _archive.cell_at(cell, path)});
 CREATE OR REPLACE MACRO _archive.entry(name, value) AS CASE WHEN value IS NULL THEN [] ELSE [{'key': name, 'value': value}] END;
 

@@ -2,7 +2,8 @@
 //! [Spark](spark_views), and the [schema](schema_text) of a table for readers that otherwise take the first file's.
 //!
 //! Pure: text from what the head says of tables. Which files count is not in the text: scripts read that from
-//! `manifest.json` and the parts that it names when they are run, so a script that was saved stays right after syncs and compactions.
+//! `manifest.json` and the parts that it names when they are run, so a script that was saved stays right after syncs and compactions. DuckDB's
+//! knows the columns of when it was made, and says so of a table that has got more.
 
 mod duckdb;
 mod duckdb_text;

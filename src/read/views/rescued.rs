@@ -14,7 +14,7 @@
 //! documents call their fields, nothing of ours has that name.
 
 use super::duckdb_text::string;
-use crate::schema::{ColumnType, Engine, Field, Misfits, NestedTypes, push_pointer};
+use crate::schema::{ColumnType, Engine, Field, Misfits, NestedTypes, pointer};
 
 /// What may have been rescued in a table.
 pub(super) struct Evidence {
@@ -40,8 +40,8 @@ impl Evidence {
 
 /// The fields of one name, and what a row shows of them.
 pub(super) struct Shown<'a> {
-    /// Each column of the family, its expression, and whether that is more than the column.
-    pub(super) columns: Vec<(&'a Field, String, bool)>,
+    /// Each column of the family and its expression.
+    pub(super) columns: Vec<(&'a Field, String)>,
     /// The expression of the column beside it, of all that fits none of them: JSON, or NULL.
     pub(super) beside: Option<String>,
 }
@@ -84,10 +84,7 @@ fn family_shown<'a>(
     above: &str,
     held: &dyn Fn(&Field) -> String,
 ) -> Shown<'a> {
-    let mut path = above.to_owned();
-    if let Some(first) = family.first() {
-        push_pointer(&mut path, &first.name);
-    }
+    let path = family.first().map_or_else(|| above.to_owned(), |first| pointer(above, &first.name));
     let (whole, below) = (evidence.whole(&path), evidence.below(&family));
     let inside = format!("{path}/");
     let value = at(&path);
@@ -95,12 +92,14 @@ fn family_shown<'a>(
     let mut inner: Vec<(String, String)> = Vec::new();
     let mut columns = Vec::new();
     for field in family {
-        let (mut text, mut changed) = (held(field), false);
+        let mut text = held(field);
         if let (ColumnType::Struct(fields), true) = (&field.column_type, below) {
-            let children = struct_shown(&text, fields, evidence, &path);
-            if children.iter().flat_map(|child| &child.columns).any(|(.., changed)| *changed) {
+            let inside = |field: &Field| format!("struct_extract({text}, {})", string(&field.column));
+            let children: Vec<_> =
+                families(fields).into_iter().map(|family| family_shown(family, evidence, &path, &inside)).collect();
+            let is_more = children.iter().flat_map(|child| &child.columns).any(|(field, text)| *text != inside(field));
+            if is_more {
                 text = filled(&text, &children);
-                changed = true;
             }
             for child in children {
                 if let (Some(beside), Some((field, ..))) = (child.beside, child.columns.first()) {
@@ -109,16 +108,14 @@ fn family_shown<'a>(
             }
         }
         if whole {
+            let fits_it = fit(&field.column_type, &value);
             // An empty list fits every list: the oldest has it.
-            let mut when = fit(&field.column_type, &value);
-            if !fits.is_empty() {
-                when = format!("{when} AND NOT ({})", fits.join(" OR "));
-            }
-            text = format!("coalesce({text}, CASE WHEN {when} THEN {} END)", read(&field.column_type, &value));
-            fits.push(fit(&field.column_type, &value));
-            changed = true;
+            let none_before = fits.iter().map(|fits| format!(" AND NOT ({fits})")).collect::<String>();
+            let read = read(&field.column_type, &value);
+            text = format!("coalesce({text}, CASE WHEN {fits_it}{none_before} THEN {read} END)");
+            fits.push(fits_it);
         }
-        columns.push((field, text, changed));
+        columns.push((field, text));
     }
     let rest = whole.then(|| format!("CASE WHEN NOT ({}) THEN {value} END", fits.join(" OR ")));
     let nested = below.then(|| {
@@ -137,29 +134,18 @@ fn family_shown<'a>(
     Shown { columns, beside }
 }
 
-fn struct_shown<'a>(held: &str, fields: &'a [Field], evidence: &Evidence, path: &str) -> Vec<Shown<'a>> {
-    let inside = |field: &Field| format!("struct_extract({held}, {})", string(&field.column));
-    families(fields).into_iter().map(|family| family_shown(family, evidence, path, &inside)).collect()
-}
-
 /// A struct with what was rescued back in its fields, which keep their order.
 fn filled(held: &str, children: &[Shown<'_>]) -> String {
     let mut fields: Vec<_> = children.iter().flat_map(|child| &child.columns).collect();
     // Ids ascend in the order of the fields.
-    fields.sort_by_key(|(field, ..)| field.id);
-    let fields: Vec<_> = fields.iter().map(|(field, text, _)| format!("{}: {text}", string(&field.column))).collect();
+    fields.sort_by_key(|(field, _)| field.id);
+    let fields: Vec<_> = fields.iter().map(|(field, text)| format!("{}: {text}", string(&field.column))).collect();
     format!("CASE WHEN {held} IS NULL OR _rescued IS NULL THEN {held} ELSE {{{}}} END", fields.join(", "))
 }
 
 /// What a row rescued at a path.
 fn at(path: &str) -> String {
     format!("_archive.at(_rescued, {})", string(&pointer("", path)))
-}
-
-fn pointer(path: &str, name: &str) -> String {
-    let mut pointer = path.to_owned();
-    push_pointer(&mut pointer, name);
-    pointer
 }
 
 /// Whether a value fits a column whole: true, false, or NULL if there is no value. An item of a list may be null; a field inside of an object may be
