@@ -16,21 +16,22 @@
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use super::{
+    columns::has_rescued,
     duckdb_text::{quoted, string},
-    names::{UniqueNames, Views, renamed, views},
-    rescued::{Evidence, column, others, shown},
+    names::{Views, views},
+    row_macros::{row_macros, unique},
 };
 use crate::{
     archive::{FORMAT, Head, READERS, TableState},
     document::{TableRef, Timestamp},
-    schema::{Engine, Field, OwnColumn, TableSchema, duckdb_cast, misfits_by_path},
+    schema::TableSchema,
 };
 
-/// What is the same for every archive.
-const COMMON: &str = include_str!("duckdb.sql");
+/// What is the same for every archive: which files count, and what rows rescued.
+const COMMON: &str = concat!(include_str!("duckdb.sql"), include_str!("rescued.sql"));
 
 /// Schemas that are DuckDB's own, or ours.
-const RESERVED: &[&str] = &["_archive", "temp", "system", "memory", "information_schema", "pg_catalog"];
+pub(super) const RESERVED: &[&str] = &["_archive", "temp", "system", "memory", "information_schema", "pg_catalog"];
 
 /// A script for DuckDB (1.5 and later) with views of all tables of the archive at `url`: `messages`, `messages_history` and
 /// the macro `messages_as_of(moment)`; tables of components are in schemas.
@@ -133,39 +134,19 @@ fn moment(as_of: Option<Timestamp>) -> String {
 }
 
 fn table(state: &TableState, schema: &TableSchema, names: &Views<'_>) -> String {
-    let fields = &schema.fields;
     // Variables and macros too have names in which case does not count.
-    let unique = format!("{}.{}", names.schema, names.plain);
+    let unique = unique(names);
     let variable = quoted(&format!("_archive table {unique}"));
-    let own = |what: &str| format!("_archive.{}", quoted(&format!("{what} of {unique}")));
-    let (rows, held, none) = (own("rows"), own("columns"), own("none"));
+    let macros = row_macros(state, schema, names);
     let (name, table) = (string(&unique), string(&state.table.to_string()));
     let within = |name: &str| format!("{}.{}", quoted(&names.schema), quoted(name));
     let (plain, history, as_of) = (within(&names.plain), within(&names.history), within(&names.as_of));
-    let ours = OwnColumn::ALL.iter();
-    let ours = ours.map(|own| (own.id(), own.name().to_owned(), Engine::DuckDb.type_of(own.column_type())));
-    let theirs = fields.iter().map(|field| (field.id, column(field), Engine::DuckDb.type_of(&field.column_type)));
-    let (mut map, mut empty) = (Vec::new(), Vec::new());
-    for (id, name, kind) in ours.chain(theirs) {
-        map.push(format!("{id}: {{'name': '{name}', 'type': {}, 'default_value': NULL}}", string(&kind)));
-        empty.push(format!("NULL::{kind} AS {name}"));
-    }
-    let (map, empty) = (map.join(",\n  "), empty.join(", "));
-    let (columns, others) = columns(state, schema);
     format!(
         "
 -- {shown}
 SET VARIABLE \"_archive making\" = {name};
 SET VARIABLE {variable} = (SELECT state FROM _archive_tables WHERE name = {table});
-CREATE OR REPLACE MACRO {held}() AS MAP {{
-  {map}}};
-CREATE OR REPLACE MACRO {none}() AS TABLE SELECT {empty}, NULL::BIGINT AS _rank WHERE false;
-CREATE OR REPLACE MACRO {rows}(_source) AS TABLE
-SELECT _id, _creationTime, try(make_timestamp(CAST(_creationTime * 1000 AS BIGINT))) AS _creationTime_utc,
-  _ts, make_timestamp(_ts // 1000) AS _ts_utc, _tombstone, _rank,
-{columns}  CAST(_nulls AS JSON) AS _nulls, {others} AS _rescued
-FROM query(_source);
-CREATE OR REPLACE MACRO {as_of}(moment) AS TABLE
+{macros}CREATE OR REPLACE MACRO {as_of}(moment) AS TABLE
 SELECT * EXCLUDE (_tombstone, _rank) FROM {rows}(_archive.rows_at({name}, _archive.ts(moment), {known}))
 QUALIFY row_number() OVER (PARTITION BY _id ORDER BY _ts DESC, _rank DESC) = 1 AND NOT _tombstone;
 CREATE OR REPLACE VIEW {plain} AS FROM {as_of}(getvariable('_archive as_of'));
@@ -174,6 +155,8 @@ SELECT * EXCLUDE (_rank) FROM {rows}(_archive.rows_ever({name}, getvariable('_ar
 QUALIFY row_number() OVER (PARTITION BY _id, _ts ORDER BY _ts, _rank DESC) = 1;
 ",
         shown = state.table,
+        macros = macros.script,
+        rows = macros.rows,
         known = format!(
             "{{'columns': {}, 'rescued': {}, 'misfits': [{}]::VARCHAR[]}}",
             schema.id,
@@ -181,41 +164,4 @@ QUALIFY row_number() OVER (PARTITION BY _id, _ts ORDER BY _ts, _rank DESC) = 1;
             state.misfits.keys().map(|key| string(key)).collect::<Vec<_>>().join(", ")
         ),
     )
-}
-
-fn has_rescued(state: &TableState) -> bool {
-    state.base.rescued_rows + state.delta.rescued_rows > 0
-}
-
-/// The fields of documents, a line each, under their names where these are free: JSON text as JSON, and beside a field the values that fit no
-/// column of it; and what has none.
-fn columns(state: &TableState, schema: &TableSchema) -> (String, String) {
-    let fields = &schema.fields;
-    let renamed = renamed(fields);
-    let name_of = |field: &Field| {
-        let shown = renamed.iter().find(|(column, _)| *column == field.column);
-        shown.map_or(field.column.clone(), |(_, name)| name.clone())
-    };
-    let names: Vec<_> = fields.iter().map(name_of).collect();
-    let mut taken = UniqueNames::of(names.iter().map(String::as_str));
-    let evidence = Evidence {
-        misfits: misfits_by_path(&state.misfits, schema),
-        rescued: has_rescued(state),
-        grown: schema.id > 1,
-    };
-    let families = shown(fields, &evidence);
-    let mut columns: Vec<_> = families.iter().flat_map(|family| &family.columns).collect();
-    columns.sort_by_key(|(field, ..)| fields.iter().position(|other| other.id == field.id));
-    let mut text = String::new();
-    for (field, expression) in columns {
-        let cast = duckdb_cast(&field.column_type).map(|kind| format!("CAST({expression} AS {kind})"));
-        let _ = writeln!(text, "  {} AS {},", cast.as_ref().unwrap_or(expression), quoted(&name_of(field)));
-    }
-    for family in &families {
-        if let (Some(beside), Some((first, ..))) = (&family.beside, family.columns.first()) {
-            let name = taken.take(&format!("{}__rescued", name_of(first)));
-            let _ = writeln!(text, "  {beside} AS {},", quoted(&name));
-        }
-    }
-    (text, others(&families))
 }

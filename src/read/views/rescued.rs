@@ -10,7 +10,7 @@
 //! ([`Misfits`]), not of those that had none. So what may have happened counts ([`Evidence`]): in a table without rescued rows all columns are
 //! left as they are, so that filters reach their files.
 //!
-//! `_archive.at`, `_archive.below`, … are macros of `duckdb.sql`. Columns are called `c` and their field id here: whatever
+//! `_archive.at`, `_archive.below`, … are macros of `rescued.sql`. Columns are called `c` and their field id here: whatever
 //! documents call their fields, nothing of ours has that name.
 
 use super::duckdb_text::string;
