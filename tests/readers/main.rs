@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "shown where a test fails, or is asked to talk")]
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do, and start processes")]
 
+mod dbt;
 mod drift;
 mod frozen;
 mod full_size;
