@@ -23,8 +23,8 @@ use super::{
 /// that was saved stays right after later syncs, until a table gets more columns, or values that fit none: then that table says that the
 /// script is to be made anew. Tables that come later need a new one.
 ///
-/// A session that did not run the script has no list of files. With --permanent, and for dbt, the lists stand in the views instead: views that stay in
-/// a database, for any number of sessions and threads, of the archive as it is now. They are to be made anew after each sync, and have no `messages_as_of`.
+/// A session that did not run the script has no list of files. With --permanent, and for dbt, the lists stand in the views: these stay in a database, for any
+/// number of sessions and threads. They are of the archive as it is now, to be made anew after each sync, and there is no `messages_as_of`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -42,10 +42,11 @@ pub(crate) struct ViewsArgs {
     archive: ArchiveArgs,
     #[command(flatten)]
     tables: SelectionArgs,
-    /// What the plain names mean: as in --as-of of get. Without it: as far as the archive reaches when the script is run
+    /// What the plain names mean: as in --as-of of get. Without it: as far as the archive reaches when the script is run; for
+    /// views that stay, when it is made
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<Moment>,
-    /// Views that need nothing of the session, to be kept in a database: for BI, and for programs with several connections. Only for DuckDB
+    /// Views that stay in a database, and need nothing of a session: for BI, and for programs with several connections. Those of dbt always do
     #[arg(long)]
     permanent: bool,
 }
