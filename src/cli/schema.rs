@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
 use convex_archiver::{
-    Result, TableRef, Timestamp,
+    Error, Result, TableRef, Timestamp,
     read::{
         ColumnInfo, Moment, TableColumns, columns_of, known_table,
-        views::{SchemaFormat, schema_text},
+        views::{SchemaFormat, dbt_sources, schema_text},
     },
 };
 use serde::Serialize;
@@ -30,11 +30,12 @@ Examples:
   convex-archiver schema messages --archive s3://bucket/happy-otter
   convex-archiver schema waitlist/users --archive ./archive --as-of 2026-11-01
   convex-archiver schema messages --archive ./archive --format pyarrow
+  convex-archiver schema --archive ./archive --format dbt > models/convex.yml
   convex-archiver schema messages --archive ./archive --json | jq -r '.columns[] | [.path, .type] | @tsv'")]
 pub(crate) struct SchemaArgs {
-    /// TABLE, or COMPONENT/TABLE
+    /// TABLE, or COMPONENT/TABLE. Left out only with --format dbt, which then is for all tables
     #[arg(value_parser = past::table)]
-    table: TableRef,
+    table: Option<TableRef>,
     #[command(flatten)]
     archive: ArchiveArgs,
     /// Only the columns that there were then: as in --as-of of get
@@ -60,16 +61,20 @@ enum Format {
     Sql,
     /// The schema as FORMAT.md has it
     Json,
+    /// Sources for dbt (YAML), with tests: what `views --engine dbt` makes
+    Dbt,
 }
 
-impl From<Format> for SchemaFormat {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Pyarrow => Self::Pyarrow,
-            Format::Polars => Self::Polars,
-            Format::Spark => Self::Spark,
-            Format::Sql => Self::Sql,
-            Format::Json => Self::Json,
+impl Format {
+    /// How the schema of one table is spelled; None for dbt, which has all tables in one file.
+    fn of_one_table(self) -> Option<SchemaFormat> {
+        match self {
+            Self::Pyarrow => Some(SchemaFormat::Pyarrow),
+            Self::Polars => Some(SchemaFormat::Polars),
+            Self::Spark => Some(SchemaFormat::Spark),
+            Self::Sql => Some(SchemaFormat::Sql),
+            Self::Json => Some(SchemaFormat::Json),
+            Self::Dbt => None,
         }
     }
 }
@@ -85,21 +90,36 @@ struct Report<'a> {
 }
 
 pub(super) async fn run(args: &SchemaArgs) -> Result<Outcome> {
+    let Some(table) = &args.table else {
+        return match args.format {
+            Some(Format::Dbt) => sources(&Past::open(&args.archive).await?, None).await,
+            _ => Err(Error::usage("say which table: TABLE, or COMPONENT/TABLE; only --format dbt goes without")),
+        };
+    };
     let past = Past::open(&args.archive).await?;
     if let Some(format) = args.format {
-        known_table(&past.head, &args.table)?;
-        let schema = past.archive.schema(&past.head, &args.table).await?;
-        output::print(&schema_text(&args.table, &schema, format.into())?)?;
+        known_table(&past.head, table)?;
+        let Some(format) = format.of_one_table() else { return sources(&past, Some(table)).await };
+        let schema = past.archive.schema(&past.head, table).await?;
+        output::print(&schema_text(table, &schema, format)?)?;
         return Ok(Outcome::Done);
     }
     let at = past.at(args.as_of)?;
-    let columns = columns_of(&past.archive, &past.head, &args.table, args.as_of.map(|_| at)).await?;
+    let columns = columns_of(&past.archive, &past.head, table, args.as_of.map(|_| at)).await?;
     if args.json {
         let (as_of, as_of_ts) = (at.to_string(), at.0.to_string());
         output::print_json(&Report { archive: past.archive.url(), as_of, as_of_ts, columns: &columns })?;
     } else {
         output::print(&text(&columns, at))?;
     }
+    Ok(Outcome::Done)
+}
+
+/// Prints the sources for dbt: of one table, or of all.
+async fn sources(past: &Past, table: Option<&TableRef>) -> Result<Outcome> {
+    let mut columns = past.archive.all_schemas(&past.head).await?;
+    columns.retain(|one, _| table.is_none_or(|table| one == table));
+    output::print(&dbt_sources(&past.head, &columns))?;
     Ok(Outcome::Done)
 }
 

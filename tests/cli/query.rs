@@ -287,6 +287,25 @@ fn views_and_schemas_are_printed_for_every_engine() {
         said(&["views", "--engine", "spark", "--as-of", "1795526893652560430"])
             .contains("\nAS_OF = 1795526893652560430\n")
     );
+    let refused = |code: i32, args: &[&str], word: &str| {
+        let refused = run(archiver([]).args(args).args(["--archive", "a"]).current_dir(dir.path())).with(code);
+        assert!(refused.stderr.contains(word), "{refused:?}");
+    };
+    // Views that stay name their files, and want nothing of a session.
+    let kept = said(&["views", "--engine", "duckdb", "--permanent", "--table", "http"]);
+    assert!(kept.contains(".parquet'") && kept.matches("CREATE OR REPLACE VIEW").count() == 2, "{kept}");
+    let as_macro = said(&["views", "--engine", "dbt", "--table", "http"]);
+    assert!(
+        as_macro.contains(&format!("{{% macro convex_archive() %}}{{% raw %}}\n{kept}{{% endraw %}}")),
+        "{as_macro}"
+    );
+    refused(2, &["views", "--engine", "spark", "--permanent"], "leave out --permanent");
+    refused(1, &["views", "--engine", "dbt", "--as-of", "2001-01-01"], "is not covered at 2001-01-01T00:00:00");
+    let sources = said(&["schema", "--format", "dbt"]);
+    assert!(sources.matches("\n      - name:").count() > 2 && sources.contains("name: \"http_history\""), "{sources}");
+    assert_eq!(said(&["schema", "http", "--format", "dbt"]).matches("\n      - name:").count(), 2);
+    refused(2, &["schema"], "say which table");
+    refused(2, &["schema", "--format", "sql"], "only --format dbt goes without");
     for (format, word) in [
         ("pyarrow", "(\"feature\", pa.string())"),
         ("polars", "\"feature\": pl.String"),

@@ -136,7 +136,7 @@ fn archive(dir: &Path) -> (PathBuf, String) {
 fn verbs<'a>(id: &'a str, dir: &'a str) -> Vec<(Vec<&'a str>, bool)> {
     let zip = Box::leak(format!("{dir}/out.zip").into_boxed_str());
     let export = Box::leak(format!("{dir}/out").into_boxed_str());
-    let text: [(&[&str], bool); 10] = [
+    let text: [(&[&str], bool); 12] = [
         (&["status"], true),
         (&["tables"], true),
         (&["schema", "messages"], true),
@@ -147,6 +147,8 @@ fn verbs<'a>(id: &'a str, dir: &'a str) -> Vec<(Vec<&'a str>, bool)> {
         (&["restore", "--plan"], true),
         (&["views", "--engine", "duckdb"], false),
         (&["views", "--engine", "spark"], false),
+        (&["views", "--engine", "dbt"], false),
+        (&["schema", "--format", "dbt"], false),
     ];
     let mut verbs: Vec<(Vec<&str>, bool)> = Vec::new();
     for (words, json) in text {

@@ -8,10 +8,12 @@
 #![allow(clippy::print_stdout, reason = "shown where a test fails, or is asked to talk")]
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do, and start processes")]
 
+mod dbt;
 mod drift;
 mod frozen;
 mod full_size;
 mod late;
+mod permanent;
 mod restored;
 mod scripts;
 #[allow(dead_code, reason = "every test program uses its own part of the tools")]

@@ -25,6 +25,12 @@ pub(crate) fn clients() -> &'static Path {
     CLIENTS.get_or_init(|| tools().join("clients/bin/python"))
 }
 
+/// The interpreter with dbt.
+pub(crate) fn dbt() -> &'static Path {
+    static DBT: OnceLock<PathBuf> = OnceLock::new();
+    DBT.get_or_init(|| tools().join("dbt/bin/python"))
+}
+
 /// The folder `node_modules` with the servers that run on Node, and Convex's client.
 pub(crate) fn node_modules() -> &'static Path {
     static MODULES: OnceLock<PathBuf> = OnceLock::new();

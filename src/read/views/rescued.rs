@@ -13,7 +13,7 @@
 //! ([`Misfits`]), not of those that had none. So what may have happened counts ([`Evidence`]): in a table without rescued rows all columns are
 //! left as they are, so that filters reach their files.
 //!
-//! `_archive.at`, `_archive.below`, … are macros of `duckdb.sql`. Columns are called `c` and their field id here: whatever
+//! `_archive.at`, `_archive.below`, … are macros of `rescued.sql`. Columns are called `c` and their field id here: whatever
 //! documents call their fields, nothing of ours has that name.
 
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ fn joined(lists: &[&str]) -> String {
 }
 
 /// The top-level fields, by families in the order of the oldest.
-pub(super) fn shown<'a>(fields: &'a [Field], evidence: &Evidence) -> Vec<Shown<'a>> {
+pub(super) fn families_shown<'a>(fields: &'a [Field], evidence: &Evidence) -> Vec<Shown<'a>> {
     let top = Place { path: String::new(), value: None };
     families(fields).into_iter().map(|family| family_shown(family, evidence, &top, &column)).collect()
 }

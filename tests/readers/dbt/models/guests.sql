@@ -1,0 +1,1 @@
+select _id, email from {{ source('convex_waitlist', 'users') }}

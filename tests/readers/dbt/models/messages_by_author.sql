@@ -1,0 +1,1 @@
+select author, count(*) as n from {{ source('convex', 'messages') }} group by author
