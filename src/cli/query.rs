@@ -31,7 +31,7 @@ use super::{
 
 /// Runs SQL over the archive with DuckDB: the documents of each table, its history, and its documents at any moment
 ///
-/// The views are those of `views --engine duckdb`: `messages`, `messages_history`, `messages_as_of(moment)`; tables of components are
+/// The views are those of `views --engine duckdb`: `messages`, `messages_history`, `messages_versions`, `messages_as_of(moment)`; tables of components are
 /// "waitlist".users. Of tables whose names do not stand in the query nothing is read. Without a query DuckDB's own shell opens, with
 /// all views in place. Needs the program `duckdb`, 1.5 or later.
 #[derive(Debug, Args)]

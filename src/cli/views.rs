@@ -18,8 +18,8 @@ use super::{
 
 /// Prints a script that gives another engine views of the archive: the documents of each table, its history, and its documents at any moment
 ///
-/// For a table `messages`: `messages`, `messages_history` with every revision, and `messages_as_of(moment)`; tables of components are in
-/// schemas of their own. Which files count the script reads from manifest.json and the parts that it names when it is run: a script
+/// For a table `messages`: `messages`, `messages_history` with every revision, `messages_versions` with the spans in which each was the document,
+/// and `messages_as_of(moment)`; tables of components are in schemas of their own. Which files count the script reads from manifest.json and the parts that it names when it is run: a script
 /// that was saved stays right after later syncs, until a table gets more columns, or values that fit none: then that table says that the
 /// script is to be made anew. Tables that come later need a new one.
 #[derive(Debug, Args)]

@@ -3,7 +3,9 @@ views hold agrees with the deployment: the documents of every table at many mome
 one of `--as-of AS_OF`. The archive is a path.
 """
 
+import datetime
 import json
+import math
 import pathlib
 import re
 import sys
@@ -13,30 +15,43 @@ import duckdb
 
 from archive import AGAIN, Archive, Comparison, Difference, document, of_a_later_program, same, with_rows_again
 
-ADDED = {"_ts_utc", "_creationTime_utc"}
+VALID = {"_valid_from", "_valid_to", "_valid_from_ts", "_valid_to_ts", "_is_current"}
+ADDED = {"_ts_utc", "_creationTime_utc"} | VALID
 
 
 def views(entries):
-    """The schema, and the names of the views, of each table, where case does not count."""
-    schemas = {"": "main"}
-    taken = {"schemas": {"main", "_archive", "temp", "system", "memory", "information_schema", "pg_catalog"}}
+    """The schema, and the names of the views, of each table, where case does not count. Of twins the one whose folder has the smaller suffix has
+    its own name, the others are called like their folders."""
+    spaces = {"schemas": {"main", "_archive", "temp", "system", "memory", "information_schema", "pg_catalog"}}
 
     def take(space, name):
-        used, free, number = taken.setdefault(space, set()), name, 2
+        used, free, number = spaces.setdefault(space, set()), name, 2
         while free.lower() in used:
             free, number = f"{name}-{number}", number + 1
         used.add(free.lower())
         return free
 
+    def like_folders(space, folders):
+        used = spaces.setdefault(space, set())
+        by_suffix = sorted(folders.items(), key=lambda item: (len(item[1]), item[1]))
+        return {name: take(space, folder if name.lower() in used else name) for name, folder in by_suffix}
+
+    tables, components = {}, {}
+    for name, entry in entries:
+        *component, own = entry["folder"].split("/")[1::2]
+        table = entry["table"]
+        tables.setdefault(table.get("component", ""), {})[table["name"]] = own
+        components[table.get("component", "")] = "/".join(component)
+    components.pop("", None)
+    schemas = {"": "main"} | like_folders("schemas", components)
+    plain = {component: like_folders(schemas[component], folders) for component, folders in tables.items()}
     names = {}
     for name, entry in entries:
         component = entry["table"].get("component", "")
-        if component not in schemas:
-            schemas[component] = take("schemas", component)
-        schema = schemas[component]
-        names[name] = [schema, take(schema, entry["table"]["name"])]
-    for found in names.values():
-        found += [take(found[0], f"{found[1]}_history"), take(found[0], f"{found[1]}_as_of")]
+        names[name] = [schemas[component], plain[component][entry["table"]["name"]]]
+    for what in ("history", "as_of", "versions"):
+        for found in names.values():
+            found.append(take(found[0], f"{found[1]}_{what}"))
     return names
 
 
@@ -80,6 +95,7 @@ def rows(connection, query, entry):
             for column, (name, columns) in beside.items():
                 if row.get(column) is not None:
                     spread("/" + token(name), [(types[c], held[c]) for c in columns], json.loads(row[column]), rescued)
+            held |= {column: row[column] for column in VALID & row.keys()}
             yield held | {"_rescued": json.dumps(rescued) if rescued else None}
 
 
@@ -120,7 +136,7 @@ def check_added(row):
         raise Difference(f"_creationTime {row['_creationTime']} is shown as {row['_creationTime_utc']}")
 
 
-EPOCH = __import__("datetime").datetime(1970, 1, 1)
+EPOCH = datetime.datetime(1970, 1, 1)
 
 
 def check_state(connection, comparison, name, entry, query, at):
@@ -141,6 +157,26 @@ def check_history(connection, comparison, name, entry, view, at):
     same(f"table {name}, history", dict(found), wanted)
 
 
+def check_versions(connection, comparison, name, entry, view, at, moments):
+    """The versions that are valid at a moment are the documents then where the table is covered, and none are where it is not."""
+    found = [(row, document(entry["columns"], row | {"_tombstone": False})) for row in rows(connection, f"FROM {view}", entry)]
+    stamp = lambda ts: ts and EPOCH + datetime.timedelta(microseconds=-(-ts // 1000))  # noqa: E731
+    for row, _ in found:
+        if (row["_valid_from"], row["_valid_to"]) != (stamp(row["_valid_from_ts"]), stamp(row["_valid_to_ts"])):
+            raise Difference(f"{view}: {row} shows other times than nanoseconds")
+        if row["_is_current"] != (row["_valid_to_ts"] is None) or row["_is_current"] and not covered(entry, at):
+            raise Difference(f"{view}: {row} is or is not current")
+    for moment in [moment for moment in moments if moment <= at]:
+        valid = [row for row in found if row[0]["_valid_from_ts"] <= moment and (row[0]["_valid_to_ts"] or math.inf) > moment]
+        wanted = comparison.state(name, moment) if covered(entry, moment) else {}
+        if len({row["_id"] for row, _ in valid}) != len(valid):
+            raise Difference(f"{view}: two versions of a document are valid at {moment}")
+        same(f"{view} at {moment}", {row["_id"]: value for row, value in valid}, {key: r["document"] for key, r in wanted.items()})
+    ends = {(row["_id"], row["_ts"], row["_valid_to_ts"]) for row, _ in found}
+    if touching := ends & {(row["_id"], row["_ts"], row["_valid_from_ts"]) for row, _ in found}:
+        raise Difference(f"{view}: spans touch: {touching}")
+
+
 def covered(entry, at):
     return any(span["from"] <= at <= span["to"] for span in entry["covered"])
 
@@ -159,7 +195,7 @@ def check_types(connection, names, entries):
     """JSON text is JSON under whichever name it is shown; inside objects it stays text."""
     found = set()
     for name, entry in entries:
-        schema, plain, history, _ = names[name]
+        schema, plain, history, *_ = names[name]
         for view in (plain, history):
             types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {quoted(schema, view)}").fetchall()}
             for column in entry["columns"]:
@@ -172,8 +208,8 @@ def check_types(connection, names, entries):
 
 def check_other_sessions(script, names):
     """The views are in the file of a database; what the script has read is not, and no other session takes that for empty tables."""
-    schema, plain, history, at_moment = names["waitlist/orders"]
-    queries = [f"FROM {quoted(schema, plain)}", f"FROM {quoted(schema, history)}", f"FROM {quoted(schema, at_moment)}(now())"]
+    schema, plain, history, at_moment, versions = names["waitlist/orders"]
+    queries = [f"FROM {quoted(schema, view)}" for view in (plain, history, versions)] + [f"FROM {quoted(schema, at_moment)}(now())"]
     unknown = "run the views script in this session first"
 
     def refused(connection):
@@ -242,12 +278,13 @@ def read(archive, comparison, script, as_of_script, as_of):
     connection.execute(script)
     refused = 0
     for name, entry in entries:
-        schema, plain, history, at_moment = names[name]
+        schema, plain, history, at_moment, versions = names[name]
         if covered(entry, archive.through):
             check_state(connection, comparison, name, entry, f"FROM {quoted(schema, plain)}", archive.through)
         else:
             refuses(connection, f"FROM {quoted(schema, plain)}", "not covered")
         check_history(connection, comparison, name, entry, quoted(schema, history), archive.through)
+        check_versions(connection, comparison, name, entry, quoted(schema, versions), archive.through, moments(comparison, entries))
         for at in moments(comparison, entries):
             query = f"FROM {quoted(schema, at_moment)}({at})"
             if covered(entry, at):
@@ -265,12 +302,13 @@ def read(archive, comparison, script, as_of_script, as_of):
     connection.execute(script)
     connection.execute(as_of_script)
     for name, entry in entries:
-        schema, plain, history, _ = names[name]
+        schema, plain, history, _, versions = names[name]
         if covered(entry, as_of):
             check_state(connection, comparison, name, entry, f"FROM {quoted(schema, plain)}", as_of)
         else:
             refuses(connection, f"FROM {quoted(schema, plain)}", "not covered")
         check_history(connection, comparison, name, entry, quoted(schema, history), as_of)
+        check_versions(connection, comparison, name, entry, quoted(schema, versions), as_of, [*moments(comparison, entries), as_of])
     refuses(duckdb.connect(), as_of_script.replace(str(as_of), "1"), "covers no table")
     print(f"DuckDB {duckdb.__version__}: {len(entries)} tables, {len(moments(comparison, entries))} moments, {refused} refused")
 

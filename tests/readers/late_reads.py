@@ -38,7 +38,7 @@ def read(place, expected, script, exported):
     connection.execute(open(script, encoding="utf-8").read())
     counted = 0
     for name, entry in entries:
-        schema, plain, history, _ = views(entries)[name]
+        schema, plain, history, *_ = views(entries)[name]
         # Each value stands once, by its bits: in a column, beside it, or in `_rescued`.
         check_state(connection, comparison, name, entry, f"FROM {quoted(schema, plain)}", archive.through)
         check_history(connection, comparison, name, entry, quoted(schema, history), archive.through)

@@ -32,8 +32,8 @@ const COMMON: &str = include_str!("duckdb.sql");
 /// Schemas that are DuckDB's own, or ours.
 const RESERVED: &[&str] = &["_archive", "temp", "system", "memory", "information_schema", "pg_catalog"];
 
-/// A script for DuckDB (1.5 and later) with views of all tables of the archive at `url`: `messages`, `messages_history` and
-/// the macro `messages_as_of(moment)`; tables of components are in schemas.
+/// A script for DuckDB (1.5 and later) with views of all tables of the archive at `url`: `messages`, `messages_history`,
+/// `messages_versions` and the macro `messages_as_of(moment)`; tables of components are in schemas.
 ///
 /// `columns` are those of the tables ([`Archive::all_schemas`](crate::archive::Archive::all_schemas)); a table of which they are not given gets no
 /// views, and nothing of it is read. With `as_of` the plain names mean that moment; without, as far as the archive reaches when the script is run.
@@ -67,7 +67,7 @@ pub fn duckdb_views_of(
         script += &(url + &part.replace("$LISTS", &string(lists)));
     }
     script += &moment(as_of);
-    let names = views(head.tables().map(|state| &state.table), "main", RESERVED);
+    let names = views(head.tables().map(|state| (&state.table, state.folder.as_str())), "main", RESERVED);
     let mut schemas: Vec<_> =
         names.iter().map(|view| view.schema.as_str()).filter(|schema| *schema != "main").collect();
     schemas.dedup();
@@ -88,6 +88,7 @@ fn header(url: &str, as_of: Option<Timestamp>) -> String {
         "-- Views of an archive of convex-archiver, for DuckDB 1.5 and later. For each table, here `messages`:\n\
          --   messages               its documents\n\
          --   messages_history       every revision; those that deleted a document have _tombstone\n\
+         --   messages_versions      its documents with the spans in which they were so: _valid_from, _valid_to (not itself in it), _is_current\n\
          --   messages_as_of(moment) its documents at a moment: a _ts, a TIMESTAMP, or text of one (UTC)\n\
          -- Run it anew in each session: it reads which files count, from manifest.json and the lists under parts/. Make it anew for tables and\n\
          -- columns that come later.\n",
@@ -141,7 +142,8 @@ fn table(state: &TableState, schema: &TableSchema, names: &Views<'_>) -> String 
     let (rows, held, none) = (own("rows"), own("columns"), own("none"));
     let (name, table) = (string(&unique), string(&state.table.to_string()));
     let within = |name: &str| format!("{}.{}", quoted(&names.schema), quoted(name));
-    let (plain, history, as_of) = (within(&names.plain), within(&names.history), within(&names.as_of));
+    let (plain, history) = (within(&names.plain), within(&names.history));
+    let (versions, as_of) = (within(&names.versions), within(&names.as_of));
     let ours = OwnColumn::ALL.iter();
     let ours = ours.map(|own| (own.id(), own.name().to_owned(), Engine::DuckDb.type_of(own.column_type())));
     let theirs = fields.iter().map(|field| (field.id, column(field), Engine::DuckDb.type_of(&field.column_type)));
@@ -162,16 +164,43 @@ CREATE OR REPLACE MACRO {held}() AS MAP {{
 CREATE OR REPLACE MACRO {none}() AS TABLE SELECT {empty}, NULL::BIGINT AS _rank WHERE false;
 CREATE OR REPLACE MACRO {rows}(_source) AS TABLE
 SELECT _id, _creationTime, try(make_timestamp(CAST(_creationTime * 1000 AS BIGINT))) AS _creationTime_utc,
-  _ts, make_timestamp(_ts // 1000) AS _ts_utc, _tombstone, _rank,
+  _ts, make_timestamp(_ts // 1000) AS _ts_utc, _tombstone, _base, _rank,
 {columns}  CAST(_nulls AS JSON) AS _nulls, {others} AS _rescued
 FROM query(_source);
 CREATE OR REPLACE MACRO {as_of}(moment) AS TABLE
-SELECT * EXCLUDE (_tombstone, _rank) FROM {rows}(_archive.rows_at({name}, _archive.ts(moment), {known}))
+SELECT * EXCLUDE (_tombstone, _base, _rank) FROM {rows}(_archive.rows_at({name}, _archive.ts(moment), {known}))
 QUALIFY row_number() OVER (PARTITION BY _id ORDER BY _ts DESC, _rank DESC) = 1 AND NOT _tombstone;
 CREATE OR REPLACE VIEW {plain} AS FROM {as_of}(getvariable('_archive as_of'));
 CREATE OR REPLACE VIEW {history} AS
-SELECT * EXCLUDE (_rank) FROM {rows}(_archive.rows_ever({name}, getvariable('_archive as_of'), {known}))
+SELECT * EXCLUDE (_base, _rank) FROM {rows}(_archive.rows_ever({name}, getvariable('_archive as_of'), {known}))
 QUALIFY row_number() OVER (PARTITION BY _id, _ts ORDER BY _ts, _rank DESC) = 1;
+CREATE OR REPLACE VIEW {versions} AS
+WITH placed AS (
+  SELECT *, _archive.serving(_archive.state({name}), _base, _ts) AS _span
+  FROM {rows}(_archive.rows_ever({name}, getvariable('_archive as_of'), {known}))
+), lived AS (
+  -- Of equal rows only the last one lived.
+  SELECT *, greatest(_ts, _archive.state({name}).bases[_span]) AS _valid_from_ts,
+    coalesce(lead(_ts) OVER (PARTITION BY _id, _span ORDER BY _ts, _rank),
+      _archive.served_to(_archive.state({name}), _span, getvariable('_archive as_of'))) AS _valid_to_ts
+  FROM placed WHERE _span > 0 AND _archive.state({name}).bases[_span] <= getvariable('_archive as_of')
+), apart AS (
+  SELECT *, lag(_valid_to_ts) OVER (PARTITION BY _id, _ts ORDER BY _valid_from_ts) IS DISTINCT FROM _valid_from_ts AS _begins
+  FROM lived WHERE _valid_from_ts < _valid_to_ts AND NOT _tombstone
+), counted AS (
+  SELECT *, sum(CAST(_begins AS BIGINT)) OVER (PARTITION BY _id, _ts ORDER BY _valid_from_ts) AS _piece FROM apart
+), joined AS (
+  -- Spans that touch are one.
+  SELECT * REPLACE (min(_valid_from_ts) OVER piece AS _valid_from_ts, nullif(max(_valid_to_ts) OVER piece, 9223372036854775807) AS _valid_to_ts)
+  FROM counted
+  WINDOW piece AS (PARTITION BY _id, _ts, _piece)
+  QUALIFY row_number() OVER (PARTITION BY _id, _ts, _piece ORDER BY _rank DESC, _valid_from_ts) = 1
+)
+SELECT _id, _creationTime, _creationTime_utc, _ts, _ts_utc,
+  _archive.rounded_up(_valid_from_ts) AS _valid_from, _archive.rounded_up(_valid_to_ts) AS _valid_to, _valid_from_ts, _valid_to_ts,
+  _valid_to_ts IS NULL AS _is_current,
+  * EXCLUDE (_id, _creationTime, _creationTime_utc, _ts, _ts_utc, _valid_from_ts, _valid_to_ts, _tombstone, _base, _rank, _span, _begins, _piece)
+FROM joined;
 ",
         shown = state.table,
         known = format!(

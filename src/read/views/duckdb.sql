@@ -60,6 +60,11 @@ WITH listed AS (
          row_number() OVER (PARTITION BY name ORDER BY encoding <> 'json', path) AS rank
   FROM listed LEFT JOIN in_force USING (name, base)
   WHERE base IS NULL OR base_ts IS NOT NULL
+), served AS (
+  -- The last moment that each base serves: just before the next one, or where its span ends.
+  SELECT name, base, least(lead(base) OVER (PARTITION BY name ORDER BY base) - 1,
+    coalesce(list_max(list_transform(list_filter(covered, lambda span: span."from" <= base AND base <= span."to"), lambda span: span."to")), base - 1)) AS until
+  FROM (SELECT DISTINCT name, covered, unnest(bases) AS base FROM tables)
 ), after AS (
   SELECT name, base, struct_pack(
     base := coalesce(list(path ORDER BY rank) FILTER (base_ts IS NOT NULL), []::VARCHAR[]),
@@ -76,6 +81,7 @@ SELECT name, struct_pack(
   name := name,
   newest := newest,
   bases := (SELECT coalesce(list(base ORDER BY base), []::BIGINT[]) FROM after WHERE after.name = tables.name),
+  until := (SELECT coalesce(list(until ORDER BY base), []::BIGINT[]) FROM served WHERE served.name = tables.name),
   after := (SELECT map_from_entries(coalesce(list((base, after.files)), [])) FROM after WHERE after.name = tables.name),
   history := (SELECT coalesce(list(path ORDER BY rank), []::VARCHAR[]) FROM files WHERE files.name = tables.name),
   covered_from := list_transform(covered, lambda span: span."from"),
@@ -145,6 +151,17 @@ CREATE OR REPLACE MACRO _archive.rows_ever(name, ts, known) AS CASE
   WHEN _archive.has_more(_archive.state(name).newest, known) THEN _archive.refuse(name, _archive.more(name))
   ELSE _archive.read(name, _archive.state(name).history, '_archive.state(' || _archive.quoted(name) || ').history',
     'CAST(file_index AS BIGINT)', coalesce('_ts <= ' || ts, 'false')) END;
+
+-- Versions: the spans of moments in which a revision was the document. Each base of a table serves one span; a row is of the span of its own
+-- base, or of that which holds its _ts; 0 is none.
+CREATE OR REPLACE MACRO _archive.serving(state, base, ts) AS
+  CASE WHEN base IS NOT NULL THEN coalesce(list_position(state.bases, base), 0)
+    ELSE coalesce(list_position(list_transform(list_zip(state.bases, state.until), lambda served: served[1] < ts AND ts <= served[2]), true), 0) END;
+-- The first moment after the span, or the end of all moments where the span reaches the one that is meant.
+CREATE OR REPLACE MACRO _archive.served_to(state, span, ts) AS
+  CASE WHEN state.until[span] < ts THEN state.until[span] + 1 ELSE 9223372036854775807 END;
+-- Rounded up: so a TIMESTAMP lies in the same versions as its nanoseconds.
+CREATE OR REPLACE MACRO _archive.rounded_up(ts) AS make_timestamp(ts // 1000 + CASE WHEN ts % 1000 > 0 THEN 1 ELSE 0 END);
 
 -- What a row rescued: the value at a path, whose JSON Pointer in the cell is `pointer`.
 CREATE OR REPLACE MACRO _archive.at(cell, pointer) AS json_extract(cell, pointer);
