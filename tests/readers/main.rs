@@ -12,6 +12,7 @@ mod drift;
 mod frozen;
 mod full_size;
 mod late;
+mod questions;
 mod restored;
 mod scripts;
 #[allow(dead_code, reason = "every test program uses its own part of the tools")]
