@@ -12,7 +12,7 @@ def files_at(at, url, read):
     words = [f"`{word}`" for word in manifest["needs"]["readers"] if word not in READERS]
     if manifest["format"] > FORMAT or words:
         more = ", ".join(words) or "a newer format"
-        why = f"this archive was written by {manifest['program']} for readers that know {more}"
+        why = f"this archive was written by {manifest['program']} and needs a reader that knows {more}"
         raise ValueError(f"{why}: make the script with that program or a newer one")
     lines = zip(manifest["tables"], manifest["covered"])
     table, place = next((line["table"], place) for line, place in lines if line["table"]["table"] == TABLE)
