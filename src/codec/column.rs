@@ -75,7 +75,7 @@ pub(super) struct Object {
 #[derive(Debug, Default)]
 pub(super) struct Family {
     pub(super) name: String,
-    /// Takes every value, and stands alone.
+    /// Takes every value that no other takes whole.
     pub(super) json: Option<usize>,
     pub(super) boolean: Option<usize>,
     pub(super) int64: Option<usize>,
@@ -328,6 +328,10 @@ impl Object {
 }
 
 impl Family {
+    pub(super) fn is_alone(&self) -> bool {
+        self.members.len() == 1
+    }
+
     fn add(&mut self, column: usize, column_type: &ColumnType) {
         self.members.push(column);
         self.kinds.push(Kind::of_column(column_type));

@@ -1,7 +1,7 @@
 //! Documents → rows: the hot path. Bytes go straight into the builders of their columns; no tree between.
 //!
-//! A value goes to the oldest column of its field's family that takes it whole; if none does, to the oldest of its kind,
-//! and what does not fit in it is rescued item by item; if there is none of its kind, it is rescued whole.
+//! A value goes to the oldest column of its field's family that takes it whole; JSON text takes everything. If none does, it goes to
+//! the oldest of its kind, and what does not fit in it is rescued item by item; if there is none of its kind, it is rescued whole.
 
 use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
@@ -19,7 +19,7 @@ use super::{
     observe::{kind_of, observe_document},
     oddities::Oddities,
     parse::{Bad, Json, Token, decode_bytes},
-    rescued::{Buffers, MisplacedFields, Path, Stop},
+    rescued::{Buffers, Mark, MisplacedFields, Path, Stop},
 };
 use crate::{
     content::{ContentDigest, DigestShare},
@@ -147,8 +147,8 @@ impl TableDecoder {
         let (buffers, misfits, newcomers) = misplaced.finish();
         self.buffers = buffers;
         self.newcomers += newcomers;
-        for (path, kind) in misfits {
-            *self.misfits.entry(path).or_default().entry(kind.to_string()).or_default() += 1;
+        for (path, misfit) in misfits {
+            *self.misfits.entry(path).or_default().entry(misfit.to_string()).or_default() += 1;
         }
         self.rows += 1;
         // A row costs its text, and in every column a place, whether it has a value there or not; so does a list item.
@@ -252,7 +252,7 @@ fn document<'a>(
         let family = object.find(&key, &mut next);
         let done = match family {
             Some(family) => field(object, family, row, &mut json, &path, misplaced),
-            None => newcomer(leaves < LEAF_COLUMNS, &mut json, &path, misplaced),
+            None => newcomer(leaves < LEAF_COLUMNS, &mut json, &path, misplaced).map(drop),
         };
         match done {
             Ok(()) => {}
@@ -287,7 +287,7 @@ fn field<'a>(
 ) -> Result<(), Stop> {
     let start = *json;
     let takes = &object.families[family];
-    if let Some(column) = takes.json {
+    if let (Some(column), true) = (takes.json, takes.is_alone()) {
         object.columns[column].push_text(row, misplaced.text(json)?);
         return Ok(());
     }
@@ -327,7 +327,7 @@ fn field<'a>(
             }
             None => Kind::Bytes,
         },
-        Token::Array if takes.lists.is_empty() => {
+        Token::Array if takes.lists.is_empty() && takes.json.is_none() => {
             if let Some(kind) = kind_of(&mut start.clone())? {
                 misplaced.misfit(path, kind);
             }
@@ -337,15 +337,35 @@ fn field<'a>(
         Token::Array => return array(object, family, row, json, start, path, misplaced),
         Token::Object => match takes.object {
             Some(column) => {
+                let mark = misplaced.mark();
                 let Some(inner) = object.columns[column].push_struct(row) else { return Ok(()) };
-                return fields(inner, row, json, path, misplaced);
+                let done = fields(inner, row, json, path, misplaced);
+                if takes.json.is_none() || is_whole(&done, mark, misplaced) {
+                    return done;
+                }
+                object.columns[column].truncate(row);
+                misplaced.roll_back(mark);
+                Kind::Object
             }
             None => Kind::Object,
         },
     };
-    misplaced.misfit(path, kind);
     *json = start;
+    if let Some(column) = takes.json {
+        object.columns[column].push_text(row, misplaced.text(json)?);
+        return Ok(());
+    }
+    misplaced.misfit(path, kind);
     misplaced.rescue(path, json)
+}
+
+/// Whether a column took a value whole, or it cannot be read at all.
+fn is_whole(done: &Result<(), Stop>, mark: Mark, misplaced: &MisplacedFields<'_>) -> bool {
+    match done {
+        Ok(()) => !misplaced.rescued_since(mark),
+        Err(Stop::TooLong) => false,
+        Err(Stop::Bad(_)) => true,
+    }
 }
 
 /// Appends the fields of an object, whose opening bracket has been consumed, to row `row` of a struct.
@@ -360,13 +380,15 @@ fn fields<'a>(
     let (mut first, mut next) = (true, 0);
     while let Some(key) = json.key(&mut first)? {
         order.check(&key)?;
-        let path = path.name(&key);
+        let at = path.name(&key);
         match object.find(&key, &mut next) {
-            Some(family) => field(object, family, row, json, &path, misplaced)?,
+            Some(family) => field(object, family, row, json, &at, misplaced)?,
             None => {
                 let twin = || object.families.iter().any(|f| f.name.eq_ignore_ascii_case(&key));
                 let room = object.columns.len() < STRUCT_FIELDS && is_struct_key(&key) && !twin();
-                newcomer(room, json, &path, misplaced)?;
+                if newcomer(room, json, &at, misplaced)? && !room {
+                    misplaced.key(path);
+                }
             }
         }
         order.keep(key);
@@ -374,26 +396,28 @@ fn fields<'a>(
     Ok(())
 }
 
-/// The next value stands under a name without a column; `room`: the next file may have one.
+/// The next value stands under a name without a column; `room`: the next file may have one. Whether it is more than null.
 fn newcomer<'a>(
     room: bool,
     json: &mut Json<'a>,
     path: &Path<'_>,
     misplaced: &mut MisplacedFields<'a>,
-) -> Result<(), Stop> {
+) -> Result<bool, Stop> {
     let start = *json;
     if let Token::Null = json.token()? {
-        return misplaced.null(path);
+        misplaced.null(path)?;
+        return Ok(false);
     }
     *json = start;
     misplaced.rescue(path, json)?;
     if room {
         misplaced.newcomer();
     }
-    Ok(())
+    Ok(true)
 }
 
-/// Appends an array, whose opening bracket has been consumed, to the oldest list that takes it whole, or to the oldest.
+/// Appends an array, whose opening bracket has been consumed, to the oldest list that takes it whole, or as JSON text where there is a column of
+/// that, or to the oldest.
 fn array<'a>(
     object: &mut Object,
     family: usize,
@@ -405,18 +429,21 @@ fn array<'a>(
 ) -> Result<(), Stop> {
     let opened = *json;
     let mark = misplaced.mark();
-    let lists = object.families[family].lists.len();
-    for n in 0..if lists > 1 { lists } else { 0 } {
+    let (lists, text) = (object.families[family].lists.len(), object.families[family].json);
+    for n in 0..if lists > 1 || text.is_some() { lists } else { 0 } {
         let column = object.families[family].lists[n];
         let done = items(&mut object.columns[column], row, json, path, misplaced);
-        match done {
-            Ok(()) if !misplaced.rescued_since(mark) => return Ok(()),
-            Ok(()) | Err(Stop::TooLong) => {}
-            Err(bad) => return Err(bad),
+        if is_whole(&done, mark, misplaced) {
+            return done;
         }
         object.columns[column].truncate(row);
         misplaced.roll_back(mark);
         *json = opened;
+    }
+    if let Some(column) = text {
+        *json = start;
+        object.columns[column].push_text(row, misplaced.text(json)?);
+        return Ok(());
     }
     let oldest = object.families[family].lists[0];
     let done = items(&mut object.columns[oldest], row, json, path, misplaced);

@@ -8,13 +8,13 @@
 //! Without it, documents of 36 kB and 1 MB made cells of 197 and 182 MB. It is checked while the field is read, so that
 //! not even the attempt needs more.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use super::{
     json::{string_length, transcode, write_string},
     parse::{Bad, Json},
 };
-use crate::schema::{Kind, push_pointer};
+use crate::schema::{KEYS_OF_DATA, Kind, push_pointer};
 
 /// What a field may add to the two cells beyond its own text, bytes.
 const SLACK: usize = 1024;
@@ -91,13 +91,32 @@ impl<'p> Path<'p> {
     }
 }
 
+/// What did not fit the columns at a place.
+#[derive(Debug)]
+pub(super) enum Misfit {
+    /// A value of this kind.
+    Kind(Kind),
+    /// A key of an object, that its struct can never have.
+    Key,
+}
+
+impl fmt::Display for Misfit {
+    /// As it is counted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind(kind) => kind.fmt(f),
+            Self::Key => f.write_str(KEYS_OF_DATA),
+        }
+    }
+}
+
 /// Buffers that live from document to document.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     nulls: Vec<String>,
     rescued: Vec<(String, Range<usize>)>,
     text: String,
-    misfits: Vec<(String, Kind)>,
+    misfits: Vec<(String, Misfit)>,
     newcomers: u64,
     scratch: String,
 }
@@ -221,7 +240,12 @@ impl<'a> MisplacedFields<'a> {
 
     /// A value of `kind` did not fit the columns of the field at `path`.
     pub(super) fn misfit(&mut self, path: &Path<'_>, kind: Kind) {
-        self.held.misfits.push((path.place(), kind));
+        self.held.misfits.push((path.place(), Misfit::Kind(kind)));
+    }
+
+    /// The object at `path` has a key that its struct can never have.
+    pub(super) fn key(&mut self, path: &Path<'_>) {
+        self.held.misfits.push((path.place(), Misfit::Key));
     }
 
     /// The value rescued last stands under a name that the next file may have a column for.
@@ -285,7 +309,7 @@ impl<'a> MisplacedFields<'a> {
     }
 
     /// Gives the buffers back, with what the document adds to the counters.
-    pub(super) fn finish(mut self) -> (Buffers, Vec<(String, Kind)>, u64) {
+    pub(super) fn finish(mut self) -> (Buffers, Vec<(String, Misfit)>, u64) {
         let misfits = std::mem::take(&mut self.held.misfits);
         let newcomers = self.held.newcomers;
         (self.held, misfits, newcomers)

@@ -54,7 +54,8 @@ pub struct ColumnInfo {
     /// The first moment of the first file that has it. What came for it before is in `_rescued`.
     #[serde(serialize_with = "time_text::option")]
     pub since: Option<Timestamp>,
-    /// Per kind of value: how many had no place in it and are in `_rescued`. With the oldest column of its field.
+    /// Per kind of value: how many had no place in it and are in `_rescued`; as `key`, how many keys of its objects no struct can have. With the
+    /// oldest column of its field.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rescued: BTreeMap<String, u64>,
 }
@@ -154,12 +155,16 @@ fn describe(
             references = if references.is_none() { &element.references } else { references };
             inner = &element.column_type;
         }
+        let mut rescued = found.without_column.remove(&path).unwrap_or_default();
+        if inner_path != path {
+            rescued.extend(found.without_column.remove(&inner_path).unwrap_or_default());
+        }
         found.columns.push(ColumnInfo {
             column: column.clone(),
             kind: Kind::of_column(&field.column_type).to_string(),
             references: references.clone(),
             since: born,
-            rescued: found.without_column.remove(&path).unwrap_or_default(),
+            rescued,
             path,
         });
         if let NestedTypes::Fields(fields) = inner.nested() {

@@ -19,6 +19,12 @@
 //! # Siblings
 //! A type that appears after birth and keeps coming ([`SIBLING_AFTER`] values, counted in commits, never in batches) gets
 //! a column of its own beside the first, `price__string`, never beside a list item.
+//!
+//! # Maps
+//! Where keys are data, values belong into JSON text and keys into no schema. A hint that says so, or that anything may come, and
+//! objects with too many keys, make JSON text at birth; later they make the sibling `votes__json` at once. Keys that a struct cannot
+//! have and that keep coming make it too: as often as another type. Beside JSON text a struct does not grow any more. A list of
+//! such objects gets a sibling that lists JSON text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +38,9 @@ use super::{
 /// Values of a kind that did not fit a field: per field path (JSON Pointer of names, `*` for a list item) while they are used,
 /// per field id where they are kept ([`misfits_by_id`](super::misfits_by_id)); and per kind.
 pub type Misfits = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// Among the kinds of [`Misfits`]: keys of the objects in a struct, that it can never have.
+pub(crate) const KEYS_OF_DATA: &str = "key";
 
 /// A kind gets its sibling in the next file once this many values of it did not fit.
 pub const SIBLING_AFTER: u64 = 100;
@@ -96,18 +105,21 @@ impl Growth<'_> {
         });
     }
 
-    /// Grows inside every field, seen or not, new or not: misfits may be due in it.
+    /// Grows inside every field, seen or not, new or not: misfits may be due in it. Beside JSON text nothing grows.
     fn grow_all(&mut self, fields: &mut [Field], seen: &BTreeMap<String, Shape>, path: &str, level: usize) {
         let nothing = Shape::default();
-        for field in fields {
+        let with_text: BTreeSet<String> =
+            fields.iter().filter(|f| f.column_type == ColumnType::Json).map(|f| f.name.clone()).collect();
+        for field in fields.iter_mut().filter(|field| !with_text.contains(&field.name)) {
             let shape = seen.get(&field.name).unwrap_or(&nothing);
             self.grow(&mut field.column_type, shape, &pointer(path, &field.name), level);
         }
     }
 
-    /// Grows inside a node that exists: struct fields, also inside lists.
+    /// Grows inside a node that exists: struct fields, also inside lists; not where keys are data.
     fn grow(&mut self, column: &mut ColumnType, seen: &Shape, path: &str, level: usize) {
         match column {
+            ColumnType::Struct(fields) if seen.any || self.is_record(fields, seen, path) => {}
             ColumnType::Struct(fields) => {
                 let none = BTreeMap::new();
                 let keys = seen.object.as_ref().map_or(&none, |object| &object.fields);
@@ -127,6 +139,45 @@ impl Growth<'_> {
         }
     }
 
+    /// The kind of column for values that will never fit this one: JSON text, or lists of it, where the hint says that anything may come, or
+    /// keys are data.
+    fn kind_of_the_rest(&self, column: &ColumnType, seen: &Shape, path: &str) -> Option<Kind> {
+        match column {
+            _ if seen.any => Some(Kind::Json),
+            ColumnType::Struct(fields) if self.is_record(fields, seen, path) => Some(Kind::Json),
+            ColumnType::List(element) => {
+                let nothing = Shape::default();
+                let items = seen.items.as_deref().unwrap_or(&nothing);
+                self.kind_of_the_rest(&element.column_type, items, &pointer(path, "*")).map(Kind::array_of)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the keys of what stands in a struct are data: together with those that were seen they are more than a struct can have, or
+    /// some that it can never have keep coming.
+    fn is_record(&self, fields: &[Field], seen: &Shape, path: &str) -> bool {
+        let counts = self.misfits.get(path).and_then(|counts| counts.get(KEYS_OF_DATA));
+        counts.is_some_and(|n| *n >= SIBLING_AFTER)
+            || seen.object.as_ref().is_some_and(|object| {
+                let new = object.fields.keys().filter(|key| positions(fields, key).is_empty()).count();
+                object.keys == Keys::Record || fields.len() + new > STRUCT_FIELDS
+            })
+    }
+
+    /// The kinds of columns that a family should have beside its own.
+    fn due(&self, fields: &[Field], name: &str, seen: &Shape, path: &str) -> Vec<Kind> {
+        let family = fields.iter().filter(|field| field.name == name);
+        let rest = family.filter_map(|field| self.kind_of_the_rest(&field.column_type, seen, path));
+        let mut due: BTreeSet<Kind> = rest.collect();
+        if due.contains(&Kind::Json) {
+            return vec![Kind::Json];
+        }
+        let counts = self.misfits.get(path).into_iter().flatten();
+        due.extend(counts.filter(|(_, n)| **n >= SIBLING_AFTER).filter_map(|(kind, _)| kind.parse().ok()));
+        due.into_iter().collect()
+    }
+
     /// Adds the siblings that are due. `refused` says whether a column name can not be had.
     fn siblings(
         &mut self,
@@ -144,13 +195,13 @@ impl Growth<'_> {
         }
         let nothing = Shape::default();
         for name in names {
-            let Some(counts) = self.misfits.get(&pointer(path, &name)) else { continue };
-            for kind in counts.iter().filter(|(_, n)| **n >= SIBLING_AFTER).filter_map(|(k, _)| k.parse::<Kind>().ok())
-            {
+            let path = pointer(path, &name);
+            let shape = seen.get(&name).unwrap_or(&nothing);
+            for kind in self.due(fields, &name, shape, &path) {
                 let family = positions(fields, &name);
-                // JSON text takes everything, so nothing ever stands beside it; nor is it made beside anything.
+                // JSON text takes everything, so nothing ever comes beside it.
                 let settled = |k: Kind| k == kind || k == Kind::Json;
-                if kind == Kind::Json || family.iter().any(|i| settled(Kind::of_column(&fields[*i].column_type))) {
+                if family.iter().any(|i| settled(Kind::of_column(&fields[*i].column_type))) {
                     continue;
                 }
                 let Some(first) = family.first().map(|i| fields[*i].column.clone()) else { continue };
@@ -162,7 +213,7 @@ impl Growth<'_> {
                     continue;
                 };
                 let before = self.leaves;
-                let shape = only(seen.get(&name).unwrap_or(&nothing), &kind);
+                let shape = only(shape, &kind);
                 match self.birth(&shape, level) {
                     Some(column_type) if Kind::of_column(&column_type) == kind => {
                         fields.push(self.numbered(field(&name, column, column_type, &shape)));
@@ -392,7 +443,7 @@ mod tests {
 
     fn misfits() -> impl Strategy<Value = Misfits> {
         let path = "(/[ab]{1,2}|/a/\\*|/a~1b|/a){1,2}";
-        let kind = "(array_){0,2}(string|int64|float64|object|boolean|bytes|json)";
+        let kind = "(array_){0,2}(string|int64|float64|object|boolean|bytes|json)|key";
         let counts = proptest::collection::btree_map(kind, 0u64..2 * SIBLING_AFTER, 0..4);
         proptest::collection::btree_map(path, counts, 0..8)
     }
@@ -427,7 +478,7 @@ mod tests {
             assert!(is_identifier(&f.column) || f.column.len() > 64 && is_identifier(&f.column[..64]), "{}", f.column);
             let siblings = fields.iter().filter(|g| g.name == f.name);
             let kinds: Vec<_> = siblings.map(|g| Kind::of_column(&g.column_type).to_string()).collect();
-            assert!(kinds.len() == 1 || !kinds.contains(&"json".to_owned()), "{kinds:?}");
+            assert!(kinds.iter().rev().skip(1).all(|kind| kind != "json"), "nothing comes beside JSON text: {kinds:?}");
             assert_eq!(kinds.iter().collect::<BTreeSet<_>>().len(), kinds.len(), "{kinds:?}");
             check_type(&f.column_type, level);
         }
@@ -560,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_of_a_record_never_reach_the_schema_of_a_struct_that_exists() {
+    fn the_keys_of_a_record_never_reach_the_schema_of_a_struct_that_exists_but_make_json_text_beside_it() {
         let object: &[(&str, Set)] = &[("o", |s| s.object().field("a").unwrap().string = true)];
         let first = evolve(&TableSchema::empty(), &seen(object), &Misfits::new());
         let record: &[(&str, Set)] = &[("o", |s| {
@@ -570,7 +621,69 @@ mod tests {
                 }
             }
         })];
-        assert_eq!(evolve(&first, &seen(record), &Misfits::new()), first);
+        let grown = evolve(&first, &seen(record), &Misfits::new());
+        assert_eq!(families(&grown.fields), ["o object", "o__json json"]);
+        assert_eq!(grown.fields[0], first.fields[0]);
+        // Once there is JSON text, keys are no fields either.
+        let few: &[(&str, Set)] = &[("o", |s| s.object().field("b").unwrap().string = true)];
+        assert_eq!(evolve(&grown, &seen(few), &Misfits::new()), grown);
+    }
+
+    fn families(fields: &[Field]) -> Vec<String> {
+        fields.iter().map(|field| format!("{} {}", field.column, Kind::of_column(&field.column_type))).collect()
+    }
+
+    fn of_data(path: &str, count: u64) -> Misfits {
+        Misfits::from([(path.into(), BTreeMap::from([(KEYS_OF_DATA.into(), count)]))])
+    }
+
+    #[test]
+    fn a_hint_that_anything_may_come_makes_json_text_beside_a_column_at_once() {
+        let all: &[(&str, Set)] = &[
+            ("list", |s| s.items().object().field("a").unwrap().string = true),
+            ("map", |s| s.object().field("a").unwrap().string = true),
+            ("outer", |s| s.object().field("map").unwrap().object().field("a").unwrap().string = true),
+            ("text", |s| s.string = true),
+        ];
+        let first = evolve(&TableSchema::empty(), &seen(all), &Misfits::new());
+        let hint: &[(&str, Set)] = &[
+            ("list", |s| s.items().any = true),
+            ("map", |s| s.any = true),
+            ("outer", |s| s.object().field("map").unwrap().any = true),
+            ("text", |s| s.any = true),
+        ];
+        let grown = evolve(&first, &seen(hint), &Misfits::new());
+        assert_eq!(
+            families(&grown.fields),
+            [
+                "list array_object",
+                "map object",
+                "outer object",
+                "text string",
+                "list__array_json array_json",
+                "map__json json",
+                "text__json json"
+            ]
+        );
+        let ColumnType::Struct(outer) = &grown.fields[2].column_type else { panic!("{grown:?}") };
+        assert_eq!(families(outer), ["map object", "map__json json"]);
+    }
+
+    #[test]
+    fn keys_that_a_struct_cannot_have_and_that_keep_coming_make_json_text_beside_it() {
+        let objects: &[(&str, Set)] = &[
+            ("list", |s| s.items().object().field("a").unwrap().string = true),
+            ("map", |s| s.object().field("a").unwrap().string = true),
+        ];
+        let first = evolve(&TableSchema::empty(), &seen(objects), &Misfits::new());
+        assert_eq!(evolve(&first, &seen(objects), &of_data("/map", SIBLING_AFTER - 1)), first);
+        let grown = evolve(&first, &seen(objects), &of_data("/map", SIBLING_AFTER));
+        assert_eq!(families(&grown.fields), ["list array_object", "map object", "map__json json"]);
+        let grown = evolve(&grown, &seen(&[]), &of_data("/list/*", SIBLING_AFTER));
+        assert_eq!(grown.fields[3].column, "list__array_json");
+        // The keys of its objects are data now.
+        let more: &[(&str, Set)] = &[("list", |s| s.items().object().field("b").unwrap().string = true)];
+        assert_eq!(evolve(&grown, &seen(more), &of_data("/list/*", SIBLING_AFTER)), grown);
     }
 
     #[test]
@@ -624,7 +737,10 @@ mod tests {
         let mut late = DocumentShape::default();
         late.field("o").unwrap().object().field("late").unwrap().boolean = true;
         let due = Misfits::from([("/o/k1".into(), BTreeMap::from([("string".into(), SIBLING_AFTER)]))]);
-        assert_eq!(evolve(&schema, &late, &due), schema);
+        let grown = evolve(&schema, &late, &due);
+        assert_eq!(grown.fields[0], schema.fields[0]);
+        // That many keys are data.
+        assert_eq!(families(&grown.fields), ["o object", "o__json json"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     convex_types::{FIRST_FIELD_ID, OwnColumn, arrow_schema, element_field, struct_fields},
-    evolve::{LEAF_COLUMNS, pointer, push_pointer},
+    evolve::{KEYS_OF_DATA, LEAF_COLUMNS, pointer, push_pointer},
     infer::{STRUCT_FIELDS, is_struct_key},
     spellings::{Engine, duckdb_cast, rows, served},
 };

@@ -110,7 +110,8 @@ def spread(path, family, value, rescued):
         if "list" in kind:
             put_once(rescued, f"{path}/{key}", inner)
             continue
-        fields = [(field["type"], cell[field["column"]]) for field in kind["struct"] if field["name"] == key]
+        # JSON text beside another field is told beside the top-level column, and not there.
+        fields = [(field["type"], cell.get(field["column"])) for field in kind["struct"] if field["name"] == key]
         if any(cell is not None for _, cell in fields):
             spread(f"{path}/{token(key)}", fields, inner, rescued)
         else:

@@ -6,7 +6,10 @@ mod make;
 
 use std::path::{Path, PathBuf};
 
-use convex_archiver::archive::{Archive, FORMAT, Location, Settings};
+use convex_archiver::{
+    archive::{Archive, FORMAT, Location, Settings},
+    read::views::spark_views,
+};
 
 use crate::tools::{
     answers::{self, Asked},
@@ -64,6 +67,17 @@ fn what_was_archived_once_is_read_as_it_was_then() {
 fn the_independent_reader_agrees_on_the_archive_that_is_kept() {
     let folder = archives().join(FORMAT.to_string());
     println!("{}", python::run("readers/log_reads.py", &[folder.join("archive"), folder.join("answers")]));
+}
+
+/// It has what a small archive has not: gaps, cuts, several bases, documents without types.
+#[test]
+fn spark_agrees_on_the_archive_that_is_kept() {
+    let folder = archives().join(FORMAT.to_string());
+    let script = tempfile::NamedTempFile::with_suffix(".py").unwrap();
+    std::fs::write(script.path(), spark_views("/elsewhere", None)).unwrap();
+    let arguments = [folder.join("archive"), folder.join("answers"), script.path().to_owned()];
+    let said = python::run("readers/frozen_spark.py", &arguments);
+    assert!(said.contains("views of versions"), "{said}");
 }
 
 /// What becomes of an object: other bytes, or it is gone.

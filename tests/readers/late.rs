@@ -1,11 +1,18 @@
 //! What came before its column, what has none, and names that mean something to an engine: SQL says of each field as much as the documents do.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use convex_archiver::{
     NoMonitor, TableRef, Value,
     archive::Archive,
-    read::{ExportFormat, ExportOptions, export, views::duckdb_views},
+    read::{
+        ExportFormat, ExportOptions, export,
+        views::{duckdb_views, spark_views},
+    },
     server::SimulatedDeployment,
 };
 use object_store::local::LocalFileSystem;
@@ -165,9 +172,14 @@ fn poll(n: i64) -> Fields {
     fields([("k", Value::Int64(n)), ("votes", Value::Object(votes(0))), ("stats", Value::Object(inner))])
 }
 
-#[test]
-fn sql_says_of_each_field_as_much_as_the_documents() {
-    block_on(async {
+struct Late {
+    folder: tempfile::TempDir,
+    place: String,
+    archive: Archive,
+}
+
+impl Late {
+    async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("archive").to_str().unwrap().to_owned();
         let world = World::without_shapes().await;
@@ -193,22 +205,60 @@ fn sql_says_of_each_field_as_much_as_the_documents() {
             numbers.for_each(insert);
             world.catch_up(&place).await;
         }
-        let (facts, script) = (folder.path().join("expected.ndjson"), folder.path().join("views.sql"));
-        expected::write(&world.deployment, &facts);
-        let archive: Archive = world.archive(&place).await.unwrap();
-        let head = archive.head().await.unwrap();
-        let columns = archive.all_schemas(&head).await.unwrap();
-        std::fs::write(&script, duckdb_views(&head, &columns, &place, None)).unwrap();
-        let exported = folder.path().join("exported");
+        expected::write(&world.deployment, &folder.path().join("expected.ndjson"));
+        let archive = world.archive(&place).await.unwrap();
+        Self { folder, place, archive }
+    }
+
+    fn expected(&self) -> PathBuf {
+        self.folder.path().join("expected.ndjson")
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+#[test]
+fn sql_says_of_each_field_as_much_as_the_documents() {
+    block_on(async {
+        let late = Late::new().await;
+        let head = late.archive.head().await.unwrap();
+        let columns = late.archive.all_schemas(&head).await.unwrap();
+        let script = late.file("views.sql", &duckdb_views(&head, &columns, &late.place, None));
+        let exported = late.folder.path().join("exported");
         std::fs::create_dir(&exported).unwrap();
         let target = std::sync::Arc::new(LocalFileSystem::new_with_prefix(&exported).unwrap());
         let options = ExportOptions::new(target, ExportFormat::Parquet, head.coverage().through.unwrap());
-        export(&archive, &head, &options, &NoMonitor).await.unwrap();
+        export(&late.archive, &head, &options, &NoMonitor).await.unwrap();
         for path in [Path::new(""), python::next()] {
             let mut python = Command::new(python::python());
-            let arguments = [Path::new(&place).to_owned(), facts.clone(), script.clone(), exported.clone()];
+            let arguments = [Path::new(&late.place).to_owned(), late.expected(), script.clone(), exported.clone()];
             let said = python::try_run_in(python.env("PYTHONPATH", path), "readers/late_reads.py", &arguments).unwrap();
             assert!(said.contains("values agree"), "{said}");
         }
+    });
+}
+
+#[test]
+fn spark_says_the_same() {
+    spark("3.5.9", Path::new(""));
+}
+
+#[test]
+fn spark_4_says_the_same() {
+    spark("4.0.1", python::next());
+}
+
+fn spark(version: &str, path: &Path) {
+    block_on(async {
+        let late = Late::new().await;
+        let script = late.file("convex_views.py", &spark_views(&late.place, None));
+        let mut python = Command::new(python::python());
+        let arguments = [Path::new(&late.place).to_owned(), late.expected(), script];
+        let said = python::try_run_in(python.env("PYTHONPATH", path), "readers/late_spark.py", &arguments).unwrap();
+        assert!(said.contains(&format!("Spark {version}: ")) && said.contains("values agree"), "{said}");
     });
 }

@@ -11,7 +11,7 @@ use super::Document;
 use crate::{
     codec::write_value,
     document::{Encoding, Value},
-    schema::{ColumnType, Field, Kind, Misfits},
+    schema::{ColumnType, Field, Kind, Misfits, STRUCT_FIELDS, is_struct_key},
 };
 
 /// One place in a column.
@@ -95,7 +95,7 @@ pub(super) fn document(fields: &[Field], document: &Document) -> (Vec<Cell>, Bes
 fn field(fields: &[Field], name: &str, value: &Value, above: &At, beside: &mut Beside) -> Option<(usize, Cell)> {
     let at = above.name(name);
     let family: Vec<usize> = (0..fields.len()).filter(|i| fields[*i].name == name).collect();
-    let json = family.iter().any(|i| fields[*i].column_type == ColumnType::Json);
+    let json = family.len() == 1 && fields[family[0]].column_type == ColumnType::Json;
     if *value == Value::Null && !json {
         beside.nulls.insert(at.path);
         return None;
@@ -150,6 +150,12 @@ fn column(column_type: &ColumnType, value: &Value, at: &At, beside: &mut Beside)
         (ColumnType::Struct(fields), Value::Object(object)) => {
             let mut cells = vec![Cell::Null; fields.len()];
             for (name, value) in object {
+                let has = |other: &Field| other.name == *name;
+                let twin = fields.iter().any(|other| other.name.eq_ignore_ascii_case(name));
+                let room = fields.len() < STRUCT_FIELDS && is_struct_key(name) && !twin;
+                if !fields.iter().any(has) && !room && *value != Value::Null {
+                    *beside.misfits.entry(at.place.clone()).or_default().entry("key".into()).or_default() += 1;
+                }
                 if let Some((column, cell)) = field(fields, name, value, at, beside) {
                     cells[column] = cell;
                 }

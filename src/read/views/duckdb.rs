@@ -10,6 +10,9 @@
 //! macro, or of DuckDB itself (`file_index`). A script is therefore good for the columns that it was made with: of a table that has got more
 //! since, it says so.
 //!
+//! DuckDB 2.0.0 breaks down where it reads single fields of a struct that some files lack, with a schema given: so structs that may have grown
+//! are read whole (`_archive.whole`).
+//!
 //! The window of the history orders by `_ts` too, which is the same in all its rows: with one key only, DuckDB makes an aggregate
 //! of it (1.5.5, 2.0.0) that turns -0.0 into 0.0 and NaN into another NaN.
 
@@ -18,12 +21,12 @@ use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 use super::{
     duckdb_text::{quoted, string},
     names::{UniqueNames, Views, renamed, views},
-    rescued::{Evidence, column, others, shown},
+    rescued::{Evidence, column, nulls, others, shown},
 };
 use crate::{
     archive::{FORMAT, Head, READERS, TableState},
     document::{TableRef, Timestamp},
-    schema::{Engine, Field, OwnColumn, TableSchema, duckdb_cast, misfits_by_path},
+    schema::{ColumnType, Engine, Field, OwnColumn, TableSchema, duckdb_cast, misfits_by_path},
 };
 
 /// What is the same for every archive.
@@ -153,7 +156,7 @@ fn table(state: &TableState, schema: &TableSchema, names: &Views<'_>) -> String 
         empty.push(format!("NULL::{kind} AS {name}"));
     }
     let (map, empty) = (map.join(",\n  "), empty.join(", "));
-    let (columns, others) = columns(state, schema);
+    let Columns { columns, nulls, others } = columns(state, schema);
     format!(
         "
 -- {shown}
@@ -165,7 +168,7 @@ CREATE OR REPLACE MACRO {none}() AS TABLE SELECT {empty}, NULL::BIGINT AS _rank 
 CREATE OR REPLACE MACRO {rows}(_source) AS TABLE
 SELECT _id, _creationTime, try(make_timestamp(CAST(_creationTime * 1000 AS BIGINT))) AS _creationTime_utc,
   _ts, make_timestamp(_ts // 1000) AS _ts_utc, _tombstone, _base, _rank,
-{columns}  CAST(_nulls AS JSON) AS _nulls, {others} AS _rescued
+{columns}  {nulls} AS _nulls, {others} AS _rescued
 FROM query(_source);
 CREATE OR REPLACE MACRO {as_of}(moment) AS TABLE
 SELECT * EXCLUDE (_tombstone, _base, _rank) FROM {rows}(_archive.rows_at({name}, _archive.ts(moment), {known}))
@@ -216,9 +219,17 @@ fn has_rescued(state: &TableState) -> bool {
     state.base.rescued_rows + state.delta.rescued_rows > 0
 }
 
-/// The fields of documents, a line each, under their names where these are free: JSON text as JSON, and beside a field the values that fit no
-/// column of it; and what has none.
-fn columns(state: &TableState, schema: &TableSchema) -> (String, String) {
+/// What a row shows of a document.
+struct Columns {
+    /// Its fields, a line each, under their names where these are free: JSON text as JSON, and beside a field the values that fit no
+    /// column of it.
+    columns: String,
+    nulls: String,
+    /// What has no column.
+    others: String,
+}
+
+fn columns(state: &TableState, schema: &TableSchema) -> Columns {
     let fields = &schema.fields;
     let renamed = renamed(fields);
     let name_of = |field: &Field| {
@@ -237,8 +248,12 @@ fn columns(state: &TableState, schema: &TableSchema) -> (String, String) {
     columns.sort_by_key(|(field, ..)| fields.iter().position(|other| other.id == field.id));
     let mut text = String::new();
     for (field, expression) in columns {
-        let cast = duckdb_cast(&field.column_type).map(|kind| format!("CAST({expression} AS {kind})"));
-        let _ = writeln!(text, "  {} AS {},", cast.as_ref().unwrap_or(expression), quoted(&name_of(field)));
+        let shown = match (duckdb_cast(&field.column_type), &field.column_type) {
+            (Some(kind), _) => format!("CAST({expression} AS {kind})"),
+            (None, ColumnType::Struct(_)) if schema.id > 1 => format!("_archive.whole({expression})"),
+            (None, _) => expression.clone(),
+        };
+        let _ = writeln!(text, "  {shown} AS {},", quoted(&name_of(field)));
     }
     for family in &families {
         if let (Some(beside), Some((first, ..))) = (&family.beside, family.columns.first()) {
@@ -246,5 +261,5 @@ fn columns(state: &TableState, schema: &TableSchema) -> (String, String) {
             let _ = writeln!(text, "  {beside} AS {},", quoted(&name));
         }
     }
-    (text, others(&families))
+    Columns { columns: text, nulls: nulls(&families), others: others(&families) }
 }

@@ -163,6 +163,9 @@ CREATE OR REPLACE MACRO _archive.served_to(state, span, ts) AS
 -- Rounded up: so a TIMESTAMP lies in the same versions as its nanoseconds.
 CREATE OR REPLACE MACRO _archive.rounded_up(ts) AS make_timestamp(ts // 1000 + CASE WHEN ts % 1000 > 0 THEN 1 ELSE 0 END);
 
+-- A struct, none of whose fields are read alone.
+CREATE OR REPLACE MACRO _archive.whole(struct) AS CASE WHEN struct IS NOT NULL THEN struct END;
+
 -- What a row rescued: the value at a path, whose JSON Pointer in the cell is `pointer`.
 CREATE OR REPLACE MACRO _archive.at(cell, pointer) AS json_extract(cell, pointer);
 -- The same, for the path itself.
@@ -193,5 +196,17 @@ CREATE OR REPLACE MACRO _archive.below(cell, inside, but) AS list_transform(
     AND len(list_filter(but, lambda other: _archive.is_at(path, other))) = 0),
   lambda path: {'key': _archive.key(substr(path, length(inside) + 1)),
     'value': _archive.cell_at(cell, path)});
+-- What an object has under other names than these, but for nulls: its keys and values.
+CREATE OR REPLACE MACRO _archive.unknown(object, names) AS list_transform(
+  list_filter(json_keys(object), lambda key: NOT list_contains(names, key) AND json_type(_archive.cell_at(object, key)) <> 'NULL'),
+  lambda key: {'key': key, 'value': _archive.cell_at(object, key)});
+-- The paths of the nulls in an object that stands at a path, but for these names.
+CREATE OR REPLACE MACRO _archive.nulls_in(object, path, but) AS list_transform(
+  list_filter(json_keys(object), lambda key: NOT list_contains(but, key) AND json_type(_archive.cell_at(object, key)) = 'NULL'),
+  lambda key: path || '/' || replace(replace(key, '~', '~0'), '/', '~1'));
+CREATE OR REPLACE MACRO _archive.nulls(cell, rescued, more) AS CASE WHEN rescued IS NULL OR coalesce(len(more), 0) = 0 THEN CAST(cell AS JSON)
+  ELSE to_json(list_sort(list_concat(from_json(cell, '["VARCHAR"]'), more))) END;
+CREATE OR REPLACE MACRO _archive.as_object(value) AS CASE WHEN json_type(value) = 'OBJECT' THEN value END;
+CREATE OR REPLACE MACRO _archive.unless_null(value) AS CASE WHEN json_type(value) <> 'NULL' THEN value END;
 CREATE OR REPLACE MACRO _archive.entry(name, value) AS CASE WHEN value IS NULL THEN [] ELSE [{'key': name, 'value': value}] END;
 

@@ -1,10 +1,13 @@
 //! What a row rescued, back in its columns: expressions of DuckDB.
 //!
 //! # The rule
-//! A value that was rescued, and whose path has a column in the newest schema now, stands in that column if it fits it whole; so do those
-//! inside of structs. All others stand in a column beside the top-level one, `x__rescued`: the value itself, or an object of
+//! A value that was rescued, and whose path has a column in the newest schema now, stands in that column if it fits it; so do those
+//! inside of structs, each for itself, also where the whole object was rescued (nulls in it go to `_nulls`). Lists are taken whole or not at all. All others stand in
+//! a column beside the top-level one, `x__rescued`: the value itself, or an object of
 //! what is inside of `x`, nested as the document is. Keys are names; below a list they are indices, with the rest of the path behind. What
 //! has no column at all is in `_rescued`. So each value stands once.
+//!
+//! JSON text beside a column inside of a struct, `x.y__json`, is told there too: who asks for what is at `y` need not know of it.
 //!
 //! What was rescued where is not known before the rows are read: counters tell of values that did not fit a column that was there
 //! ([`Misfits`]), not of those that had none. So what may have happened counts ([`Evidence`]): in a table without rescued rows all columns are
@@ -13,8 +16,10 @@
 //! `_archive.at`, `_archive.below`, … are macros of `duckdb.sql`. Columns are called `c` and their field id here: whatever
 //! documents call their fields, nothing of ours has that name.
 
+use std::collections::BTreeMap;
+
 use super::duckdb_text::string;
-use crate::schema::{ColumnType, Engine, Field, Misfits, NestedTypes, pointer};
+use crate::schema::{ColumnType, Engine, Field, KEYS_OF_DATA, Misfits, NestedTypes, pointer};
 
 /// What may have been rescued in a table.
 pub(super) struct Evidence {
@@ -29,7 +34,8 @@ pub(super) struct Evidence {
 impl Evidence {
     /// Whether a value at this path may have been rescued whole.
     fn whole(&self, path: &str) -> bool {
-        self.rescued && (self.grown || self.misfits.contains_key(path))
+        let counted = |kinds: &BTreeMap<String, u64>| kinds.keys().any(|kind| kind != KEYS_OF_DATA);
+        self.rescued && (self.grown || self.misfits.get(path).is_some_and(counted))
     }
 
     /// Whether something inside of these may have been rescued: any key or item may.
@@ -44,6 +50,17 @@ pub(super) struct Shown<'a> {
     pub(super) columns: Vec<(&'a Field, String)>,
     /// The expression of the column beside it, of all that fits none of them: JSON, or NULL.
     pub(super) beside: Option<String>,
+    /// Lists of paths: of the nulls in objects that were rescued whole.
+    pub(super) nulls: Vec<String>,
+    /// It is another value than the file has, also in rows that rescued nothing.
+    differs: bool,
+}
+
+/// Where a family stands.
+struct Place {
+    path: String,
+    /// What was rescued there whole; its fields are had from it also where it is no object, and are none then.
+    value: Option<String>,
 }
 
 /// How a column of the files is called.
@@ -62,9 +79,29 @@ pub(super) fn others(families: &[Shown<'_>]) -> String {
     format!("_archive.others(_rescued, [{}])", told.join(", "))
 }
 
+/// `_nulls`, with those of objects that were rescued whole.
+pub(super) fn nulls(families: &[Shown<'_>]) -> String {
+    let more: Vec<_> = families.iter().flat_map(|family| &family.nulls).map(String::as_str).collect();
+    if more.is_empty() {
+        "CAST(_nulls AS JSON)".to_owned()
+    } else {
+        format!("_archive.nulls(_nulls, _rescued, {})", joined(&more))
+    }
+}
+
+/// Lists, one behind the other.
+fn joined(lists: &[&str]) -> String {
+    match lists {
+        [] => "[]".to_owned(),
+        [one] => (*one).to_owned(),
+        [first, rest @ ..] => rest.iter().fold((*first).to_owned(), |all, list| format!("list_concat({all}, {list})")),
+    }
+}
+
 /// The top-level fields, by families in the order of the oldest.
 pub(super) fn shown<'a>(fields: &'a [Field], evidence: &Evidence) -> Vec<Shown<'a>> {
-    families(fields).into_iter().map(|family| family_shown(family, evidence, "", &column)).collect()
+    let top = Place { path: String::new(), value: None };
+    families(fields).into_iter().map(|family| family_shown(family, evidence, &top, &column)).collect()
 }
 
 fn families(fields: &[Field]) -> Vec<Vec<&Field>> {
@@ -81,66 +118,141 @@ fn families(fields: &[Field]) -> Vec<Vec<&Field>> {
 fn family_shown<'a>(
     family: Vec<&'a Field>,
     evidence: &Evidence,
-    above: &str,
+    above: &Place,
     held: &dyn Fn(&Field) -> String,
 ) -> Shown<'a> {
-    let path = family.first().map_or_else(|| above.to_owned(), |first| pointer(above, &first.name));
-    let (whole, below) = (evidence.whole(&path), evidence.below(&family));
-    let inside = format!("{path}/");
-    let value = at(&path);
+    let name = family.first().map_or("", |first| first.name.as_str());
+    let path = pointer(&above.path, name);
+    let value = value(evidence, above, name, &path, is_text_alone(&family));
+    let below = evidence.below(&family);
+    let mut shown = Shown { columns: Vec::new(), beside: None, nulls: Vec::new(), differs: false };
+    let text = text_beside(&family);
+    // Inside of a struct JSON text is told beside the top-level column.
+    let (has_text, text) = if above.path.is_empty() { (text.is_some(), None) } else { (false, text) };
+    // What stands beside, as keys and values inside of the path, and as the value there.
+    let (mut inside, mut names) = (Vec::new(), Vec::new());
+    let mut whole: Vec<String> = text.map(|field| format!("CAST({} AS JSON)", held(field))).into_iter().collect();
     let mut fits: Vec<String> = Vec::new();
-    let mut inner: Vec<(String, String)> = Vec::new();
-    let mut columns = Vec::new();
-    for field in family {
-        let mut text = held(field);
-        if let (ColumnType::Struct(fields), true) = (&field.column_type, below) {
-            let inside = |field: &Field| format!("struct_extract({text}, {})", string(&field.column));
-            let children: Vec<_> =
-                families(fields).into_iter().map(|family| family_shown(family, evidence, &path, &inside)).collect();
-            let is_more = children.iter().flat_map(|child| &child.columns).any(|(field, text)| *text != inside(field));
-            if is_more {
-                text = filled(&text, &children);
-            }
-            for child in children {
-                if let (Some(beside), Some((field, ..))) = (child.beside, child.columns.first()) {
-                    inner.push((field.name.clone(), beside));
-                }
-            }
-        }
-        if whole {
-            let fits_it = fit(&field.column_type, &value);
-            // An empty list fits every list: the oldest has it.
-            let none_before = fits.iter().map(|fits| format!(" AND NOT ({fits})")).collect::<String>();
-            let read = read(&field.column_type, &value);
-            text = format!("coalesce({text}, CASE WHEN {fits_it}{none_before} THEN {read} END)");
-            fits.push(fits_it);
-        }
-        columns.push((field, text));
-    }
-    let rest = whole.then(|| format!("CASE WHEN NOT ({}) THEN {value} END", fits.join(" OR ")));
-    let nested = below.then(|| {
-        // What has a column of its own inside, and something beside it, is told there.
-        let but: Vec<_> = inner.iter().map(|(name, _)| string(&pointer(&path, name))).collect();
-        let entries = format!("_archive.below(_rescued, {}, [{}]::VARCHAR[])", string(&inside), but.join(", "));
-        let entries = inner.iter().fold(entries, |entries, (name, beside)| {
-            format!("list_concat({entries}, _archive.entry({}, {beside}))", string(name))
+    for field in family.into_iter().filter(|field| text.is_none_or(|text| text.id != field.id)) {
+        let own = held(field);
+        let fits_it = value.as_ref().map(|value| match field.column_type {
+            ColumnType::Struct(_) if !has_text => format!("_archive.as_object({value}) IS NOT NULL"),
+            _ => fit(&field.column_type, value),
         });
-        format!("_archive.object({entries})")
-    });
-    let beside = match (rest, nested) {
-        (Some(rest), Some(nested)) => Some(format!("coalesce({rest}, {nested})")),
-        (rest, nested) => rest.or(nested),
+        let none_before = none_of(fits.iter().cloned());
+        let taken = fits_it.as_ref().zip(value.as_ref());
+        let taken = taken.map(|(fits_it, value)| (format!("{fits_it}{none_before}"), value));
+        let shows = match &field.column_type {
+            ColumnType::Struct(fields) => {
+                let object = taken.map(|(fits_it, value)| match has_text {
+                    true => format!("CASE WHEN {fits_it} THEN {value} END"),
+                    false => value.clone(),
+                });
+                let inner = Inner::of(fields, evidence, &Place { path: path.clone(), value: object }, &own);
+                shown.differs |= inner.differs;
+                shown.nulls.extend(inner.nulls);
+                inside.extend(inner.entries);
+                names.extend(inner.names);
+                inner.shows
+            }
+            column => match &taken {
+                Some((fits_it, value)) => {
+                    format!("coalesce({own}, CASE WHEN {fits_it} THEN {} END)", read(column, value))
+                }
+                None => own,
+            },
+        };
+        fits.extend(fits_it);
+        shown.columns.push((field, shows));
+    }
+    shown.differs |= text.is_some();
+    whole.extend(value.map(|value| format!("CASE WHEN NOT ({}) THEN {value} END", fits.join(" OR "))));
+    if below {
+        // What has a column of its own inside, and something beside it, is told there.
+        let but: Vec<_> = names.iter().map(|name| string(&pointer(&path, name))).collect();
+        let under = string(&format!("{path}/"));
+        inside.insert(0, format!("_archive.below(_rescued, {under}, [{}]::VARCHAR[])", but.join(", ")));
+    }
+    if !inside.is_empty() {
+        let entries: Vec<_> = inside.iter().map(String::as_str).collect();
+        whole.push(format!("_archive.object({})", joined(&entries)));
+    }
+    shown.beside = match whole.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        all => Some(format!("coalesce({})", all.join(", "))),
     };
-    Shown { columns, beside }
+    shown
 }
 
-/// A struct with what was rescued back in its fields, which keep their order.
-fn filled(held: &str, children: &[Shown<'_>]) -> String {
-    let mut fields: Vec<_> = children.iter().flat_map(|child| &child.columns).collect();
-    // Ids ascend in the order of the fields.
-    fields.sort_by_key(|(field, _)| field.id);
-    let fields: Vec<_> = fields.iter().map(|(field, text)| format!("{}: {text}", string(&field.column))).collect();
-    format!("CASE WHEN {held} IS NULL OR _rescued IS NULL THEN {held} ELSE {{{}}} END", fields.join(", "))
+/// What a row rescued at a path, or in an object around it; null is none, but where JSON text stands alone.
+fn value(evidence: &Evidence, above: &Place, name: &str, path: &str, is_text_alone: bool) -> Option<String> {
+    let own = evidence.whole(path).then(|| at(path));
+    let inside = above.value.as_ref().map(|object| format!("json_extract({object}, {})", string(&pointer("", name))));
+    let inside = inside.map(|value| if is_text_alone { value } else { format!("_archive.unless_null({value})") });
+    match (own, inside) {
+        (Some(own), Some(inside)) => Some(format!("coalesce({own}, {inside})")),
+        (own, inside) => own.or(inside),
+    }
+}
+
+fn is_text_alone(family: &[&Field]) -> bool {
+    matches!(family, [only] if only.column_type == ColumnType::Json)
+}
+
+/// JSON text beside other columns.
+fn text_beside<'a>(family: &[&'a Field]) -> Option<&'a Field> {
+    let text = family.iter().find(|field| field.column_type == ColumnType::Json).copied();
+    text.filter(|_| family.len() > 1)
+}
+
+/// A struct, with what was rescued back in its fields.
+struct Inner {
+    shows: String,
+    differs: bool,
+    /// Keys and values that stand beside it, and the fields of which something does.
+    entries: Vec<String>,
+    names: Vec<String>,
+    nulls: Vec<String>,
+}
+
+impl Inner {
+    fn of(fields: &[Field], evidence: &Evidence, place: &Place, held: &str) -> Self {
+        let object = place.value.as_ref().map(|value| format!("_archive.as_object({value})"));
+        let inside = |field: &Field| format!("struct_extract({held}, {})", string(&field.column));
+        let families = families(fields);
+        let names: Vec<_> = families.iter().filter_map(|family| family.first()).map(|f| string(&f.name)).collect();
+        let texts = families.iter().filter(|family| is_text_alone(family)).filter_map(|family| family.first());
+        let texts: Vec<_> = texts.map(|field| string(&field.name)).collect();
+        let children: Vec<_> =
+            families.into_iter().map(|family| family_shown(family, evidence, place, &inside)).collect();
+        let mut inner =
+            Self { shows: held.to_owned(), differs: false, entries: Vec::new(), names: Vec::new(), nulls: Vec::new() };
+        let mut columns: Vec<_> = children.iter().flat_map(|child| &child.columns).collect();
+        // Ids ascend in the order of the fields.
+        columns.sort_by_key(|(field, _)| field.id);
+        inner.differs = children.iter().any(|child| child.differs);
+        if inner.differs || columns.iter().any(|(field, shows)| *shows != inside(field)) {
+            let built: Vec<_> =
+                columns.iter().map(|(field, shows)| format!("{}: {shows}", string(&field.column))).collect();
+            let unchanged = if inner.differs { String::new() } else { format!("WHEN _rescued IS NULL THEN {held} ") };
+            let put_in = object.as_ref().map_or(String::new(), |object| format!(" OR {object} IS NOT NULL"));
+            inner.shows = format!("CASE {unchanged}WHEN {held} IS NOT NULL{put_in} THEN {{{}}} END", built.join(", "));
+        }
+        if let Some(object) = &object {
+            inner.entries.push(format!("_archive.unknown({object}, [{}])", names.join(", ")));
+            let path = string(&place.path);
+            inner.nulls.push(format!("_archive.nulls_in({object}, {path}, [{}]::VARCHAR[])", texts.join(", ")));
+        }
+        for child in children {
+            inner.nulls.extend(child.nulls);
+            if let (Some(beside), Some((field, ..))) = (child.beside, child.columns.first()) {
+                inner.entries.push(format!("_archive.entry({}, {beside})", string(&field.name)));
+                inner.names.push(field.name.clone());
+            }
+        }
+        inner
+    }
 }
 
 /// What a row rescued at a path.
@@ -171,7 +283,10 @@ fn fit(column: &ColumnType, value: &str) -> String {
             let each = families.iter().map(|family| {
                 let child = family.first().map_or(String::new(), |first| child(value, first));
                 let any: Vec<_> = family.iter().map(|field| fit(&field.column_type, &child)).collect();
-                format!("({child} IS NULL OR {})", any.join(" OR "))
+                // JSON text has a null of its own only where it stands alone.
+                let no_null =
+                    if family.len() > 1 { format!("json_type({child}) <> 'NULL' AND ") } else { String::new() };
+                format!("({child} IS NULL OR {no_null}({}))", any.join(" OR "))
             });
             let each: Vec<_> = each.collect();
             format!(
@@ -196,31 +311,39 @@ fn read(column: &ColumnType, value: &str) -> String {
             let item = format!("item_{}", element.id);
             format!(
                 "list_transform(CAST({value} AS JSON[]), lambda {item}: {})",
-                read_inside(&element.column_type, &item)
+                read_inside(&element.column_type, &[], &item)
             )
         }
         ColumnType::Struct(fields) => {
-            let fields = fields.iter().map(|field| {
-                format!("{}: {}", string(&field.column), read_inside(&field.column_type, &child(value, field)))
+            let each = fields.iter().enumerate().map(|(n, field)| {
+                let before: Vec<_> = fields[..n].iter().filter(|other| other.name == field.name).collect();
+                format!("{}: {}", string(&field.column), read_inside(&field.column_type, &before, &child(value, field)))
             });
-            let fields: Vec<_> = fields.collect();
-            format!("{{{}}}", fields.join(", "))
+            let each: Vec<_> = each.collect();
+            format!("{{{}}}", each.join(", "))
         }
     }
 }
 
-/// The same of what is inside of a value: NULL for what is null, absent, or of another of its family.
-fn read_inside(column: &ColumnType, value: &str) -> String {
-    if *column == ColumnType::Json {
+/// The same of what is inside of a value, in a column that came after those of its family `before` it: NULL for what is null, absent, or of another
+/// of them.
+fn read_inside(column: &ColumnType, before: &[&Field], value: &str) -> String {
+    if *column == ColumnType::Json && before.is_empty() {
         // There null is a text.
         return read(column, value);
     }
     let null = Engine::DuckDb.type_of(column);
+    let none_before = none_of(before.iter().map(|field| fit(&field.column_type, value)));
     format!(
-        "CASE WHEN json_type({value}) <> 'NULL' AND {} THEN {} ELSE NULL::{null} END",
+        "CASE WHEN json_type({value}) <> 'NULL' AND {}{none_before} THEN {} ELSE NULL::{null} END",
         fit(column, value),
         read(column, value)
     )
+}
+
+/// That a value fits none of the columns that came before: the oldest has it, also an empty list, which fits every list.
+fn none_of(fits: impl IntoIterator<Item = String>) -> String {
+    fits.into_iter().map(|fits| format!(" AND NOT ({fits})")).collect()
 }
 
 fn child(value: &str, field: &Field) -> String {

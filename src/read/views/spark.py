@@ -2,6 +2,7 @@
 
     messages          its documents
     messages_history  every revision; those that deleted a document have _tombstone
+    messages_versions every span of moments in which a revision was the document: _valid_from <= t AND (t < _valid_to OR _valid_to IS NULL)
 
     spark-submit THIS_FILE "SELECT count(*) FROM messages"
 
@@ -11,18 +12,21 @@ or, where there is a session (a notebook, `pyspark`), after importing this file 
     archive.register()                                    # makes the views; register(at=MOMENT) those of a moment
     archive.state("messages", at="2026-11-24T07:45:39Z")  # documents at a moment, as a DataFrame
     archive.history("messages")
+    archive.versions("messages")
 
 A moment is a _ts in nanoseconds, a datetime, or text of one; without an offset it is UTC. Tables of components are
 "waitlist/users" here, and waitlist__users as views; where that name is taken (case does not count), `waitlist__users-2`. What stands in
-a JSON column is text.
+a JSON column is text. `x__rescued` beside a field `x` has, as JSON text, what fits no column of it whole; `_rescued` what has no column.
 """
 
+import base64
 import datetime
 import json
 import re
 import sys
 import warnings
 
+from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
@@ -37,6 +41,10 @@ AS_OF = $AS_OF
 TYPES = $TYPES
 # The columns of every file that are no fields of documents.
 OWN = $OWN
+
+# Workers have no such module: they are sent its functions.
+if __name__ != "__main__" and __name__ in sys.modules:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 class Archive:
@@ -68,7 +76,7 @@ class Archive:
         rows = self._rows(entry, files).where(F.expr(f"_base IS NOT NULL OR _ts > {base} AND _ts <= {ts}"))
         newest = Window.partitionBy("_id").orderBy(F.desc("_ts"), F.desc("_rank"))
         rows = rows.withColumn("_age", F.row_number().over(newest)).where("_age = 1 AND NOT _tombstone")
-        return shown(entry, rows).drop("_tombstone")
+        return shown(entry, rows)
 
     def history(self, table: str, at=None) -> DataFrame:
         """Every revision of a table up to a moment, once: also where a later base repeats it."""
@@ -76,7 +84,47 @@ class Archive:
         self._load([table])
         rows = self._rows(entry, entry["files"]).where(F.col("_ts") <= self._ts(at))
         same = Window.partitionBy("_id", "_ts").orderBy(F.desc("_rank"))
-        return shown(entry, rows.withColumn("_age", F.row_number().over(same)).where("_age = 1"))
+        return shown(entry, rows.withColumn("_age", F.row_number().over(same)).where("_age = 1"), "_tombstone")
+
+    def versions(self, table: str, at=None) -> DataFrame:
+        """A row for each span of moments, up to a moment, in which a revision was the document: none where the table is not covered.
+        _valid_from is in the span and _valid_to is not; it is NULL where the span ends at that moment."""
+        entry, ts = self._entry(table), self._ts(at)
+        self._load([table])
+        segments = self._segments(entry, ts)
+        begins = [begin for begin, _ in segments]
+        files = [f for f in entry["files"] if f["base_ts"] in begins or is_delta(f) and begins and begins[0] < f["max_ts"] and f["min_ts"] <= ts]
+        # A delta is of the segment of the newest base before it.
+        begin = one_of((f"_ts > {begin}", begin) for begin in reversed(begins))
+        rows = self._rows(entry, files).withColumn("_begin", F.expr(f"coalesce(_base, {begin})"))
+        rows = rows.withColumn("_end", F.expr(one_of((f"_begin = {begin}", end) for begin, end in segments)))
+        rows = rows.where("_base IS NOT NULL OR _ts <= _end")
+        # In the order of time. Of two rows with one _id and _ts the first has an empty span.
+        order = Window.partitionBy("_id").orderBy("_begin", "_ts", "_rank")
+        rows = rows.withColumn("_from", F.greatest("_begin", "_ts"))
+        rows = rows.withColumn("_next", F.when(F.lead("_begin").over(order) == F.col("_begin"), F.lead("_ts").over(order)))
+        rows = rows.withColumn("_to", F.coalesce("_next", F.col("_end") + 1)).where("_from < _to AND NOT _tombstone")
+        # Spans of one revision that touch are one.
+        goes_on = (F.lag("_ts").over(order) == F.col("_ts")) & (F.lag("_to").over(order) == F.col("_from"))
+        rows = rows.withColumn("_begins", F.when(goes_on, 0).otherwise(1))
+        rows = rows.withColumn("_span", F.sum("_begins").over(order))
+        same = Window.partitionBy("_id", "_span")
+        rows = rows.withColumn("_from", F.min("_from").over(same)).withColumn("_to", F.max("_to").over(same))
+        rows = rows.withColumn("_age", F.row_number().over(same.orderBy(F.desc("_rank")))).where("_age = 1")
+        rows = rows.withColumn("_to", F.expr(f"nullif(_to, {ts + 1})"))
+        # Microseconds are rounded up: at each of them the state is what was valid then.
+        stamps = [F.expr(timestamp(f"ceil({end} / 1000BD) / 1000000BD")).alias(f"_valid{end}") for end in ("_from", "_to")]
+        exact = [F.col(end).alias(f"_valid{end}_ts") for end in ("_from", "_to")]
+        return shown(entry, rows, *stamps, *exact, F.col("_to").isNull().alias("_is_current"))
+
+    def _segments(self, entry, ts):
+        """The moments up to ts that are covered, both ends included: for each base those at which the state is made of it."""
+        bases = sorted(base for base in entry["bases"].values() if base <= ts)
+        found = []
+        for base, later in zip(bases, bases[1:] + [ts + 1]):
+            ends = [span["to"] for span in entry["covered"] if span["from"] <= base <= span["to"]]
+            found += [(base, min(end, later - 1)) for end in ends]
+        return found
 
     def register(self, at=None) -> dict:
         """Makes the temporary views of all tables, and returns their names by table. Tables that are not covered at the moment
@@ -84,14 +132,15 @@ class Archive:
         ts = self._ts(at)
         self._load(self.tables)
         names, refused = {}, []
-        for table, (plain, history) in view_names(self.tables).items():
+        for table, (plain, history, versions) in view_names(self.tables).items():
             try:
                 self.state(table, ts).createOrReplaceTempView(f"`{plain}`")
             except ValueError as error:
                 refused.append(str(error))
                 self.spark.catalog.dropTempView(plain)
             self.history(table, ts).createOrReplaceTempView(f"`{history}`")
-            names[table] = (plain, history)
+            self.versions(table, ts).createOrReplaceTempView(f"`{versions}`")
+            names[table] = (plain, history, versions)
         if refused and len(refused) == len(names):
             raise ValueError("\n".join(refused))
         for error in refused:
@@ -185,31 +234,35 @@ def spark_type(column_type):
     return TYPES[name].replace("$", inner)
 
 
-def shown(entry, rows):
+def shown(entry, rows, *more):
     """Times as timestamps, columns under the names of documents, and beside them the values that had no place there."""
+    rescued = Rescued(entry)
     names = document_names(entry["columns"])
-    columns = [F.col(quoted(column["column"])).alias(names[column["column"]]) for column in entry["columns"]]
-    first = {column["name"]: column for column in reversed(entry["columns"])}
+    columns = [rescued.filled(column, F.col(quoted(column["column"]))).alias(names[column["column"]]) for column in entry["columns"]]
     taken = {name.lower() for name in names.values()}
-    for name, column in first.items():
-        path = "/" + name.replace("~", "~0").replace("/", "~1")
-        beside = f"{names[column['column']]}__rescued"
-        # Counted by the id of the column, or by the path if that had none yet.
-        if {path, str(column["id"])} & entry.get("misfits", {}).keys() and beside.lower() not in taken:
-            values = F.from_json("_rescued", "MAP<STRING, STRING>")
-            columns.append(F.element_at(values, F.lit(path)).alias(beside))
-    stamp = "TIMESTAMP_NTZ '1970-01-01' + make_dt_interval(0, 0, 0, CAST({} AS DECIMAL(18, 6)))"
-    return rows.select(
+    for n, family in enumerate(rescued.beside.values()):
+        name = take(taken, f"{names[family[0]['column']]}__rescued")
+        columns.append(F.col(f"_back.beside{n}").alias(name))
+    return rescued.with_back(rows).select(
         "_id",
         "_creationTime",
-        F.expr(f"CASE WHEN abs(_creationTime) < 1e14 THEN {stamp.format('_creationTime / 1000')} END").alias("_creationTime_utc"),
+        F.expr(f"CASE WHEN abs(_creationTime) < 1e14 THEN {timestamp('_creationTime / 1000')} END").alias("_creationTime_utc"),
         "_ts",
-        F.expr(stamp.format("_ts / 1000000000BD")).alias("_ts_utc"),
-        "_tombstone",
+        F.expr(timestamp("_ts / 1000000000BD")).alias("_ts_utc"),
+        *more,
         *columns,
         "_nulls",
-        "_rescued",
+        F.col("_back.others" if rescued.beside else "_rescued").alias("_rescued"),
     )
+
+
+def one_of(choices):
+    """The value of the first condition that holds."""
+    return f"CASE {' '.join(f'WHEN {condition} THEN {value}L' for condition, value in choices) or 'WHEN false THEN 0L'} END"
+
+
+def timestamp(seconds):
+    return f"TIMESTAMP_NTZ '1970-01-01' + make_dt_interval(0, 0, 0, CAST({seconds} AS DECIMAL(18, 6)))"
 
 
 def document_names(columns):
@@ -229,19 +282,21 @@ def document_names(columns):
 
 
 def view_names(tables):
-    """Names of views that are free when case is ignored; one that is taken gets -2, -3, …, which no Convex name contains. Tables of
-    the root have their own names before anything that is derived from one."""
+    """Names of views that are free when case is ignored. Tables of the root have their own names before anything that is derived
+    from one."""
     taken = set()
+    plain = {table: take(taken, table.replace("/", "__")) for table in sorted(tables, key=lambda table: table.count("/"))}
+    history = {table: take(taken, f"{plain[table]}_history") for table in tables}
+    return {table: (plain[table], history[table], take(taken, f"{plain[table]}_versions")) for table in tables}
 
-    def take(name):
-        free, number = name, 2
-        while free.lower() in taken:
-            free, number = f"{name}-{number}", number + 1
-        taken.add(free.lower())
-        return free
 
-    plain = {table: take(table.replace("/", "__")) for table in sorted(tables, key=lambda table: table.count("/"))}
-    return {table: (plain[table], take(f"{plain[table]}_history")) for table in tables}
+def take(taken, name):
+    """A name that is free when case is ignored; one that is taken gets -2, -3, …, which no Convex name contains."""
+    free, number = name, 2
+    while free.lower() in taken:
+        free, number = f"{name}-{number}", number + 1
+    taken.add(free.lower())
+    return free
 
 
 def nanoseconds(moment):
@@ -272,10 +327,12 @@ def quoted(name):
     return "`" + name.replace("`", "``") + "`"
 
 
+$RESCUED
+
 if __name__ == "__main__":
     session = SparkSession.builder.getOrCreate()
     views = Archive(session).register()
     if len(sys.argv) > 1:
         session.sql(sys.argv[1]).show(1000, truncate=False)
     else:
-        print("\n".join(name for pair in views.values() for name in pair))
+        print("\n".join(name for names in views.values() for name in names))

@@ -15,6 +15,7 @@ use crate::{
 };
 
 const SCRIPT: &str = include_str!("spark.py");
+const RESCUED: &str = include_str!("spark_rescued.py");
 
 /// A PySpark script (Spark 3.5 and 4) with views of all tables of the archive at `url`: `messages`, `messages_history`, and
 /// in Python the state at any moment.
@@ -22,7 +23,7 @@ const SCRIPT: &str = include_str!("spark.py");
 /// With `as_of` the views mean that moment; without, as far as the archive reaches when the script is run.
 pub fn spark_views(url: &str, as_of: Option<Timestamp>) -> String {
     let as_of = as_of.map_or("None".to_owned(), |ts| ts.0.to_string());
-    let script = SCRIPT.replace("$FORMAT", &FORMAT.to_string()).replace("$AS_OF", &as_of);
+    let script = SCRIPT.replace("$RESCUED", RESCUED).replace("$FORMAT", &FORMAT.to_string()).replace("$AS_OF", &as_of);
     let script = script.replace("$READERS", &readers());
     let types = rows().map(|row| format!("    {}: {},\n", string(row.name), string(row.by(Engine::Spark))));
     let own = OwnColumn::ALL.iter();
