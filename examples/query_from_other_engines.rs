@@ -29,7 +29,7 @@ async fn main() -> Result<()> {
     let spark = spark_views(archive.url(), Some(before));
     println!("{} lines for DuckDB, {} for Spark", script.lines().count(), spark.lines().count());
     known_table(&head, &table)?;
-    println!("{}", schema_text(&table, &columns[&table], SchemaFormat::Sql)?);
+    println!("{}", schema_text(&table, &columns[&table], SchemaFormat::Sql, archive.url())?);
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("views.sql");

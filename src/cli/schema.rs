@@ -29,7 +29,7 @@ use super::{
 Examples:
   convex-archiver schema messages --archive s3://bucket/happy-otter
   convex-archiver schema waitlist/users --archive ./archive --as-of 2026-11-01
-  convex-archiver schema messages --archive ./archive --format pyarrow
+  convex-archiver schema messages --archive ./archive --format polars > messages.py
   convex-archiver schema --archive ./archive --format dbt > models/convex.yml
   convex-archiver schema messages --archive ./archive --json | jq -r '.columns[] | [.path, .type] | @tsv'")]
 pub(crate) struct SchemaArgs {
@@ -41,7 +41,8 @@ pub(crate) struct SchemaArgs {
     /// Only the columns that there were then: as in --as-of of get
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<Moment>,
-    /// Print the newest schema of the files instead, for a reader that otherwise takes the first file's
+    /// Print the newest schema of the files instead, for a reader that otherwise takes the first file's. Values that came before their
+    /// column are in `_rescued` of the files; `export --format parquet` has them in their columns
     #[arg(long, value_name = "READER", conflicts_with_all = ["as_of", "json"])]
     format: Option<Format>,
     /// Print one JSON object, also when it fails
@@ -51,9 +52,9 @@ pub(crate) struct SchemaArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
-    /// Python: a pyarrow.Schema
+    /// Python: a pyarrow.Schema, and state(at), a pyarrow.Table of the documents at a moment
     Pyarrow,
-    /// Python: a schema for polars.scan_parquet
+    /// Python: a schema for polars.scan_parquet, and state(at), a LazyFrame of the documents at a moment
     Polars,
     /// Python: DDL for spark.read.schema
     Spark,
@@ -101,7 +102,7 @@ pub(super) async fn run(args: &SchemaArgs) -> Result<Outcome> {
         known_table(&past.head, table)?;
         let Some(format) = format.of_one_table() else { return sources(&past, Some(table)).await };
         let schema = past.archive.schema(&past.head, table).await?;
-        output::print(&schema_text(table, &schema, format)?)?;
+        output::print(&schema_text(table, &schema, format, past.archive.url())?)?;
         return Ok(Outcome::Done);
     }
     let at = past.at(args.as_of)?;

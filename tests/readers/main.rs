@@ -14,6 +14,7 @@ mod frozen;
 mod full_size;
 mod late;
 mod permanent;
+mod questions;
 mod restored;
 mod scripts;
 #[allow(dead_code, reason = "every test program uses its own part of the tools")]

@@ -38,6 +38,10 @@ impl Drifted {
         let folder = tempfile::tempdir().unwrap();
         // Apostrophes are to be quoted, and that twice where a text is in a text; nothing is to be put in the URL's place.
         let place = folder.path().join("it's an archive of $FORMAT").to_str().unwrap().to_owned();
+        Self::at(folder, place).await
+    }
+
+    async fn at(folder: tempfile::TempDir, place: String) -> Self {
         let world = drift::archived(&place).await;
         expected::write(&world.deployment, &folder.path().join("expected.ndjson"));
         let archive = world.archive(&place).await.unwrap();
@@ -55,6 +59,20 @@ impl Drifted {
 
     fn expected(&self) -> PathBuf {
         self.folder.path().join("expected.ndjson")
+    }
+
+    /// Each table's schema for each reader, and the arguments of a script that reads with them.
+    fn schemas(&self) -> [PathBuf; 3] {
+        for state in self.head.tables() {
+            let name = state.table.to_string().replace('/', ".");
+            for (format, ending) in
+                [(SchemaFormat::Pyarrow, "pyarrow"), (SchemaFormat::Polars, "polars"), (SchemaFormat::Sql, "sql")]
+            {
+                let text = schema_text(&state.table, &self.columns[&state.table], format, &self.place).unwrap();
+                self.file(&format!("{name}.{ending}"), &text);
+            }
+        }
+        [Path::new(&self.place).to_owned(), self.expected(), self.folder.path().to_owned()]
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
@@ -107,22 +125,22 @@ fn spark(version: &str, python: &mut Command) {
 }
 
 #[test]
-fn with_the_schema_of_a_table_no_reader_misses_a_column() {
+fn with_the_schema_of_a_table_no_reader_misses_a_column_and_its_state_is_that_of_every_moment() {
     block_on(async {
         let drifted = Drifted::new().await;
-        for state in drifted.head.tables() {
-            let name = state.table.to_string().replace('/', ".");
-            for (format, ending) in
-                [(SchemaFormat::Pyarrow, "pyarrow"), (SchemaFormat::Polars, "polars"), (SchemaFormat::Sql, "sql")]
-            {
-                drifted.file(
-                    &format!("{name}.{ending}"),
-                    &schema_text(&state.table, &drifted.columns[&state.table], format).unwrap(),
-                );
-            }
-        }
-        let arguments = [Path::new(&drifted.place).to_owned(), drifted.expected(), drifted.folder.path().to_owned()];
+        let arguments = drifted.schemas();
         python::run("readers/schema_reads.py", &arguments);
+        println!("{}", python::run("readers/state_reads.py", &arguments));
+    });
+}
+
+#[test]
+fn the_state_that_comes_with_a_schema_reads_s3_too() {
+    let mut moto = None;
+    let settings = || moto.insert(Moto::strict("lake", None)).settings();
+    apart(test_name!(the_state_that_comes_with_a_schema_reads_s3_too), settings, async {
+        let drifted = Drifted::at(tempfile::tempdir().unwrap(), "s3://lake/convex/shop".into()).await;
+        println!("{}", python::run("readers/state_reads.py", &drifted.schemas()));
     });
 }
 

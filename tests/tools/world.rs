@@ -74,6 +74,11 @@ impl World {
         Self::serve(SimulatedDeployment::new("otter-1", 7), options, |routes| routes).await
     }
 
+    /// Of a deployment of the test's own.
+    pub(crate) async fn of(deployment: SimulatedDeployment) -> Self {
+        Self::serve(deployment, Self::options(1024, 128), |routes| routes).await
+    }
+
     fn options(snapshot: usize, deltas: usize) -> RouterOptions {
         RouterOptions::default()
             .key(KEY.to_owned())

@@ -1,6 +1,6 @@
 //! Texts that let other engines read the archive: a script of views for [DuckDB](duckdb_views) and for
 //! [Spark](spark_views), [views to be kept](permanent_views) in a database of DuckDB, for dbt too ([macro](dbt_macro), [sources](dbt_sources)),
-//! and the [schema](schema_text) of a table for readers that otherwise take the first file's.
+//! and the [schema](schema_text) of a table for readers that otherwise take the first file's, for pyarrow and polars with its documents at any moment.
 //!
 //! Pure but for the views to be kept, which name the files: text from what the head says of tables. Which files count is not in other texts: scripts read that from
 //! `manifest.json` and the parts that it names when they are run, so a script that was saved stays right after syncs and compactions. DuckDB's

@@ -23,9 +23,8 @@ const RESCUED: &str = include_str!("spark_rescued.py");
 /// With `as_of` the views mean that moment; without, as far as the archive reaches when the script is run.
 pub fn spark_views(url: &str, as_of: Option<Timestamp>) -> String {
     let as_of = as_of.map_or("None".to_owned(), |ts| ts.0.to_string());
-    let readers: Vec<_> = READERS.iter().map(|word| string(word)).collect();
     let script = SCRIPT.replace("$RESCUED", RESCUED).replace("$FORMAT", &FORMAT.to_string()).replace("$AS_OF", &as_of);
-    let script = script.replace("$READERS", &format!("[{}]", readers.join(", ")));
+    let script = script.replace("$READERS", &readers());
     let types = rows().map(|row| format!("    {}: {},\n", string(row.name), string(row.by(Engine::Spark))));
     let own = OwnColumn::ALL.iter();
     let own = own.map(|own| format!("    {},\n", string(&Engine::Spark.column(own.name(), own.column_type()))));
@@ -35,8 +34,14 @@ pub fn spark_views(url: &str, as_of: Option<Timestamp>) -> String {
     script.replace("$URL", &string(url))
 }
 
+/// The words for what a reader must know that scripts know, as a list of Python.
+pub(super) fn readers() -> String {
+    let words: Vec<_> = READERS.iter().map(|word| string(word)).collect();
+    format!("[{}]", words.join(", "))
+}
+
 /// A string literal of Python.
-fn string(text: &str) -> String {
+pub(super) fn string(text: &str) -> String {
     let mut literal = String::from("\"");
     for c in text.chars() {
         match c {
