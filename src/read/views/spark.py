@@ -99,23 +99,22 @@ class Archive:
         rows = self._rows(entry, files).withColumn("_begin", F.expr(f"coalesce(_base, {begin})"))
         rows = rows.withColumn("_end", F.expr(one_of((f"_begin = {begin}", end) for begin, end in segments)))
         rows = rows.where("_base IS NOT NULL OR _ts <= _end")
-        # In the order of time. Of two rows with one _id and _ts the first has an empty span.
+        # Of two rows with one _id and _ts the first has an empty span.
         order = Window.partitionBy("_id").orderBy("_begin", "_ts", "_rank")
-        rows = rows.withColumn("_from", F.greatest("_begin", "_ts"))
-        rows = rows.withColumn("_next", F.when(F.lead("_begin").over(order) == F.col("_begin"), F.lead("_ts").over(order)))
-        rows = rows.withColumn("_to", F.coalesce("_next", F.col("_end") + 1)).where("_from < _to AND NOT _tombstone")
+        later = F.when(F.lead("_begin").over(order) == F.col("_begin"), F.lead("_ts").over(order))
+        rows = rows.withColumns({"_from": F.greatest("_begin", "_ts"), "_to": F.coalesce(later, F.col("_end") + 1)})
+        rows = rows.where("_from < _to AND NOT _tombstone")
         # Spans of one revision that touch are one.
         goes_on = (F.lag("_ts").over(order) == F.col("_ts")) & (F.lag("_to").over(order) == F.col("_from"))
-        rows = rows.withColumn("_begins", F.when(goes_on, 0).otherwise(1))
-        rows = rows.withColumn("_span", F.sum("_begins").over(order))
+        rows = rows.withColumn("_begins", F.when(goes_on, 0).otherwise(1)).withColumn("_span", F.sum("_begins").over(order))
         same = Window.partitionBy("_id", "_span")
-        rows = rows.withColumn("_from", F.min("_from").over(same)).withColumn("_to", F.max("_to").over(same))
-        rows = rows.withColumn("_age", F.row_number().over(same.orderBy(F.desc("_rank")))).where("_age = 1")
-        rows = rows.withColumn("_to", F.expr(f"nullif(_to, {ts + 1})"))
-        # Microseconds are rounded up: at each of them the state is what was valid then.
-        stamps = [F.expr(timestamp(f"ceil({end} / 1000BD) / 1000000BD")).alias(f"_valid{end}") for end in ("_from", "_to")]
-        exact = [F.col(end).alias(f"_valid{end}_ts") for end in ("_from", "_to")]
-        return shown(entry, rows, *stamps, *exact, F.col("_to").isNull().alias("_is_current"))
+        age = F.row_number().over(same.orderBy(F.desc("_rank")))
+        rows = rows.withColumns({"_from": F.min("_from").over(same), "_to": F.max("_to").over(same), "_age": age}).where("_age = 1")
+        # What ends at that moment is still valid. Microseconds are rounded up: at each of them the state is what was valid then.
+        ends = {"_valid_from": "_from", "_valid_to": f"nullif(_to, {ts + 1}L)"}
+        stamps = [F.expr(timestamp(f"ceil({end} / 1000BD) / 1000000BD")).alias(name) for name, end in ends.items()]
+        exact = [F.expr(end).alias(f"{name}_ts") for name, end in ends.items()]
+        return shown(entry, rows, *stamps, *exact, F.expr(f"_to = {ts + 1}L").alias("_is_current"))
 
     def _segments(self, entry, ts):
         """The moments up to ts that are covered, both ends included: for each base those at which the state is made of it."""

@@ -5,6 +5,10 @@
 //! Python, and general: tables and columns are what the archive says when it is run, and nothing of it goes stale. The
 //! full schema is given to the reader, which otherwise takes the first file's and drops later columns in silence. How Spark spells
 //! each type, and which columns are ours, the script is told when it is made.
+//!
+//! What was rescued is put back (`spark_rescued.py`; the rule is that of DuckDB's views) by a function in Python: Spark's own functions of JSON read it by
+//! a type that is given, and lose the spelling of numbers. Only rows of tables in which something was rescued go there, of these only `_rescued`, and
+//! not the values of columns, so that none of their bits can change on the way.
 
 use std::fmt::Write;
 
@@ -17,8 +21,8 @@ use crate::{
 const SCRIPT: &str = include_str!("spark.py");
 const RESCUED: &str = include_str!("spark_rescued.py");
 
-/// A PySpark script (Spark 3.5 and 4) with views of all tables of the archive at `url`: `messages`, `messages_history`, and
-/// in Python the state at any moment.
+/// A PySpark script (Spark 3.5 and 4) with views of all tables of the archive at `url`: `messages`, `messages_history`,
+/// `messages_versions`, and in Python the same at any moment.
 ///
 /// With `as_of` the views mean that moment; without, as far as the archive reaches when the script is run.
 pub fn spark_views(url: &str, as_of: Option<Timestamp>) -> String {
