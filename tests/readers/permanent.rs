@@ -3,13 +3,20 @@
 use std::{path::Path, process::Command};
 
 use convex_archiver::{
-    Selection, Timestamp,
+    Selection, TableRef, Timestamp,
     read::views::{dbt_sources, permanent_views},
+    server::demo_documents,
 };
 
 use crate::{
     drift,
-    tools::{expected, process::block_on, python},
+    tools::{
+        expected,
+        moto::Moto,
+        process::{apart, block_on, test_name},
+        python,
+        world::World,
+    },
 };
 
 #[test]
@@ -49,5 +56,28 @@ fn the_views_that_stay_hold_every_document_and_revision_for_any_session_in_both_
         }
         let early = permanent_views(&archive, &head, &Selection::default(), Timestamp(first.0 - 1)).await.unwrap_err();
         assert!(early.to_string().contains("is not covered at"), "{early}");
+    });
+}
+
+#[test]
+fn the_views_that_stay_are_made_without_keys_of_the_store_and_read_with_them() {
+    let mut moto = None;
+    let settings = || moto.insert(Moto::strict("lake", None)).settings();
+    apart(test_name!(the_views_that_stay_are_made_without_keys_of_the_store_and_read_with_them), settings, async {
+        let place = "s3://lake/convex/shop";
+        let world = World::start(200, 64).await;
+        world.deployment.insert_all(demo_documents(0).unwrap()).unwrap();
+        world.catch_up(place).await;
+        world.deployment.change_to(demo_documents(1).unwrap(), "feature").unwrap();
+        let at = world.catch_up(place).await.through.unwrap();
+        let archive = world.archive(place).await.unwrap();
+        let head = archive.head().await.unwrap();
+        let script = tempfile::NamedTempFile::new().unwrap();
+        let views = permanent_views(&archive, &head, &Selection::default(), at).await.unwrap();
+        std::fs::write(script.path(), views).unwrap();
+        let state = &world.deployment.state_at(at)[&TableRef::new("", "svg").unwrap()];
+        let sum: i128 = state.values().map(|revision| i128::from(revision.ts.0)).sum();
+        let said = python::run("readers/permanent_s3.py", &[script.path()]);
+        assert_eq!(said.trim(), format!("{} {sum}", state.len()));
     });
 }
