@@ -166,11 +166,12 @@ def check_as_of(spark, archive, comparison, path, at):
 
 def check_names(script):
     """A table has its own name, whatever is derived from another."""
-    tables = ["users_2", "Users", "users", "users_history", "users_history_versions", "waitlist/users", "waitlist__users"]
-    names = script.view_names(tables)
+    folders = {name: f"tables/{name}" for name in ("users_2", "users", "users_history", "users_history_versions", "waitlist__users")}
+    folders |= {"Users": "tables/Users-2", "CON": "tables/CON-2", "waitlist/users": "components/waitlist/tables/users"}
+    names = script.view_names(folders)
     shown = [name.lower() for views in names.values() for name in views]
     own = {name: plain for name, (plain, *_) in names.items() if plain != name}
-    if own != {"users": "users-2", "waitlist/users": "waitlist__users-2"} or len(set(shown)) != len(shown):
+    if own != {"Users": "Users-2", "waitlist/users": "waitlist__users-2"} or len(set(shown)) != len(shown):
         raise Difference(f"names of views: {names}")
 
 

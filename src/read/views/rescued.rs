@@ -144,10 +144,11 @@ fn family_shown<'a>(
         let taken = taken.map(|(fits_it, value)| (format!("{fits_it}{none_before}"), value));
         let shows = match &field.column_type {
             ColumnType::Struct(fields) => {
-                let object = taken.map(|(fits_it, value)| match has_text {
-                    true => format!("CASE WHEN {fits_it} THEN {value} END"),
-                    false => value.clone(),
-                });
+                // What goes to JSON text is not in the struct; anything else that does not fit has no such fields.
+                let of_struct = |(fits_it, value): (String, &String)| {
+                    if has_text { format!("CASE WHEN {fits_it} THEN {value} END") } else { value.clone() }
+                };
+                let object = taken.map(of_struct);
                 let inner = Inner::of(fields, evidence, &Place { path: path.clone(), value: object }, &own);
                 shown.differs |= inner.differs;
                 shown.nulls.extend(inner.nulls);

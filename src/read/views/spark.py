@@ -131,7 +131,7 @@ class Archive:
         ts = self._ts(at)
         self._load(self.tables)
         names, refused = {}, []
-        for table, (plain, history, versions) in view_names(self.tables).items():
+        for table, (plain, history, versions) in view_names({table: entry["folder"] for table, entry in self.tables.items()}).items():
             try:
                 self.state(table, ts).createOrReplaceTempView(f"`{plain}`")
             except ValueError as error:
@@ -237,7 +237,7 @@ def shown(entry, rows, *more):
     """Times as timestamps, columns under the names of documents, and beside them the values that had no place there."""
     rescued = Rescued(entry)
     names = document_names(entry["columns"])
-    columns = [rescued.filled(column, F.col(quoted(column["column"]))).alias(names[column["column"]]) for column in entry["columns"]]
+    columns = [rescued.filled(column, F.col(quoted(column["column"]))).alias(names[column["column"]]) for column in rescued.fields]
     taken = {name.lower() for name in names.values()}
     for n, family in enumerate(rescued.beside.values()):
         name = take(taken, f"{names[family[0]['column']]}__rescued")
@@ -250,7 +250,7 @@ def shown(entry, rows, *more):
         F.expr(timestamp("_ts / 1000000000BD")).alias("_ts_utc"),
         *more,
         *columns,
-        "_nulls",
+        F.coalesce("_back.nulls", "_nulls").alias("_nulls") if rescued.beside else "_nulls",
         F.col("_back.others" if rescued.beside else "_rescued").alias("_rescued"),
     )
 
@@ -281,10 +281,12 @@ def document_names(columns):
 
 
 def view_names(tables):
-    """Names of views that are free when case is ignored. Tables of the root have their own names before anything that is derived
-    from one."""
-    taken = set()
-    plain = {table: take(taken, table.replace("/", "__")) for table in sorted(tables, key=lambda table: table.count("/"))}
+    """Names of views that are free when case is ignored, of tables with their folders. Tables of the root have their own names before anything that is derived
+    from one. Where case alone tells two apart, the one whose folder has no suffix has the plain name, and the other is called like its folder."""
+    taken, plain = set(), {}
+    for table, folder in sorted(tables.items(), key=lambda item: (item[0].count("/"), len(item[1]), item[1])):
+        name = table.replace("/", "__")
+        plain[table] = take(taken, "__".join(folder.split("/")[1::2]) if name.lower() in taken else name)
     history = {table: take(taken, f"{plain[table]}_history") for table in tables}
     return {table: (plain[table], history[table], take(taken, f"{plain[table]}_versions")) for table in tables}
 

@@ -1,26 +1,30 @@
-# What a row rescued, back in its columns. A value whose path has a column now stands in that column if it fits it whole; so do those inside
-# of structs. All others stand in a column beside the top-level one, `x__rescued`, as JSON text: the value itself, or an object of what is
-# inside of `x`, nested as the document is. Keys are names; below a list they are indices, with the rest of the path behind. What
-# has no column at all is in `_rescued`. So each value stands once.
+# What a row rescued, back in its columns. A value whose path has a column now stands in that column if it fits it; so do those inside
+# of structs, each for itself, also where the whole object was rescued (nulls in it go to `_nulls`). Lists are taken whole or not at all. All
+# others stand in a column beside the top-level one, `x__rescued`, as JSON text: the value itself, or an object of what is inside of `x`, nested
+# as the document is. Keys are names; below a list they are indices, with the rest of the path behind. What has no column at all is in
+# `_rescued`. So each value stands once. JSON text beside a column inside of a struct, `x.y__json`, is told there too.
 #
-# Only the text in `_rescued` goes to Python and only what was in it comes back, so that no value of a column changes its bits on the way.
+# Only such text goes to Python and only what was in it comes back, so that no value of a column changes its bits on the way.
 
 
 class Rescued:
     """Where what a table rescued may stand. What was rescued where is not known before the rows are read, so what may have happened counts:
-    in a table without rescued rows all columns are left as they are, so that filters reach their files."""
+    in a table without rescued rows columns are left as they are, so that filters reach their files."""
 
     def __init__(self, entry):
-        fields = entry["columns"]
+        self.fields = fields = told(entry["columns"])
+        # Names that lead to JSON text beside a column inside of a struct, and its columns.
+        self.texts = list(texts_inside(entry["columns"]))
         # Ids of the columns that may get a value back, and by name the fields that may have one beside them.
         self.places, self.beside = {}, {}
-        if not any(entry[phase]["rescued_rows"] for phase in ("base", "delta")):
-            return
-        # Columns that came later than others may have been rescued before.
-        grown = entry["schema"]["schema"] > 1
-        self._find_places(fields, "", grown, misfit_paths(entry.get("misfits", {}), fields))
+        rescued = any(entry[phase]["rescued_rows"] for phase in ("base", "delta"))
+        if rescued:
+            # Columns that came later than others may have been rescued before.
+            grown = entry["schema"]["schema"] > 1
+            self._find_places(fields, "", grown, misfit_paths(entry.get("misfits", {}), fields))
         for name, family in families(fields).items():
-            if any(column["id"] in self.places or not isinstance(column["type"], str) for column in family):
+            may = any(column["id"] in self.places or not isinstance(column["type"], str) for column in family)
+            if rescued and may or any(names[0] == name for names, _ in self.texts):
                 self.beside[name] = family
 
     def _find_places(self, fields, above, grown, misfits):
@@ -32,27 +36,58 @@ class Rescued:
                 self._find_places(struct_fields(column), path, grown, misfits)
 
     def with_back(self, rows):
-        """The rows with `_back`: values by columns `c…` of their ids, `beside…` by place, and `others`."""
+        """The rows with `_back`: values by columns `c…` of their ids, `beside…` by place, `others` and `nulls`."""
         if not self.beside:
             return rows
         types = [f"c{number}: {spark_type(column_type)}" for number, column_type in self.places.items()]
-        types += [f"beside{n}: STRING" for n in range(len(self.beside))] + ["others: STRING"]
-        places, beside = self.places, self.beside
-        back = F.udf(lambda cell: cell and put_back(cell, beside, places), f"STRUCT<{', '.join(types)}>")
-        return rows.withColumn("_back", back("_rescued"))
+        types += [f"beside{n}: STRING" for n in range(len(self.beside))] + ["others: STRING", "nulls: STRING"]
+        places, beside, names = self.places, self.beside, [names for names, _ in self.texts]
+
+        def back(nulls, cell, *texts):
+            return put_back(nulls, cell, list(zip(names, texts)), beside, places) if cell or any(texts) else None
+
+        texts = [F.col(".".join(map(quoted, columns))) for _, columns in self.texts]
+        return rows.withColumn("_back", F.udf(back, f"STRUCT<{', '.join(types)}>")("_nulls", "_rescued", *texts))
 
     def filled(self, column, held):
-        """A column with what came back to it."""
+        """A column with what came back to it, without what is told beside it."""
         filled = held
         fields = struct_fields(column)
         inner = [self.filled(field, held.getField(field["column"])).alias(field["column"]) for field in fields]
-        if self._is_place_inside(fields):
+        if "differs" in column:
+            filled = F.when(held.isNotNull(), F.struct(*inner))
+        elif self._is_place_inside(fields):
             there = held.isNotNull() & F.col("_rescued").isNotNull()
             filled = F.when(there, F.struct(*inner)).otherwise(held)
         return F.coalesce(filled, F.col(f"_back.c{column['id']}")) if column["id"] in self.places else filled
 
     def _is_place_inside(self, fields):
         return any(field["id"] in self.places or self._is_place_inside(struct_fields(field)) for field in fields)
+
+
+def told(fields, top=True):
+    """The columns that the views show: without JSON text beside a column inside of a struct. What had some has `differs`."""
+    shown = []
+    for field in fields:
+        inner = struct_fields(field)
+        left = told(inner, False)
+        if top or not is_text_beside(field, fields):
+            differs = len(left) < len(inner) or any("differs" in child for child in left)
+            shown.append(field | ({"type": {"struct": left}} if inner else {}) | ({"differs": True} if differs else {}))
+    return shown
+
+
+def texts_inside(fields, names=(), columns=()):
+    """The names and the columns on the way to such text."""
+    for field in fields:
+        names_here, columns_here = (*names, field["name"]), (*columns, field["column"])
+        if names and is_text_beside(field, fields):
+            yield names_here, columns_here
+        yield from texts_inside(struct_fields(field), names_here, columns_here)
+
+
+def is_text_beside(field, fields):
+    return field["type"] == "json" and sum(other["name"] == field["name"] for other in fields) > 1
 
 
 def families(fields):
@@ -93,34 +128,44 @@ class Double(str):
 SPECIAL = {"AAAAAAAA8H8=": float("inf"), "AAAAAAAA8P8=": float("-inf"), "AAAAAAAA+H8=": float("nan")}
 
 
-def put_back(cell, told, places):
-    """What a row rescued: values by the columns where they may stand, then what stands beside the fields that are told, and all others."""
-    values, beside, others = {}, {}, {}
-    for path, value in json.loads(cell, parse_float=Double).items():
+def put_back(nulls, cell, texts, told, places):
+    """What a row rescued: values by the columns where they may stand, then what stands beside the fields that are told, all others, and `_nulls`."""
+    values, beside, others, more_nulls = {}, {}, {}, []
+    for path, value in read_json(cell or "{}").items():
         if name_of(path[1:].partition("/")[0]) in told:
-            put(told, path[1:], value, places, values, beside)
+            put(told, path[1:], value, "", places, values, beside, more_nulls)
         else:
             others[path] = value
-    # (No null is rescued: it is in `_nulls`.)
-    texts = [beside.get(name) for name in told] + [others or None]
-    return [values.get(number) for number in places] + [None if value is None else json_text(value) for value in texts]
+    for names, text in texts:
+        if text is not None:
+            inner = beside
+            for name in names[:-1]:
+                inner = inner.setdefault(name, {})
+            inner[names[-1]] = read_json(text)
+    told_beside = [beside.get(name) for name in told] + [others or None, sorted(read_json(nulls or "[]") + more_nulls) or None]
+    return [values.get(number) for number in places] + [None if value is None else json_text(value) for value in told_beside]
 
 
-def put(known, path, value, places, values, beside):
+def read_json(text):
+    return json.loads(text, parse_float=Double)
+
+
+def put(known, path, value, above, places, values, beside, nulls):
     """Puts a value in the column where its path leads, or beside these families."""
     token, slash, rest = path.partition("/")
     name = name_of(token)
     family = known.get(name, [])
     if not slash:
-        column = first_to_fit([column for column in family if column["id"] in places], value)
+        family = [column for column in family if column["id"] in places]
+        column, taken, left = place(family, value, pointer(above, name), nulls)
         if column:
-            values[column["id"]] = read(column["type"], value)
-        else:
-            beside[name] = value
+            values[column["id"]] = taken
+        if left is not None:
+            beside[name] = left
     elif family:
         fields = [field for column in family for field in struct_fields(column)]
         inner = beside.get(name, {})
-        put(families(fields), rest, value, places, values, inner)
+        put(families(fields), rest, value, pointer(above, name), places, values, inner, nulls)
         if inner:
             beside[name] = inner
     else:
@@ -128,12 +173,39 @@ def put(known, path, value, places, values, beside):
         beside[path] = value
 
 
+def place(family, value, path, nulls):
+    """The column of a family that has a value, what stands there, and what does not: of an object it is a part."""
+    struct = next((column for column in family if struct_fields(column)), None)
+    column = first_to_fit(family, value)
+    if struct and column is None and isinstance(value, dict) and not {"$bytes", "$float"} & value.keys():
+        fields = struct_fields(struct)
+        known, row, left = families(fields), {}, {}
+        for name, inner in value.items():
+            inner_path, inner_family = pointer(path, name), known.get(name, [])
+            if inner is None and not is_text_alone(inner_family):
+                nulls.append(inner_path)
+                continue
+            column, taken, more = place(inner_family, inner, inner_path, nulls)
+            if column:
+                row[column["id"]] = taken
+            if more is not None:
+                left[name] = more
+        return struct, [row.get(field["id"]) for field in fields], left or None
+    return (column, read(column["type"], value), None) if column else (None, None, value)
+
+
+def is_text_alone(family):
+    return len(family) == 1 and family[0]["type"] == "json"
+
+
 def name_of(token):
     return token.replace("~1", "/").replace("~0", "~")
 
 
 def first_to_fit(family, value):
-    """The oldest column that takes a value whole. (An empty list fits every list.)"""
+    """The oldest column that takes a value whole. (An empty list fits every list.) Null fits JSON text that stands alone."""
+    if value is None and not is_text_alone(family):
+        return None
     return next((column for column in family if fits(column["type"], value)), None)
 
 
