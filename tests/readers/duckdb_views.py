@@ -103,6 +103,9 @@ def spread(path, family, value, rescued):
     """Puts what stands beside a field, of whose columns these are the types and values, back under its paths."""
     held = [(kind, cell) for kind, cell in family if cell is not None]
     if not held:
+        # What fits a column stands in it.
+        if any(fits(kind, value) for kind, _ in family):
+            raise Difference(f"{path}: {value!r} stands beside {[kind for kind, _ in family]}")
         put_once(rescued, path, value)
         return
     ((kind, cell),) = held
@@ -116,6 +119,34 @@ def spread(path, family, value, rescued):
             spread(f"{path}/{token(key)}", fields, inner, rescued)
         else:
             put_once(rescued, f"{path}/{token(key)}", inner)
+
+
+def fits(kind, value, inside_list=False):
+    """Whether a column has a place for a JSON value; of an object, in a list for all of it."""
+    match kind:
+        case "json":
+            return True
+        case "boolean":
+            return isinstance(value, bool)
+        case "int64":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float64":
+            # Engines do not agree on the bits of other NaNs.
+            return isinstance(value, float) or isinstance(value, dict) and value.get("$float") in ("AAAAAAAA8H8=", "AAAAAAAA8P8=", "AAAAAAAA+H8=")
+        case "string":
+            return isinstance(value, str)
+        case "bytes":
+            return isinstance(value, dict) and "$bytes" in value
+        case {"list": element}:
+            return isinstance(value, list) and all(item is None or fits(element["type"], item, True) for item in value)
+        case {"struct": fields}:
+            if not isinstance(value, dict) or {"$bytes", "$float"} & value.keys():
+                return False
+            columns = {name: [field["type"] for field in fields if field["name"] == name] for name in value}
+            alone = lambda kinds: kinds == ["json"]  # noqa: E731
+            each = (any(fits(kind, inner, True) for kind in columns[name]) and (inner is not None or alone(columns[name])) for name, inner in value.items())
+            return not inside_list or all(each)
+    raise Difference(f"a column of unknown type {kind!r}")
 
 
 def put_once(rescued, path, value):

@@ -12,6 +12,7 @@ mod dbt;
 mod drift;
 mod frozen;
 mod full_size;
+mod generated;
 mod late;
 mod permanent;
 mod questions;

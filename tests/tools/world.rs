@@ -88,6 +88,13 @@ impl World {
             .deltas_window(Duration::MAX)
     }
 
+    /// A deployment with the windows of a real one, that tells shapes or does not.
+    pub(crate) async fn aging(deployment: SimulatedDeployment, tells_shapes: bool) -> Self {
+        let options = RouterOptions::default().key(KEY.to_owned()).snapshot_page(512).delta_page(128);
+        let options = if tells_shapes { options } else { options.schemas(JsonSchemas::Failing) };
+        Self::serve(deployment, options, |routes| routes).await
+    }
+
     /// Another deployment than all the others.
     pub(crate) async fn named(name: &str) -> Self {
         Self::serve(SimulatedDeployment::new(name, 8), Self::options(3, 3), |routes| routes).await

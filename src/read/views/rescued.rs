@@ -274,7 +274,7 @@ fn fit(column: &ColumnType, value: &str) -> String {
         ColumnType::List(element) => {
             let item = format!("item_{}", element.id);
             format!(
-                "(json_type({value}) = 'ARRAY' AND len(list_filter(CAST({value} AS JSON[]), lambda {item}: NOT (json_type({item}) = 'NULL' OR {}))) = 0)",
+                "(json_type({value}) = 'ARRAY' AND len(list_filter(TRY_CAST({value} AS JSON[]), lambda {item}: NOT (json_type({item}) = 'NULL' OR {}))) = 0)",
                 fit(&element.column_type, &item)
             )
         }
@@ -311,7 +311,7 @@ fn read(column: &ColumnType, value: &str) -> String {
         ColumnType::List(element) => {
             let item = format!("item_{}", element.id);
             format!(
-                "list_transform(CAST({value} AS JSON[]), lambda {item}: {})",
+                "list_transform(TRY_CAST({value} AS JSON[]), lambda {item}: {})",
                 read_inside(&element.column_type, &[], &item)
             )
         }
