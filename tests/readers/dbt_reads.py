@@ -51,6 +51,7 @@ def main(project, expected):
     model("requests", [(key, guests[document["guest"]]["email"]) for key, document in requests.items()])
     changes = [(r["id"], r["ts"], r["document"] is None) for r in revisions if r["table"] == "messages"]
     model("message_changes", changes)
+    model("message_versions", [(key, True) for key in messages])
     snapshot = rows("SELECT _id, name FROM analytics.users_snapshot WHERE dbt_valid_to IS NULL")
     check("snapshot", snapshot, sorted(fields(users, "name"), key=repr))
     gone = {
