@@ -74,8 +74,9 @@ fn the_independent_reader_agrees_on_the_archive_that_is_kept() {
 fn spark_agrees_on_the_archive_that_is_kept() {
     let folder = archives().join(FORMAT.to_string());
     let script = tempfile::NamedTempFile::with_suffix(".py").unwrap();
-    std::fs::write(script.path(), spark_views("/elsewhere", None)).unwrap();
-    let arguments = [folder.join("archive"), folder.join("answers"), script.path().to_owned()];
+    let archive = folder.join("archive");
+    std::fs::write(script.path(), spark_views(archive.to_str().unwrap(), None)).unwrap();
+    let arguments = [archive, folder.join("answers"), script.path().to_owned()];
     let said = python::run("readers/frozen_spark.py", &arguments);
     assert!(said.contains("views of versions"), "{said}");
 }

@@ -1,8 +1,9 @@
 """frozen_spark.py ARCHIVE ANSWERS SCRIPT: of an archive with gaps, cuts, several bases and documents without types Spark's views say
-what ANSWERS has: the history of every document, and at each moment what was valid then. The archive is a path.
+what ANSWERS has: the history of every document, and at each moment what was valid then. SCRIPT is run as a program, too. The archive is a path.
 """
 
 import json
+import subprocess
 import sys
 
 import pyspark
@@ -20,7 +21,7 @@ def lines_of(path):
 
 def read(place, answers, path):
     archive, script, spark = Archive(place), load(path), session()
-    views = script.Archive(spark, place)
+    views = script.Archive(spark)
     entries = dict(archive.tables())
     revisions = {name: {} for name in entries}
     for line in lines_of(f"{answers}/history.ndjson"):
@@ -45,7 +46,12 @@ def read(place, answers, path):
                 if wanted and f"{total:064x}" != line["sum"]:
                     raise Difference(f"{view.name} at {at} to {end}: {total:064x} is the sum of their texts, not {line['sum']}")
                 moments += 1
+    # Functions of a program get to workers in another way than those of a module.
+    beside = views.state("orders").selectExpr("count(lines__rescued)").first()[0]
     spark.stop()
+    run = subprocess.run([sys.executable, path, "SELECT count(lines__rescued) AS items FROM orders"], capture_output=True, text=True)
+    if not beside or "|items|" not in run.stdout or f"|{beside}" not in run.stdout.replace(" ", ""):
+        raise Difference(f"the program says, of {beside} fields: {run.stdout}{run.stderr}")
     print(f"Spark {pyspark.__version__}: {len(versions)} views of versions, {moments} moments")
 
 

@@ -1,10 +1,9 @@
 """late_spark.py ARCHIVE EXPECTED SCRIPT: what late_reads.py asks of DuckDB, of Spark: as many values of each field as the documents have; each column
-that came late holds all values that it can hold; names that mean something to an engine break nothing. SCRIPT is imported as a module, and run."""
+that came late holds all values that it can hold; names that mean something to an engine break nothing. SCRIPT is imported as a module."""
 
 import collections
 import importlib
 import os
-import subprocess
 import sys
 
 import pyspark
@@ -77,9 +76,6 @@ def read(place, expected, path):
     check_plans(spark)
     print(f"Spark {pyspark.__version__}: {counted} values agree")
     spark.stop()
-    run = subprocess.run([sys.executable, path, "SELECT count(note) AS notes FROM users"], capture_output=True, text=True)
-    if f"|{late['count(note)']}" not in run.stdout:
-        raise Difference(f"the script itself: {run.stdout}{run.stderr}")
 
 
 def check_plans(spark):
