@@ -2,7 +2,7 @@
 
 use super::{
     names::{UniqueNames, renamed},
-    rescued::{Evidence, families_shown, nulls, others},
+    rescued::{Evidence, Steps, families_shown, nulls, others},
 };
 use crate::{
     archive::TableState,
@@ -32,6 +32,8 @@ pub(super) fn has_rescued(state: &TableState) -> bool {
 pub(super) struct Shown<'a> {
     /// Its fields under their names where these are free: JSON text as JSON, and behind them the values that fit no column of their field.
     pub(super) columns: Vec<Column<'a>>,
+    /// What the expressions use beside the columns of the files.
+    pub(super) steps: Steps,
     /// An expression for the paths of nulls.
     pub(super) nulls: String,
     /// One for what has no column at all.
@@ -53,7 +55,8 @@ pub(super) fn shown<'a>(state: &TableState, schema: &'a TableSchema) -> Shown<'a
         rescued: has_rescued(state),
         grown: schema.id > 1,
     };
-    let families = families_shown(fields, &evidence);
+    let mut steps = Steps::default();
+    let families = families_shown(fields, &evidence, &mut steps);
     let mut held: Vec<_> = families.iter().flat_map(|family| &family.columns).collect();
     held.sort_by_key(|(field, ..)| fields.iter().position(|other| other.id == field.id));
     let mut columns = Vec::new();
@@ -75,5 +78,5 @@ pub(super) fn shown<'a>(state: &TableState, schema: &'a TableSchema) -> Shown<'a
             columns.push(Column { name, kind, expression, field: first, is_beside: true });
         }
     }
-    Shown { columns, nulls: nulls(&families), others: others(&families) }
+    Shown { columns, steps, nulls: nulls(&families), others: others(&families) }
 }

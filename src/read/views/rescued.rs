@@ -48,7 +48,7 @@ impl Evidence {
 pub(super) struct Shown<'a> {
     /// Each column of the family and its expression.
     pub(super) columns: Vec<(&'a Field, String)>,
-    /// The expression of the column beside it, of all that fits none of them: JSON, or NULL.
+    /// The step that has all that fits none of them: JSON, or NULL.
     pub(super) beside: Option<String>,
     /// Lists of paths: of the nulls in objects that were rescued whole.
     pub(super) nulls: Vec<String>,
@@ -59,8 +59,36 @@ pub(super) struct Shown<'a> {
 /// Where a family stands.
 struct Place {
     path: String,
-    /// What was rescued there whole; its fields are had from it also where it is no object, and are none then.
-    value: Option<String>,
+    /// The step that has the object which was rescued there whole, and stands in a struct now.
+    object: Option<String>,
+}
+
+/// Values that others are made of, each with a name, so that no expression is written out twice: what stands in an object three levels
+/// down would be hundreds of them.
+#[derive(Default)]
+pub(super) struct Steps {
+    /// Those of one level use only those of the levels before.
+    levels: Vec<Vec<String>>,
+    level_of: BTreeMap<String, usize>,
+}
+
+impl Steps {
+    /// Gives an expression a name. `uses` are the steps in it.
+    fn add(&mut self, name: String, expression: &str, uses: &[&str]) -> String {
+        let after = uses.iter().filter_map(|used| self.level_of.get(*used)).max();
+        let level = after.map_or(0, |level| level + 1);
+        self.levels.resize_with(self.levels.len().max(level + 1), Vec::new);
+        self.levels[level].push(format!("{expression} AS {name}"));
+        self.level_of.insert(name.clone(), level);
+        name
+    }
+
+    /// A relation with the columns of `source`, and all steps.
+    pub(super) fn over(&self, source: &str) -> String {
+        self.levels.iter().fold(source.to_owned(), |source, level| {
+            format!("(SELECT *,\n    {}\n  FROM {source})", level.join(",\n    "))
+        })
+    }
 }
 
 /// How a column of the files is called.
@@ -81,7 +109,7 @@ pub(super) fn others(families: &[Shown<'_>]) -> String {
 
 /// `_nulls`, with those of objects that were rescued whole.
 pub(super) fn nulls(families: &[Shown<'_>]) -> String {
-    let more: Vec<_> = families.iter().flat_map(|family| &family.nulls).map(String::as_str).collect();
+    let more: Vec<_> = families.iter().flat_map(|family| family.nulls.clone()).collect();
     if more.is_empty() {
         "CAST(_nulls AS JSON)".to_owned()
     } else {
@@ -90,18 +118,15 @@ pub(super) fn nulls(families: &[Shown<'_>]) -> String {
 }
 
 /// Lists, one behind the other.
-fn joined(lists: &[&str]) -> String {
-    match lists {
-        [] => "[]".to_owned(),
-        [one] => (*one).to_owned(),
-        [first, rest @ ..] => rest.iter().fold((*first).to_owned(), |all, list| format!("list_concat({all}, {list})")),
-    }
+fn joined(lists: &[String]) -> String {
+    let (first, rest) = lists.split_first().map_or(("[]", lists), |(first, rest)| (first.as_str(), rest));
+    rest.iter().fold(first.to_owned(), |all, list| format!("list_concat({all}, {list})"))
 }
 
 /// The top-level fields, by families in the order of the oldest.
-pub(super) fn families_shown<'a>(fields: &'a [Field], evidence: &Evidence) -> Vec<Shown<'a>> {
-    let top = Place { path: String::new(), value: None };
-    families(fields).into_iter().map(|family| family_shown(family, evidence, &top, &column)).collect()
+pub(super) fn families_shown<'a>(fields: &'a [Field], evidence: &Evidence, steps: &mut Steps) -> Vec<Shown<'a>> {
+    let top = Place { path: String::new(), object: None };
+    families(fields).into_iter().map(|family| family_shown(family, evidence, &top, &column, steps)).collect()
 }
 
 fn families(fields: &[Field]) -> Vec<Vec<&Field>> {
@@ -120,23 +145,24 @@ fn family_shown<'a>(
     evidence: &Evidence,
     above: &Place,
     held: &dyn Fn(&Field) -> String,
+    steps: &mut Steps,
 ) -> Shown<'a> {
-    let name = family.first().map_or("", |first| first.name.as_str());
+    let (name, id) = family.first().map_or(("", 0), |first| (first.name.as_str(), first.id));
     let path = pointer(&above.path, name);
-    let value = value(evidence, above, name, &path, is_text_alone(&family));
+    let value = value(evidence, above, (name, id), is_text_alone(&family), steps);
     let below = evidence.below(&family);
     let mut shown = Shown { columns: Vec::new(), beside: None, nulls: Vec::new(), differs: false };
     let text = text_beside(&family);
     // Inside of a struct JSON text is told beside the top-level column.
     let (has_text, text) = if above.path.is_empty() { (text.is_some(), None) } else { (false, text) };
-    // What stands beside, as keys and values inside of the path, and as the value there.
-    let (mut inside, mut names) = (Vec::new(), Vec::new());
+    // What stands beside: the value there, or keys and values inside of the path. And which steps those use.
     let mut whole: Vec<String> = text.map(|field| format!("CAST({} AS JSON)", held(field))).into_iter().collect();
+    let (mut entries, mut names, mut uses) = (Vec::new(), Vec::new(), Vec::new());
     let mut fits: Vec<String> = Vec::new();
     for field in family.into_iter().filter(|field| text.is_none_or(|text| text.id != field.id)) {
         let own = held(field);
         let fits_it = value.as_ref().map(|value| match field.column_type {
-            ColumnType::Struct(_) if !has_text => format!("_archive.as_object({value}) IS NOT NULL"),
+            ColumnType::Struct(_) if !has_text => format!("_archive.is_object({value})"),
             _ => fit(&field.column_type, value),
         });
         let none_before = none_of(fits.iter().cloned());
@@ -144,16 +170,15 @@ fn family_shown<'a>(
         let taken = taken.map(|(fits_it, value)| (format!("{fits_it}{none_before}"), value));
         let shows = match &field.column_type {
             ColumnType::Struct(fields) => {
-                // What goes to JSON text is not in the struct; anything else that does not fit has no such fields.
-                let of_struct = |(fits_it, value): (String, &String)| {
-                    if has_text { format!("CASE WHEN {fits_it} THEN {value} END") } else { value.clone() }
-                };
-                let object = taken.map(of_struct);
-                let inner = Inner::of(fields, evidence, &Place { path: path.clone(), value: object }, &own);
+                let object = taken.map(|(fits_it, value)| {
+                    steps.add(format!("o{}", field.id), &format!("CASE WHEN {fits_it} THEN {value} END"), &[value])
+                });
+                let inner = Inner::of(fields, evidence, &Place { path: path.clone(), object }, &own, steps);
                 shown.differs |= inner.differs;
                 shown.nulls.extend(inner.nulls);
-                inside.extend(inner.entries);
+                entries.extend(inner.entries);
                 names.extend(inner.names);
+                uses.extend(inner.uses);
                 inner.shows
             }
             column => match &taken {
@@ -167,34 +192,46 @@ fn family_shown<'a>(
         shown.columns.push((field, shows));
     }
     shown.differs |= text.is_some();
-    whole.extend(value.map(|value| format!("CASE WHEN NOT ({}) THEN {value} END", fits.join(" OR "))));
+    whole.extend(value.as_ref().map(|value| format!("CASE WHEN NOT ({}) THEN {value} END", fits.join(" OR "))));
+    uses.extend(value);
     if below {
         // What has a column of its own inside, and something beside it, is told there.
         let but: Vec<_> = names.iter().map(|name| string(&pointer(&path, name))).collect();
         let under = string(&format!("{path}/"));
-        inside.insert(0, format!("_archive.below(_rescued, {under}, [{}]::VARCHAR[])", but.join(", ")));
+        entries.insert(0, format!("_archive.below(_rescued, {under}, [{}]::VARCHAR[])", but.join(", ")));
     }
-    if !inside.is_empty() {
-        let entries: Vec<_> = inside.iter().map(String::as_str).collect();
+    if !entries.is_empty() {
         whole.push(format!("_archive.object({})", joined(&entries)));
     }
-    shown.beside = match whole.as_slice() {
-        [] => None,
-        [one] => Some(one.clone()),
-        all => Some(format!("coalesce({})", all.join(", "))),
-    };
+    if !whole.is_empty() {
+        let uses: Vec<_> = uses.iter().map(String::as_str).collect();
+        shown.beside = Some(steps.add(format!("b{id}"), &format!("coalesce({})", whole.join(", ")), &uses));
+    }
     shown
 }
 
-/// What a row rescued at a path, or in an object around it; null is none, but where JSON text stands alone.
-fn value(evidence: &Evidence, above: &Place, name: &str, path: &str, is_text_alone: bool) -> Option<String> {
-    let own = evidence.whole(path).then(|| at(path));
-    let inside = above.value.as_ref().map(|object| format!("json_extract({object}, {})", string(&pointer("", name))));
-    let inside = inside.map(|value| if is_text_alone { value } else { format!("_archive.unless_null({value})") });
-    match (own, inside) {
-        (Some(own), Some(inside)) => Some(format!("coalesce({own}, {inside})")),
-        (own, inside) => own.or(inside),
+/// What a row rescued at the path of a name, or in the object above it; null is none, but where JSON text stands alone.
+fn value(
+    evidence: &Evidence,
+    above: &Place,
+    (name, id): (&str, i32),
+    is_text_alone: bool,
+    steps: &mut Steps,
+) -> Option<String> {
+    let path = pointer(&above.path, name);
+    let own = evidence.whole(&path).then(|| at(&path));
+    let inside = above.object.as_ref().map(|object| format!("json_extract({object}, {})", string(&pointer("", name))));
+    let expression = match (own, inside) {
+        (Some(own), Some(inside)) => format!("coalesce({own}, {inside})"),
+        (own, inside) => own.or(inside)?,
+    };
+    let uses: Vec<_> = above.object.iter().map(String::as_str).collect();
+    let with_null = steps.add(format!("n{id}"), &expression, &uses);
+    if is_text_alone {
+        return Some(with_null);
     }
+    let value = format!("CASE WHEN json_type({with_null}) <> 'NULL' THEN {with_null} END");
+    Some(steps.add(format!("v{id}"), &value, &[&with_null]))
 }
 
 fn is_text_alone(family: &[&Field]) -> bool {
@@ -208,27 +245,28 @@ fn text_beside<'a>(family: &[&'a Field]) -> Option<&'a Field> {
 }
 
 /// A struct, with what was rescued back in its fields.
+#[derive(Default)]
 struct Inner {
     shows: String,
     differs: bool,
     /// Keys and values that stand beside it, and the fields of which something does.
     entries: Vec<String>,
     names: Vec<String>,
+    /// The steps in the entries.
+    uses: Vec<String>,
     nulls: Vec<String>,
 }
 
 impl Inner {
-    fn of(fields: &[Field], evidence: &Evidence, place: &Place, held: &str) -> Self {
-        let object = place.value.as_ref().map(|value| format!("_archive.as_object({value})"));
+    fn of(fields: &[Field], evidence: &Evidence, place: &Place, held: &str, steps: &mut Steps) -> Self {
         let inside = |field: &Field| format!("struct_extract({held}, {})", string(&field.column));
         let families = families(fields);
         let names: Vec<_> = families.iter().filter_map(|family| family.first()).map(|f| string(&f.name)).collect();
         let texts = families.iter().filter(|family| is_text_alone(family)).filter_map(|family| family.first());
         let texts: Vec<_> = texts.map(|field| string(&field.name)).collect();
         let children: Vec<_> =
-            families.into_iter().map(|family| family_shown(family, evidence, place, &inside)).collect();
-        let mut inner =
-            Self { shows: held.to_owned(), differs: false, entries: Vec::new(), names: Vec::new(), nulls: Vec::new() };
+            families.into_iter().map(|family| family_shown(family, evidence, place, &inside, steps)).collect();
+        let mut inner = Self { shows: held.to_owned(), ..Self::default() };
         let mut columns: Vec<_> = children.iter().flat_map(|child| &child.columns).collect();
         // Ids ascend in the order of the fields.
         columns.sort_by_key(|(field, _)| field.id);
@@ -237,10 +275,11 @@ impl Inner {
             let built: Vec<_> =
                 columns.iter().map(|(field, shows)| format!("{}: {shows}", string(&field.column))).collect();
             let unchanged = if inner.differs { String::new() } else { format!("WHEN _rescued IS NULL THEN {held} ") };
-            let put_in = object.as_ref().map_or(String::new(), |object| format!(" OR {object} IS NOT NULL"));
+            let put_in = place.object.as_ref().map_or(String::new(), |object| format!(" OR {object} IS NOT NULL"));
             inner.shows = format!("CASE {unchanged}WHEN {held} IS NOT NULL{put_in} THEN {{{}}} END", built.join(", "));
         }
-        if let Some(object) = &object {
+        if let Some(object) = &place.object {
+            inner.uses.push(object.clone());
             inner.entries.push(format!("_archive.unknown({object}, [{}])", names.join(", ")));
             let path = string(&place.path);
             inner.nulls.push(format!("_archive.nulls_in({object}, {path}, [{}]::VARCHAR[])", texts.join(", ")));
@@ -250,6 +289,7 @@ impl Inner {
             if let (Some(beside), Some((field, ..))) = (child.beside, child.columns.first()) {
                 inner.entries.push(format!("_archive.entry({}, {beside})", string(&field.name)));
                 inner.names.push(field.name.clone());
+                inner.uses.push(beside);
             }
         }
         inner

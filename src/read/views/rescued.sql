@@ -42,8 +42,6 @@ CREATE OR REPLACE MACRO _archive.nulls_in(object, path, but) AS list_transform(
 CREATE OR REPLACE MACRO _archive.nulls(cell, rescued, more) AS CASE WHEN rescued IS NULL OR coalesce(len(more), 0) = 0 THEN CAST(cell AS JSON)
   ELSE to_json(list_sort(list_concat(from_json(cell, '["VARCHAR"]'), more))) END;
 -- (What begins with a dollar sign is a double or bytes.)
-CREATE OR REPLACE MACRO _archive.as_object(value) AS
-  CASE WHEN json_type(value) = 'OBJECT' AND NOT starts_with(coalesce(json_keys(value)[1], ''), '$') THEN value END;
-CREATE OR REPLACE MACRO _archive.unless_null(value) AS CASE WHEN json_type(value) <> 'NULL' THEN value END;
+CREATE OR REPLACE MACRO _archive.is_object(value) AS json_type(value) = 'OBJECT' AND NOT starts_with(coalesce(json_keys(value)[1], ''), '$');
 CREATE OR REPLACE MACRO _archive.entry(name, value) AS CASE WHEN value IS NULL THEN [] ELSE [{'key': name, 'value': value}] END;
 

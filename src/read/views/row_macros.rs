@@ -45,7 +45,7 @@ pub(super) fn row_macros(state: &TableState, schema: &TableSchema, names: &Views
         empty.push(format!("NULL::{kind} AS {name}"));
     }
     let (map, empty) = (map.join(",\n  "), empty.join(", "));
-    let Shown { columns, nulls, others } = shown(state, schema);
+    let Shown { columns, steps, nulls, others } = shown(state, schema);
     let mut lines = String::new();
     for column in columns {
         let _ = writeln!(lines, "  {} AS {},", column.expression, quoted(&column.name));
@@ -58,8 +58,9 @@ CREATE OR REPLACE MACRO {rows}(_source) AS TABLE
 SELECT _id, _creationTime, try(make_timestamp(CAST(_creationTime * 1000 AS BIGINT))) AS _creationTime_utc,
   _ts, make_timestamp(_ts // 1000) AS _ts_utc, _tombstone, _base, _rank,
 {lines}  {nulls} AS _nulls, {others} AS _rescued
-FROM query(_source);
-"
+FROM {source};
+",
+        source = steps.over("query(_source)")
     );
     RowMacros { held, none, rows, script }
 }
