@@ -72,7 +72,9 @@ impl Chance {
     fn profile(&mut self, round: u64) -> Value {
         let mut object = Fields::new();
         for (n, name) in ["city", "since", "score", "tags", "place", "odd name"].into_iter().enumerate() {
-            if (n as u64) < 2 + round && !self.one_in(4) {
+            // That name no struct can have: too often, and the object is JSON text from then on.
+            let is_odd = name == "odd name";
+            if (n as u64) < 2 + round && !self.one_in(4) && (!is_odd || self.one_in(8)) {
                 let kind = if name == "place" { 7 } else { n as u64 };
                 let value = if kind == 7 && round > 0 { self.profile(round - 1) } else { self.value(kind % 7) };
                 object.insert(name.into(), value);
@@ -83,8 +85,7 @@ impl Chance {
 
     /// An object whose keys are data.
     fn votes(&mut self, many: u64) -> Value {
-        let keys = (0..self.below(4)).map(|_| format!("{}{}", self.of(&["user_", "j57", "A b"]), self.below(many)));
-        let keys: Vec<_> = keys.collect();
+        let keys: Vec<_> = (0..self.below(4)).map(|_| format!("user_{}", self.below(many))).collect();
         Value::Object(keys.into_iter().map(|key| (key, self.value(1))).collect())
     }
 
@@ -95,8 +96,8 @@ impl Chance {
         for n in 0..8 {
             let kind = table * 3 + n;
             // The upper half comes late.
-            if (n < 4 || round > n % 4 || self.one_in(40)) && !self.one_in(3) {
-                let drifts = round > 1 && n % 2 == 1 && self.one_in(2);
+            if (n < 4 || round > n % 4) && !self.one_in(3) {
+                let drifts = round > 1 && n % 2 == 1 && self.one_in(3);
                 put(&format!("f{n}"), self.value(if drifts { kind + round } else { kind }));
             }
         }
@@ -130,16 +131,20 @@ async fn archived(seed: u64) -> Generated {
         (0..3).map(|n| TableRef::new(if n == 2 { "parts" } else { "" }, format!("t{n}")).unwrap()).collect();
     for round in 0..5 {
         for (n, table) in (0..).zip(&tables) {
-            // Files of the second table are longer than the part of them that gives birth to columns.
-            let (documents, padded) =
-                if n == 1 && round == 0 { (1_400, true) } else { (60 + 100 * u64::from(round == 3), false) };
+            // The first file of the second table is longer than the part of it that gives birth to columns.
+            let padded = n == 1 && round == 0;
+            let documents = if padded { 1_400 } else { 60 + 100 * u64::from(round == 3) };
             world
                 .deployment
                 .transaction(|t| {
-                    for k in 0..documents {
-                        // Those behind the first part look as others do later.
-                        let as_in = if padded && k > documents - 60 { 2 } else { round };
-                        t.insert(table, chance.document(n, as_in, padded))?;
+                    let mut ids = Vec::new();
+                    for _ in 0..documents {
+                        ids.push(t.insert(table, chance.document(n, round, padded))?);
+                    }
+                    // Those behind that part look as others do later. (Files are sorted by `_id`.)
+                    ids.sort();
+                    for id in ids.iter().rev().take(if padded { 60 } else { 0 }) {
+                        t.replace(table, id, chance.document(n, 3, false))?;
                     }
                     Ok(())
                 })
