@@ -169,7 +169,7 @@ async fn archived(seed: u64) -> Generated {
 }
 
 impl Generated {
-    async fn read(&self, path: &Path, script: &str, views: (&str, &str), says: &str) {
+    fn read(&self, path: &Path, script: &str, views: (&str, &str), says: &str) {
         let facts: PathBuf = self.folder.path().join("expected.ndjson");
         expected::write(&self.world.deployment, &facts);
         let written = self.folder.path().join(views.0);
@@ -196,7 +196,7 @@ fn duckdb_says_as_much_as_the_documents_of_histories_by_chance() {
             let views = duckdb_views(&head, &archive.all_schemas(&head).await.unwrap(), &generated.place, None);
             for (version, path) in [("1.5.5", Path::new("")), ("2.0.0", python::next())] {
                 let says = format!("DuckDB {version}: ");
-                generated.read(path, "readers/generated_reads.py", ("views.sql", &views), &says).await;
+                generated.read(path, "readers/generated_reads.py", ("views.sql", &views), &says);
             }
         }
     });
@@ -209,7 +209,7 @@ fn spark_says_as_much_as_the_documents_of_histories_by_chance() {
             let generated = archived(seed).await;
             let views = spark_views(&generated.place, None);
             let path = if seed.is_multiple_of(2) { Path::new("") } else { python::next() };
-            generated.read(path, "readers/generated_spark.py", ("convex_views.py", &views), "Spark ").await;
+            generated.read(path, "readers/generated_spark.py", ("convex_views.py", &views), "Spark ");
         }
     });
 }
