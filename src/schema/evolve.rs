@@ -197,7 +197,11 @@ impl Growth<'_> {
         for name in names {
             let path = pointer(path, &name);
             let shape = seen.get(&name).unwrap_or(&nothing);
-            for kind in self.due(fields, &name, shape, &path) {
+            // What is made may make more due.
+            let mut tried = BTreeSet::new();
+            while let Some(kind) =
+                self.due(fields, &name, shape, &path).into_iter().find(|kind| tried.insert(kind.clone()))
+            {
                 let family = positions(fields, &name);
                 // JSON text takes everything, so nothing ever comes beside it.
                 let settled = |k: Kind| k == kind || k == Kind::Json;

@@ -2,10 +2,10 @@
 //!
 //! # The rule
 //! A value that was rescued, and whose path has a column in the newest schema now, stands in that column if it fits it; so do those
-//! inside of structs, each for itself, also where the whole object was rescued (nulls in it go to `_nulls`). Lists are taken whole or not at all. All others stand in
-//! a column beside the top-level one, `x__rescued`: the value itself, or an object of
-//! what is inside of `x`, nested as the document is. Keys are names; below a list they are indices, with the rest of the path behind. What
-//! has no column at all is in `_rescued`. So each value stands once.
+//! inside of structs, each for itself, also where the whole object was rescued (nulls in it go to `_nulls`). Lists are taken whole or
+//! not at all. All others stand in a column beside the top-level one, `x__rescued`: the value itself, or an object of what is inside of
+//! `x`, nested as the document is. Keys are names; below a list they are indices, with the rest of the path behind. What has no column
+//! at all is in `_rescued`. So each value stands once.
 //!
 //! JSON text beside a column inside of a struct, `x.y__json`, is told there too: who asks for what is at `y` need not know of it.
 //!
@@ -13,8 +13,8 @@
 //! ([`Misfits`]), not of those that had none. So what may have happened counts ([`Evidence`]): in a table without rescued rows all columns are
 //! left as they are, so that filters reach their files.
 //!
-//! `_archive.at`, `_archive.below`, … are macros of `rescued.sql`. Columns are called `c` and their field id here: whatever
-//! documents call their fields, nothing of ours has that name.
+//! `_archive.at`, `_archive.below`, … are macros of `rescued.sql`. Columns are called `c` and their field id here, and [`Steps`] have another letter before
+//! it: whatever documents call their fields, nothing of ours has that name.
 
 use std::collections::BTreeMap;
 
