@@ -17,7 +17,7 @@ use crate::{
 };
 
 use super::{
-    head::base::{Base, Doubt, Gap, Proof, Withdrawal},
+    head::base::{Base, Comparison, Doubt, Gap, Proof, Suspect, Withdrawal},
     needs::{Needs, PROGRAM},
 };
 
@@ -98,6 +98,15 @@ pub struct Draft {
     /// Spans in which the archive may differ from the deployment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
+    /// Tables that may differ from the deployment from a moment on, until they have been compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<Suspect>,
+    /// What was compared with the deployment and is equal now, with what the commit corrects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<Comparison>,
+    /// Up to here nothing happened, beside what the suspects tell, that the change log does not tell; nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarded: Option<Timestamp>,
     /// The deployment's identity from now on, if it moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentIdentity>,

@@ -112,11 +112,12 @@ pub use self::{
     head::{
         Latest,
         base::{
-            Base, BaseMaker, BaseTable, ComponentRows, Doubt, Proof, ProofSource, SelectionEntry, Withdrawal,
-            WithdrawalReason,
+            Base, BaseMaker, BaseTable, Comparison, ComponentRows, Depth, Doubt, Proof, ProofSource, Proven,
+            SelectionEntry, Suspect, Suspicion, Withdrawal, WithdrawalReason,
         },
         owed::OwedBase,
         tables::{Month, SchemaVersion},
+        trust::DoubtedSpan,
     },
     needs::Needs,
     schemas::Schemas,

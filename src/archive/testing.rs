@@ -17,8 +17,9 @@ use crate::{
 };
 
 use super::{
-    Archive, Base, BaseMaker, BaseTable, Commit, CommitOutcome, Doubt, Draft, Gap, Head, LeftOut, Needs, Proof,
-    ProofSource, RemovedFile, Replacement, ReplacementReason, Run, TableEntry, Withdrawal, WithdrawalReason,
+    Archive, Base, BaseMaker, BaseTable, Commit, CommitOutcome, Comparison, Depth, Doubt, Draft, Gap, Head, LeftOut,
+    Needs, Proof, ProofSource, RemovedFile, Replacement, ReplacementReason, Run, Suspect, TableEntry, Withdrawal,
+    WithdrawalReason,
 };
 
 /// S of the first walk in every history here.
@@ -256,6 +257,17 @@ pub(super) fn any_commit() -> impl Strategy<Value = Commit> {
                     .map(|(after, to)| Doubt { scope: Scope::All, after, to, why: "import".into() })
                     .into_iter()
                     .collect(),
+                suspects: gap
+                    .map(|(after, _)| Suspect { table: table("t"), after, why: "import".into() })
+                    .into_iter()
+                    .collect(),
+                compared: vec![Comparison {
+                    scope: Scope::All,
+                    ts: Timestamp(at),
+                    depth: if flag { Depth::Ids } else { Depth::Values },
+                    settles: flag,
+                }],
+                guarded: gap.map(|(after, _)| after),
                 deployment: name.map(|n| DeploymentIdentity { name: Some(n), ..deployment() }),
                 proofs: flag.then_some(Proof { ts: Timestamp(at), by: ProofSource::End }).into_iter().collect(),
                 erased: vec!["ef".repeat(32)],

@@ -2,7 +2,7 @@
 
 import copy
 
-from covered import Coverage, name_of
+from covered import Coverage, in_scope, name_of
 from texts import Difference, Sum, compact, read_json, sha256, sum_of
 
 FORMAT = 0
@@ -38,7 +38,7 @@ class Head:
         self.deployment = header["deployment"]
         self.progress, self.origin, self.latest = {}, None, None
         self.coverage = Coverage()
-        self.erased, self.runs = [], {}
+        self.erased, self.runs, self.guarded = [], {}, None
         self.tables, self.live, self.paths = {}, {}, set()
 
     def apply(self, stored):
@@ -62,7 +62,8 @@ class Head:
         cursor = int(after["delta"]["ts"])
         must(cursor >= int(before.get("delta", after["delta"])["ts"]), "its cursor went back")
         if commit.get("maintenance"):
-            silent = after == before and not {"tables", "deployment", "proofs"} & commit.keys()
+            speaks = {"tables", "deployment", "proofs", "suspects", "compared", "guarded"}
+            silent = after == before and not speaks & commit.keys()
             must(silent and commit["selection"] == self.coverage.selection(), "it is maintenance and speaks of the deployment")
 
         for entry in commit.get("tables", []):
@@ -98,6 +99,7 @@ class Head:
         coverage = self.coverage
         coverage.gaps += commit.get("gaps", [])
         coverage.doubts += commit.get("doubts", [])
+        self.take_notice(commit, cursor, must)
         coverage.withdrawals += commit.get("withdrawn", [])
         coverage.unmarked += [base for base in commit.get("unmarked", []) if base not in coverage.unmarked]
         self.erased = sorted({*self.erased, *commit.get("erased", [])})
@@ -117,6 +119,28 @@ class Head:
         self.version, self.digest = commit["version"], sha256(stored)
         found, said = self.sum(), Sum.said(commit["state"])
         must(found == said, f"it says {said}, and what holds after it is {found}")
+
+    def take_notice(self, commit, cursor, must):
+        """Which tables are suspect from now on, which are proven, and how far the archive is guarded."""
+        for suspect in commit.get("suspects", []):
+            must(name_of(suspect["table"]) in self.tables and int(suspect["after"]) <= cursor, "a suspect is unknown")
+            table = self.tables[name_of(suspect["table"])]
+            known = table.get("suspect")
+            after = min(int(known["after"]), int(suspect["after"])) if known else int(suspect["after"])
+            table["suspect"] = {"after": str(after), "why": known["why"] if known else suspect["why"]}
+        for compared in commit.get("compared", []):
+            must(int(compared["ts"]) <= cursor, "it compares beyond the cursor")
+            for name, table in self.tables.items():
+                if not in_scope(compared["scope"], name):
+                    continue
+                proven, suspect = table.get("proven"), table.get("suspect")
+                if proven is None or int(proven["ts"]) <= int(compared["ts"]):
+                    table["proven"] = {"ts": compared["ts"], "depth": compared["depth"]}
+                if suspect and int(suspect["after"]) <= int(compared["ts"]):
+                    table["suspect"] = None if compared.get("settles") else suspect | {"after": compared["ts"]}
+        if "guarded" in commit:
+            must(int(commit["guarded"]) <= cursor, "it is guarded beyond the cursor")
+            self.guarded = str(max(int(self.guarded or commit["guarded"]), int(commit["guarded"])))
 
     def learn(self, entry, commit):
         name = name_of(entry["table"])
@@ -221,6 +245,7 @@ class Head:
             ("selection", coverage.selections),
             ("untyped", coverage.untyped),
             ("component_rows", [coverage.component_rows] if coverage.component_rows else []),
+            ("guarded", [self.guarded] if self.guarded else []),
             ("erased", self.erased),
         ):
             found += [(name, one) for one in held]
@@ -268,6 +293,7 @@ def table_entry(table):
         found["unfinished"] = table["unfinished"]
     if table["misfits"]:
         found["misfits"] = {column: dict(sorted(kinds.items())) for column, kinds in sorted(table["misfits"].items())}
+    found |= {name: table[name] for name in ("proven", "suspect") if table.get(name)}
     if table["months"]:
         found["months"] = {
             month: {"version": version, "count": lines.count, "sum": f"{lines.total:064x}"}

@@ -111,6 +111,62 @@ pub struct Doubt {
     pub why: String,
 }
 
+/// A table that may differ from the deployment: something touched it that the change log does not tell (an import, a drop). It
+/// stays one until it has been compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// The table.
+    pub table: TableRef,
+    /// Up to this it was known to be equal, nanoseconds.
+    pub after: Timestamp,
+    /// One word: `import` (an import or a clear touched it), `dropped` (the deployment no longer lists it), `replaced` (its documents
+    /// lie in another place), `number` (its ids bear another number), `unguarded` (nobody watched for some time), `differs` (it was
+    /// compared, and differs).
+    pub why: String,
+}
+
+/// What a suspect table is suspected of: a [`Suspect`] of a table that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspicion {
+    /// Up to this it was known to be equal, nanoseconds.
+    pub after: Timestamp,
+    /// One word; see [`Suspect::why`].
+    pub why: String,
+}
+
+/// That tables were compared with the deployment as it was at one moment, and are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The tables.
+    pub scope: Scope,
+    /// The moment, nanoseconds.
+    pub ts: Timestamp,
+    /// How closely.
+    pub depth: Depth,
+    /// Whether that ends the suspicion. It does not while an import that may still change the tables is not known to have ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settles: bool,
+}
+
+/// When a table was last proven equal to the deployment, and how closely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proven {
+    /// The moment at which it was equal, nanoseconds.
+    pub ts: Timestamp,
+    /// How closely it was compared.
+    pub depth: Depth,
+}
+
+/// How closely a table was compared with the deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// Which revision of which documents: (`_id`, `_ts`) names a revision.
+    Ids,
+    /// Every value of every document.
+    Values,
+}
+
 /// That the deployment sends the rows of components in its change log: servers before August 2026 leave them out without a
 /// word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

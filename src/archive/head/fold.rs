@@ -56,6 +56,7 @@ impl Head {
         self.check_walk(commit)?;
         self.check_maintenance(commit)?;
         rules::check_spans(draft)?;
+        self.check_notices(draft)?;
         let groups = Groups::of(draft)?;
         self.check_reasons(draft, &groups)?;
         self.check_withdrawn_once(draft)?;
@@ -79,6 +80,7 @@ impl Head {
         self.forget_empty_months(draft);
         self.coverage.gaps.extend(draft.gaps.iter().cloned());
         self.coverage.doubts.extend(draft.doubts.iter().cloned());
+        self.take_notice(draft);
         self.coverage.withdrawals.extend(draft.withdrawn.iter().cloned());
         self.unmark(&draft.unmarked)?;
         self.check_withdrawn(draft)?;
@@ -108,6 +110,22 @@ impl Head {
         self.origin = self.origin.or(self.cursor());
         self.latest = Some(Latest::of(commit));
         Ok(())
+    }
+
+    /// Which tables are suspect from now on, and which are so no longer. What was compared counts last: a commit that corrects a table
+    /// says both.
+    fn take_notice(&mut self, draft: &Draft) {
+        for suspect in &draft.suspects {
+            if let Some(table) = self.tables.get_mut(&suspect.table) {
+                Arc::make_mut(table).doubt(suspect);
+            }
+        }
+        for comparison in &draft.compared {
+            for table in self.tables.values_mut().filter(|state| comparison.scope.contains(&state.table)) {
+                Arc::make_mut(table).prove(comparison);
+            }
+        }
+        self.guarded = self.guarded.max(draft.guarded);
     }
 
     /// What the commit brought came without types.

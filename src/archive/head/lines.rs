@@ -50,6 +50,8 @@ pub(in crate::archive) enum Entry {
     Untyped(LossyEncoding),
     /// That rows of components come.
     ComponentRows(ComponentRows),
+    /// How far the archive is guarded.
+    Guarded(Timestamp),
     /// A schema object that was erased.
     Erased(String),
     /// A table.
@@ -132,6 +134,7 @@ impl Head {
         entries.extend(coverage.selections.iter().cloned().map(Entry::Selection));
         entries.extend(coverage.untyped.iter().cloned().map(Entry::Untyped));
         entries.extend(coverage.component_rows.map(Entry::ComponentRows));
+        entries.extend(self.guarded.map(Entry::Guarded));
         entries.extend(self.erased.iter().cloned().map(Entry::Erased));
         entries
     }

@@ -12,6 +12,7 @@ pub(super) mod owed;
 mod rules;
 pub(super) mod tables;
 pub(super) mod text;
+pub(super) mod trust;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,7 +65,8 @@ use crate::{
 ///     superseded only where another serves the same moments, or for such a cut. A base is withdrawn once for a table, or once
 ///     more after it was superseded.
 /// 12. Maintenance says nothing of the deployment.
-/// 13. The sum over all that holds is the one that the commit states.
+/// 13. Suspect tables are known, and nothing beyond the cursor is compared or guarded.
+/// 14. The sum over all that holds is the one that the commit states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     version: u64,
@@ -77,6 +79,8 @@ pub struct Head {
     /// S of the first walk.
     origin: Option<Timestamp>,
     coverage: Coverage,
+    /// Up to here nothing happened, beside what the suspects tell, that the change log does not tell.
+    guarded: Option<Timestamp>,
     /// Schema objects that were erased.
     erased: BTreeSet<String>,
     /// Shared between heads: a commit copies only the tables that it changes.
@@ -155,6 +159,7 @@ impl Head {
             progress: Progress::default(),
             origin: None,
             coverage: Coverage::default(),
+            guarded: None,
             erased: BTreeSet::new(),
             tables: BTreeMap::new(),
             sum: Sum::default(),

@@ -122,6 +122,21 @@ fn corrects(draft: &Draft, cut: &Base, table: &TableRef) -> bool {
 }
 
 impl Head {
+    /// Guarantee 13.
+    pub(super) fn check_notices(&self, draft: &Draft) -> Result<(), String> {
+        let cursor = draft.progress.delta.as_ref().map(|d| d.ts);
+        let known =
+            |table: &TableRef| self.tables.contains_key(table) || draft.tables.iter().any(|t| t.table == *table);
+        if let Some(suspect) = draft.suspects.iter().find(|s| Some(s.after) > cursor || !known(&s.table)) {
+            return Err(format!("the suspect {} is unknown, or equal beyond the cursor", suspect.table));
+        }
+        let moments = draft.compared.iter().map(|comparison| comparison.ts).chain(draft.guarded);
+        match moments.into_iter().find(|ts| Some(*ts) > cursor) {
+            Some(ts) => Err(format!("it proves what was at {ts}, beyond the cursor")),
+            None => Ok(()),
+        }
+    }
+
     /// Guarantees 1 and 8.
     pub(super) fn check_place(&self, commit: &Commit) -> Result<(), String> {
         if commit.version != self.version + 1 {
@@ -204,7 +219,10 @@ impl Head {
             && draft.selection == self.coverage.selected()
             && draft.tables.is_empty()
             && draft.deployment.is_none()
-            && draft.proofs.is_empty();
+            && draft.proofs.is_empty()
+            && draft.suspects.is_empty()
+            && draft.compared.is_empty()
+            && draft.guarded.is_none();
         if draft.maintenance && !silent { Err("it is maintenance and speaks of the deployment".into()) } else { Ok(()) }
     }
 

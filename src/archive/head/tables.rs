@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{data::DataFile, document::TableRef, sum::Sum};
 
-use super::super::commit::{RemovedFile, SchemaSize, TableEntry};
+use super::{
+    super::commit::{RemovedFile, SchemaSize, TableEntry},
+    base::{Comparison, Proven, Suspect, Suspicion},
+};
 
 /// What is known of a table. Its columns are not held: [`Archive::schema`](crate::archive::Archive::schema) reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,12 @@ pub struct TableState {
     /// and files that replace others do not count again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
+    /// When it was last compared with the deployment and equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<Proven>,
+    /// Why it may differ from the deployment now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<Suspicion>,
     /// Its live files by month (first day): when they last changed, and what their lines sum up to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[doc(hidden)]
@@ -87,7 +96,33 @@ impl TableState {
             delta: Counts::default(),
             unfinished: Counts::default(),
             misfits: BTreeMap::new(),
+            proven: None,
+            suspect: None,
             months: BTreeMap::new(),
+        }
+    }
+
+    /// It may differ from the deployment. What is suspected already stays so, from the earlier moment on.
+    pub(super) fn doubt(&mut self, suspect: &Suspect) {
+        let Suspect { after, why, .. } = suspect;
+        match &mut self.suspect {
+            Some(known) => known.after = known.after.min(*after),
+            none => *none = Some(Suspicion { after: *after, why: why.clone() }),
+        }
+    }
+
+    /// It was compared, and is equal.
+    pub(super) fn prove(&mut self, comparison: &Comparison) {
+        let Comparison { ts, depth, settles, .. } = *comparison;
+        if self.proven.is_none_or(|known| known.ts <= ts) {
+            self.proven = Some(Proven { ts, depth });
+        }
+        match &mut self.suspect {
+            Some(suspect) if suspect.after <= ts => suspect.after = ts,
+            _ => return,
+        }
+        if settles {
+            self.suspect = None;
         }
     }
 

@@ -614,3 +614,49 @@ fn words_that_this_program_does_not_know_hold_from_their_commit_on() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("encryption") && !error.to_string().contains("copy"), "{error}");
 }
+
+#[test]
+fn a_suspect_stays_one_until_a_comparison_settles_it() {
+    let mut head = at(2);
+    let said = |head: &Head| {
+        let state = head.table(&table("a")).unwrap();
+        (state.suspect.clone().map(|suspect| suspect.after.0), state.proven.map(|proven| proven.ts.0))
+    };
+    let compared = |ts: i64, settles| Comparison { scope: Scope::All, ts: Timestamp(ts), depth: Depth::Ids, settles };
+    let suspect = |after: i64| Suspect { table: table("a"), after: Timestamp(after), why: "import".into() };
+    let mut next = |to: i64, change: &dyn Fn(&mut Draft)| {
+        let mut draft = draft(Progress { delta: Some(cursor(to)), walk: None });
+        change(&mut draft);
+        head = after(&head, draft);
+        (said(&head), head.doubted_at(&table("a"), Timestamp(to)).map(|span| span.why))
+    };
+    let import = Some("import".to_owned());
+    assert_eq!(next(2000, &|d| d.suspects = vec![suspect(1500)]), ((Some(1500), None), import.clone()));
+    // The earlier moment stays.
+    assert_eq!(next(2100, &|d| d.suspects = vec![suspect(2050)]), ((Some(1500), None), import.clone()));
+    assert_eq!(next(2200, &|d| d.compared = vec![compared(1400, true)]), ((Some(1500), Some(1400)), import.clone()));
+    assert_eq!(next(2300, &|d| d.compared = vec![compared(2250, false)]), ((Some(2250), Some(2250)), import));
+    assert_eq!(next(2400, &|d| d.compared = vec![compared(2400, true)]), ((None, Some(2400)), None));
+    // Nobody has watched behind 2400.
+    let unguarded = Some("unguarded".to_owned());
+    assert_eq!(next(2500, &|d| d.guarded = Some(Timestamp(2400))), ((None, Some(2400)), unguarded));
+    assert_eq!(next(2600, &|d| d.guarded = Some(Timestamp(2600))), ((None, Some(2400)), None));
+}
+
+#[test]
+fn nothing_is_proven_beyond_the_cursor_and_no_unknown_table_is_suspect() {
+    let head = at(2);
+    let refused = |change: &dyn Fn(&mut Draft)| {
+        let mut draft = draft(Progress { delta: Some(cursor(2000)), walk: None });
+        change(&mut draft);
+        head.follow(draft, Run { id: "11111111".into(), counter: 1 }, None).is_err()
+    };
+    let suspect = |name: &str, after| Suspect { table: table(name), after: Timestamp(after), why: "import".into() };
+    assert!(!refused(&|d| d.suspects = vec![suspect("a", 2000)]));
+    assert!(refused(&|d| d.suspects = vec![suspect("a", 2001)]));
+    assert!(refused(&|d| d.suspects = vec![suspect("strange", 2000)]));
+    assert!(refused(&|d| d.guarded = Some(Timestamp(2001))));
+    let compared = Comparison { scope: Scope::All, ts: Timestamp(2001), depth: Depth::Ids, settles: true };
+    assert!(refused(&|d| d.compared = vec![compared.clone()]));
+    assert!(refused(&|d| (d.maintenance, d.guarded) = (true, Some(Timestamp(1)))));
+}

@@ -219,6 +219,7 @@ impl WrittenTop {
             progress: Progress { delta: self.cursor, walk: None },
             origin: None,
             coverage: Coverage::default(),
+            guarded: None,
             erased: std::collections::BTreeSet::new(),
             tables: BTreeMap::new(),
             sum,
@@ -240,6 +241,7 @@ impl WrittenTop {
                 Entry::Selection(selected) => coverage.selections.push(selected),
                 Entry::Untyped(untyped) => coverage.untyped.push(untyped),
                 Entry::ComponentRows(rows) => coverage.component_rows = Some(rows),
+                Entry::Guarded(through) => head.guarded = Some(through),
                 Entry::Erased(schemas) => {
                     head.erased.insert(schemas);
                 }
