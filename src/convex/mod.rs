@@ -23,6 +23,7 @@ mod page;
 #[cfg(test)]
 mod recording;
 mod scan;
+mod sentinel;
 mod source;
 mod span;
 mod tokens;
@@ -43,7 +44,8 @@ pub use self::{
 #[doc(hidden)]
 pub use self::{
     page::Page,
-    source::{Shapes, SnapshotScope},
+    sentinel::{Sentinel, SentinelAnswer, SentinelPage},
+    source::{IdPage, Shapes, SnapshotScope},
     span::DocumentSpan,
     wire::body::{Body, Texts},
 };

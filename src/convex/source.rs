@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use super::page::Page;
+use super::{page::Page, sentinel::Sentinel};
 use crate::{
     document::{TableRef, Timestamp},
     error::Result,
@@ -52,14 +52,21 @@ pub trait Source: Send + Sync {
     #[doc(hidden)]
     fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position;
 
-    /// Some ids of a table as it was at `ts`, the first by bytes; none, if it had no document. None, if that cannot be asked.
+    /// The next ids of a table as it was at `ts`, in the order in which a walk comes by them; from the beginning, or from the `next` of
+    /// the page before. None, if that cannot be asked.
     ///
     /// # Errors
     /// As of a page.
     #[doc(hidden)]
-    async fn ids_at(&self, table: &TableRef, ts: Timestamp) -> Result<Option<Vec<String>>> {
-        let _ = (table, ts);
+    async fn ids(&self, table: &TableRef, ts: Timestamp, cursor: Option<&str>) -> Result<Option<IdPage>> {
+        let _ = (table, ts, cursor);
         Ok(None)
+    }
+
+    /// Who watches what the deltas do not tell, if the protocol has somebody.
+    #[doc(hidden)]
+    fn sentinel(&self) -> Option<&dyn Sentinel> {
+        None
     }
 
     /// Where the deltas after `ts` begin. The source alone knows: it may have to ask the deployment.
@@ -72,6 +79,19 @@ pub trait Source: Send + Sync {
     /// One complete page; see the module's contract.
     #[doc(hidden)]
     async fn page(&self, at: &Position) -> Result<Page>;
+}
+
+/// Some ids of a table at a moment. A page may be empty with more to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdPage {
+    /// `_id` and `_ts` of documents.
+    pub ids: Vec<(String, Timestamp)>,
+    /// Where to go on; None at the end.
+    pub next: Option<String>,
+    /// Where the documents lie, if the page tells: a table that was replaced lies in another place.
+    pub place: Option<String>,
+    /// Bytes of the answer: what Convex bills as egress.
+    pub bytes: u64,
 }
 
 /// Which tables a walk is asked for.

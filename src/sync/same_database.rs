@@ -21,6 +21,9 @@ use crate::{
 /// Tables that are asked for, the smallest first.
 const TABLES: usize = 4;
 
+/// Pages of ids that are asked for: a table may begin with empty ones.
+const PAGES: usize = 4;
+
 /// What the archive and the deployment say of one table.
 enum Answer {
     /// The deployment knows documents that the archive holds.
@@ -85,13 +88,30 @@ async fn ask(archive: &Archive, head: &Head, source: &dyn Source, table: &TableR
     if ours.is_empty() {
         return Ok(Answer::Unknown);
     }
-    let theirs = match source.ids_at(table, at).await {
+    let theirs = match their_first_ids(source, table, at).await {
         Ok(Some(theirs)) => theirs,
         Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
         Ok(None) | Err(_) => return Ok(Answer::Unknown),
     };
-    let known = theirs.iter().any(|id| ours.contains(id));
+    let known = theirs.iter().any(|(id, _)| ours.contains(id));
     Ok(if known { Answer::Same } else { Answer::Strange(ours.len()) })
+}
+
+/// Some ids of a table as the deployment knows it; None, if it does not tell.
+async fn their_first_ids(
+    source: &dyn Source,
+    table: &TableRef,
+    at: Timestamp,
+) -> Result<Option<Vec<(String, Timestamp)>>> {
+    let mut cursor = None;
+    for _ in 0..PAGES {
+        let Some(page) = source.ids(table, at, cursor.as_deref()).await? else { return Ok(None) };
+        if !page.ids.is_empty() || page.next.is_none() {
+            return Ok(Some(page.ids));
+        }
+        cursor = page.next;
+    }
+    Ok(None)
 }
 
 /// Some ids of a table as the archive knows it, the first by bytes.

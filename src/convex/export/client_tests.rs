@@ -598,21 +598,6 @@ async fn replay(name: &str) -> (Client, Arc<Mutex<u32>>) {
     (client(&address, Arc::new(NoMonitor)), stage)
 }
 
-#[test]
-fn a_scope_is_walked_by_the_components_that_hold_it_or_whole() {
-    let table = |component: &str| TableRef::new(component, "t").unwrap();
-    let tables = |components: &[&str]| components.iter().map(|component| table(component)).collect::<Vec<_>>();
-    for (scope, expected) in [
-        (SnapshotScope::Components(vec!["a".into(), "b".into()]), vec!["a", "b"]),
-        (SnapshotScope::Tables(Scope::Tables(tables(&["b", "a", "b"]))), vec!["a", "b"]),
-        (SnapshotScope::Tables(Scope::Tables(tables(&["b", ""]))), vec![]),
-        (SnapshotScope::Tables(Scope::Except(tables(&["b"]))), vec![]),
-        (SnapshotScope::Tables(Scope::All), vec![]),
-    ] {
-        assert_eq!(components_of(&scope), expected, "{scope:?}");
-    }
-}
-
 #[tokio::test]
 async fn the_recorded_walks_come_through_whole() {
     // documents of the snapshot; revisions of each later stage

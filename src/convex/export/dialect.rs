@@ -49,9 +49,7 @@ impl Dialect {
         if refusal.code == "BadFormat" {
             return self.with(|state| state.do_without(encoding));
         }
-        // 400 and 415: it takes no JSON; 404 and 405: it takes no POST.
-        let no_post = matches!(refusal.status, 404 | 405 | 415) || refusal.code == "BadJsonBody";
-        if !posted || !no_post {
+        if !posted || !refusal.means_no_post() {
             return Lesson::None;
         }
         let why = format!("{} {}", refusal.status, refusal.code).trim_end().to_owned();

@@ -10,7 +10,7 @@
 //! # Positions
 //! Snapshot: `{"snapshot":1795434090113780153,"cursor":"…"}`, both absent at the start of a new one; a cursor never goes
 //! without its snapshot, since the server would take another one in silence. `components` are those that are still to
-//! be walked, the current one first; `selection` names the words in which the cursor was got, and it goes on in them or in
+//! be walked, the current one first, or `tables` those that are walked alone; `selection` names the words in which the cursor was got, and it goes on in them or in
 //! none: `everything` says that the component is not named any more either. Deltas: the cursor, `1795434104928097578`.
 
 mod dialect;
@@ -22,7 +22,7 @@ mod shapes;
 mod split;
 mod spooled;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use derive_setters::Setters;
@@ -35,13 +35,14 @@ use self::{
         DOCUMENT_DELTAS, DocumentDeltas, JSON_SCHEMAS, JsonSchemas, LIST_SNAPSHOT, ListSnapshot, TABLE_COLUMN_NAMES,
         TableColumnNames,
     },
-    selecting::{SelectionCompat, SelectionRequest},
+    selecting::{AskedPart, SelectionCompat, SelectionRequest},
     shapes::{add_names, parse_schemas},
     spooled::split_body,
 };
 use super::{
     page::Page,
-    source::{Shapes, SnapshotScope, Source},
+    sentinel::Sentinel,
+    source::{IdPage, Shapes, SnapshotScope, Source},
     wire::{
         access::Access,
         body::Body,
@@ -111,6 +112,9 @@ struct SnapshotToken {
     cursor: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     components: Vec<String>,
+    /// Only these; empty for all that are selected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tables: Vec<TableRef>,
     /// The digest of the selection with which the cursor was got; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     selection: Option<String>,
@@ -134,24 +138,33 @@ impl Client {
         Ok(Self { http, dialect: Dialect::new(encoding), selection: SelectionRequest::new(selection) })
     }
 
+    pub(super) fn keyed(&self) -> &KeyedClient {
+        &self.http
+    }
+
+    /// The tables of which rows are asked for.
+    pub(super) fn selected(&self) -> &Selection {
+        self.selection.selection()
+    }
+
     /// What has been asked and got so far.
     pub fn traffic(&self) -> Traffic {
         self.http.traffic()
     }
 
     /// A page's body and what is in it, asked for in words that the deployment understands: those of `spell`, in an encoding
-    /// and for a request with or without a selection, of `component` alone if one is named.
+    /// and for a request with or without a selection, of a part of what is selected.
     async fn ask<T: Serialize + Send + Sync>(
         &self,
         path: &str,
         phase: Phase,
-        component: Option<&str>,
+        part: AskedPart<'_>,
         compat: SelectionCompat<'_>,
         spell: impl Fn(Encoding, bool) -> T + Send + Sync,
     ) -> Result<Answer> {
         loop {
             let encoding = self.dialect.encoding();
-            let tree = if self.dialect.selects() { self.selection.tree(component) } else { None };
+            let tree = if self.dialect.selects() { self.selection.tree(part) } else { None };
             let tree = tree.filter(|tree| compat.allow(tree));
             let arguments = spell(encoding, tree.is_some());
             let body = match self.http.page(path, &arguments, tree.as_deref()).await? {
@@ -197,7 +210,12 @@ impl Client {
         };
         let compat =
             if asked.cursor.is_some() { SelectionCompat::As(asked.selection.as_deref()) } else { SelectionCompat::Any };
-        let mut answer = self.ask(LIST_SNAPSHOT, Phase::Snapshot, component, compat, spell).await?;
+        let part = match component {
+            Some(component) => AskedPart::Component(component),
+            None if asked.tables.is_empty() => AskedPart::All,
+            None => AskedPart::Tables(&asked.tables),
+        };
+        let mut answer = self.ask(LIST_SNAPSHOT, Phase::Snapshot, part, compat, spell).await?;
         let Answer { parts, selection, .. } = &mut answer;
         let selection = selection.take();
         let everything = everything && selection.is_none();
@@ -228,9 +246,7 @@ impl Client {
             }
         }
         let next = match asked.components.get(1..) {
-            _ if parts.more => {
-                Some(SnapshotToken { snapshot, cursor, components: asked.components, selection, everything })
-            }
+            _ if parts.more => Some(SnapshotToken { snapshot, cursor, selection, everything, ..asked }),
             Some([]) | None => None,
             Some(rest) => Some(SnapshotToken { snapshot, components: rest.to_vec(), ..SnapshotToken::default() }),
         };
@@ -243,7 +259,7 @@ impl Client {
         let asked = token.parse().ok().filter(|cursor| *cursor >= 0).map(Timestamp);
         let asked = asked.ok_or_else(|| Error::internal("this is no position of the deltas: report it"))?;
         let spell = |encoding: Encoding, _| DocumentDeltas { cursor: asked.0, format: encoding.as_str() };
-        let answer = self.ask(DOCUMENT_DELTAS, Phase::Delta, None, SelectionCompat::Any, spell).await?;
+        let answer = self.ask(DOCUMENT_DELTAS, Phase::Delta, AskedPart::All, SelectionCompat::Any, spell).await?;
         let parts = &answer.parts;
         let reached = parts.through();
         if reached < asked {
@@ -334,19 +350,6 @@ fn deltas_after(ts: Timestamp) -> Position {
     Position::new(Phase::Delta, ts.0.to_string())
 }
 
-/// The components to be walked one after another; empty for everything. Single tables are not walked alone: a walk of all tables
-/// of their components holds them, and of the root only a walk of everything does.
-fn components_of(scope: &SnapshotScope) -> Vec<String> {
-    match scope {
-        SnapshotScope::Components(components) => components.clone(),
-        SnapshotScope::Tables(Scope::Tables(tables)) => {
-            let components: BTreeSet<&str> = tables.iter().map(TableRef::component).collect();
-            if components.contains("") { Vec::new() } else { components.into_iter().map(str::to_owned).collect() }
-        }
-        SnapshotScope::Tables(Scope::All | Scope::Except(_)) => Vec::new(),
-    }
-}
-
 fn is_html(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'<')
 }
@@ -382,12 +385,20 @@ impl Source for Client {
     }
 
     fn snapshot_of(&self, scope: &SnapshotScope, ts: Timestamp) -> Position {
-        let components = components_of(scope);
-        SnapshotToken { snapshot: Some(ts.0), components, ..SnapshotToken::default() }.position()
+        let (components, tables) = match scope {
+            SnapshotScope::Components(components) => (components.clone(), Vec::new()),
+            SnapshotScope::Tables(Scope::Tables(tables)) => (Vec::new(), tables.clone()),
+            SnapshotScope::Tables(Scope::All | Scope::Except(_)) => (Vec::new(), Vec::new()),
+        };
+        SnapshotToken { snapshot: Some(ts.0), components, tables, ..SnapshotToken::default() }.position()
     }
 
-    async fn ids_at(&self, table: &TableRef, ts: Timestamp) -> Result<Option<Vec<String>>> {
-        self.ask_for_ids(table, ts).await
+    async fn ids(&self, table: &TableRef, ts: Timestamp, cursor: Option<&str>) -> Result<Option<IdPage>> {
+        self.ask_for_ids(table, ts, cursor).await.context(|| format!("POST {LIST_SNAPSHOT}"))
+    }
+
+    fn sentinel(&self) -> Option<&dyn Sentinel> {
+        Some(self)
     }
 
     fn clock_offset(&self) -> Option<i64> {

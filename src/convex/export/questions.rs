@@ -4,11 +4,16 @@ use serde::Deserialize;
 
 use super::{
     Client, End, Parts,
-    protocol::{BAD_BODY, BAD_SNAPSHOT_CURSOR, CURSOR_FROM_DELTAS, LIST_SNAPSHOT, ListSnapshot},
+    protocol::{BAD_BODY, BAD_SNAPSHOT_CURSOR, LIST_SNAPSHOT, ListSnapshot},
     spooled::split_body,
 };
 use crate::{
-    convex::wire::{body::Body, http::Reply},
+    convex::{
+        sentinel::CURSOR_FROM_DELTAS,
+        source::IdPage,
+        span::DocumentSpan,
+        wire::{body::Body, http::Reply},
+    },
     document::{TableRef, Timestamp},
     error::{Error, Result},
     position::Phase,
@@ -33,35 +38,55 @@ impl Client {
         }
     }
 
-    /// Some ids of a table as it was at `ts`: a page of ids and nothing else, by a selection. None of a server that knows no selection
+    /// The next ids of a table as it was at `ts`: a page of ids and nothing else, by a selection. None of a server that knows no selection
     /// or does not heed it.
-    pub(super) async fn ask_for_ids(&self, table: &TableRef, ts: Timestamp) -> Result<Option<Vec<String>>> {
+    pub(super) async fn ask_for_ids(
+        &self,
+        table: &TableRef,
+        ts: Timestamp,
+        cursor: Option<&str>,
+    ) -> Result<Option<IdPage>> {
         let selection = only_ids(table);
-        let mut cursor = None;
-        for _ in 0..PAGES_OF_IDS {
-            let format = self.dialect.encoding().as_str();
-            let arguments = ListSnapshot { snapshot: Some(ts.0), cursor: cursor.as_deref(), component: None, format };
-            let body = match self.http.page(LIST_SNAPSHOT, &arguments, Some(&selection)).await? {
-                Reply::Answer(body) => body,
-                Reply::Refused(refusal) if refusal.may_pass() => return Err(refusal.into_error()),
-                Reply::Refused(_) => return Ok(None),
-            };
-            let parts = split_body(&body, Phase::Snapshot).await?;
-            if parts.tables.iter().any(|other| other != table) {
-                return Ok(None);
-            }
-            let End::Snapshot { cursor: next, .. } = &parts.end else { return Ok(None) };
-            if !parts.documents.is_empty() || !parts.more {
-                return ids_of(&body, &parts).map(Some);
-            }
-            cursor.clone_from(next);
+        let format = self.dialect.encoding().as_str();
+        let arguments = ListSnapshot { snapshot: Some(ts.0), cursor, component: None, format };
+        let body = match self.http.page(LIST_SNAPSHOT, &arguments, Some(&selection)).await? {
+            Reply::Answer(body) => body,
+            Reply::Refused(refusal) if refusal.means_no_post() => return Ok(None),
+            Reply::Refused(refusal) => return Err(refusal.into_error()),
+        };
+        let parts = split_body(&body, Phase::Snapshot).await?;
+        if parts.tables.iter().any(|other| other != table) {
+            return Ok(None);
         }
-        Ok(None)
+        let End::Snapshot { snapshot, cursor: next } = &parts.end else {
+            return Err(Error::internal("a page of the wrong phase: report it"));
+        };
+        if *snapshot != ts {
+            return Err(Error::protocol(format!(
+                "the answer belongs to another snapshot: asked for {ts}, got {snapshot}"
+            )));
+        }
+        if parts.more && next.as_deref() == cursor {
+            return Err(Error::protocol("the walk does not move: the answer's cursor is the one that was asked with"));
+        }
+        let next = next.clone().filter(|_| parts.more);
+        Ok(Some(IdPage {
+            ids: ids_of(&body, &parts)?,
+            place: next.as_deref().and_then(place_of),
+            next,
+            bytes: body.len(),
+        }))
     }
 }
 
-/// A table may begin with empty pages.
-const PAGES_OF_IDS: usize = 4;
+/// Where the documents of a table lie, as a cursor inside of it says. It is opaque: whether two are the same is all that counts.
+fn place_of(cursor: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Place {
+        tablet: String,
+    }
+    serde_json::from_str(cursor).ok().map(|Place { tablet }| tablet)
+}
 
 /// Of all documents the ids of one table.
 fn only_ids(table: &TableRef) -> serde_json::Value {
@@ -70,17 +95,17 @@ fn only_ids(table: &TableRef) -> serde_json::Value {
     serde_json::json!({ (table.component()): tables, "_other": "excluded" })
 }
 
-fn ids_of(body: &Body, parts: &Parts) -> Result<Vec<String>> {
+fn ids_of(body: &Body, parts: &Parts) -> Result<Vec<(String, Timestamp)>> {
     #[derive(Deserialize)]
     struct Id {
         #[serde(rename = "_id")]
         id: String,
     }
     let mut texts = body.texts()?;
-    let id = |document| {
+    let id = |document: &DocumentSpan| {
         let text = texts.text(document)?;
         let odd = |e| Error::protocol("a document has no `_id`").with_source(e);
-        serde_json::from_str(text).map(|Id { id }| id).map_err(odd)
+        serde_json::from_str(text).map(|Id { id }| (id, document.ts)).map_err(odd)
     };
     parts.documents.iter().map(id).collect()
 }

@@ -40,6 +40,16 @@ pub(super) struct Tree {
     others: bool,
 }
 
+/// Of what is selected all, or a part.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum AskedPart<'a> {
+    All,
+    /// The tables of one component.
+    Component(&'a str),
+    /// These, which are selected.
+    Tables(&'a [TableRef]),
+}
+
 /// In which words a request may be spelled.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SelectionCompat<'a> {
@@ -91,11 +101,14 @@ impl SelectionRequest {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).known.extend(tables);
     }
 
-    /// What to ask for, of everything or of one component; `None` if everything is selected.
-    pub(super) fn tree(&self, component: Option<&str>) -> Option<Arc<Tree>> {
-        if self.selection.is_everything() {
-            return None;
-        }
+    /// What to ask for; `None` if that is everything.
+    pub(super) fn tree(&self, part: AskedPart<'_>) -> Option<Arc<Tree>> {
+        let component = match part {
+            AskedPart::Tables(tables) => return Some(Arc::new(Tree::of(tables))),
+            _ if self.selection.is_everything() => return None,
+            AskedPart::All => None,
+            AskedPart::Component(component) => Some(component),
+        };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { known, trees } = &mut *state;
         let made = || Arc::new(Tree::new(&self.selection, known, component));
@@ -122,6 +135,17 @@ impl Tree {
             (component, ComponentTables { named, others })
         });
         Self { components: components.collect(), others: only.is_none() && selection.opens_other_components() }
+    }
+
+    /// These tables and nothing else.
+    fn of(tables: &[TableRef]) -> Self {
+        let mut components: BTreeMap<String, ComponentTables> = BTreeMap::new();
+        for table in tables {
+            let none = || ComponentTables { named: BTreeSet::new(), others: false };
+            let of_component = components.entry(table.component().to_owned()).or_insert_with(none);
+            of_component.named.insert(table.name().to_owned());
+        }
+        Self { components, others: false }
     }
 
     /// Names it in the positions of a walk: 16 hexadecimal digits.

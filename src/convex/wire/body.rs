@@ -62,6 +62,14 @@ impl Body {
         }
     }
 
+    /// Reads the whole text, from its beginning.
+    pub(in crate::convex) fn reader(&self) -> Box<dyn Read + '_> {
+        match &self.0 {
+            BodyPlace::Memory(text) => Box::new(&text[..]),
+            BodyPlace::Spooled(spool) => Box::new(SpoolReader { spool, at: 0 }),
+        }
+    }
+
     /// Where the text lies.
     pub(in crate::convex) fn place(&self) -> &BodyPlace {
         &self.0
@@ -129,6 +137,22 @@ impl Spool {
     fn read(&self, from: u64, block: &mut [u8]) -> Result<()> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(from)).and_then(|_| file.read_exact(block)).map_err(temporary::failed)
+    }
+}
+
+/// Reads a spooled text from its beginning.
+struct SpoolReader<'a> {
+    spool: &'a Spool,
+    at: u64,
+}
+
+impl Read for SpoolReader<'_> {
+    fn read(&mut self, block: &mut [u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(self.spool.length - self.at).unwrap_or(usize::MAX);
+        let most = block.len().min(left);
+        self.spool.read(self.at, &mut block[..most]).map_err(std::io::Error::other)?;
+        self.at += most as u64;
+        Ok(most)
     }
 }
 

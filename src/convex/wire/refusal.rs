@@ -57,6 +57,11 @@ impl Refusal {
         matches!(self.status, 408 | 421 | 425 | 429 | 500..)
     }
 
+    /// Whether it says that the server takes no JSON (400, 415) or no POST (404, 405) there.
+    pub(in crate::convex) fn means_no_post(&self) -> bool {
+        matches!(self.status, 404 | 405 | 415) || self.code == "BadJsonBody"
+    }
+
     /// The error for the person: what it means, what to do, what the deployment said.
     pub(in crate::convex) fn into_error(self) -> Error {
         let (kind, advice) = self.meaning();
