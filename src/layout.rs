@@ -31,6 +31,8 @@ use crate::{
 pub const HEADER: &str = "archive.json";
 /// The advisory manifest.
 pub const MANIFEST: &str = "manifest.json";
+/// What the watchman over the archive remembers.
+pub const SENTINEL: &str = "sentinel.json";
 /// The folder of commits and checkpoints.
 pub const LOG: &str = "log";
 /// A checkpoint belongs to every version that is a multiple of this.

@@ -39,6 +39,18 @@ pub enum Event<'a> {
         /// Whether it walks the tables of components only.
         components: bool,
     },
+    /// A table is compared with the deployment.
+    Comparing {
+        /// The table.
+        table: &'a TableRef,
+    },
+    /// A table differs from the deployment, and is fetched anew.
+    Refetching {
+        /// The table.
+        table: &'a TableRef,
+        /// As of this moment.
+        ts: Timestamp,
+    },
     /// The snapshot has come to this table.
     Table {
         /// The table whose rows begin.

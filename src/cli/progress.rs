@@ -168,6 +168,13 @@ impl Monitor for Progress {
                 let what = if components { "the tables of components" } else { "the tables that no base covers" };
                 tracing::info!("a new base: {what} are walked as they were at {}", time(ts));
             }
+            Event::Comparing { table } => tracing::debug!("table {table} is compared with the deployment"),
+            Event::Refetching { table, ts } => {
+                tracing::info!(
+                    "table {table} differs from the deployment: it is fetched anew as it was at {}",
+                    time(ts)
+                );
+            }
             Event::File { table, path, rows, bytes } => {
                 tracing::debug!(%table, rows, bytes, "wrote {path}");
             }

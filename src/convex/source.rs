@@ -25,6 +25,16 @@ pub trait Source: Send + Sync {
     #[doc(hidden)]
     async fn shapes(&self) -> Result<Shapes>;
 
+    /// The tables that the deployment has now, selected or not. None, if it does not tell all.
+    ///
+    /// # Errors
+    /// As of a page.
+    #[doc(hidden)]
+    async fn tables(&self) -> Result<Option<BTreeSet<TableRef>>> {
+        let shapes = self.shapes().await?;
+        Ok(shapes.complete.then_some(shapes.listed))
+    }
+
     /// The tables of which rows are sent; others may be left out without a word.
     fn selection(&self) -> Selection {
         Selection::default()

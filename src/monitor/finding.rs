@@ -51,6 +51,72 @@ pub enum Finding {
         /// The table, `messages` or `waitlist/users`.
         table: String,
     },
+    /// A table was dropped in the deployment: it is empty from now on, and keeps its history.
+    TableDropped {
+        /// The table, `messages` or `waitlist/users`.
+        table: String,
+        /// Documents that it had.
+        documents: u64,
+    },
+    /// A table was replaced, cleared or imported into, of which the change log says nothing: it was corrected.
+    TableReplaced {
+        /// The table, `messages` or `waitlist/users`.
+        table: String,
+        /// Documents that it does not have any more.
+        extra: u64,
+        /// Documents that had not come.
+        missing: u64,
+        /// Documents that had come in another revision.
+        different: u64,
+    },
+    /// The change log told documents that never became true: an import did not finish. They are no longer shown.
+    ImportLeftovers {
+        /// The table, `messages` or `waitlist/users`.
+        table: String,
+        /// How many.
+        documents: u64,
+        /// `_ts` of the first.
+        from: Timestamp,
+        /// `_ts` of the last.
+        to: Timestamp,
+        /// Whether the deployment tells that an import has left something behind.
+        watched: bool,
+    },
+    /// An import is filling a table: its documents stand in the change log, and the table does not have them yet.
+    ImportUnderWay {
+        /// The table, `messages` or `waitlist/users`.
+        table: String,
+        /// How many.
+        documents: u64,
+    },
+    /// A table differs from the deployment, and was not corrected.
+    TableDiffers {
+        /// The table, `messages` or `waitlist/users`.
+        table: String,
+        /// Documents that the deployment does not have.
+        extra: u64,
+        /// Documents that the archive does not have.
+        missing: u64,
+        /// Documents that the two have in different revisions.
+        different: u64,
+    },
+    /// A table could not be compared with the deployment.
+    NotCompared {
+        /// The table, `messages` or `waitlist/users`.
+        table: String,
+        /// The cause.
+        why: String,
+    },
+    /// Nobody could ask for what the change log does not tell.
+    NotWatched {
+        /// The cause.
+        why: String,
+    },
+    /// `sentinel.json` was not written: the next run asks again.
+    SentinelNotWritten {
+        /// The cause.
+        why: String,
+    },
     /// The deployment does not tell the shapes of its tables.
     ShapesUnknown {
         /// The cause.
@@ -204,6 +270,14 @@ impl Finding {
             Self::PatternFitsNothing { .. } => "pattern_fits_nothing",
             Self::NothingSelected { .. } => "nothing_selected",
             Self::TableSuspected { .. } => "table_suspected",
+            Self::TableDropped { .. } => "table_dropped",
+            Self::TableReplaced { .. } => "table_replaced",
+            Self::ImportLeftovers { .. } => "import_leftovers",
+            Self::ImportUnderWay { .. } => "import_under_way",
+            Self::TableDiffers { .. } => "table_differs",
+            Self::NotCompared { .. } => "not_compared",
+            Self::NotWatched { .. } => "not_watched",
+            Self::SentinelNotWritten { .. } => "sentinel_not_written",
             Self::ShapesUnknown { .. } => "shapes_unknown",
             Self::ImpossibleTable { .. } => "impossible_table",
             Self::OtherEncoding { .. } => "other_encoding",
@@ -264,6 +338,45 @@ impl fmt::Display for Finding {
                 f,
                 "table {table} may have been replaced in the deployment: its old documents may still be in the archive"
             ),
+            Self::TableDropped { table, documents } => write!(
+                f,
+                "table {table} was dropped in the deployment, which its change log does not tell: its {documents} documents left its state, and \
+                 stay in its history"
+            ),
+            Self::TableReplaced { table, extra, missing, different } => write!(
+                f,
+                "table {table} was replaced, cleared or imported into, which the change log does not tell. It is as in the deployment again: \
+                 {extra} documents left its state, {missing} came into it, {different} changed"
+            ),
+            Self::ImportLeftovers { table, documents, from, to, watched: true } => write!(
+                f,
+                "an import into {table} between {from} and {to} did not finish: {documents} documents that it left were removed from its state"
+            ),
+            Self::ImportLeftovers { table, documents, from, to, watched: false } => write!(
+                f,
+                "{documents} documents of {table}, written between {from} and {to}, are not in the deployment, and the change log does not \
+                 tell that they went: an import that does not finish leaves such. They were removed from its state"
+            ),
+            Self::ImportUnderWay { table, documents } => write!(
+                f,
+                "an import is filling table {table}, or has failed within the last hour: the change log tells {documents} documents that the table \
+                 does not have. They are shown until it is known what became of it"
+            ),
+            Self::TableDiffers { table, extra, missing, different } => write!(
+                f,
+                "table {table} differs from the deployment, and was not corrected: {extra} documents are too many, {missing} are missing, \
+                 {different} are different. Run sync with --on-suspicion heal"
+            ),
+            Self::NotCompared { table, why } => {
+                write!(f, "table {table} could not be compared with the deployment: {why}")
+            }
+            Self::NotWatched { why } => write!(
+                f,
+                "it could not be asked what the change log does not tell (imports, dropped tables); the next run asks again: {why}"
+            ),
+            Self::SentinelNotWritten { why } => {
+                write!(f, "sentinel.json was not written; the next run asks the deployment once more: {why}")
+            }
             Self::ShapesUnknown { why } => write!(
                 f,
                 "the deployment cannot tell the shapes of its tables ({why}; one odd table makes /api/json_schemas fail for all): columns \
@@ -384,6 +497,20 @@ pub(super) mod tests {
             Finding::PatternFitsNothing { pattern: "log_*".into() },
             Finding::NothingSelected { selection: "user".into(), tables: 3 },
             Finding::TableSuspected { table: "a".into() },
+            Finding::TableDropped { table: "a".into(), documents: 3 },
+            Finding::TableReplaced { table: "a".into(), extra: 1, missing: 2, different: 3 },
+            Finding::ImportLeftovers {
+                table: "a".into(),
+                documents: 3,
+                from: Timestamp(1),
+                to: Timestamp(2),
+                watched: true,
+            },
+            Finding::ImportUnderWay { table: "a".into(), documents: 3 },
+            Finding::TableDiffers { table: "a".into(), extra: 1, missing: 2, different: 3 },
+            Finding::NotCompared { table: "a".into(), why: why() },
+            Finding::NotWatched { why: why() },
+            Finding::SentinelNotWritten { why: why() },
             Finding::ShapesUnknown { why: why() },
             Finding::ImpossibleTable { why: why() },
             Finding::OtherEncoding { before, now },

@@ -9,6 +9,7 @@ use super::{
     fetch::{FetchEnd, fetch},
     gap,
     gather::Gather,
+    heal::{self, Healing, Next},
     run::{RunInput, SyncRun},
     steps::Steps,
     write::write,
@@ -26,6 +27,7 @@ const SNAPSHOTS_REFUSED: u32 = 2;
 pub(super) async fn catch_up(run: &mut SyncRun, input: &RunInput<'_>) -> Result<bool> {
     let mut progress = run.head.progress().clone();
     let (mut refused, mut walks) = (0, 0);
+    let mut healing = Healing::default();
     loop {
         let end = pass(run, input, progress).await?;
         run.writer = Run::begin();
@@ -58,9 +60,13 @@ pub(super) async fn catch_up(run: &mut SyncRun, input: &RunInput<'_>) -> Result<
             walk = base::begin(&run.head, &run.writer, input, walks == 0) => walk?,
         };
         walks += 1;
-        match walk {
-            Some(walk) => progress = Progress { walk: Some(walk), ..run.head.progress().clone() },
-            None => return Ok(true),
+        if let Some(walk) = walk {
+            progress = Progress { walk: Some(walk), ..run.head.progress().clone() };
+            continue;
+        }
+        match heal::next(run, input, &mut healing).await? {
+            Next::Done => return Ok(true),
+            Next::Pass(next) => progress = next,
         }
     }
 }

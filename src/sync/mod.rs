@@ -26,12 +26,16 @@ mod base;
 mod catch_up;
 mod clock;
 mod commit;
+pub(crate) mod compare;
 mod deltas;
 mod fetch;
 mod file_rows;
 mod gap;
 mod gather;
+mod heal;
+mod notice;
 mod options;
+mod own_base;
 mod report;
 mod run;
 mod same_database;
@@ -40,6 +44,7 @@ mod steps;
 mod stop;
 mod tables;
 mod walk;
+mod watch;
 mod write;
 
 use std::sync::Arc;
@@ -50,10 +55,11 @@ use self::{
     catch_up::{catch_up, close_walk},
     clock::Clock,
     run::{RunInput, SyncRun},
+    watch::Watch,
 };
 pub use self::{
-    options::{OnGap, SyncOptions},
-    report::SyncReport,
+    options::{OnGap, OnSuspicion, SyncOptions},
+    report::{Correction, HealedTable, SuspectTable, SyncReport},
     stop::Stop,
 };
 use crate::{
@@ -163,6 +169,8 @@ async fn run(
         // The open walk's cursor, and what it says of tables without rows, are of before.
         close_walk(&mut run, &input, "the selection or the deployment has changed").await?;
     }
+    run.watch = Watch::read(archive).await?;
+    run.watch.begin(&run.head, &input).await;
     let caught_up = catch_up(&mut run, &input).await?;
     for finding in odd_documents(run.counts.oddities) {
         input.monitor.report(Event::Finding(&finding));

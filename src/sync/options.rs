@@ -34,8 +34,25 @@ pub struct SyncOptions {
     /// Of a deployment that does not prove that it sends what components change: how old the newest base of their tables may grow
     /// before a run takes another.
     pub component_base_every: Duration,
+    /// Of a deployment whose imports nobody can watch (it has no Data Sync): how long a table may go without all its ids being compared.
+    /// Zero: in every run. None: only what is suspect is compared.
+    pub audit_every: Option<Duration>,
+    /// What to do about a table that something touched which the change log does not tell.
+    pub on_suspicion: OnSuspicion,
     /// Ends the run at a commit.
     pub stop: Stop,
+}
+
+/// What to do about a table that may differ from the deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnSuspicion {
+    /// Compare it, and correct it.
+    #[default]
+    Heal,
+    /// Compare it, and tell. The archive says which tables are suspect.
+    Warn,
+    /// Fail, and leave the archive as it is before the commit that would say so.
+    Fail,
 }
 
 /// What to do about changes that the deployment no longer keeps.
@@ -61,6 +78,8 @@ impl Default for SyncOptions {
             accept_deployment: None,
             on_gap: OnGap::default(),
             component_base_every: Duration::from_secs(24 * 60 * 60),
+            audit_every: Some(Duration::from_secs(24 * 60 * 60)),
+            on_suspicion: OnSuspicion::default(),
             stop: Stop::default(),
         }
     }

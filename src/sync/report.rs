@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     archive::Gap,
-    document::{Timestamp, time_text},
+    document::{TableRef, Timestamp, time_text},
     identity::DeploymentIdentity,
     monitor::FindingCounts,
 };
@@ -40,6 +40,14 @@ pub struct SyncReport {
     /// Gaps that this run found and recorded, or that an earlier one did which ended before the new base was complete: a
     /// finding, whatever else went well.
     pub gaps: Vec<Gap>,
+    /// Tables that differed from the deployment, and were corrected.
+    pub healed: Vec<HealedTable>,
+    /// Tables that may differ from the deployment now.
+    pub suspects: Vec<SuspectTable>,
+    /// Up to here it is known that nothing happened but what the change log tells, and what stands in `healed` and `suspects`. Absent, where
+    /// nobody can watch. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::option")]
+    pub guarded: Option<Timestamp>,
     /// What was told to the run's monitor, by kind.
     pub findings: FindingCounts,
     /// The archive's version now.
@@ -55,10 +63,11 @@ pub struct SyncReport {
 }
 
 impl SyncReport {
-    /// Whether there is something to look at, though all went well: a gap, a table that is selected by name and that the
-    /// deployment does not have, or a selection that holds nothing.
+    /// Whether there is something to look at, though all went well: a gap, documents of an import that did not finish, a table that differs
+    /// and was not corrected, a table that is selected by name and that the deployment does not have, or a selection that holds nothing.
     pub fn has_findings(&self) -> bool {
-        !self.gaps.is_empty() || ["no_such_table", "nothing_selected"].iter().any(|kind| self.findings.of(kind) > 0)
+        let kinds = ["no_such_table", "nothing_selected", "import_leftovers", "table_differs"];
+        !self.gaps.is_empty() || kinds.iter().any(|kind| self.findings.of(kind) > 0)
     }
 
     /// How far the archive is behind at `now`: since the deployment answered last if it had nothing more (an idle one
@@ -69,4 +78,57 @@ impl SyncReport {
             .filter(|_| self.through.is_some())
             .map(|ts| Duration::from_nanos(now.0.saturating_sub(ts.0).try_into().unwrap_or(0)))
     }
+}
+
+/// A table that differed from the deployment, and was corrected.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct HealedTable {
+    /// The table. Its path in JSON.
+    #[serde(serialize_with = "path")]
+    pub table: TableRef,
+    /// What had happened, as far as that is known.
+    pub what: Correction,
+    /// Up to this it is known to have been right. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::one")]
+    pub after: Timestamp,
+    /// From this on it is right again. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::one")]
+    pub at: Timestamp,
+    /// Documents that the archive showed, and the deployment did not have.
+    pub extra: u64,
+    /// Documents that the deployment had, and the archive did not show.
+    pub missing: u64,
+    /// Documents of which the archive showed another revision.
+    pub different: u64,
+}
+
+/// What had happened to a table that was corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Correction {
+    /// It was dropped.
+    Dropped,
+    /// It was replaced, cleared or imported into.
+    Replaced,
+    /// An import that did not finish left documents in the change log.
+    Leftovers,
+}
+
+/// A table that may differ from the deployment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct SuspectTable {
+    /// The table. Its path in JSON.
+    #[serde(serialize_with = "path")]
+    pub table: TableRef,
+    /// Up to this it is known to be right. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::one")]
+    pub after: Timestamp,
+    /// One word.
+    pub why: String,
+}
+
+fn path<S: serde::Serializer>(table: &TableRef, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(table)
 }

@@ -1,10 +1,20 @@
 //! What a run is given, and what it has reached so far.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::{advisory::Advisory, clock::Clock, options::SyncOptions, report::SyncReport};
+use super::{
+    advisory::Advisory,
+    clock::Clock,
+    compare::TableComparison,
+    options::SyncOptions,
+    report::{HealedTable, SuspectTable, SyncReport},
+    watch::Watch,
+};
 use crate::{
-    archive::{Archive, CommitOutcome, Counts, Draft, Gap, Head, Run},
+    archive::{Archive, CommitOutcome, Counts, Draft, Gap, Head, Run, TableState},
     codec::Oddities,
     convex::{Shapes, Source},
     document::TableRef,
@@ -35,6 +45,10 @@ pub(super) struct SyncRun {
     /// Whether it is to be looked whether the deployment is still the same database.
     pub(super) doubts_database: bool,
     pub(super) counts: RunCounts,
+    /// Who watches what the change log does not tell.
+    pub(super) watch: Watch,
+    /// Tables that are walked because they differ, and how.
+    pub(super) correcting: BTreeMap<TableRef, TableComparison>,
 }
 
 /// What a run did.
@@ -49,6 +63,7 @@ pub(super) struct RunCounts {
     pub(super) tables: BTreeSet<TableRef>,
     /// Found and recorded by this run.
     pub(super) gaps: Vec<Gap>,
+    pub(super) healed: Vec<HealedTable>,
 }
 
 impl SyncRun {
@@ -62,6 +77,8 @@ impl SyncRun {
             writer: Run::begin(),
             moved,
             counts: RunCounts::default(),
+            watch: Watch::default(),
+            correcting: BTreeMap::new(),
         }
     }
 
@@ -104,6 +121,9 @@ impl SyncRun {
             file_bytes: counts.rows.bytes,
             commits: counts.commits,
             gaps: unhealed.into_iter().chain(counts.gaps).collect(),
+            healed: counts.healed,
+            suspects: suspects(&head),
+            guarded: head.guarded(),
             findings: FindingCounts::default(),
             version: head.version(),
             digest: head.digest().to_owned(),
@@ -111,4 +131,13 @@ impl SyncRun {
             checked_at: head.latest().map(|l| l.checked_at),
         }
     }
+}
+
+/// The tables that may differ from the deployment now.
+fn suspects(head: &Head) -> Vec<SuspectTable> {
+    let suspect = |state: &TableState| {
+        let suspicion = state.suspect.clone()?;
+        Some(SuspectTable { table: state.table.clone(), after: suspicion.after, why: suspicion.why })
+    };
+    head.tables().filter_map(suspect).collect()
 }

@@ -10,6 +10,8 @@ use object_store::ObjectStore;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
+    heal, notice,
+    options::OnSuspicion,
     run::{RunInput, SyncRun},
     same_database,
     steps::{FileProgress, Step},
@@ -35,6 +37,7 @@ const CLOSING_COLUMNS: usize = 512;
 const OLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 struct Writer<'a> {
+    input: &'a RunInput<'a>,
     archive: &'a Archive,
     source: &'a dyn Source,
     run: &'a mut SyncRun,
@@ -66,6 +69,7 @@ pub(super) async fn write(input: &RunInput<'_>, run: &mut SyncRun, mut steps: mp
     let &RunInput { archive, options, ref monitor, ref source, .. } = input;
     let options = WriterOptions { compression_level: options.compression_level, ..options.budget.into() };
     let mut writer = Writer {
+        input,
         archive,
         source: source.as_ref(),
         run,
@@ -172,8 +176,12 @@ impl Writer<'_> {
         if !files.is_empty() && std::mem::take(&mut self.run.doubts_database) {
             same_database::check(self.archive, &self.run.head, self.source, draft.at).await?;
         }
-        let draft = self.with_numbers(Draft { add: files, ..draft }).await?;
+        let mut draft = self.with_numbers(Draft { add: files, ..draft }).await?;
+        self.notice(&mut draft).await?;
+        let corrected = heal::correct_by_walk(self.run, &mut draft);
         self.run.commit(self.archive, draft).await?;
+        heal::corrected(self.run, self.input, corrected);
+        self.run.watch.write(self.archive, self.monitor.as_ref()).await;
         self.run.counts.rows = self.run.counts.rows.plus(added);
         let head = &self.run.head;
         self.monitor.report(Event::Commit {
@@ -183,6 +191,27 @@ impl Writer<'_> {
             through: head.progress().delta.as_ref().map(|d| d.ts),
         });
         self.run.advisory.write_if_due(self.archive, &mut self.run.head, self.monitor.as_ref()).await;
+        Ok(())
+    }
+
+    /// Says what the change log does not tell, once it has told everything: which tables are suspect, and that somebody watched.
+    ///
+    /// # Errors
+    /// Protocol, if a table is suspect, and that is not to be archived.
+    async fn notice(&mut self, draft: &mut Draft) -> Result<()> {
+        let Some(cursor) = draft.progress.delta.as_ref().filter(|_| draft.caught_up).map(|delta| delta.ts) else {
+            return Ok(());
+        };
+        let heard = self.run.watch.ask(&self.run.head, cursor, self.input).await;
+        draft.guarded = heard.guarded;
+        let suspects = notice::suspects(&self.run.head, draft, &heard, &self.run.watch);
+        if let (OnSuspicion::Fail, Some((table, why))) = (self.input.options.on_suspicion, suspects.first()) {
+            return Err(Error::protocol(format!(
+                "table {table} may differ from the deployment ({why}), and such a change is not to be archived: nothing of it was committed. Run \
+                 again with --on-suspicion heal, which compares the table and corrects it"
+            )));
+        }
+        notice::say(&self.run.head, draft, suspects);
         Ok(())
     }
 

@@ -22,7 +22,7 @@ mod shapes;
 mod split;
 mod spooled;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use derive_setters::Setters;
@@ -374,6 +374,13 @@ impl Source for Client {
             shapes.tables.values_mut().for_each(|shape| *shape = None);
         }
         Ok(shapes)
+    }
+
+    async fn tables(&self) -> Result<Option<BTreeSet<TableRef>>> {
+        let named = self.table_names(Shapes::default(), None).await.context(|| format!("GET {TABLE_COLUMN_NAMES}"))?;
+        // A deployment without that route may have the other.
+        let shapes = if named.complete { named } else { self.all_shapes().await? };
+        Ok(shapes.complete.then(|| shapes.tables.into_keys().collect()))
     }
 
     fn selection(&self) -> Selection {

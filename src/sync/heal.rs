@@ -1,0 +1,438 @@
+//! Tables that may differ from the deployment are compared with it, and what differs is corrected: once the deployment has nothing more,
+//! and no base is owed.
+//!
+//! list_snapshot alone tells the truth, at an S that is never beyond the delta cursor. What comes of a comparison:
+//! - *Equal*: the commit says so.
+//! - *Too much, and nothing else*: the archive makes a base of its own rows without those. Nothing is downloaded. While an import may still be
+//!   filling the table that is put off: it may end well.
+//! - *Nothing is left* of a table that was dropped or cleared: an empty base.
+//! - *Something is missing or different*: list_snapshot of the table at S.
+//!
+//! Each such base is a *cut*, and the span from the last proven moment to S is in *doubt* (FORMAT.md, "Trust").
+//!
+//! # Who is compared
+//! Suspects. Where nobody watches, also every table, once in [`audit_every`](super::SyncOptions::audit_every) by all its ids, and in each run
+//! by its first page: that is the whole of a small table, and shows where a large one lies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    compare::{Compared, TableComparison, compare, is_comparable},
+    notice,
+    options::OnSuspicion,
+    own_base::{self, OwnBase},
+    report::{Correction, HealedTable},
+    run::{RunInput, SyncRun},
+};
+use crate::{
+    archive::{Base, BaseMaker, Comparison, Covers, Depth, Doubt, Draft, Head, Run, Withdrawal, WithdrawalReason},
+    convex::SnapshotScope,
+    document::{TableRef, Timestamp},
+    error::{Error, ErrorKind, Result},
+    layout,
+    monitor::{Event, Finding},
+    position::{Progress, Scope, Walk},
+};
+
+/// What to do next.
+pub(super) enum Next {
+    /// Nothing more.
+    Done,
+    /// Another pass from here.
+    Pass(Progress),
+}
+
+/// What was done in this run so far.
+#[derive(Default)]
+pub(super) struct Healing {
+    /// Whether the cursor was moved behind the sentinel's answer.
+    moved: bool,
+    /// Tables that were compared.
+    seen: BTreeSet<TableRef>,
+}
+
+/// A comparison that has to be made.
+struct Due {
+    table: TableRef,
+    /// Where the table lay last, if a look at its first page may be enough.
+    place: Option<String>,
+}
+
+/// One step: what is due is compared, and what can be healed at once is; a walk is begun for the rest.
+pub(super) async fn next(run: &mut SyncRun, input: &RunInput<'_>, healing: &mut Healing) -> Result<Next> {
+    let Some(cursor) = run.head.progress().delta.as_ref().map(|delta| delta.ts) else { return Ok(Next::Done) };
+    let due = due(run, input, cursor, healing);
+    if due.is_empty() {
+        return Ok(Next::Done);
+    }
+    // A comparison settles something only at a moment behind the answer that showed no excess.
+    if !healing.moved && run.watch.through().is_some_and(|through| through > cursor) {
+        healing.moved = true;
+        return Ok(Next::Pass(run.head.progress().clone()));
+    }
+    let mut found = Found::default();
+    let all = due.len();
+    for Due { table, place } in due {
+        healing.seen.insert(table.clone());
+        input.monitor.report(Event::Comparing { table: &table });
+        let compared = compare(
+            input.archive,
+            &run.head,
+            input.source.as_ref(),
+            &table,
+            cursor,
+            place.as_deref(),
+            input.options.budget,
+        );
+        let compared = tokio::select! {
+            biased;
+            () = input.options.stop.requested() => break,
+            compared = compared => compared,
+        };
+        match compared {
+            Ok(Compared::Whole(comparison)) => found.take(run, input, comparison),
+            Ok(Compared::SamePlace) => {}
+            Ok(Compared::CannotAsk) => found.cannot_ask(run, table),
+            Ok(Compared::Unordered) => found.walk(table, None),
+            // What cannot be read is a matter for whoever verifies; what comes is archived all the same.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let (table, why) = (table.to_string(), error.to_string());
+                input.monitor.report(Event::Finding(&Finding::NotCompared { table, why }));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let whole = found.equal.len() == all;
+    found.commit(run, input, cursor, whole).await
+}
+
+/// Which tables are to be compared at the cursor.
+fn due(run: &SyncRun, input: &RunInput<'_>, cursor: Timestamp, healing: &Healing) -> Vec<Due> {
+    let (head, selection) = (&run.head, &input.options.selection);
+    let open = |table: &TableRef| {
+        !healing.seen.contains(table) && selection.contains(table) && is_comparable(head, table, cursor)
+    };
+    let suspects = head.tables().filter(|state| state.suspect.is_some()).map(|state| &state.table);
+    let mut due: BTreeMap<TableRef, Option<String>> = suspects
+        .filter(|table| open(table) && run.watch.is_due(table, cursor))
+        .map(|table| (table.clone(), None))
+        .collect();
+    if let Some(every) = input.options.audit_every.filter(|_| !run.watch.is_watched() && !run.watch.cannot_ask()) {
+        let every = i64::try_from(every.as_nanos()).unwrap_or(i64::MAX);
+        let known = head.tables().map(|state| &state.table);
+        for table in known.chain(run.watch.listed()).filter(|table| open(table)) {
+            let proven = head.table(table).and_then(|state| state.proven).map(|proven| proven.ts);
+            let base = match head.coverage().covers(table, cursor) {
+                Covers::Covered(base) if base.made == BaseMaker::Deployment => Some(base.ts),
+                _ => None,
+            };
+            let late = proven.max(base).is_none_or(|proven| cursor.0.saturating_sub(proven.0) >= every);
+            let place = run.watch.place(table).filter(|_| !late).map(ToOwned::to_owned);
+            due.entry(table.clone()).or_insert(place);
+        }
+    }
+    due.into_iter().map(|(table, place)| Due { table, place }).collect()
+}
+
+/// What the comparisons found.
+#[derive(Default)]
+struct Found {
+    /// Tables that are equal, and whether the archive has to say so.
+    equal: Vec<(TableRef, bool)>,
+    /// Tables that have too much, or nothing left.
+    own: Vec<TableComparison>,
+    /// Tables of which something is missing or different, and what is known of that.
+    walk: Vec<(TableRef, Option<TableComparison>)>,
+    /// Tables that are not in the deployment any more, which nobody can ask.
+    dropped: Vec<TableRef>,
+}
+
+impl Found {
+    fn walk(&mut self, table: TableRef, comparison: Option<TableComparison>) {
+        self.walk.push((table, comparison));
+    }
+
+    /// A deployment that knows no selection: of a dropped table its list is enough, of others everything is walked.
+    fn cannot_ask(&mut self, run: &mut SyncRun, table: TableRef) {
+        let suspect = run.head.table(&table).is_some_and(|state| state.suspect.is_some());
+        if !suspect {
+            run.watch.found_unable_to_ask();
+        } else if run.watch.is_listed(&table) == Some(false) {
+            self.dropped.push(table);
+        } else {
+            self.walk(table, None);
+        }
+    }
+
+    fn take(&mut self, run: &mut SyncRun, input: &RunInput<'_>, comparison: TableComparison) {
+        let (table, at) = (comparison.table.clone(), comparison.at);
+        let state = run.head.table(&table);
+        let suspect = state.and_then(|state| state.suspect.clone());
+        let proven = state.and_then(|state| state.proven).map(|proven| proven.ts);
+        if let Some(place) = comparison.place.clone().filter(|_| !run.watch.is_watched()) {
+            run.watch.lies_at(&table, place);
+        }
+        if comparison.is_equal() {
+            if comparison.documents == 0 && run.watch.is_listed(&table) == Some(false) {
+                let rows = state.map_or(0, |state| state.delta.rows);
+                run.watch.found_gone(&table, rows);
+            }
+            let every = input.options.audit_every.map_or(i64::MAX, |every| every.as_nanos() as i64);
+            let late = proven.is_none_or(|proven| at.0.saturating_sub(proven.0) >= every);
+            self.equal.push((table, suspect.is_some() || (late && state.is_some())));
+            return;
+        }
+        if input.options.on_suspicion != OnSuspicion::Heal {
+            let TableComparison { extra, missing, different, .. } = comparison;
+            input.monitor.report(Event::Finding(&Finding::TableDiffers {
+                table: table.to_string(),
+                extra,
+                missing,
+                different,
+            }));
+            run.watch.compared(&table, at);
+            return;
+        }
+        let after = suspect.map(|suspect| suspect.after).or(run.head.last_proven(&table));
+        let is_new = comparison.extra_between.zip(after).is_some_and(|((first, _), after)| first > after);
+        let too_much = comparison.is_only_too_much();
+        if too_much && is_new && run.watch.may_be_filling(at) {
+            let documents = comparison.extra;
+            input.monitor.report(Event::Finding(&Finding::ImportUnderWay { table: table.to_string(), documents }));
+            run.watch.compared(&table, at);
+        } else if too_much && (comparison.documents == 0 || comparison.extras.is_some()) {
+            self.own.push(comparison);
+        } else {
+            self.walk(table, Some(comparison));
+        }
+    }
+
+    /// Commits what is known, and what the archive can heal by itself.
+    async fn commit(self, run: &mut SyncRun, input: &RunInput<'_>, cursor: Timestamp, whole: bool) -> Result<Next> {
+        let Self { equal, own, mut walk, dropped } = self;
+        let said: Vec<_> = equal.iter().filter(|(_, say)| *say).map(|(table, _)| table.clone()).collect();
+        let suspects = run.head.tables().filter(|state| state.suspect.is_some()).count();
+        // Nothing names an import, every table is a suspect, and each is what it should be.
+        if whole && suspects > 0 && suspects == run.head.tables().len() {
+            run.watch.all_compared(cursor);
+        }
+        let settles = run.watch.settles(cursor);
+        let differ: Vec<_> = own
+            .iter()
+            .map(|of| &of.table)
+            .chain(walk.iter().map(|(table, _)| table))
+            .chain(&dropped)
+            .cloned()
+            .collect();
+        let mut draft = draft(run, input)?;
+        if !said.is_empty() {
+            draft.compared.push(Comparison {
+                scope: Scope::Tables(said.clone()),
+                ts: cursor,
+                depth: Depth::Ids,
+                settles,
+            });
+        }
+        let new = |table: &&TableRef| run.head.table(table).is_none_or(|state| state.suspect.is_none());
+        let news: Vec<_> = differ.iter().filter(new).map(|table| (table.clone(), "differs")).collect();
+        notice::say(&run.head, &mut draft, news);
+        if !draft.compared.is_empty() || !draft.suspects.is_empty() {
+            commit(run, input, draft).await?;
+        }
+        if !settles {
+            said.iter().for_each(|table| run.watch.compared(table, cursor));
+        }
+        for table in dropped {
+            let own = own_base::empty(run, input, &table, cursor);
+            correct_by(run, input, own, None).await?;
+        }
+        for comparison in own {
+            match own_base_of(run, input, &comparison).await? {
+                Some(own) => correct_by(run, input, own, Some(&comparison)).await?,
+                None => walk.push((comparison.table.clone(), Some(comparison))),
+            }
+        }
+        run.watch.write(input.archive, input.monitor.as_ref()).await;
+        run.advisory.write(input.archive, &mut run.head, input.monitor.as_ref()).await;
+        if walk.is_empty() {
+            return Ok(Next::Done);
+        }
+        Ok(Next::Pass(begin_walk(run, input, cursor, walk)))
+    }
+}
+
+/// The base of the archive's own that corrects the table; None, if only the deployment can tell it.
+async fn own_base_of(run: &SyncRun, input: &RunInput<'_>, comparison: &TableComparison) -> Result<Option<OwnBase>> {
+    let (table, at) = (&comparison.table, comparison.at);
+    if comparison.documents == 0 {
+        return Ok(Some(own_base::empty(run, input, table, at)));
+    }
+    let Some(extras) = &comparison.extras else { return Ok(None) };
+    let Some(encoding) = own_base::encoding_of(input.archive, &run.head, table).await? else { return Ok(None) };
+    own_base::without(run, input, table, at, extras, encoding).await.map(Some)
+}
+
+/// Commits a base of the archive's own that corrects its table.
+async fn correct_by(
+    run: &mut SyncRun,
+    input: &RunInput<'_>,
+    own: OwnBase,
+    comparison: Option<&TableComparison>,
+) -> Result<()> {
+    let OwnBase { base, files } = own;
+    let Some(table) = base.cuts.first().cloned() else { return Ok(()) };
+    let mut draft = draft(run, input)?;
+    if let Some(file) = files.first() {
+        draft.encoding = file.encoding;
+    }
+    let (at, settles) = (base.ts, run.watch.settles(base.ts));
+    draft.bases.push(base);
+    draft.add = files;
+    let after = say_correction(&run.head, &mut draft, &table, at, Depth::Ids, settles);
+    let rows = run.head.table(&table).map_or(0, |state| state.delta.rows);
+    commit(run, input, draft).await?;
+    if !settles {
+        run.watch.compared(&table, at);
+    }
+    let gone = run.watch.is_listed(&table) == Some(false);
+    if gone {
+        run.watch.found_gone(&table, rows);
+    }
+    tell(run, input, &table, after, at, comparison, gone);
+    Ok(())
+}
+
+/// What a commit says that corrects `table` at `s`: the doubt, and that what the archive had made of the wrong state no longer serves. The
+/// moment up to which the table was known to be right.
+fn say_correction(
+    head: &Head,
+    draft: &mut Draft,
+    table: &TableRef,
+    s: Timestamp,
+    depth: Depth,
+    settles: bool,
+) -> Timestamp {
+    let suspect = head.table(table).and_then(|state| state.suspect.as_ref());
+    let scope = Scope::Tables(vec![table.clone()]);
+    let after = suspect.map_or_else(|| notice::last_proven(head, table, s), |suspect| suspect.after);
+    if after < s {
+        let why = suspect.map_or("differs", |suspect| suspect.why.as_str()).to_owned();
+        draft.doubts.push(Doubt { scope: scope.clone(), after, to: s, why });
+    }
+    let coverage = head.coverage();
+    let made = |base: &&Base| base.made == BaseMaker::Archive && base.ts >= s && !base.cuts(table);
+    for base in coverage.bases.iter().filter(made).filter(|base| coverage.serves(base, table)) {
+        let why = WithdrawalReason::Superseded;
+        draft.withdrawn.push(Withdrawal { base: base.id.clone(), scope: scope.clone(), why });
+    }
+    draft.compared.push(Comparison { scope, ts: s, depth, settles });
+    after
+}
+
+/// Begins to walk the tables of which something is missing or different.
+fn begin_walk(
+    run: &mut SyncRun,
+    input: &RunInput<'_>,
+    cursor: Timestamp,
+    tables: Vec<(TableRef, Option<TableComparison>)>,
+) -> Progress {
+    let mut scope: Vec<_> = tables.iter().map(|(table, _)| table.clone()).collect();
+    scope.sort();
+    run.correcting = tables.into_iter().filter_map(|(table, comparison)| Some((table, comparison?))).collect();
+    scope.iter().for_each(|table| input.monitor.report(Event::Refetching { table, ts: cursor }));
+    let scope = Scope::Tables(scope);
+    let began = input.clock.now();
+    let walk = Walk {
+        base: layout::base_id(began, &run.writer.id),
+        ts: cursor,
+        month: layout::month_of(began),
+        position: input.source.snapshot_of(&SnapshotScope::Tables(scope.clone()), cursor),
+        scope,
+        done: Vec::new(),
+    };
+    Progress { walk: Some(walk), ..run.head.progress().clone() }
+}
+
+/// Says in a commit that completes a base of the deployment which suspects it corrects. What to tell of it once it is committed.
+pub(super) fn correct_by_walk(run: &SyncRun, draft: &mut Draft) -> Vec<(TableRef, Timestamp, Timestamp, bool)> {
+    let head = &run.head;
+    let mut told = Vec::new();
+    let mut bases = std::mem::take(&mut draft.bases);
+    for base in bases.iter_mut().filter(|base| base.made == BaseMaker::Deployment) {
+        let selection = &draft.selection;
+        let suspects =
+            head.tables().filter(|state| base.scope.contains(&state.table) && selection.contains(&state.table));
+        let suspects: Vec<_> = suspects
+            .filter(|state| state.suspect.as_ref().is_some_and(|suspect| suspect.after < base.ts))
+            .map(|state| state.table.clone())
+            .collect();
+        let settles = run.watch.settles(base.ts);
+        for table in &suspects {
+            let after = say_correction(head, draft, table, base.ts, Depth::Values, settles);
+            told.push((table.clone(), after, base.ts, settles));
+        }
+        base.cuts = suspects;
+    }
+    draft.bases = bases;
+    told
+}
+
+/// The commit that corrected these is made.
+pub(super) fn corrected(run: &mut SyncRun, input: &RunInput<'_>, told: Vec<(TableRef, Timestamp, Timestamp, bool)>) {
+    for (table, after, at, settles) in told {
+        if !settles {
+            run.watch.compared(&table, at);
+        }
+        let comparison = run.correcting.remove(&table);
+        tell(run, input, &table, after, at, comparison.as_ref(), false);
+    }
+}
+
+/// Tells what was corrected, and counts it.
+fn tell(
+    run: &mut SyncRun,
+    input: &RunInput<'_>,
+    table: &TableRef,
+    after: Timestamp,
+    at: Timestamp,
+    comparison: Option<&TableComparison>,
+    gone: bool,
+) {
+    let (extra, missing, different) =
+        comparison.map_or((0, 0, 0), |found| (found.extra, found.missing, found.different));
+    let too_much = comparison.is_some_and(TableComparison::is_only_too_much);
+    let between = comparison.and_then(|found| found.extra_between);
+    let new = between.filter(|(first, _)| too_much && *first > after);
+    let what = match new {
+        _ if gone => Correction::Dropped,
+        Some(_) if run.watch.has_excess() || !run.watch.is_watched() => Correction::Leftovers,
+        _ => Correction::Replaced,
+    };
+    let finding = match (what, between) {
+        (Correction::Leftovers, Some((from, to))) => Finding::ImportLeftovers {
+            table: table.to_string(),
+            documents: extra,
+            from,
+            to,
+            watched: run.watch.is_watched(),
+        },
+        (Correction::Dropped, _) => Finding::TableDropped { table: table.to_string(), documents: extra },
+        _ => Finding::TableReplaced { table: table.to_string(), extra, missing, different },
+    };
+    input.monitor.report(Event::Finding(&finding));
+    run.counts.healed.push(HealedTable { table: table.clone(), what, after, at, extra, missing, different });
+}
+
+/// A draft that leaves the archive where it is.
+fn draft(run: &SyncRun, input: &RunInput<'_>) -> Result<Draft> {
+    let latest = run.head.latest().ok_or_else(|| Error::internal("nothing was archived yet: report it"))?;
+    let mut draft = run.head.unchanged(latest.encoding, latest.selection.clone(), input.clock.now());
+    (draft.checked_at, draft.caught_up) = (latest.checked_at, latest.caught_up);
+    Ok(draft)
+}
+
+async fn commit(run: &mut SyncRun, input: &RunInput<'_>, draft: Draft) -> Result<()> {
+    run.commit(input.archive, draft).await?;
+    run.writer = Run::begin();
+    Ok(())
+}

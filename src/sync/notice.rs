@@ -1,0 +1,82 @@
+//! What a commit says of what the change log does not tell: which tables are suspect from now on. Pure.
+
+use std::collections::BTreeSet;
+
+use super::watch::{Heard, Watch};
+use crate::{
+    archive::{Covers, Draft, Head, Suspect, TableEntry},
+    document::{TableRef, Timestamp},
+    layout,
+    schema::TableSchema,
+    selection::Selection,
+};
+
+/// The tables that become suspect with `draft`, which follows on `head`, each with one word why.
+pub(super) fn suspects(head: &Head, draft: &Draft, heard: &Heard, watch: &Watch) -> Vec<(TableRef, &'static str)> {
+    let selection = &draft.selection;
+    let mut found: Vec<(TableRef, &'static str)> = Vec::new();
+    let mut add = |table: &TableRef, why| {
+        if selection.contains(table) && !found.iter().any(|(known, _)| known == table) {
+            found.push((table.clone(), why));
+        }
+    };
+    heard.touched.iter().for_each(|table| add(table, "import"));
+    for entry in &draft.tables {
+        let before = head.table(&entry.table).and_then(|state| state.number);
+        if before.is_some() && entry.number.is_some() && before != entry.number {
+            add(&entry.table, "number");
+        }
+    }
+    if let Some(listed) = &heard.listed {
+        for table in not_listed(head, draft, listed, selection, watch) {
+            add(&table, "dropped");
+        }
+    }
+    if let Some(why) = heard.all {
+        head.tables()
+            .map(|state| &state.table)
+            .chain(draft.tables.iter().map(|entry| &entry.table))
+            .for_each(|table| add(table, why));
+    }
+    found
+}
+
+/// Tables with rows that the deployment does not list any more, and that are not known to be gone.
+fn not_listed(
+    head: &Head,
+    draft: &Draft,
+    listed: &BTreeSet<TableRef>,
+    selection: &Selection,
+    watch: &Watch,
+) -> Vec<TableRef> {
+    let Some(cursor) = head.progress().delta.as_ref().map(|delta| delta.ts) else { return Vec::new() };
+    let comes = |table: &TableRef| draft.add.iter().any(|file| file.table == *table);
+    let states = head.tables().filter(|state| selection.contains(&state.table) && !listed.contains(&state.table));
+    states
+        .filter(|state| state.suspect.is_none() && (state.visible().rows > 0 || comes(&state.table)))
+        .filter(|state| comes(&state.table) || !watch.is_gone(&state.table, state.delta.rows))
+        .filter(|state| matches!(head.coverage().covers(&state.table, cursor), Covers::Covered(_)))
+        .map(|state| state.table.clone())
+        .collect()
+}
+
+/// Says in `draft` that these tables are suspect. One that nobody knows yet is known from then on.
+pub(super) fn say(head: &Head, draft: &mut Draft, suspects: Vec<(TableRef, &'static str)>) {
+    let Some(cursor) = draft.progress.delta.as_ref().map(|delta| delta.ts) else { return };
+    let mut folders = head.folders();
+    folders.extend(draft.tables.iter().map(|entry| (entry.table.clone(), entry.folder.clone())));
+    for (table, why) in suspects {
+        if !folders.contains_key(&table) {
+            let folder = layout::folder(&table, &folders);
+            folders.insert(table.clone(), folder.clone());
+            draft.tables.push(TableEntry::new(table.clone(), folder, None, TableSchema::empty()));
+        }
+        let after = last_proven(head, &table, cursor);
+        draft.suspects.push(Suspect { table, after, why: why.to_owned() });
+    }
+}
+
+/// The last moment at which the table was known to be what the deployment held; the beginning, if nobody ever knew.
+pub(super) fn last_proven(head: &Head, table: &TableRef, cursor: Timestamp) -> Timestamp {
+    head.last_proven(table).or(head.origin()).unwrap_or(cursor).min(cursor)
+}
