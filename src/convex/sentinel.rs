@@ -210,7 +210,7 @@ impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         match (refusal.status, refusal.code.as_str()) {
             (400, "DataSyncCursorExpired" | "InvalidDataSyncCursor") => Self::Lost,
-            (404 | 405, _) => Self::Absent,
+            (404 | 405, _) | (400, "DataSyncNotServed") => Self::Absent,
             _ => Self::Error(refusal.into_error()),
         }
     }

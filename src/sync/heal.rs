@@ -23,6 +23,7 @@ use super::{
     own_base::{self, OwnBase},
     report::{Correction, HealedTable},
     run::{RunInput, SyncRun},
+    same_database,
 };
 use crate::{
     archive::{Base, BaseMaker, Comparison, Covers, Depth, Doubt, Draft, Head, Run, Withdrawal, WithdrawalReason},
@@ -210,6 +211,9 @@ impl Found {
     /// Commits what is known, and what the archive can heal by itself.
     async fn commit(self, run: &mut SyncRun, input: &RunInput<'_>, cursor: Timestamp, whole: bool) -> Result<Next> {
         let Self { equal, own, mut walk, dropped } = self;
+        if !own.is_empty() || !walk.is_empty() || !dropped.is_empty() {
+            same_database::check(input.archive, run, input.source.as_ref(), input.clock.now()).await?;
+        }
         let said: Vec<_> = equal.iter().filter(|(_, say)| *say).map(|(table, _)| table.clone()).collect();
         let suspects = run.head.tables().filter(|state| state.suspect.is_some()).count();
         // Nothing names an import, every table is a suspect, and each is what it should be.

@@ -164,7 +164,9 @@ async fn run(
     let clock = Arc::new(Clock::new(Arc::clone(&source), Arc::clone(&monitor)));
     let input = RunInput { source, archive, shapes, options, monitor, clock };
     let mut run = SyncRun::begin(head, moved);
-    run.doubts_database &= options.accept_deployment.is_none();
+    if options.accept_deployment.is_some() {
+        run.doubted = None;
+    }
     if changed {
         // The open walk's cursor, and what it says of tables without rows, are of before.
         close_walk(&mut run, &input, "the selection or the deployment has changed").await?;

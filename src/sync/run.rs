@@ -42,8 +42,8 @@ pub(super) struct SyncRun {
     /// Who the deployment is now, until a commit says so.
     moved: Option<DeploymentIdentity>,
     first: bool,
-    /// Whether it is to be looked whether the deployment is still the same database.
-    pub(super) doubts_database: bool,
+    /// The archive as it was when the run began, as long as nobody has looked whether the deployment is still the same database.
+    pub(super) doubted: Option<Head>,
     pub(super) counts: RunCounts,
     /// Who watches what the change log does not tell.
     pub(super) watch: Watch,
@@ -72,7 +72,7 @@ impl SyncRun {
         Self {
             advisory: Advisory::begin(),
             first: head.progress().delta.is_none(),
-            doubts_database: head.progress().delta.is_some(),
+            doubted: head.progress().delta.is_some().then(|| head.clone()),
             head,
             writer: Run::begin(),
             moved,

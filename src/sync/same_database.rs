@@ -1,14 +1,16 @@
 //! Whether the deployment is still the database that the archive was made of.
 //!
 //! A self-hosted server that lost its volume is made anew behind its old name and URL. Its cursors go on, its tables mostly bear
-//! the same numbers; but of what lived before it knows nothing. So before the first rows of a run are committed it is asked for
-//! the ids of a small table as it was at the archive's own cursor: a database that goes on knows them.
+//! the same numbers; but of what lived before it knows nothing. So before the first rows of a run are committed, and before a table is
+//! emptied because the deployment does not have it any more, it is asked for the ids of a small table as it was at the archive's own cursor
+//! when the run began: a database that goes on knows them.
 //!
-//! One small page, and only in runs that bring rows. Beyond five days a deployment does not answer such a question, and a
+//! One small page, and only in runs that bring or correct something. Beyond five days a deployment does not answer such a question, and a
 //! table that was replaced since proves nothing: so several are asked for before anything is said.
 
 use std::collections::BTreeSet;
 
+use super::run::SyncRun;
 use crate::{
     archive::{Archive, Covers, Head, SNAPSHOT_KEPT},
     convex::Source,
@@ -34,10 +36,14 @@ enum Answer {
     Unknown,
 }
 
+/// Looks, once in a run, whether the deployment knows what the archive held when the run began.
+///
 /// # Errors
 /// Usage, if the deployment knows none of the documents that the archive held at its cursor. Access, Unavailable, if the
 /// deployment or the store does not answer.
-pub(super) async fn check(archive: &Archive, head: &Head, source: &dyn Source, now: Timestamp) -> Result<()> {
+pub(super) async fn check(archive: &Archive, run: &mut SyncRun, source: &dyn Source, now: Timestamp) -> Result<()> {
+    let Some(head) = run.doubted.take() else { return Ok(()) };
+    let head = &head;
     let Some(cursor) = &head.progress().delta else { return Ok(()) };
     let age = i128::from(now.0) - i128::from(cursor.ts.0);
     // An hour less: the deployment's own clock decides.

@@ -173,11 +173,11 @@ impl Writer<'_> {
             added = added.plus(file.into());
             self.run.counts.tables.insert(file.table.clone());
         }
-        if !files.is_empty() && std::mem::take(&mut self.run.doubts_database) {
-            same_database::check(self.archive, &self.run.head, self.source, draft.at).await?;
-        }
         let mut draft = self.with_numbers(Draft { add: files, ..draft }).await?;
         self.notice(&mut draft).await?;
+        if !draft.add.is_empty() || !draft.suspects.is_empty() {
+            same_database::check(self.archive, self.run, self.source, draft.at).await?;
+        }
         let corrected = heal::correct_by_walk(self.run, &mut draft);
         self.run.commit(self.archive, draft).await?;
         heal::corrected(self.run, self.input, corrected);

@@ -12,6 +12,7 @@ mod encodings;
 mod histories;
 mod large;
 mod lost;
+mod noticed;
 mod parts;
 mod read;
 mod recordings;

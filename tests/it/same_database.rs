@@ -36,8 +36,9 @@ async fn a_database_made_anew_is_noticed_before_anything_of_it_is_committed() {
     let mut world = world().await;
     let before = world.archive().await.head().await.unwrap();
     anew(&mut world, SimulatedDeployment::new("otter-1", 8)).await;
-    // As long as it is empty there is nothing to be mistaken about.
-    world.sync().await;
+    // An empty one has none of the tables: they were not dropped.
+    let error = world.sync_with(&SyncOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
     for table in ["settings", "users", "messages"] {
         insert(&world.deployment, table, 2);
     }
