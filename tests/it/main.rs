@@ -8,6 +8,7 @@ mod broken_pages;
 mod components;
 mod conformance;
 mod crash;
+mod data_sync;
 mod encodings;
 mod histories;
 mod large;
