@@ -50,5 +50,5 @@ pub use self::{
     fault::Fault,
     requested::RequestedTables,
     shape::{FieldShape, ObjectShape, SampledShape},
-    simulate::{SeededWriter, Write, read_directory, read_snapshot_zip},
+    simulate::{FedChange, SeededWriter, Write, read_directory, read_snapshot_zip},
 };

@@ -23,9 +23,9 @@ use crate::{
     support::{KEY, World, pages},
 };
 
-const SYNC: &str = "/api/v1/data/sync";
-const ACTIVE: &str = "/api/v1/data/list_active_syncs";
-const CONVERT: &str = "/api/data_sync_cursor_from_deltas";
+pub(crate) const SYNC: &str = "/api/v1/data/sync";
+pub(crate) const ACTIVE: &str = "/api/v1/data/list_active_syncs";
+pub(crate) const CONVERT: &str = "/api/data_sync_cursor_from_deltas";
 const BEGIN: i64 = 1_795_434_575_000_000_000;
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -106,17 +106,17 @@ fn documents(count: i64) -> Vec<BTreeMap<String, Value>> {
 }
 
 /// `_id` to document, by table. Tables without documents are left out.
-type Held = BTreeMap<TableRef, BTreeMap<String, Json>>;
+pub(crate) type Held = BTreeMap<TableRef, BTreeMap<String, Json>>;
 
 /// A client that does what pages say.
 #[derive(Default)]
-struct Follower {
-    selection: Option<Json>,
-    cursor: Option<String>,
-    sync_id: String,
-    held: Held,
+pub(crate) struct Follower {
+    pub(crate) selection: Option<Json>,
+    pub(crate) cursor: Option<String>,
+    pub(crate) sync_id: String,
+    pub(crate) held: Held,
     /// Every truncate since the last time somebody looked.
-    truncates: Vec<String>,
+    pub(crate) truncates: Vec<String>,
     requests: usize,
 }
 
@@ -125,14 +125,20 @@ impl Follower {
         Self { selection: Some(selection), ..Self::default() }
     }
 
-    async fn page(&mut self, scene: &Scene) -> Json {
+    pub(crate) async fn page(&mut self, server: &Server) -> Json {
         let mut body = json!({ "cursor": self.cursor });
         if let Some(selection) = &self.selection {
             body["selection"] = selection.clone();
         }
-        let (status, text) = scene.server.post(SYNC, &body).await;
+        let (status, text) = server.post(SYNC, &body).await;
         assert_eq!(status, 200, "{text}");
         let page: Json = serde_json::from_str(&text).unwrap();
+        self.take(&page);
+        page
+    }
+
+    /// Does what a page says.
+    pub(crate) fn take(&mut self, page: &Json) {
         for truncate in page["truncates"].as_array().unwrap() {
             let table = named(truncate);
             self.held.remove(&table);
@@ -155,14 +161,13 @@ impl Follower {
         self.cursor = Some(cursor.to_owned());
         self.sync_id = page["syncId"].as_str().unwrap().to_owned();
         self.requests += 1;
-        page
     }
 
     /// Until nothing is left; answers the moment and which tables were emptied.
-    async fn follow(&mut self, scene: &Scene) -> (i64, Vec<String>) {
+    pub(crate) async fn follow(&mut self, server: &Server) -> (i64, Vec<String>) {
         self.requests = 0;
         loop {
-            let page = self.page(scene).await;
+            let page = self.page(server).await;
             if page["status"]["type"] == "upToDate" {
                 let mut truncates = std::mem::take(&mut self.truncates);
                 truncates.sort();
@@ -204,7 +209,7 @@ async fn a_first_walk_names_every_table_once_and_ends_with_the_state_at_its_mome
     let (mut begun, mut statuses) = (0, BTreeSet::new());
     let at = loop {
         scene.pass(SECOND / 100);
-        let page = sync.page(&scene).await;
+        let page = sync.page(&scene.server).await;
         assert!(page["values"].as_array().unwrap().len() <= 6);
         // A page begins one table beside the one that it ends; the first begins two.
         begun += page["truncates"].as_array().unwrap().len();
@@ -222,7 +227,7 @@ async fn a_first_walk_names_every_table_once_and_ends_with_the_state_at_its_mome
     // At rest one request tells so, with a later moment.
     sync.truncates.clear();
     scene.pass(60 * SECOND);
-    let (later, truncates) = sync.follow(&scene).await;
+    let (later, truncates) = sync.follow(&scene.server).await;
     assert!(later > at && truncates.is_empty() && sync.requests == 1);
 }
 
@@ -251,7 +256,7 @@ async fn every_stale_or_up_to_date_page_is_the_state_at_its_moment_while_writes_
                 import.insert(&table("orders"), documents(4)).unwrap();
                 import.finish().unwrap();
             }
-            let page = sync.page(&scene).await;
+            let page = sync.page(&scene.server).await;
             if let Some(at) = page["status"]["snapshotTs"].as_i64() {
                 let mut held = sync.held.clone();
                 let mut known = scene.snapshot(at).await;
@@ -281,7 +286,7 @@ async fn values_stand_by_themselves_in_export_json_and_transactions_stay_whole()
     assert!(text.contains(r#","deleted":false,"value":{"_creationTime":"#));
     assert!(text.contains(r#","f":33.0,"i":9223372036854775807}}]"#), "{text}");
     let mut sync = Follower::default();
-    sync.follow(&scene).await;
+    sync.follow(&scene.server).await;
     scene.pass(SECOND);
     let ids = scene.insert("t", 40);
     let (_, gone) = scene
@@ -292,10 +297,10 @@ async fn values_stand_by_themselves_in_export_json_and_transactions_stay_whole()
             Ok(id)
         })
         .unwrap();
-    let page = sync.page(&scene).await;
+    let page = sync.page(&scene.server).await;
     assert_eq!((page["values"].as_array().unwrap().len(), &page["status"]["type"]), (40, &json!("stale")));
     assert!(set(&ids).is_subset(&sync.ids("t")));
-    let page = sync.page(&scene).await;
+    let page = sync.page(&scene.server).await;
     assert_eq!(page["values"][0]["value"], json!({ "_id": gone }));
     assert_eq!(page["status"]["type"], "upToDate");
 }
@@ -307,7 +312,7 @@ async fn a_replaced_or_cleared_table_is_emptied_first_and_a_name_used_again_too(
         scene.insert(name, 3);
     }
     let mut sync = Follower::default();
-    let (_, truncates) = sync.follow(&scene).await;
+    let (_, truncates) = sync.follow(&scene.server).await;
     assert_eq!(truncates.len(), 4);
     let dropped = sync.ids("dropped");
     let mut import = scene.deployment.begin_import(ImportMode::Replace, &[table("replaced")]).unwrap();
@@ -318,7 +323,7 @@ async fn a_replaced_or_cleared_table_is_emptied_first_and_a_name_used_again_too(
     let mut append = scene.deployment.begin_import(ImportMode::Append, &[table("kept")]).unwrap();
     append.insert(&table("kept"), documents(2)).unwrap();
     append.finish().unwrap();
-    let (at, truncates) = sync.follow(&scene).await;
+    let (at, truncates) = sync.follow(&scene.server).await;
     assert_eq!(truncates, ["cleared", "replaced"]);
     // A drop is not told.
     assert_eq!(sync.ids("dropped"), dropped);
@@ -327,12 +332,12 @@ async fn a_replaced_or_cleared_table_is_emptied_first_and_a_name_used_again_too(
     assert_eq!(held, scene.snapshot(at).await);
     assert_eq!(scene.status(&sync).await["totalTables"], 3);
     scene.insert("dropped", 1);
-    let (at, truncates) = sync.follow(&scene).await;
+    let (at, truncates) = sync.follow(&scene.server).await;
     assert_eq!(truncates, ["dropped"]);
     assert_eq!(sync.held, scene.snapshot(at).await);
     // A new empty table: the truncate and no value.
     scene.deployment.create_table(&table("new")).unwrap();
-    assert_eq!(sync.follow(&scene).await.1, ["new"]);
+    assert_eq!(sync.follow(&scene.server).await.1, ["new"]);
 }
 
 #[tokio::test]
@@ -340,17 +345,17 @@ async fn while_an_import_fills_a_sync_shows_it_and_after_the_commit_agrees_again
     let scene = Scene::new(1).await;
     let old = scene.insert("t", 9);
     let mut sync = Follower::default();
-    sync.follow(&scene).await;
+    sync.follow(&scene.server).await;
     let mut import = scene.deployment.begin_import(ImportMode::Replace, &[table("t")]).unwrap();
     let (_, mut new) = import.insert(&table("t"), documents(4)).unwrap();
-    let (at, truncates) = sync.follow(&scene).await;
+    let (at, truncates) = sync.follow(&scene.server).await;
     assert_eq!((truncates, sync.ids("t")), (vec!["t".to_owned()], set(&new)));
     let shown = scene.snapshot(at).await[&table("t")].keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(shown, set(&old), "the snapshot of the very moment has the old ones");
     assert_eq!((scene.status(&sync).await["totalTables"].as_u64(), scene.tables().await), (Some(2), 1));
     new.extend(import.insert(&table("t"), documents(3)).unwrap().1);
     import.finish().unwrap();
-    let (at, truncates) = sync.follow(&scene).await;
+    let (at, truncates) = sync.follow(&scene.server).await;
     assert_eq!((truncates, &sync.held), (Vec::new(), &scene.snapshot(at).await));
     assert_eq!((sync.ids("t"), scene.status(&sync).await["totalTables"].as_u64()), (set(&new), Some(1)));
 }
@@ -372,10 +377,10 @@ async fn a_first_walk_while_an_import_fills_may_stay_wrong_for_good() {
             let mut import = scene.deployment.begin_import(ImportMode::Replace, &[table("t")]).unwrap();
             import.insert(&table("t"), documents(new)).unwrap();
             let mut sync = Follower::default();
-            let (_, truncates) = sync.follow(&scene).await;
+            let (_, truncates) = sync.follow(&scene.server).await;
             assert_eq!(truncates, ["t", "t"], "both tablets, under one name");
             import.finish().unwrap();
-            let (at, truncates) = sync.follow(&scene).await;
+            let (at, truncates) = sync.follow(&scene.server).await;
             assert!(truncates.is_empty());
             seen.insert((sync.held != scene.snapshot(at).await, sync.ids("t").len()));
         }
@@ -388,27 +393,27 @@ async fn what_a_failed_import_wrote_is_kept_and_the_real_documents_are_lost() {
     let scene = Scene::new(1).await;
     let old = scene.insert("t", 5);
     let mut sync = Follower::default();
-    sync.follow(&scene).await;
+    sync.follow(&scene.server).await;
     let mut import = scene.deployment.begin_import(ImportMode::Replace, &[table("t"), table("never")]).unwrap();
     let (_, phantoms) = import.insert(&table("t"), documents(51)).unwrap();
     import.insert(&table("never"), documents(2)).unwrap();
     import.fail();
-    let (_, truncates) = sync.follow(&scene).await;
+    let (_, truncates) = sync.follow(&scene.server).await;
     assert_eq!((truncates, sync.ids("t")), (vec!["never".to_owned(), "t".to_owned()], set(&phantoms)));
     assert_eq!((scene.status(&sync).await["totalTables"].as_u64(), scene.tables().await), (Some(3), 1));
     // A cold start in this time walks both.
     let mut cold = Follower::default();
-    let (_, truncates) = cold.follow(&scene).await;
+    let (_, truncates) = cold.follow(&scene.server).await;
     assert_eq!(truncates, ["never", "t", "t"]);
     // Then they are gone, and a new sync is right. The old one is not told.
     for _ in 0..2 {
         scene.pass(8 * DAY);
-        assert!(sync.follow(&scene).await.1.is_empty());
+        assert!(sync.follow(&scene.server).await.1.is_empty());
     }
     assert_eq!(sync.ids("t"), set(&phantoms));
     assert_eq!((scene.status(&sync).await["totalTables"].as_u64(), scene.tables().await), (Some(1), 1));
     let mut right = Follower::default();
-    right.follow(&scene).await;
+    right.follow(&scene.server).await;
     assert_eq!((right.ids("t"), right.ids("never").len()), (set(&old), 0));
 }
 
@@ -419,23 +424,23 @@ async fn a_selection_brings_its_tables_and_columns_and_more_of_it_brings_those_a
         scene.insert(name, 3);
     }
     let mut sync = Follower::selecting(only(&["a"]));
-    assert_eq!(sync.follow(&scene).await.1, ["a"]);
+    assert_eq!(sync.follow(&scene.server).await.1, ["a"]);
     assert_eq!(scene.status(&sync).await["totalTables"], 1);
     sync.selection = Some(only(&["a", "b"]));
-    assert_eq!(sync.follow(&scene).await.1, ["b"]);
+    assert_eq!(sync.follow(&scene.server).await.1, ["b"]);
     sync.selection = Some(only(&["b"]));
     let before = sync.ids("a");
     scene.insert("a", 1);
-    assert_eq!(sync.follow(&scene).await.1, [""; 0], "a table that is not asked for any more just stops");
+    assert_eq!(sync.follow(&scene.server).await.1, [""; 0], "a table that is not asked for any more just stops");
     assert_eq!(sync.ids("a"), before);
     sync.selection = Some(only(&["a", "b"]));
-    assert_eq!(sync.follow(&scene).await.1, ["a"]);
+    assert_eq!(sync.follow(&scene.server).await.1, ["a"]);
     assert_eq!(sync.ids("a").len(), 4);
     // `_id` alone; and one column left out.
     let columns = json!({ "_other": "excluded", "": { "_other": "excluded",
         "a": { "_id": "included", "_other": "excluded" }, "b": { "_creationTime": "excl", "_other": "incl" } } });
     let mut columns = Follower::selecting(columns);
-    columns.follow(&scene).await;
+    columns.follow(&scene.server).await;
     let fields = |name: &str| {
         let documents = &columns.held[&table(name)];
         documents.values().next().unwrap().as_object().unwrap().keys().cloned().collect::<Vec<_>>()
@@ -443,7 +448,7 @@ async fn a_selection_brings_its_tables_and_columns_and_more_of_it_brings_those_a
     assert_eq!((fields("a"), fields("b")), (vec!["_id".to_owned()], vec!["_id".to_owned(), "n".to_owned()]));
     for nothing in [only(&["nosuch"]), only(&["_tables"]), json!({ "_other": "excluded" })] {
         let mut sync = Follower::selecting(nothing);
-        sync.follow(&scene).await;
+        sync.follow(&scene.server).await;
         assert_eq!((sync.requests, sync.held.len()), (1, 0));
     }
 }
@@ -453,7 +458,7 @@ async fn refuses_with_the_codes_that_were_seen() {
     let scene = Scene::new(1).await;
     scene.insert("t", 1);
     let mut sync = Follower::default();
-    sync.follow(&scene).await;
+    sync.follow(&scene.server).await;
     let cursor = sync.cursor.clone().unwrap();
     let other = SimulatedDeployment::with_clock("raven-2", 1, || Timestamp(BEGIN));
     let other = Server::start(Arc::new(other), RouterOptions::default().key(KEY.to_owned())).await;
@@ -531,21 +536,21 @@ async fn active_syncs_are_listed_with_how_far_they_are() {
     scene.insert("b", 4);
     assert_eq!(scene.server.page(ACTIVE, &[]).await, json!({ "syncs": [], "pagination": { "hasMore": false } }));
     let mut sync = Follower::selecting(only(&["a"]));
-    sync.page(&scene).await;
+    sync.page(&scene.server).await;
     assert_eq!(
         scene.status(&sync).await,
         json!({ "type": "snapshotting", "numTablesSynced": 0, "totalTables": 1, "currentComponent": "",
             "currentTable": "a", "numDocumentsInCurrentTable": 6, "totalDocumentsInCurrentTable": 10,
             "numDocumentsSynced": 6, "totalDocuments": 10 })
     );
-    let (at, _) = sync.follow(&scene).await;
+    let (at, _) = sync.follow(&scene.server).await;
     let done = json!({ "type": "upToDate", "totalTables": 1, "numDocumentsSynced": 10, "syncedTs": at });
     assert_eq!(scene.status(&sync).await, done);
     let mut ids = vec![sync.sync_id.clone()];
     for _ in 0..4 {
         scene.pass(SECOND);
         let mut sync = Follower::default();
-        sync.page(&scene).await;
+        sync.page(&scene.server).await;
         ids.push(sync.sync_id);
     }
     ids.reverse();
@@ -573,7 +578,7 @@ async fn active_syncs_are_listed_with_how_far_they_are() {
         assert!(status == 400 && body.contains(code), "{body}");
     }
     scene.pass(3 * DAY - SECOND / 2);
-    sync.page(&scene).await;
+    sync.page(&scene.server).await;
     assert_eq!(scene.server.page(ACTIVE, &[]).await["syncs"].as_array().unwrap().len(), 2);
 }
 
@@ -598,7 +603,7 @@ async fn a_cursor_made_of_deltas_takes_the_tablets_of_now_as_known() {
     let listed = scene.server.page(ACTIVE, &[]).await;
     assert!(listed["syncs"].as_array().unwrap().is_empty(), "it is a sync by its first page");
     // Nothing is said of what was replaced, and the rows of the hidden table come as if they were of the other.
-    let (_, truncates) = sync.follow(&scene).await;
+    let (_, truncates) = sync.follow(&scene.server).await;
     assert_eq!((truncates, sync.ids("kept")), (Vec::new(), set(&[later, hidden].concat())));
     assert_eq!(scene.status(&sync).await["totalTables"], 3);
     assert!(kept.iter().all(|id| !sync.ids("kept").contains(id)));
@@ -606,17 +611,17 @@ async fn a_cursor_made_of_deltas_takes_the_tablets_of_now_as_known() {
     // From now on one request tells whether an import touched a table, even one that failed at once.
     let now = scene.deployment.now().await.unwrap().0;
     let mut watch = convert(json!({ "cursor": now })).await;
-    assert_eq!(watch.follow(&scene).await.1, [""; 0]);
+    assert_eq!(watch.follow(&scene.server).await.1, [""; 0]);
     scene.deployment.drop_table(&table("replaced")).unwrap();
-    assert_eq!(watch.follow(&scene).await.1, [""; 0]);
+    assert_eq!(watch.follow(&scene.server).await.1, [""; 0]);
     let mut import = scene.deployment.begin_import(ImportMode::Replace, &[table("never")]).unwrap();
     assert!(import.insert(&table("never"), vec![[("_odd".to_owned(), Value::Null)].into()]).is_err());
     drop(import);
-    assert_eq!(watch.follow(&scene).await.1, ["never"]);
+    assert_eq!(watch.follow(&scene.server).await.1, ["never"]);
     // Of the selected tables alone.
     let mut selected = convert(json!({ "cursor": now, "selection": only(&["kept"]) })).await;
     selected.selection = Some(only(&["kept"]));
-    assert_eq!(selected.follow(&scene).await.1, [""; 0]);
+    assert_eq!(selected.follow(&scene.server).await.1, [""; 0]);
     assert_eq!(scene.status(&selected).await["totalTables"], 2);
 }
 
@@ -630,12 +635,12 @@ async fn a_first_page_is_a_row_of_a_system_table_in_the_log() {
     };
     let before = rows().await;
     let mut sync = Follower::default();
-    sync.page(&scene).await;
+    sync.page(&scene.server).await;
     assert_eq!(rows().await, before + 1);
-    sync.page(&scene).await;
+    sync.page(&scene.server).await;
     assert_eq!(rows().await, before + 1, "and not again within five seconds");
     scene.pass(6 * SECOND);
-    sync.page(&scene).await;
+    sync.page(&scene.server).await;
     assert_eq!(rows().await, before + 2);
     let small = RouterOptions::default().key(KEY.to_owned()).delta_page(1);
     let server = Server::start(Arc::clone(&scene.deployment) as Arc<dyn Deployment>, small).await;

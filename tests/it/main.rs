@@ -10,6 +10,7 @@ mod conformance;
 mod crash;
 mod data_sync;
 mod encodings;
+mod fed;
 mod histories;
 mod large;
 mod lost;

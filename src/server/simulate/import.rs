@@ -218,8 +218,7 @@ impl Drop for OpenImport {
         let mut state = self.database.state();
         let newest = state.newest;
         for index in self.hidden.values() {
-            let table = &mut state.tables[*index];
-            table.dropped = Some(Timestamp(table.created.0.saturating_add(HIDDEN_FOR).max(newest.0)));
+            state.tables[*index].leave(newest);
         }
     }
 }

@@ -144,6 +144,11 @@ impl SimulatedTable {
         self.activated.is_some() && self.dropped.is_none()
     }
 
+    /// Leaves a hidden table behind: it stays until it is old enough.
+    pub(super) fn leave(&mut self, now: Timestamp) {
+        self.dropped = Some(Timestamp(self.created.0.saturating_add(HIDDEN_FOR).max(now.0)));
+    }
+
     /// The documents that live at `at`, in `_id` order, strictly after `after`.
     pub(crate) fn live_at(
         &self,

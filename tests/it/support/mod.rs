@@ -4,6 +4,7 @@ pub(crate) mod counted;
 pub(crate) mod fake_protocol;
 #[path = "../../../src/store/faults.rs"]
 pub(crate) mod faults;
+pub(crate) mod fed;
 mod held;
 pub(crate) mod replay;
 pub(crate) mod source;
