@@ -159,7 +159,7 @@ impl Follower {
         let cursor = page["pagination"]["nextCursor"].as_str().unwrap();
         assert!(cursor.bytes().all(|b| b.is_ascii_hexdigit()));
         self.cursor = Some(cursor.to_owned());
-        self.sync_id = page["syncId"].as_str().unwrap().to_owned();
+        page["syncId"].as_str().unwrap().clone_into(&mut self.sync_id);
         self.requests += 1;
     }
 

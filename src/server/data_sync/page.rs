@@ -44,7 +44,9 @@ impl SyncPage {
         self.len += 1;
         write_table(out, table);
         let deleted = revision.document.is_none();
-        out.push_str(&format!(",\"ts\":{},\"deleted\":{deleted},\"value\":{{", revision.ts.0));
+        out.push_str(",\"ts\":");
+        out.push_str(&revision.ts.0.to_string());
+        out.push_str(if deleted { ",\"deleted\":true,\"value\":{" } else { ",\"deleted\":false,\"value\":{" });
         match &revision.document {
             None => {
                 out.push_str("\"_id\":");

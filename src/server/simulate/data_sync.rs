@@ -60,7 +60,13 @@ impl DataSyncSource for SimulatedDeployment {
         let known = self.state().syncs.progress.get(&progress.sync_id).map(|(written, _)| *written);
         let written = match known.filter(|written| progress.updated.0 - written.0 < NOTED_EVERY) {
             Some(written) => written,
-            None => self.transaction(|t| Ok(t.write_hidden_rows(1)))?.0,
+            None => {
+                let (ts, ()) = self.transaction(|t| {
+                    t.write_hidden_rows(1);
+                    Ok(())
+                })?;
+                ts
+            }
         };
         self.state().syncs.progress.insert(progress.sync_id.clone(), (written, progress));
         Ok(())

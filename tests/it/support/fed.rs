@@ -67,8 +67,8 @@ pub(crate) struct Fed {
     pub(crate) exchanges: Arc<Vec<Json>>,
     name: String,
     stages: Vec<Stage>,
-    /// The number of stages that were fed.
-    fed: usize,
+    /// The number of stages that it has been through.
+    reached: usize,
     clock: Arc<AtomicI64>,
     created: BTreeSet<TabletId>,
 }
@@ -117,29 +117,29 @@ impl Fed {
         let deployment = SimulatedDeployment::with_clock("otter-1", 1, move || Timestamp(read.load(Ordering::SeqCst)));
         let world = World::of(deployment, options).await;
         let (name, created) = (name.to_owned(), BTreeSet::new());
-        let mut fed = Self { world, exchanges, name, stages, fed: 0, clock, created };
+        let mut fed = Self { world, exchanges, name, stages, reached: 0, clock, created };
         fed.advance();
         fed
     }
 
     /// The stage that it is in.
     pub(crate) fn stage(&self) -> &Stage {
-        &self.stages[self.fed - 1]
+        &self.stages[self.reached - 1]
     }
 
     /// Goes on to the next stage, if there is one.
     pub(crate) fn advance(&mut self) -> bool {
-        if self.fed == self.stages.len() {
+        if self.reached == self.stages.len() {
             return false;
         }
-        let events = if self.fed == 0 { self.first() } else { self.next() };
+        let events = if self.reached == 0 { self.first() } else { self.next() };
         for (ts, changes) in events {
             self.clock.fetch_max(ts, Ordering::SeqCst);
             self.world.deployment.feed(Timestamp(ts), changes).unwrap();
         }
-        let stage = &self.stages[self.fed];
+        let stage = &self.stages[self.reached];
         self.clock.fetch_max(stage.at.0.max(stage.through.0), Ordering::SeqCst);
-        self.fed += 1;
+        self.reached += 1;
         true
     }
 
@@ -162,7 +162,7 @@ impl Fed {
 
     /// What happened between two walks.
     fn next(&mut self) -> BTreeMap<i64, Vec<FedChange>> {
-        let (before, stage) = (&self.stages[self.fed - 1], &self.stages[self.fed]);
+        let (before, stage) = (&self.stages[self.reached - 1], &self.stages[self.reached]);
         let mut events: BTreeMap<i64, Vec<FedChange>> = BTreeMap::new();
         let mut last_rows: BTreeMap<TabletId, (TableRef, i64)> = BTreeMap::new();
         let deltas: Vec<_> = stage.deltas.iter().map(row).collect();
@@ -173,7 +173,7 @@ impl Fed {
             let tablet = if has(before) || has(stage) || deleted.contains(&(table, &revision.id)) {
                 stage.tablet(table).unwrap()
             } else {
-                let later = self.stages[self.fed + 1..].iter().find(|later| has(later));
+                let later = self.stages[self.reached + 1..].iter().find(|later| has(later));
                 later.map_or_else(|| self.left_behind(stage.number, table), |later| later.tablet(table).unwrap())
             };
             let ts = revision.ts.0;
