@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{requested::RequestedTables, shape::SampledShape};
+use super::{data_sync::DataSyncSource, requested::RequestedTables, shape::SampledShape};
 use crate::{
     document::{Revision, TableRef, Timestamp},
     error::Result,
@@ -68,6 +68,12 @@ pub trait Deployment: Send + Sync + 'static {
     /// The shapes of the documents that live now, per table, in the order in which they shall be listed.
     #[doc(hidden)]
     async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>>;
+
+    /// What Data Sync asks of it, if it has that; by default it has not.
+    #[doc(hidden)]
+    fn data_sync(&self) -> Option<&dyn DataSyncSource> {
+        None
+    }
 }
 
 /// One table in its storage. A table that was dropped and created again, or replaced by an import, is another tablet with

@@ -10,6 +10,7 @@
 
 mod access;
 mod archived;
+mod data_sync;
 mod deltas;
 mod deployment;
 mod era;
@@ -43,10 +44,11 @@ pub use self::{
 // What the program, the tests and the benches of this project see beyond that. There is no promise at all.
 #[doc(hidden)]
 pub use self::{
+    data_sync::{DataSyncSource, SyncProgress, SyncStatus, TabletRow},
     deployment::{LogRow, LogRows, Tablet},
     era::{Components, Posts, TableParameter},
     fault::Fault,
     requested::RequestedTables,
     shape::{FieldShape, ObjectShape, SampledShape},
-    simulate::{SeededWriter, Write, read_directory, read_snapshot_zip},
+    simulate::{FedChange, SeededWriter, Write, read_directory, read_snapshot_zip},
 };
