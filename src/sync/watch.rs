@@ -72,6 +72,9 @@ struct WatchedSync {
     since: Timestamp,
     /// So many of them have been there before, and all tables were compared beside them.
     harmless: u64,
+    /// The first answer since the last one that named a table, or showed an excess that is not harmless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clean: Option<Timestamp>,
 }
 
 /// What an answer of the sentinel, and the list of tables, say.
@@ -140,7 +143,8 @@ impl Watch {
     }
 
     async fn watch_anew(&mut self, sentinel: &dyn Sentinel, head: &Head, input: &RunInput<'_>) -> Result<bool> {
-        let now = input.clock.now();
+        // No page came yet that would have told what time it is there.
+        let now = input.clock.answered(None)?;
         let cursor = head.progress().delta.as_ref().map(|delta| delta.ts);
         let mut begun = None;
         for after in [Some(Timestamp(now.0.saturating_sub(MARGIN))), cursor].into_iter().flatten() {
@@ -152,7 +156,7 @@ impl Watch {
         let Some(cursor) = begun else { return Ok(false) };
         self.memory.compared.clear();
         let through = Timestamp(i64::MIN);
-        self.memory.sync = Some(WatchedSync { cursor, through, excess: None, since: now, harmless: 0 });
+        self.memory.sync = Some(WatchedSync { cursor, through, excess: None, since: now, harmless: 0, clean: None });
         let heard = self.answers(sentinel, input).await?;
         // What it names now, and an excess, are of before it could watch.
         let excess = self.memory.sync.as_ref().and_then(|sync| sync.excess);
@@ -245,22 +249,22 @@ impl Watch {
             let count = self.listed.as_ref().map(|listed| selected(listed, &input.options.selection));
             let excess = total.zip(count).and_then(|(total, listed)| total.checked_sub(listed));
             let Some(sync) = &mut self.memory.sync else { return Ok(None) };
+            if same && sync.excess != excess {
+                (sync.excess, sync.since) = (excess, through);
+            }
+            let is_clean = same && excess.is_some_and(|excess| excess <= sync.harmless);
+            sync.clean = sync.clean.filter(|_| touched.is_empty()).or(Some(through)).filter(|_| is_clean);
             if same {
-                if sync.excess != excess {
-                    (sync.excess, sync.since) = (excess, through);
-                }
                 break;
             }
         }
         Ok(Some(touched))
     }
 
-    /// Whether a comparison at `at` settles a suspect: nothing hidden was there before, as far as anybody watches.
+    /// Whether a comparison at `at` settles a suspect: no import was under way or had left something behind when the sentinel answered
+    /// before, and none has begun since.
     pub(super) fn settles(&self, at: Timestamp) -> bool {
-        self.memory
-            .sync
-            .as_ref()
-            .is_none_or(|sync| sync.excess.is_some_and(|excess| excess <= sync.harmless) && sync.through <= at)
+        self.memory.sync.as_ref().is_none_or(|sync| sync.clean.is_some_and(|clean| clean <= at))
     }
 
     /// Whether imports are under way, or have left something behind, that nobody has found harmless.
@@ -299,7 +303,7 @@ impl Watch {
         let old = at.0.saturating_sub(sync.since.0) >= HOUR && sync.through <= at;
         match sync.excess {
             Some(excess) if excess > sync.harmless && old => {
-                sync.harmless = excess;
+                (sync.harmless, sync.clean) = (excess, Some(sync.through));
                 true
             }
             _ => false,
