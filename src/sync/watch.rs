@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run::RunInput;
 use crate::{
-    archive::{Archive, Head},
+    archive::{Archive, Head, Suspect},
     convex::{Sentinel, SentinelAnswer},
     document::{TableRef, Timestamp},
     error::{Error, Result},
@@ -84,6 +84,9 @@ pub(super) struct Heard {
     pub(super) touched: BTreeSet<TableRef>,
     /// Why every table is suspect, if they are.
     pub(super) all: Option<&'static str>,
+    /// Whether tables that the archive has never seen are suspect too: one that an import filled before anybody watched, and that it has
+    /// made now, has no row behind the cursor.
+    pub(super) strangers: bool,
     /// Up to here somebody watched.
     pub(super) guarded: Option<Timestamp>,
     /// The tables that the deployment lists; None, if it does not tell all.
@@ -179,7 +182,7 @@ impl Watch {
                 Ok(Some(touched)) => heard.touched = touched,
                 // It has to begin anew, and nobody watched in between.
                 Ok(None) => {
-                    heard.all = Some("unguarded");
+                    heard.all = Some(Suspect::UNGUARDED);
                     self.memory.sync = None;
                     if let Err(error) = self.watch_anew(sentinel, head, input).await {
                         not_watched(input.monitor.as_ref(), &error);
@@ -196,7 +199,7 @@ impl Watch {
             self.listed = list(input).await;
         }
         if std::mem::take(&mut self.memory.blind) {
-            heard.all = heard.all.or(Some("unguarded"));
+            heard.all = heard.all.or(Some(Suspect::UNGUARDED));
         }
         for table in &heard.touched {
             self.memory.compared.remove(&table.to_string());
@@ -204,10 +207,12 @@ impl Watch {
         let suspects = head.tables().any(|state| state.suspect.is_some());
         if let Some(changed) = self.excess_has_changed() {
             self.memory.compared.clear();
+            heard.strangers = true;
             if heard.touched.is_empty() && !suspects && changed {
                 heard.all = heard.all.or(Some("import"));
             }
         }
+        heard.strangers |= heard.all.is_some();
         heard.listed.clone_from(&self.listed);
         heard
     }
@@ -290,6 +295,11 @@ impl Watch {
         // An excess that has just become old enough says more than it did.
         let old = Timestamp(sync.since.0.saturating_add(HOUR));
         !self.has_excess() || at.0.saturating_sub(before.0) >= DAY || (*before < old && old <= at)
+    }
+
+    /// Whether the table was not compared since it was named, or since the excess changed.
+    pub(super) fn is_news(&self, table: &TableRef) -> bool {
+        !self.memory.compared.contains_key(&table.to_string())
     }
 
     /// A suspect was compared at `at`, and is not settled.

@@ -28,5 +28,6 @@ mod selection;
 mod served;
 mod support;
 mod sync;
+mod untold;
 mod windows;
 mod years;
