@@ -41,6 +41,7 @@ Examples:
 
   convex-archiver restore --as-of 2026-11-24 --table messages --output messages.zip --archive ./archive
   convex-archiver restore --as-of 2026-11-24 --id j57d8m… --output one.zip --archive ./archive
+      for another deployment; where a document was changed or deleted, Convex refuses its _id
 
 Exit codes: 3 if something is to be looked at before the import, such as documents that a dropped table has left behind, or a moment
 that is earlier than 'now' because a table is not covered; with --plan also what a restore would be refused for.")]

@@ -62,6 +62,8 @@ pub(super) struct RestoreOutput<'a> {
     never_contains: [&'static str; 4],
     /// Of a restore that holds no table there is nothing to import.
     import: Option<&'static str>,
+    /// Convex takes single documents only where their ids were never used.
+    import_only_elsewhere: bool,
     afterwards: &'static str,
     #[serde(skip)]
     report: &'a RestoreReport,
@@ -140,6 +142,7 @@ impl<'a> RestoreOutput<'a> {
             findings: &report.findings,
             never_contains: NEVER,
             import: import(options, report),
+            import_only_elsewhere: !options.ids.is_empty(),
             afterwards: NEW_BASE,
             report,
             common,
@@ -175,7 +178,8 @@ impl<'a> RestoreOutput<'a> {
                 (Some(path), RestoreTarget::File(_)) => path.display().to_string(),
                 _ => "FILE".to_owned(),
             };
-            facts.push(("Import", format!("{import} {file}")));
+            let where_ = if self.import_only_elsewhere { "  # only into another deployment" } else { "" };
+            facts.push(("Import", format!("{import} {file}{where_}")));
             facts.push(("Afterwards", self.afterwards.to_owned()));
         }
         facts.extend(output::findings(&self.report.findings));
@@ -212,8 +216,8 @@ impl<'a> RestoreOutput<'a> {
         }
         if !self.options.ids.is_empty() {
             lines.push(
-                "Convex adds no document whose id its table knows already, be it as deleted in the last 14 days: to put one back \
-                 where it was, restore its table and import that with --replace"
+                "--append takes these documents only in a deployment that never had them. Where they were changed or deleted, Convex \
+                 refuses their _ids: bring them back there with restore --undo"
                     .to_owned(),
             );
         }
