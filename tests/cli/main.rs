@@ -30,6 +30,7 @@ mod support;
 #[cfg(unix)]
 mod surroundings;
 mod sync;
+mod undo;
 #[cfg(target_os = "linux")]
 mod unwritable;
 #[cfg(target_os = "linux")]

@@ -140,6 +140,56 @@ fn a_document_that_a_deployment_deleted_comes_back_with_its_table_and_not_by_an_
     });
 }
 
+/// `restore --undo`, which must end with one of these codes.
+fn undo(archived: &Archived, moments: [Timestamp; 2], arguments: &[&str], name: &str) -> PathBuf {
+    let (output, [from, to]) = (archived.path(name), moments.map(|ts| ts.0.to_string()));
+    let mut command = archiver(["restore", "--undo", "--from", &from, "--to", &to, "--archive", &archived.place()]);
+    let ended = support::run(command.args(arguments).arg("--output").arg(&output));
+    assert!(matches!(ended.code, Some(0 | 3)), "{ended:?}");
+    output
+}
+
+#[test]
+fn an_undo_brings_back_a_document_that_a_deployment_deleted_and_keeps_what_came_since() {
+    block_on(async {
+        let (archived, fake) = (Archived::hard().await, ImportFake::start());
+        let (through, middle) = (archived.through().await, archived.middle().await);
+        let now = archived.restore(through, &[], "now.zip");
+        let then = archived.restore(middle, &[], "then.zip");
+        let gone = gone(&archived, middle, through);
+        // The deployment's tables know the id, and as deleted.
+        ends(fake.import(&["--replace-all", "-y"], &then), 0, "Added");
+        fake.delete("orders", &gone).await;
+        let one = archived.restore(middle, &["--id", &gone], "one.zip");
+        ends(fake.import(&["--append", "-y"], &one), 1, "Cannot recreate document with _id");
+
+        let undone = undo(&archived, [middle, through], &["--id", &gone], "one-undone.zip");
+        ends(fake.import(&["--replace-all", "-y"], &now), 0, "Added");
+        ends(fake.import(&["--append", "-y"], &undone), 1, "already exists");
+        ends(fake.import(&["--replace", "-y"], &undone), 0, "Added");
+        holds(&fake, &archived, through, &[format!("{gone}@{}", middle.0)]);
+
+        let all = undo(&archived, [middle, through], &["--inserted"], "undone.zip");
+        ends(fake.import(&["--replace", "-y"], &all), 0, "Added");
+        holds(&fake, &archived, middle, &[]);
+    });
+}
+
+#[test]
+fn the_mutation_of_an_undo_replaces_what_is_as_expected_and_nothing_else() {
+    block_on(async {
+        let archived = Archived::hard().await;
+        let moments = [archived.middle().await, archived.through().await];
+        let folder = undo(&archived, moments, &["--inserted", "--as", "mutation"], "undo");
+        let mut node = Command::new("node");
+        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/undo_mutation.mjs"));
+        let output = node.arg(node_modules()).arg(folder).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let told: Json = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(told["replaced"].as_u64() > Some(0) && told["deleted"].as_u64() > Some(0), "{told}");
+    });
+}
+
 /// Larger than a part of an upload.
 fn large(deployment: &SimulatedDeployment) {
     let blobs = TableRef::new("", "blobs").unwrap();

@@ -25,5 +25,6 @@ mod selection;
 mod served;
 mod support;
 mod sync;
+mod undo;
 mod windows;
 mod years;

@@ -43,7 +43,7 @@ function same(a: Value | undefined, b: Value | undefined): boolean {
     typeof x === "object" && x !== null && !(x instanceof ArrayBuffer) && !Array.isArray(x);
   if (isObject(a) && isObject(b)) {
     const keys = Object.keys(a);
-    return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && same(a[key], b[key]));
+    return keys.length === Object.keys(b).length && keys.every((key) => key in b && same(a[key], b[key]));
   }
   return Object.is(a, b);
 }
