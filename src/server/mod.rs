@@ -35,8 +35,8 @@ pub use self::{
     options::RouterOptions,
     routes::{answer, router},
     simulate::{
-        Contents, Documents, LaterContents, OpenTransaction, SimulateOptions, SimulatedDeployment, demo_documents,
-        serve,
+        Contents, Documents, ImportMode, LaterContents, OpenImport, OpenTransaction, SimulateOptions,
+        SimulatedDeployment, demo_documents, serve,
     },
 };
 

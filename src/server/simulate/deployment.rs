@@ -24,8 +24,17 @@ use crate::{
 type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A deployment in memory, for the demo and for tests.
+///
+/// A table is *active*: it is the one of its name. Or it is *hidden*: an [`OpenImport`](super::OpenImport) fills it, or left
+/// it behind. Or it was *dropped*. Snapshots and schemas know active tables alone; the change log tells the rows of hidden
+/// ones too, under their table's name, as Convex does.
 pub struct SimulatedDeployment {
     name: String,
+    database: Arc<Database>,
+}
+
+/// What a deployment shares with the imports that are open.
+pub(crate) struct Database {
     clock: Clock,
     state: Mutex<State>,
 }
@@ -44,12 +53,66 @@ impl SimulatedDeployment {
     ) -> Self {
         let rng = StdRng::seed_from_u64(seed);
         let state = State { newest: Timestamp(0), tables: Vec::new(), names: BTreeMap::new(), log: Vec::new(), rng };
-        Self { name: name.into(), clock: Box::new(clock), state: Mutex::new(state) }
+        let database = Database { clock: Box::new(clock), state: Mutex::new(state) };
+        Self { name: name.into(), database: Arc::new(database) }
     }
 
     /// Writes what `write` asks for, as one transaction: all at one `_ts`, or nothing if it errs. Answers the `_ts` and
     /// what `write` returned.
     pub fn transaction<T>(&self, write: impl FnOnce(&mut OpenTransaction<'_>) -> Result<T>) -> Result<(Timestamp, T)> {
+        self.database.transaction(write)
+    }
+
+    /// Makes a table without documents.
+    pub fn create_table(&self, table: &TableRef) -> Result<Timestamp> {
+        Ok(self.transaction(|t| t.create_table(table))?.0)
+    }
+
+    /// Drops a table as the dashboard does: its documents get no tombstones, and the log does not tell of it any more.
+    ///
+    /// # Errors
+    /// Usage, if there is no such table.
+    pub fn drop_table(&self, table: &TableRef) -> Result<Timestamp> {
+        Ok(self.transaction(|t| t.drop_table(table))?.0)
+    }
+
+    /// All live documents at a moment, by table and `_id`: what a complete snapshot has to show. Empty tables are listed,
+    /// hidden ones are not. It is the same whenever it is asked for, whatever is imported or dropped later.
+    pub fn state_at(&self, at: Timestamp) -> BTreeMap<TableRef, BTreeMap<String, Arc<Revision>>> {
+        let state = self.state();
+        let tables = state.tables.iter().filter(|table| table.exists_at(at));
+        tables.map(|table| (TableRef::clone(&table.tablet.table), table.live_at(at, None).collect())).collect()
+    }
+
+    /// Every revision of the tables that are there now, hidden ones among them, in the order of the log: what complete
+    /// deltas have to show.
+    pub fn revisions(&self) -> Vec<(Arc<TableRef>, Arc<Revision>)> {
+        let state = self.state();
+        let now = state.newest.max((self.database.clock)());
+        let rows = state.log.iter().filter_map(|entry| state.shown(entry, now));
+        rows.collect()
+    }
+
+    pub(crate) fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.database.state()
+    }
+}
+
+impl Database {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // A panic inside a test's closure leaves the state as it was: transactions write at their end only.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`SimulatedDeployment::transaction`].
+    pub(crate) fn transaction<T>(
+        &self,
+        write: impl FnOnce(&mut OpenTransaction<'_>) -> Result<T>,
+    ) -> Result<(Timestamp, T)> {
         let mut state = self.state();
         let ts = Timestamp((self.clock)().0.max(state.newest.0 + 1));
         let known = state.tables.len();
@@ -67,38 +130,6 @@ impl SimulatedDeployment {
             }
         }
     }
-
-    /// Makes a table without documents.
-    pub fn create_table(&self, table: &TableRef) -> Result<Timestamp> {
-        Ok(self.transaction(|t| t.create_table(table))?.0)
-    }
-
-    /// Drops a table as the dashboard does: its documents get no tombstones, and the log does not tell of it any more.
-    ///
-    /// # Errors
-    /// Usage, if there is no such table.
-    pub fn drop_table(&self, table: &TableRef) -> Result<Timestamp> {
-        Ok(self.transaction(|t| t.drop_table(table))?.0)
-    }
-
-    /// All live documents at a moment, by table and `_id`: what a complete snapshot has to show. Empty tables are listed.
-    pub fn state_at(&self, at: Timestamp) -> BTreeMap<TableRef, BTreeMap<String, Arc<Revision>>> {
-        let state = self.state();
-        let tables = state.tables.iter().filter(|table| table.exists_at(at));
-        tables.map(|table| (TableRef::clone(&table.tablet.table), table.live_at(at, None).collect())).collect()
-    }
-
-    /// Every revision of the tables that exist now, in the order of the log: what complete deltas have to show.
-    pub fn revisions(&self) -> Vec<(Arc<TableRef>, Arc<Revision>)> {
-        let state = self.state();
-        let rows = state.log.iter().filter_map(|entry| state.shown(entry));
-        rows.collect()
-    }
-
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // A panic inside a test's closure leaves the state as it was: transactions write at their end only.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[async_trait]
@@ -108,12 +139,12 @@ impl Deployment for SimulatedDeployment {
     }
 
     fn clock(&self) -> Option<Timestamp> {
-        Some((self.clock)())
+        Some((self.database.clock)())
     }
 
     async fn now(&self) -> Result<Timestamp> {
         let mut state = self.state();
-        state.newest = state.newest.max((self.clock)());
+        state.newest = state.newest.max((self.database.clock)());
         Ok(state.newest)
     }
 
@@ -137,6 +168,8 @@ impl Deployment for SimulatedDeployment {
 
     async fn log(&self, after: Timestamp, through: Timestamp, limit: usize) -> Result<LogRows> {
         let state = self.state();
+        // Tables as they are at the request, whatever they were when a row was written.
+        let now = state.newest.max((self.database.clock)());
         let mut found = LogRows::default();
         for entry in &state.log[state.log.partition_point(|entry| entry.ts <= after)..] {
             if entry.ts > through {
@@ -147,14 +180,14 @@ impl Deployment for SimulatedDeployment {
                 found.more = true;
                 break;
             }
-            found.rows.push(LogRow { ts: entry.ts, change: state.shown(entry) });
+            found.rows.push(LogRow { ts: entry.ts, change: state.shown(entry, now) });
         }
         Ok(found)
     }
 
     async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>> {
         let state = self.state();
-        let mut tables: Vec<_> = state.tables.iter().filter(|table| table.dropped.is_none()).collect();
+        let mut tables: Vec<_> = state.tables.iter().filter(|table| table.is_active()).collect();
         tables.sort_by_key(|table| table.tablet.id);
         let names: BTreeMap<(&str, u32), &str> = tables
             .iter()

@@ -1,5 +1,5 @@
 //! A deployment in memory, for the demo and for tests: what it holds (`state`), how it is written to (`transaction`, `writer`,
-//! `change`), where its documents come from (`generate`, `load`, `snapshot_zip`, `demo`), and how it is served (`serve`).
+//! `change`, `import`), where its documents come from (`generate`, `load`, `snapshot_zip`, `demo`), and how it is served (`serve`).
 //!
 //! It is seeded: the same steps with the same clock give the same ids, the same tablets and the same log.
 
@@ -8,6 +8,7 @@ mod demo;
 mod deployment;
 mod generate;
 mod id;
+mod import;
 mod load;
 mod serve;
 mod snapshot_zip;
@@ -18,6 +19,7 @@ mod writer;
 pub use self::{
     demo::demo_documents,
     deployment::SimulatedDeployment,
+    import::{ImportMode, OpenImport},
     load::{Documents, read_directory},
     serve::{Contents, LaterContents, SimulateOptions, serve},
     snapshot_zip::read_snapshot_zip,

@@ -13,13 +13,17 @@ use crate::{
 /// A document's fields.
 pub(crate) type Fields = BTreeMap<String, Value>;
 
-/// Guarantees: `log` is sorted by `_ts` (then tablet, then `_id`), and every `_ts` is at most `newest`.
+/// How long a table that an import left behind stays hidden, counted from when it was made.
+pub(crate) const HIDDEN_FOR: i64 = 14 * 24 * 60 * 60 * 1_000_000_000;
+
+/// Guarantees: `log` is sorted by `_ts` (then tablet, then `_id`), and every `_ts` is at most `newest`. Of the tables of one
+/// name, one is active at most; the others are hidden or dropped.
 pub(crate) struct State {
     /// The newest moment that was written at or told to anybody: later writes come after it.
     pub(super) newest: Timestamp,
     /// Never removed: what was dropped can still be asked for at an earlier moment.
     pub(crate) tables: Vec<SimulatedTable>,
-    /// The tables that exist now, by name: indexes into `tables`.
+    /// The active tables, by name: indexes into `tables`.
     pub(crate) names: BTreeMap<Arc<TableRef>, usize>,
     pub(crate) log: Vec<LogEntry>,
     pub(crate) rng: StdRng,
@@ -27,9 +31,13 @@ pub(crate) struct State {
 
 pub(crate) struct SimulatedTable {
     pub(crate) tablet: Tablet,
-    /// Part of every `_id`; unique within a component.
+    /// Part of every `_id`; unique among the active tables of a component.
     pub(crate) number: u32,
+    /// When it was made: hidden, if it was not activated at the same moment.
     pub(super) created: Timestamp,
+    /// When it became the table of its name. A hidden one never did so far: an import fills it, or left it behind.
+    pub(super) activated: Option<Timestamp>,
+    /// When it was dropped. For a hidden one that was left behind, when it will be.
     pub(crate) dropped: Option<Timestamp>,
     /// By `_id`, each with its revisions in the order in which they were written.
     pub(crate) documents: BTreeMap<String, Vec<Arc<Revision>>>,
@@ -42,35 +50,66 @@ pub(crate) struct LogEntry {
 }
 
 impl State {
-    /// Makes a table; `number` where its documents' ids tell it already.
+    /// Makes an active table; `number` where its documents' ids tell it already.
     pub(crate) fn create(&mut self, table: &TableRef, number: Option<u32>, ts: Timestamp) -> Result<usize> {
-        let siblings = || self.tables.iter().filter(|t| t.tablet.table.component() == table.component());
-        // User tables of a component are numbered from 10001 on.
-        let fresh = siblings().map(|t| t.number + 1).max().unwrap_or(0).max(10_001);
-        let number = number.unwrap_or(fresh);
-        if let Some(other) = siblings().find(|t| t.dropped.is_none() && t.number == number) {
+        let number = number.unwrap_or_else(|| self.fresh_number(table));
+        if let Some(other) = self.table_of_number(table, number) {
             let other = &other.tablet.table;
             return Err(Error::usage(format!(
                 "ids of table {table} bear the number of table {other}: leave `_id` out"
             )));
         }
-        let tablet = Tablet { id: self.rng.random(), table: Arc::new(table.clone()) };
-        let index = self.tables.len();
-        self.names.insert(Arc::clone(&tablet.table), index);
-        self.tables.push(SimulatedTable { tablet, number, created: ts, dropped: None, documents: BTreeMap::new() });
+        let index = self.add(table, number, ts);
+        self.tables[index].activated = Some(ts);
+        self.names.insert(Arc::clone(&self.tables[index].tablet.table), index);
         Ok(index)
     }
 
-    pub(super) fn shown(&self, entry: &LogEntry) -> Option<(Arc<TableRef>, Arc<Revision>)> {
+    /// Makes a hidden table of that name and number.
+    pub(crate) fn add(&mut self, table: &TableRef, number: u32, ts: Timestamp) -> usize {
+        let tablet = Tablet { id: self.rng.random(), table: Arc::new(table.clone()) };
+        let documents = BTreeMap::new();
+        self.tables.push(SimulatedTable { tablet, number, created: ts, activated: None, dropped: None, documents });
+        self.tables.len() - 1
+    }
+
+    /// A number that no table of the component ever had: user tables are numbered from 10001 on.
+    pub(crate) fn fresh_number(&self, table: &TableRef) -> u32 {
+        self.siblings(table).map(|t| t.number + 1).max().unwrap_or(0).max(10_001)
+    }
+
+    /// The active table of the component of `table`, with another name, that has this number.
+    pub(crate) fn table_of_number(&self, table: &TableRef, number: u32) -> Option<&SimulatedTable> {
+        self.siblings(table).find(|t| t.is_active() && t.number == number && *t.tablet.table != *table)
+    }
+
+    fn siblings(&self, table: &TableRef) -> impl Iterator<Item = &SimulatedTable> {
+        self.tables.iter().filter(move |t| t.tablet.table.component() == table.component())
+    }
+
+    /// A log entry as it is told at `now`. Rows of hidden tables are told under their table's name; those of tables that
+    /// have been dropped by then are not, however old they are.
+    pub(super) fn shown(&self, entry: &LogEntry, now: Timestamp) -> Option<(Arc<TableRef>, Arc<Revision>)> {
         let (table, revision) = entry.change.as_ref()?;
         let table = &self.tables[*table];
-        table.dropped.is_none().then(|| (Arc::clone(&table.tablet.table), Arc::clone(revision)))
+        table.is_kept_at(now).then(|| (Arc::clone(&table.tablet.table), Arc::clone(revision)))
     }
 }
 
 impl SimulatedTable {
+    /// Whether it was the table of its name at `at`.
     pub(super) fn exists_at(&self, at: Timestamp) -> bool {
+        self.activated.is_some_and(|activated| activated <= at) && self.dropped.is_none_or(|dropped| dropped > at)
+    }
+
+    /// Whether it was there at `at`, be it hidden.
+    pub(super) fn is_kept_at(&self, at: Timestamp) -> bool {
         self.created <= at && self.dropped.is_none_or(|dropped| dropped > at)
+    }
+
+    /// Whether it is the table of its name now.
+    pub(super) fn is_active(&self) -> bool {
+        self.activated.is_some() && self.dropped.is_none()
     }
 
     /// The documents that live at `at`, in `_id` order, strictly after `after`.

@@ -20,12 +20,53 @@ pub struct OpenTransaction<'a> {
     pending: BTreeMap<(usize, String), Option<Fields>>,
     inserted: u32,
     dropped: Vec<usize>,
+    activated: Vec<usize>,
     hidden: usize,
+}
+
+/// A document that is to be inserted, looked through.
+pub(super) struct NewDocument {
+    /// The `_id` and the table number in it, if they were given.
+    given: Option<(String, u32)>,
+    created: Option<f64>,
+    fields: Fields,
+}
+
+impl NewDocument {
+    /// # Errors
+    /// Usage, if Convex would not take it into any table.
+    pub(super) fn of(mut fields: Fields) -> Result<Self> {
+        let given = match fields.remove("_id") {
+            Some(Value::String(id)) => match table_number(&id) {
+                Some(number) => Some((id, number)),
+                None => return Err(Error::usage(format!("`{}` is no document id of Convex", id.escape_debug()))),
+            },
+            Some(_) => return Err(Error::usage("`_id` must be a string")),
+            None => None,
+        };
+        let created = match fields.remove("_creationTime") {
+            Some(Value::Float64(ms)) if ms.is_finite() && ms > 0.0 => Some(ms),
+            Some(_) => return Err(Error::usage("`_creationTime` must be a positive float64: milliseconds")),
+            None => None,
+        };
+        check_names(&fields)?;
+        Ok(Self { given, created, fields })
+    }
+
+    /// The `_id`, if it was given.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.given.as_ref().map(|(id, _)| id.as_str())
+    }
+
+    /// The number of the table that the `_id` belongs to.
+    pub(super) fn number(&self) -> Option<u32> {
+        self.given.as_ref().map(|(_, number)| *number)
+    }
 }
 
 impl<'a> OpenTransaction<'a> {
     pub(crate) fn new(state: &'a mut State, ts: Timestamp) -> Self {
-        Self { state, ts, pending: BTreeMap::new(), inserted: 0, dropped: Vec::new(), hidden: 0 }
+        Self { state, ts, pending: BTreeMap::new(), inserted: 0, dropped: Vec::new(), activated: Vec::new(), hidden: 0 }
     }
 
     /// The `_ts` of everything that this transaction writes.
@@ -53,35 +94,32 @@ impl<'a> OpenTransaction<'a> {
     ///
     /// # Errors
     /// Usage, if Convex would not take the document: a field with a leading `_`, an `_id` of another table or in use.
-    pub fn insert(&mut self, table: &TableRef, mut fields: Fields) -> Result<String> {
-        let given = match fields.remove("_id") {
-            Some(Value::String(id)) => match table_number(&id) {
-                Some(number) => Some((id, number)),
-                None => return Err(Error::usage(format!("`{}` is no document id of Convex", id.escape_debug()))),
-            },
-            Some(_) => return Err(Error::usage("`_id` must be a string")),
-            None => None,
-        };
-        let created = match fields.remove("_creationTime") {
-            Some(Value::Float64(ms)) if ms.is_finite() && ms > 0.0 => ms,
-            Some(_) => return Err(Error::usage("`_creationTime` must be a positive float64: milliseconds")),
-            // Convex takes it when the function begins, a little before the commit.
-            None => self.ts.0 as f64 / 1e6 - 1.0 + f64::from(self.inserted) * 0.001,
-        };
-        check_names(&fields)?;
-        let index = self.find_or_create(table, given.as_ref().map(|(_, number)| *number))?;
-        let number = self.state.tables[index].number;
+    pub fn insert(&mut self, table: &TableRef, fields: Fields) -> Result<String> {
+        let document = NewDocument::of(fields)?;
+        let index = self.find_or_create(table, document.number())?;
+        self.insert_into(index, document)
+    }
+
+    /// Inserts a document into the table of that index.
+    ///
+    /// # Errors
+    /// Usage, if its `_id` is of another table or in use.
+    pub(super) fn insert_into(&mut self, index: usize, document: NewDocument) -> Result<String> {
+        let NewDocument { given, created, mut fields } = document;
+        // Convex takes it when the function begins, a little before the commit.
+        let now = self.ts.0 as f64 / 1e6 - 1.0 + f64::from(self.inserted) * 0.001;
+        let (table, number) = (&self.state.tables[index].tablet.table, self.state.tables[index].number);
         let id = match given {
             Some((id, given)) if given == number => id,
             Some((id, _)) => return Err(Error::usage(format!("`{id}` is no id of table {table}"))),
             None => new_document_id(number, self.ts, &mut self.state.rng),
         };
         if self.live(index, &id).is_some() {
-            return Err(Error::usage(format!("there is a document `{id}` in table {table} already")));
+            return Err(Error::usage(format!("Cannot create document with _id {id} that already exists")));
         }
         self.inserted += 1;
         fields.insert("_id".to_owned(), Value::String(id.clone()));
-        fields.insert("_creationTime".to_owned(), Value::Float64(created));
+        fields.insert("_creationTime".to_owned(), Value::Float64(created.unwrap_or(now)));
         self.pending.insert((index, id.clone()), Some(fields));
         Ok(id)
     }
@@ -146,9 +184,31 @@ impl<'a> OpenTransaction<'a> {
         self.state.names.get(table).copied().ok_or_else(|| Error::usage(format!("there is no table {table}")))
     }
 
+    /// What the deployment holds, as it was before this transaction but for new tables.
+    pub(super) fn state(&mut self) -> &mut State {
+        self.state
+    }
+
+    /// Makes a hidden table: a row of `_tables` and two of `_index`, like any new one.
+    pub(super) fn create_hidden(&mut self, table: &TableRef, number: u32) -> Result<usize> {
+        check_table(table)?;
+        self.write_hidden_rows(3);
+        Ok(self.state.add(table, number, self.ts))
+    }
+
+    /// Lets a hidden table take the place of the one of its name when the transaction ends.
+    pub(super) fn activate(&mut self, index: usize) {
+        self.write_hidden_rows(1);
+        let old = self.state.names.get(&self.state.tables[index].tablet.table);
+        if let Some(old) = old.filter(|old| !self.dropped.contains(old)) {
+            self.dropped.push(*old);
+        }
+        self.activated.push(index);
+    }
+
     /// Puts everything into the state; called once, at the end.
     pub(crate) fn commit(self) {
-        let Self { state, ts, pending, dropped, hidden, .. } = self;
+        let Self { state, ts, pending, dropped, activated, hidden, .. } = self;
         state.log.extend((0..hidden).map(|_| LogEntry { ts, change: None }));
         let mut rows: Vec<_> = pending.into_iter().collect();
         rows.sort_by(|((a, a_id), _), ((b, b_id), _)| {
@@ -163,6 +223,11 @@ impl<'a> OpenTransaction<'a> {
             state.tables[index].dropped = Some(ts);
             state.names.retain(|_, named| *named != index);
         }
+        for index in activated {
+            let table = &mut state.tables[index];
+            table.activated = Some(ts);
+            state.names.insert(Arc::clone(&table.tablet.table), index);
+        }
     }
 
     fn live(&self, index: usize, id: &str) -> Option<&Fields> {
@@ -172,13 +237,11 @@ impl<'a> OpenTransaction<'a> {
         }
     }
 
-    fn find_or_create(&mut self, table: &TableRef, number: Option<u32>) -> Result<usize> {
+    pub(super) fn find_or_create(&mut self, table: &TableRef, number: Option<u32>) -> Result<usize> {
         if let Some(index) = self.state.names.get(table) {
             return Ok(*index);
         }
-        if table.name().starts_with('_') {
-            return Err(Error::usage(format!("`{table}` would be a system table: names do not begin with `_`")));
-        }
+        check_table(table)?;
         // A new table is a row of `_tables` and two of `_index`.
         self.write_hidden_rows(3);
         self.state.create(table, number, self.ts)
@@ -187,6 +250,13 @@ impl<'a> OpenTransaction<'a> {
 
 fn no_document(table: &TableRef, id: &str) -> Error {
     Error::usage(format!("there is no document `{}` in table {table}", id.escape_debug()))
+}
+
+fn check_table(table: &TableRef) -> Result<()> {
+    if table.name().starts_with('_') {
+        return Err(Error::usage(format!("`{table}` would be a system table: names do not begin with `_`")));
+    }
+    Ok(())
 }
 
 fn check_names(fields: &Fields) -> Result<()> {
