@@ -14,6 +14,7 @@ mod deltas;
 mod deployment;
 mod era;
 mod fault;
+mod imports;
 mod json_schemas;
 mod options;
 mod page;
@@ -46,6 +47,7 @@ pub use self::{
     deployment::{LogRow, LogRows, Tablet},
     era::{Components, Posts, TableParameter},
     fault::Fault,
+    imports::target::{PreparedImport, TakesImports},
     requested::RequestedTables,
     shape::{FieldShape, ObjectShape, SampledShape},
     simulate::{SeededWriter, Write, read_directory, read_snapshot_zip},

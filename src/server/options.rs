@@ -58,6 +58,9 @@ pub struct RouterOptions {
     pub bad_cursor_code: bool,
     /// Whether there is `/api/data_sync_cursor_from_deltas`. Since 2026-08-17; the same holds of it.
     pub data_sync_cursor: bool,
+    /// Waited between two transactions of an import.
+    #[doc(hidden)]
+    pub import_pause: Duration,
     /// Answers that are given instead of the true ones.
     #[doc(hidden)]
     pub faults: Vec<Fault>,
@@ -84,6 +87,7 @@ impl Default for RouterOptions {
             instance_version: Some("0.0.0".to_owned()),
             bad_cursor_code: true,
             data_sync_cursor: true,
+            import_pause: Duration::ZERO,
             faults: Vec::new(),
         }
     }

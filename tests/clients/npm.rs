@@ -14,9 +14,10 @@ use crate::{
     Archived, run,
     support::{self, archiver},
     tools::{
-        import_fake::ImportFake,
+        import_fake::{ImportFake, npx_convex_import, write_package},
         process::block_on,
         python::{node_modules, text},
+        world::{KEY, World},
     },
 };
 
@@ -187,6 +188,52 @@ fn the_mutation_of_an_undo_replaces_what_is_as_expected_and_nothing_else() {
         assert!(output.status.success(), "{}", text(&output));
         let told: Json = serde_json::from_slice(&output.stdout).unwrap();
         assert!(told["replaced"].as_u64() > Some(0) && told["deleted"].as_u64() > Some(0), "{told}");
+    });
+}
+
+/// The simulation's own importer, with which the client speaks as with a real deployment's.
+#[test]
+fn convex_import_speaks_with_the_simulation_and_an_undo_comes_back_there() {
+    block_on(async {
+        let archived = Archived::hard().await;
+        let (through, middle) = (archived.through().await, archived.middle().await);
+        let target = World::of(SimulatedDeployment::new("otter-1", 9)).await;
+        let folder = archived.path("project");
+        std::fs::create_dir(&folder).unwrap();
+        write_package(&folder);
+        let import = |arguments: &[&str], zip: &Path| npx_convex_import(&target.url, KEY, &folder, arguments, zip);
+        let documents = |deployment: &SimulatedDeployment, at| {
+            let of_table = |documents: std::collections::BTreeMap<_, std::sync::Arc<convex_archiver::Revision>>| {
+                documents.into_values().map(|revision| revision.document.clone()).collect::<Vec<_>>()
+            };
+            let all = deployment.state_at(at).into_iter().map(|(table, documents)| (table, of_table(documents)));
+            all.filter(|(_, documents)| !documents.is_empty()).collect::<Vec<_>>()
+        };
+        let holds =
+            |at| documents(&target.deployment, Timestamp(i64::MAX)) == documents(&archived.world.deployment, at);
+
+        let then = archived.restore(middle, &[], "then.zip");
+        ends(import(&["--replace-all", "-y"], &then), 0, "Added");
+        assert!(holds(middle));
+        ends(import(&["-y"], &then), 1, "has documents");
+        let gone = gone(&archived, middle, through);
+        let orders = TableRef::new("", "orders").unwrap();
+        target.deployment.transaction(|t| t.delete(&orders, &gone)).unwrap();
+        let one = archived.restore(middle, &["--id", &gone], "one.zip");
+        ends(import(&["--append", "-y"], &one), 1, "Cannot recreate document with _id");
+        ends(import(&["--replace-all", "-y"], &archived.restore(through, &[], "now.zip")), 0, "Added");
+        assert!(holds(through));
+        let undone = undo(&archived, [middle, through], &["--inserted"], "undone.zip");
+        ends(import(&["--replace", "-y"], &undone), 0, "Added");
+        assert!(holds(middle));
+
+        let large = Archived::with(large).await;
+        let zip = large.restore(large.through().await, &[], "large.zip");
+        assert!(zip.metadata().unwrap().len() > 6 << 20, "two parts at least");
+        ends(import(&["--replace-all", "-y"], &zip), 0, "Added 16 documents");
+        ends(npx_convex_import(&target.url, "otter-1|another", &folder, &["-y"], &zip), 1, "BadAdminKey");
+        std::fs::write(&zip, "no ZIP").unwrap();
+        ends(import(&["--replace-all", "-y"], &zip), 1, "no ZIP that can be read");
     });
 }
 

@@ -17,6 +17,7 @@ use crate::{
     error::Result,
     server::{
         deployment::{Deployment, LogRow, LogRows, Tablet},
+        imports::target::TakesImports,
         shape::SampledShape,
     },
 };
@@ -136,6 +137,10 @@ impl Database {
 impl Deployment for SimulatedDeployment {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn imports(&self) -> Option<&dyn TakesImports> {
+        Some(self)
     }
 
     fn clock(&self) -> Option<Timestamp> {

@@ -9,6 +9,7 @@ mod deployment;
 mod generate;
 mod id;
 mod import;
+mod imported;
 mod load;
 mod serve;
 mod snapshot_zip;
