@@ -1,18 +1,19 @@
 //! The verb `restore`.
 
 mod args;
+mod into;
 mod output;
 mod undo;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use convex_archiver::{
-    Result,
-    read::{RestoreOptions, plan_restore, restore_unless},
+    Monitor, Result,
+    read::{RestoreOptions, RestoreTarget, plan_restore, restore_unless},
 };
 
 pub(crate) use self::args::RestoreArgs;
-use self::output::RestoreOutput;
+use self::{into::Ended, output::RestoreOutput};
 use super::{outcome::Outcome, past::Past, progress::Progress, signals, telemetry::Screen};
 
 pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> {
@@ -20,7 +21,12 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
         return undo::run(args, screen).await;
     }
     let budget = args.limits.budget()?;
-    let target = args.target()?;
+    let mode = args.into.restore_mode()?;
+    let uploaded = mode.map(|_| args.uploaded_file()).transpose()?;
+    let target = match &uploaded {
+        Some(file) => Some(RestoreTarget::from(file.path())),
+        None => args.target()?,
+    };
     let past = Past::open(&args.archive).await?;
     let common = past.common(args.as_of, &args.tables.selection(&past.head)?)?;
     let ids: BTreeSet<String> = args.id.iter().cloned().collect();
@@ -47,9 +53,20 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
         );
         return Ok(Outcome::Interrupted);
     };
+    let mut imported = None;
+    if let Some((mode, file)) = mode.zip(uploaded.as_ref()).filter(|_| !report.tables.is_empty()) {
+        let monitor = Arc::clone(&past.findings) as Arc<dyn Monitor>;
+        match into::import(&args.into, &file.path(), mode, budget, monitor).await? {
+            Ended::Imported(done) => imported = Some(done),
+            ended => {
+                into::warn(&ended);
+                return Ok(Outcome::Interrupted);
+            }
+        }
+    }
     report.findings = past.findings.counts().plus(&report.findings);
     let written = args.output.as_deref().zip(bytes);
-    let output = RestoreOutput::new(past.archive.url(), &options, &common, &report, written);
+    let output = RestoreOutput::new(past.archive.url(), &options, &common, &report, written, imported);
     if args.is_to_stdout() {
         output.print_aside(args.json)?;
     } else {

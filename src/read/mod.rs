@@ -51,7 +51,7 @@ pub use self::{
     replay::{Replay, WrittenRevision},
     restore::restore_unless,
     tables::count,
-    undo::undo_unless,
+    undo::{caught, undo_unless},
 };
 #[doc(hidden)]
 pub use crate::rows::{

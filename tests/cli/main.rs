@@ -9,6 +9,7 @@ mod demo;
 #[path = "../it/support/held.rs"]
 mod held;
 mod help;
+mod into;
 mod job;
 mod kill;
 #[cfg(target_os = "linux")]

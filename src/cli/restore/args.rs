@@ -18,6 +18,7 @@ use super::{
         config::{self, ArchiveArgs},
         past::{DamageArgs, LimitArgs, SelectionArgs},
     },
+    into::args::IntoArgs,
     undo::args::UndoArgs,
 };
 
@@ -58,7 +59,7 @@ pub(crate) struct RestoreArgs {
     pub(super) as_of: Moment,
     /// The ZIP to write, which appears whole or not at all: a path, s3://bucket/name.zip, gs://…, az://…; or - for the
     /// standard output, and then the report goes to stderr
-    #[arg(long, short, value_name = "FILE", required_unless_present = "plan")]
+    #[arg(long, short, value_name = "FILE", required_unless_present_any = ["plan", "into"])]
     pub(super) output: Option<PathBuf>,
     /// Replace the file or object if it is there
     #[arg(long)]
@@ -74,6 +75,8 @@ pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(super) undo: UndoArgs,
     #[command(flatten)]
+    pub(super) into: IntoArgs,
+    #[command(flatten)]
     pub(super) damage: DamageArgs,
     /// Print one JSON object, also when it fails
     #[arg(long)]
@@ -86,6 +89,27 @@ impl RestoreArgs {
     /// Whether stdout is for the ZIP, so that nothing else may be printed there.
     pub(crate) fn is_to_stdout(&self) -> bool {
         self.output.as_deref() == Some(Path::new("-"))
+    }
+
+    /// The file from which an import is uploaded: `--output`, or one that goes again.
+    ///
+    /// # Errors
+    /// Usage, if `--output` is no file; Resource, if there is no room for one.
+    pub(super) fn uploaded_file(&self) -> Result<UploadedFile> {
+        match &self.output {
+            Some(path) if self.is_to_stdout() || path.to_string_lossy().contains("://") => {
+                let shown = path.display();
+                Err(Error::usage(format!(
+                    "--into uploads from a file: --output {shown} is none; name a path, or leave it out"
+                )))
+            }
+            Some(path) => Ok(UploadedFile::Kept(path.clone())),
+            None => {
+                let folder = tempfile::tempdir();
+                let failed = |e| Error::resource("no temporary file can be made: see --temp-dir").with_source(e);
+                folder.map(UploadedFile::Temporary).map_err(failed)
+            }
+        }
     }
 
     /// Where the ZIP goes; None of a plan.
@@ -114,4 +138,21 @@ fn stdout() -> Result<File> {
     #[cfg(windows)]
     let handle = std::os::windows::io::AsHandle::as_handle(&stdout).try_clone_to_owned();
     handle.map(File::from).map_err(|e| Error::resource("the standard output cannot be written to").with_source(e))
+}
+
+/// A ZIP that is uploaded.
+pub(super) enum UploadedFile {
+    /// It stays.
+    Kept(PathBuf),
+    /// It goes with this.
+    Temporary(tempfile::TempDir),
+}
+
+impl UploadedFile {
+    pub(super) fn path(&self) -> PathBuf {
+        match self {
+            Self::Kept(path) => path.clone(),
+            Self::Temporary(folder) => folder.path().join("restore.zip"),
+        }
+    }
 }

@@ -12,11 +12,14 @@ use convex_archiver::{
 };
 use serde::Serialize;
 
-use super::super::{
-    output,
-    past::{self, moment},
-    units::{bytes, count, counted},
-    words,
+use super::{
+    super::{
+        output,
+        past::{self, moment},
+        units::{bytes, count, counted},
+        words,
+    },
+    into::Imported,
 };
 
 /// What no restore contains.
@@ -60,6 +63,9 @@ pub(super) struct RestoreOutput<'a> {
     came_without_types: bool,
     findings: &'a FindingCounts,
     never_contains: [&'static str; 4],
+    /// Where `--into` led.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<Imported>,
     /// Of a restore that holds no table there is nothing to import.
     import: Option<&'static str>,
     /// Convex takes single documents only where their ids were never used.
@@ -107,6 +113,7 @@ impl<'a> RestoreOutput<'a> {
         common: &'a CommonMoment,
         report: &'a RestoreReport,
         written: Option<(&'a Path, u64)>,
+        imported: Option<Imported>,
     ) -> Self {
         let spans = |spans: &[Span]| spans.iter().map(|span| [span.from.to_string(), span.to.to_string()]).collect();
         Self {
@@ -141,6 +148,7 @@ impl<'a> RestoreOutput<'a> {
             came_without_types: report.untyped,
             findings: &report.findings,
             never_contains: NEVER,
+            imported,
             import: import(options, report),
             import_only_elsewhere: !options.ids.is_empty(),
             afterwards: NEW_BASE,
@@ -173,7 +181,10 @@ impl<'a> RestoreOutput<'a> {
         let tables = counted(self.tables.len() as u64, "table");
         let documents = counted(self.documents, "document");
         facts.push(("Holds", format!("{documents} of {tables}, {} of text", bytes(self.bytes))));
-        if let Some(import) = self.import {
+        if let Some(Imported { deployment, mode, documents }) = &self.imported {
+            facts.push(("Imported", format!("{} into {deployment} ({mode})", counted(*documents, "document"))));
+            facts.push(("Afterwards", self.afterwards.to_owned()));
+        } else if let Some(import) = self.import {
             let file = match (self.output, &self.options.output) {
                 (Some(path), RestoreTarget::File(_)) => path.display().to_string(),
                 _ => "FILE".to_owned(),

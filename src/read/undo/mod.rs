@@ -14,6 +14,7 @@
 //! The first reads keys only, and says which tables are touched. The second reads those again, with all columns, and writes. Both
 //! see one version of the archive, and so the same.
 
+mod caught;
 mod field_match;
 mod mutation;
 mod options;
@@ -27,6 +28,7 @@ mod verdict;
 use std::{collections::BTreeSet, path::Path};
 
 pub use self::{
+    caught::caught,
     field_match::FieldMatch,
     mutation::UndoBatches,
     options::UndoOptions,

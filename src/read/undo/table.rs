@@ -11,6 +11,7 @@
 //! name. The deployment has none of them, and an import takes documents of one number only. They are counted.
 
 use super::{
+    caught::Later,
     mutation::Batches,
     options::UndoOptions,
     report::{UndoFate, UndoneDocument, UndoneTable},
@@ -34,11 +35,13 @@ use crate::{
 };
 
 /// Who gets the documents.
-pub(super) enum Written<'a> {
+pub(super) enum Written<'a, 'w> {
     /// Nobody: they are counted.
     Nowhere,
     /// A ZIP: all documents of the table, as they are once the undo is done.
     Zip(&'a mut SnapshotZip),
+    /// What came later: compared with all documents of the table, as they are once the undo is done.
+    Compared(&'a mut Later<'w>),
     /// Batches of a mutation: those that change.
     Batches(&'a mut Batches),
 }
@@ -64,11 +67,11 @@ struct Now<'a> {
 const TOLD_AT_ONCE: u64 = 4096;
 
 /// One table on its way.
-pub(super) struct TableUndo<'a, 'w, T> {
+pub(super) struct TableUndo<'a, 'w, 'l, T> {
     undo: &'a Undo<'a>,
     then: StateWalk,
     after: StateWalk,
-    written: Written<'w>,
+    written: Written<'w, 'l>,
     tell: T,
     done: UndoneTable,
     /// Wanted documents that are known at one of the moments.
@@ -78,13 +81,13 @@ pub(super) struct TableUndo<'a, 'w, T> {
     bytes: u64,
 }
 
-impl<'a, 'w, T: FnMut(UndoneDocument) -> Result<()>> TableUndo<'a, 'w, T> {
+impl<'a, 'w, 'l, T: FnMut(UndoneDocument) -> Result<()>> TableUndo<'a, 'w, 'l, T> {
     /// Walks through the table; answers its counts, and which of the wanted ids it knows.
     pub(super) async fn walk(
         undo: &'a Undo<'a>,
         files: &TableFiles,
         number: Option<u32>,
-        written: Written<'w>,
+        written: Written<'w, 'l>,
         tell: T,
     ) -> Result<(UndoneTable, Vec<String>)> {
         let options = undo.options;
@@ -166,7 +169,7 @@ impl<'a, 'w, T: FnMut(UndoneDocument) -> Result<()>> TableUndo<'a, 'w, T> {
             let wanted = verdict != Verdict::Unchanged && self.is_wanted(id)?;
             let verdict = if wanted { verdict } else { Verdict::Unchanged };
             self.count(id, verdict, revisions)?;
-            self.write(verdict, now).await?;
+            self.write(id, verdict, now).await?;
         }
         self.then.pass(id).await?;
         self.after.pass(id).await
@@ -207,7 +210,7 @@ impl<'a, 'w, T: FnMut(UndoneDocument) -> Result<()>> TableUndo<'a, 'w, T> {
         }
     }
 
-    async fn write(&mut self, verdict: Verdict, now: Option<Now<'_>>) -> Result<()> {
+    async fn write(&mut self, id: &str, verdict: Verdict, now: Option<Now<'_>>) -> Result<()> {
         let stays = match verdict {
             Verdict::PutBack | Verdict::Reverted => true,
             Verdict::Removed => false,
@@ -216,7 +219,7 @@ impl<'a, 'w, T: FnMut(UndoneDocument) -> Result<()>> TableUndo<'a, 'w, T> {
         self.done.documents += u64::from(stays);
         let encoding = match self.written {
             Written::Nowhere => return Ok(()),
-            Written::Zip(_) => Encoding::ExportJson,
+            Written::Zip(_) | Written::Compared(_) => Encoding::ExportJson,
             Written::Batches(_) => Encoding::ConvexEncodedJson,
         };
         self.text.clear();
@@ -224,7 +227,7 @@ impl<'a, 'w, T: FnMut(UndoneDocument) -> Result<()>> TableUndo<'a, 'w, T> {
         if matches!(verdict, Verdict::PutBack | Verdict::Reverted) {
             write_document(self.then.revision()?, encoding, &mut self.text);
         }
-        let is_zip = matches!(self.written, Written::Zip(_));
+        let is_zip = !matches!(self.written, Written::Batches(_));
         // A ZIP wants what stays as it is, batches want what they replace.
         if (is_zip && !verdict.is_undone()) || (!is_zip && verdict.is_undone()) {
             let text = if is_zip { &mut self.text } else { &mut self.expected };
@@ -234,7 +237,8 @@ impl<'a, 'w, T: FnMut(UndoneDocument) -> Result<()>> TableUndo<'a, 'w, T> {
         }
         match &mut self.written {
             Written::Nowhere => Ok(()),
-            Written::Zip(_) if !stays => Ok(()),
+            Written::Zip(_) | Written::Compared(_) if !stays => Ok(()),
+            Written::Compared(later) => later.compare(id, &self.text).await,
             Written::Zip(zip) => {
                 self.text.push('\n');
                 self.bytes += self.text.len() as u64;

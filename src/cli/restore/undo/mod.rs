@@ -1,12 +1,13 @@
 //! `restore --undo`: its flags, and what it does.
 
 pub(super) mod args;
+mod import;
 mod report;
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use convex_archiver::{
-    Error, Result,
+    Error, Result, Timestamp,
     read::{CommonMoment, Moment, UndoOptions, UndoneDocument, plan_undo, undo_by_mutation, undo_unless},
 };
 
@@ -23,24 +24,17 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
     let Some((from, to)) = args.undo.from.zip(args.undo.to) else {
         return Err(Error::usage("--undo needs --from and --to: the moments before and after the changes"));
     };
+    if args.into.is_undo_imported()? {
+        return import::run(args, [from, to], screen).await;
+    }
     let budget = args.limits.budget()?;
     let folder = folder(args)?;
     let target = if folder.is_none() { args.target()? } else { None };
     let past = Past::open(&args.archive).await?;
     let common = past.common(Moment::Through, &args.tables.selection(&past.head)?)?;
-    let moment = |moment: Moment| if moment == Moment::Through { Ok(common.at) } else { past.at(Some(moment)) };
-    let ids: BTreeSet<String> = args.id.iter().cloned().collect();
-    let options = UndoOptions::default()
-        .from(moment(from)?)
-        .to(moment(to)?)
-        .now(common.at)
-        .selection(common.selection.clone())
-        .ids(ids)
-        .matching(args.undo.matching.clone())
-        .over_later_writes(args.undo.over_later_writes)
-        .inserted(args.undo.inserted)
-        .overwrite(args.force)
-        .budget(budget);
+    let [from, to] = [from, to].map(|moment| moment_of(&past, &common, moment));
+    let (from, to) = (from?, to?);
+    let options = options(args, &common, from, to).budget(budget);
     if args.plan {
         return plan(args, &past, &common, &options, screen).await;
     }
@@ -75,6 +69,25 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
         output::print(&output.printed(args.json)?)?;
     }
     Ok(output.outcome())
+}
+
+/// The `_ts` that a moment means; `now` is the newest moment of all tables.
+fn moment_of(past: &Past, common: &CommonMoment, moment: Moment) -> Result<Timestamp> {
+    if moment == Moment::Through { Ok(common.at) } else { past.at(Some(moment)) }
+}
+
+/// What is undone, but for where it goes.
+fn options(args: &RestoreArgs, common: &CommonMoment, from: Timestamp, to: Timestamp) -> UndoOptions {
+    UndoOptions::default()
+        .from(from)
+        .to(to)
+        .now(common.at)
+        .selection(common.selection.clone())
+        .ids(args.id.iter().cloned().collect())
+        .matching(args.undo.matching.clone())
+        .over_later_writes(args.undo.over_later_writes)
+        .inserted(args.undo.inserted)
+        .overwrite(args.force)
 }
 
 /// Only tells.

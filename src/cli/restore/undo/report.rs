@@ -8,12 +8,18 @@ use convex_archiver::{
 };
 use serde::Serialize;
 
-use super::super::super::{
-    outcome::Outcome,
-    output,
-    past::{self, moment},
-    units::{bytes, count, counted},
+use super::super::{
+    super::{
+        outcome::Outcome,
+        output,
+        past::{self, moment},
+        units::{bytes, count, counted},
+    },
+    into::Imported,
 };
+
+const AFTERWARDS: &str = "afterwards start a new archive (another --archive URL): an import writes no tombstones for what it replaces, so \
+                          this one would keep showing it";
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -34,6 +40,15 @@ pub(super) enum Written {
     },
     /// A folder with a mutation.
     Batches(UndoBatches),
+}
+
+/// What came into the tables while they were imported.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Caught {
+    /// The file that holds it.
+    pub(super) file: PathBuf,
+    /// How many revisions it has.
+    pub(super) revisions: u64,
 }
 
 /// A report, as JSON.
@@ -61,6 +76,10 @@ pub(super) struct UndoOutput<'a> {
     findings: FindingCounts,
     /// Of a mutation, and where nothing is undone, there is none.
     import: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<Imported>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written_meanwhile: Option<Caught>,
     #[serde(skip)]
     report: UndoReport,
     #[serde(skip)]
@@ -159,6 +178,8 @@ impl<'a> UndoOutput<'a> {
             tables: report.tables.iter().map(TableOutput::from).collect(),
             came_without_types: report.untyped,
             findings: opened.plus(&report.findings),
+            imported: None,
+            written_meanwhile: None,
             import: (is_zip && report.undone() > 0).then_some("npx convex import --replace"),
             report,
             written,
@@ -167,12 +188,21 @@ impl<'a> UndoOutput<'a> {
         }
     }
 
+    /// The same, once it was imported.
+    pub(super) fn imported(self, imported: Imported, written_meanwhile: Option<Caught>) -> Self {
+        Self { imported: Some(imported), written_meanwhile, ..self }
+    }
+
     /// How the verb ends.
     pub(super) fn outcome(&self) -> Outcome {
         let is_moved = !self.common.held_back_by.is_empty();
         // A mutation leaves what was deleted.
         let is_partial = self.is_mutation() && self.sum(|t| t.put_back) > 0;
-        if self.report.has_findings() || is_moved || is_partial { Outcome::Findings } else { Outcome::Done }
+        if self.report.has_findings() || is_moved || is_partial || self.written_meanwhile.is_some() {
+            Outcome::Findings
+        } else {
+            Outcome::Done
+        }
     }
 
     /// For scripts, or for people.
@@ -208,6 +238,9 @@ impl<'a> UndoOutput<'a> {
     }
 
     fn written_facts(&self) -> Vec<(&'static str, String)> {
+        if let Some(Imported { deployment, mode, documents }) = &self.imported {
+            return vec![("Imported", format!("{} into {deployment} ({mode})", counted(*documents, "document")))];
+        }
         let import = |file: &Path| ("Import", format!("npx convex import --replace {}", file.display()));
         match &self.written {
             Written::Planned { mutation: false } if self.undone > 0 => vec![import(Path::new("FILE"))],
@@ -287,7 +320,16 @@ impl<'a> UndoOutput<'a> {
                 counted(put_back, "deleted document")
             ));
         }
-        if !self.is_mutation() && self.undone > 0 {
+        if let Some(Caught { file, revisions }) = &self.written_meanwhile {
+            lines.push(format!(
+                "{} came to these tables while they were imported. The deployment has lost them; {} holds them, and so does the archive",
+                counted(*revisions, "write"),
+                file.display()
+            ));
+        }
+        if self.imported.is_some() {
+            lines.push(AFTERWARDS.to_owned());
+        } else if !self.is_mutation() && self.undone > 0 {
             lines.push(format!(
                 "the import replaces the whole of these tables: what the app writes to them after {} is lost. Stop those writes, sync, and \
                  run this again just before",
@@ -299,11 +341,7 @@ impl<'a> UndoOutput<'a> {
                         .to_owned(),
                 );
             }
-            lines.push(
-                "afterwards start a new archive (another --archive URL): an import writes no tombstones for what it replaces, so this one would \
-                 keep showing it"
-                    .to_owned(),
-            );
+            lines.push(AFTERWARDS.to_owned());
         }
         lines.iter().fold(String::new(), |text, line| format!("{text}\n* {line}"))
             + if lines.is_empty() { "" } else { "\n" }
