@@ -7,7 +7,10 @@ use convex_archiver::{
     server::{RouterOptions, SimulatedDeployment, router},
 };
 
-use crate::support::{Ended, KEY, archiver, run, served};
+use crate::{
+    reports,
+    support::{Ended, KEY, archiver, run, served},
+};
 
 type Fields = BTreeMap<String, Value>;
 
@@ -107,6 +110,7 @@ async fn a_restore_goes_into_another_deployment_by_the_named_mode_and_not_withou
     assert!(target.holds().is_empty());
 
     let done = world.restore(&target, &["--mode", "replace-all", "--yes", "--json"]).with(0).json();
+    reports::is("restore", &done);
     assert_eq!((&done["imported"]["documents"], &done["documents"]), (&601.into(), &601.into()));
     assert_eq!(target.holds(), world.holds());
     // What the deployment refuses changes nothing.
@@ -155,6 +159,7 @@ async fn an_undo_goes_into_its_own_deployment_and_what_is_written_meanwhile_is_k
     let written = app.await.unwrap();
     assert!(done.stderr.contains("3 put back, 1 reverted"), "the plan is shown: {done:?}");
     let done = done.json();
+    reports::is("undo", &done);
     assert_eq!(done["imported"]["documents"], 600);
     assert_eq!(done["written_meanwhile"]["revisions"], 1, "{done}");
     let caught = std::fs::read_to_string(world.path("undo.zip.later.ndjson")).unwrap();

@@ -4,7 +4,9 @@
 // becomes what is wanted, and a document that is not as expected stays.
 
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -80,4 +82,25 @@ for (const file of files) {
   replaced += args.replace.length;
   deleted += args.delete.length;
 }
+// The script for batches that are too large for a command line calls it with the same arguments.
+const calls = [];
+const server = createServer(async (request, response) => {
+  let body = "";
+  for await (const piece of request) body += piece;
+  const { path, args, format } = JSON.parse(body);
+  assert.deepStrictEqual([path, format, request.url], ["undo:apply", "convex_encoded_json", "/api/function"]);
+  assert.equal(request.headers.authorization, "Convex otter-1|key");
+  calls.push(args);
+  const left = calls.length === files.length ? [args.replace[0]?.expected._id ?? args.delete[0]._id] : [];
+  const answer = { status: "success", value: { replaced: 1, deleted: 0, notAsExpected: left } };
+  response.end(JSON.stringify(answer));
+});
+await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+const paths = files.map((file) => join(folder, file));
+const environment = { ...process.env, CONVEX_URL: `http://127.0.0.1:${server.address().port}`, CONVEX_DEPLOY_KEY: "otter-1|key" };
+const child = spawn(process.execPath, [join(folder, "apply.mjs"), ...paths], { env: environment });
+const code = await new Promise((ended) => child.on("exit", ended));
+server.close();
+assert.equal(code, 3, "documents are left");
+assert.deepStrictEqual(calls, paths.map((path) => JSON.parse(readFileSync(path, "utf8"))));
 console.log(JSON.stringify({ batches: files.length, replaced, deleted }));

@@ -10,6 +10,7 @@ mod conformance;
 mod crash;
 mod encodings;
 mod histories;
+mod imports;
 mod large;
 mod lost;
 mod parts;

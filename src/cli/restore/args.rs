@@ -47,9 +47,14 @@ Examples:
                           --archive ./archive
       the same without an import, for documents that were changed and not deleted
 
+  convex-archiver restore --into https://kind-fox-7.convex.cloud --into-key-env TARGET_KEY --mode replace-all \\
+                          --archive ./archive
+      imports by itself, after a last question
+
 Exit codes: 3 if something is to be looked at before the import, such as documents that a dropped table has left behind, or a moment
 that is earlier than 'now' because a table is not covered; with --plan also what a restore would be refused for; with --undo documents
-that are not undone, since they were changed again or their table was dropped.")]
+that are not undone, since they were changed again or their table was dropped, and writes that an import has lost. 4 if the tables
+of an undo were written to before its import.")]
 pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(super) archive: ArchiveArgs,
@@ -67,6 +72,9 @@ pub(crate) struct RestoreArgs {
     /// Write nothing; tell what a restore would hold, reading all of it
     #[arg(long, conflicts_with_all = ["output", "force"])]
     pub(super) plan: bool,
+    /// Print one JSON object, also when it fails
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(super) tables: SelectionArgs,
     /// Only the document with this `_id`, in whichever table; may be repeated
@@ -78,9 +86,6 @@ pub(crate) struct RestoreArgs {
     pub(super) into: IntoArgs,
     #[command(flatten)]
     pub(super) damage: DamageArgs,
-    /// Print one JSON object, also when it fails
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
 }

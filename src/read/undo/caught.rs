@@ -11,7 +11,6 @@ use super::{
     options::UndoOptions,
     report::UndoReport,
     table::{TableUndo, Undo, Written},
-    touched,
 };
 use crate::{
     archive::{Archive, Head},
@@ -42,7 +41,7 @@ pub async fn caught(
     let undo = Undo { archive, head, options, monitor: &NoMonitor };
     let mut files = FilesByTable::open(archive, head).await?;
     let mut count = 0;
-    for (_, touched) in touched(report) {
+    for touched in report.touched() {
         let files = files.of(&touched.table).await?;
         let mut tell = |revision| tell(&touched.table, revision);
         let mut later = Later::open(archive, head, &files, options, through, &mut tell).await?;

@@ -163,15 +163,19 @@ async fn write_zip(
     zip.write(readme::text(archive, head, options).as_bytes()).await?;
     let undo = Undo { archive, head, options, monitor };
     let mut files = FilesByTable::open(archive, head).await?;
-    for (place, touched) in touched(report) {
-        monitor.report(Event::Reading { table: &touched.table, number: place, tables: touched_tables(report) });
+    for (place, touched) in (1..).zip(report.touched()) {
+        monitor.report(Event::Reading {
+            table: &touched.table,
+            number: place,
+            tables: report.touched().count() as u64,
+        });
         let files = files.of(&touched.table).await?;
         zip.entry(documents(&touched.table)).await?;
         let written = Written::Zip(&mut *zip);
         TableUndo::walk(&undo, &files, touched.number, written, |_| Ok(())).await?;
         generated_schema(&touched.table, zip).await?;
     }
-    write_numbers(touched(report).filter_map(|(_, t)| Some((&t.table, t.number?))), zip).await
+    write_numbers(report.touched().filter_map(|t| Some((&t.table, t.number?))), zip).await
 }
 
 /// Writes a mutation that undoes changes, and the batches that it is called with, into the folder `output`, which appears whole or not
@@ -194,22 +198,17 @@ pub async fn undo_by_mutation(
     }
     let undo = Undo { archive, head, options, monitor };
     let mut files = FilesByTable::open(archive, head).await?;
-    for (place, touched) in touched(&report) {
-        monitor.report(Event::Reading { table: &touched.table, number: place, tables: touched_tables(&report) });
+    for (place, touched) in (1..).zip(report.touched()) {
+        monitor.report(Event::Reading {
+            table: &touched.table,
+            number: place,
+            tables: report.touched().count() as u64,
+        });
         let files = files.of(&touched.table).await?;
         TableUndo::walk(&undo, &files, touched.number, Written::Batches(&mut batches), |_| Ok(())).await?;
     }
     let written = batches.finish(archive, head, options, &report)?;
     Ok((report, Some(written)))
-}
-
-/// The tables in which documents become others, numbered from 1.
-fn touched(report: &UndoReport) -> impl Iterator<Item = (u64, &UndoneTable)> {
-    (1..).zip(report.tables.iter().filter(|table| table.undone() > 0))
-}
-
-fn touched_tables(report: &UndoReport) -> u64 {
-    touched(report).count() as u64
 }
 
 /// The tables that are looked at: covered at all three moments.

@@ -83,6 +83,11 @@ impl UndoReport {
         self.tables.iter().map(UndoneTable::undone).sum()
     }
 
+    /// The tables in which documents become others.
+    pub(super) fn touched(&self) -> impl Iterator<Item = &UndoneTable> {
+        self.tables.iter().filter(|table| table.undone() > 0)
+    }
+
     /// Whether somebody should look before it is done: documents were changed again since, belong to a table that was dropped, or
     /// came without types.
     pub fn has_findings(&self) -> bool {
