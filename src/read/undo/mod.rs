@@ -16,6 +16,7 @@
 
 mod caught;
 mod field_match;
+mod later;
 mod mutation;
 mod options;
 mod readme;

@@ -11,7 +11,7 @@
 //! name. The deployment has none of them, and an import takes documents of one number only. They are counted.
 
 use super::{
-    caught::Later,
+    later::Later,
     mutation::Batches,
     options::UndoOptions,
     report::{UndoFate, UndoneDocument, UndoneTable},
