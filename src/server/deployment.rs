@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{imports::target::TakesImports, requested::RequestedTables, shape::SampledShape};
+use super::{
+    imports::target::TakesImports, requested::RequestedTables, shape::SampledShape, sync_source::DataSyncSource,
+    tablet::Tablet,
+};
 use crate::{
     document::{Revision, TableRef, Timestamp},
     error::Result,
@@ -74,16 +77,12 @@ pub trait Deployment: Send + Sync + 'static {
     /// The shapes of the documents that live now, per table, in the order in which they shall be listed.
     #[doc(hidden)]
     async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>>;
-}
 
-/// One table in its storage. A table that was dropped and created again, or replaced by an import, is another tablet with
-/// the same name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tablet {
-    /// The tablet's own id; a snapshot walks the tablets in this order.
-    pub id: [u8; 16],
-    /// The table's name.
-    pub table: Arc<TableRef>,
+    /// What Data Sync asks of it, if it has that; by default it has not.
+    #[doc(hidden)]
+    fn data_sync(&self) -> Option<&dyn DataSyncSource> {
+        None
+    }
 }
 
 /// A part of the change log.

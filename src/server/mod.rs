@@ -10,6 +10,7 @@
 
 mod access;
 mod archived;
+mod data_sync;
 mod deltas;
 mod deployment;
 mod era;
@@ -28,6 +29,8 @@ mod selection;
 mod shape;
 mod simulate;
 mod snapshot;
+mod sync_source;
+mod tablet;
 
 pub use self::{
     archived::ArchivedDeployment,
@@ -44,11 +47,13 @@ pub use self::{
 // What the program, the tests and the benches of this project see beyond that. There is no promise at all.
 #[doc(hidden)]
 pub use self::{
-    deployment::{LogRow, LogRows, Tablet},
+    deployment::{LogRow, LogRows},
     era::{Components, Posts, TableParameter},
     fault::Fault,
     imports::target::{PreparedImport, TakesImports},
     requested::RequestedTables,
     shape::{FieldShape, ObjectShape, SampledShape},
-    simulate::{SeededWriter, Write, read_directory, read_snapshot_zip},
+    simulate::{FedChange, SeededWriter, Write, read_directory, read_snapshot_zip},
+    sync_source::{DataSyncSource, SyncProgress, SyncStatus, TabletRow},
+    tablet::Tablet,
 };

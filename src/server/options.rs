@@ -58,6 +58,15 @@ pub struct RouterOptions {
     pub bad_cursor_code: bool,
     /// Whether there is `/api/data_sync_cursor_from_deltas`. Since 2026-08-17; the same holds of it.
     pub data_sync_cursor: bool,
+    /// Whether there is Data Sync: `/api/v1/data/sync` and `/api/v1/data/list_active_syncs`. Since 2026-08-13; the same holds of
+    /// it. A deployment that does not offer it has none in any case.
+    pub data_sync: bool,
+    /// Values a page of Data Sync; transactions stay whole. Real deployments: 16,384.
+    pub data_sync_page: usize,
+    /// Log rows *read* a page of Data Sync. Real deployments: 32,768.
+    pub data_sync_rows: usize,
+    /// How far the change log may run ahead of a sync that reads its tables through. Real deployments: 30 seconds.
+    pub data_sync_freshness: Duration,
     /// Waited between two transactions of an import.
     #[doc(hidden)]
     pub import_pause: Duration,
@@ -87,6 +96,10 @@ impl Default for RouterOptions {
             instance_version: Some("0.0.0".to_owned()),
             bad_cursor_code: true,
             data_sync_cursor: true,
+            data_sync: true,
+            data_sync_page: 16_384,
+            data_sync_rows: 32_768,
+            data_sync_freshness: Duration::from_secs(30),
             import_pause: Duration::ZERO,
             faults: Vec::new(),
         }
@@ -94,8 +107,8 @@ impl Default for RouterOptions {
 }
 
 impl RouterOptions {
-    /// What is of the same day as [`bad_cursor_code`](Self::bad_cursor_code) and
-    /// [`data_sync_cursor`](Self::data_sync_cursor), which no server has that does not send the rows of components.
+    /// What is of the same day as [`bad_cursor_code`](Self::bad_cursor_code),
+    /// [`data_sync_cursor`](Self::data_sync_cursor) and [`data_sync`](Self::data_sync), which no server has that does not send the rows of components.
     pub(super) fn has(&self, feature: bool) -> bool {
         feature && self.components == Components::Everywhere
     }
@@ -135,6 +148,7 @@ impl RouterOptions {
             },
             bad_cursor_code: since(2026, 8, 17),
             data_sync_cursor: since(2026, 8, 17),
+            data_sync: since(2026, 8, 13),
             ..self
         }
     }

@@ -75,6 +75,12 @@ impl Params {
         if number < 0 { Err(Refusal::internal()) } else { Ok(Some(number)) }
     }
 
+    /// A whole number.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, Refusal> {
+        let number = self.text(name)?.map(|text| text.parse().map_err(|e| self.bad(format!("{name}: {e}"))));
+        number.transpose()
+    }
+
     /// `true` or `false`; everything else is refused.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, Refusal> {
         match self.text(name)? {

@@ -21,7 +21,7 @@ use axum::{
 use tokio::net::TcpListener;
 
 use super::{
-    access, deltas,
+    access, data_sync, deltas,
     deployment::Deployment,
     era::Posts,
     fault::Faults,
@@ -82,6 +82,10 @@ fn monitored_router(deployment: Arc<dyn Deployment>, options: RouterOptions, mon
         .route("/version", get(|| async { "unknown" }));
     if served.options.has(served.options.data_sync_cursor) {
         routes = routes.route("/api/data_sync_cursor_from_deltas", post(data_sync_cursor));
+    }
+    if served.options.has(served.options.data_sync) && served.deployment.data_sync().is_some() {
+        routes = routes.route("/api/v1/data/sync", post(data_sync));
+        routes = routes.route("/api/v1/data/list_active_syncs", get(list_active_syncs));
     }
     if served.options.instance_name {
         routes = routes.route("/instance_name", get(instance_name));
@@ -159,6 +163,12 @@ impl ServedDeployment {
 
     /// The same for a request whose arguments are its body.
     async fn admit_post(&self, headers: &HeaderMap, query: Option<&str>, body: &Bytes) -> Result<Params, Refusal> {
+        self.admit_json(headers, query).await?;
+        Params::from_body(body)
+    }
+
+    /// The same for a request whose body has to be JSON, before it is read.
+    async fn admit_json(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), Refusal> {
         self.admit(headers, query).await?;
         let content_type = headers.get(CONTENT_TYPE).and_then(|h| h.to_str().ok()).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
@@ -166,7 +176,7 @@ impl ServedDeployment {
             let message = "Expected request with `Content-Type: application/json`";
             return Err(Refusal::bad_request("BadJsonBody", message));
         }
-        Params::from_body(body)
+        Ok(())
     }
 
     /// The shapes of the tables that a server of these options has.
@@ -223,13 +233,38 @@ async fn post_document_deltas(
     deltas::answer(&*s.deployment, &s.options, &params).await
 }
 
-/// A cursor for Data Sync, which is not simulated: only a body that the real route refuses too is understood.
+async fn data_sync(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    s.admit_json(&headers, query.as_deref()).await?;
+    let source = s.deployment.data_sync().ok_or_else(Refusal::internal)?;
+    data_sync::sync(&*s.deployment, source, &s.options, &body).await
+}
+
+async fn list_active_syncs(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    let params = s.admit(&headers, query.as_deref()).await?;
+    let source = s.deployment.data_sync().ok_or_else(Refusal::internal)?;
+    data_sync::active_syncs(&*s.deployment, source, &params).await
+}
+
+/// A cursor for Data Sync. Of a deployment that has none, only a body that the real route refuses too is understood.
 async fn data_sync_cursor(
     State(s): State<Arc<ServedDeployment>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
+    if let Some(source) = s.deployment.data_sync() {
+        s.admit_json(&headers, query.as_deref()).await?;
+        return data_sync::cursor_from_deltas(&*s.deployment, source, &s.options, &body).await;
+    }
     let params = s.admit_post(&headers, query.as_deref(), &body).await?;
     if params.moment("cursor")?.is_none() {
         return Err(Refusal::bad_request("BadJsonBody", "Failed to deserialize the JSON body: missing field `cursor`"));

@@ -38,7 +38,17 @@ pub(crate) struct Columns {
     others: bool,
 }
 
+impl<T> Level<T> {
+    pub(crate) fn new(named: BTreeMap<String, Option<T>>, others: bool) -> Self {
+        Self { named, others }
+    }
+}
+
 impl Columns {
+    pub(crate) fn new(named: BTreeMap<String, bool>, others: bool) -> Self {
+        Self { named, others }
+    }
+
     /// Whether the column is asked for. `_id` always is.
     pub(crate) fn includes(&self, name: &str) -> bool {
         name == "_id" || *self.named.get(name).unwrap_or(&self.others)

@@ -63,11 +63,11 @@ impl Server {
         self.task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     }
 
-    fn http(&self) -> &reqwest::Client {
+    pub(crate) fn http(&self) -> &reqwest::Client {
         self.http.get_or_init(reqwest::Client::new)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> (u16, String) {
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> (u16, String) {
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
@@ -77,13 +77,13 @@ impl Server {
         self.send(request.header("Authorization", format!("Convex {KEY}"))).await
     }
 
-    async fn post(&self, path: &str, body: &Json) -> (u16, String) {
+    pub(crate) async fn post(&self, path: &str, body: &Json) -> (u16, String) {
         let request = self.http().post(format!("{}{path}", self.url)).body(body.to_string());
         let request = request.header("Content-Type", "application/json");
         self.send(request.header("Authorization", format!("Convex {KEY}"))).await
     }
 
-    async fn page(&self, path: &str, query: &[(&str, &str)]) -> Json {
+    pub(crate) async fn page(&self, path: &str, query: &[(&str, &str)]) -> Json {
         let (status, body) = self.get(path, query).await;
         assert_eq!(status, 200, "{path} {query:?}: {body}");
         serde_json::from_str(&body).unwrap()
@@ -97,7 +97,7 @@ impl Server {
     }
 
     /// All pages of a snapshot.
-    async fn walk(&self, format: &str, more: &[(&str, &str)]) -> Vec<Json> {
+    pub(crate) async fn walk(&self, format: &str, more: &[(&str, &str)]) -> Vec<Json> {
         let mut pages = vec![self.page("/api/list_snapshot", &[&[("format", format)], more].concat()).await];
         while let Some(last) = pages.last().filter(|last| last["hasMore"] == true) {
             let (snapshot, cursor) = (last["snapshot"].to_string(), last["cursor"].as_str().unwrap());
@@ -112,7 +112,7 @@ impl Server {
     }
 
     /// All pages of the deltas after a cursor.
-    async fn deltas(&self, format: &str, after: i64, more: &[(&str, &str)]) -> Vec<Json> {
+    pub(crate) async fn deltas(&self, format: &str, after: i64, more: &[(&str, &str)]) -> Vec<Json> {
         let (mut pages, mut cursor) = (Vec::<Json>::new(), after);
         while pages.last().is_none_or(|last| last["hasMore"] == true) {
             let at = cursor.to_string();
@@ -125,7 +125,7 @@ impl Server {
     }
 }
 
-fn values(pages: &[Json]) -> Vec<Json> {
+pub(crate) fn values(pages: &[Json]) -> Vec<Json> {
     pages.iter().flat_map(|page| page["values"].as_array().unwrap().clone()).collect()
 }
 

@@ -11,14 +11,20 @@ use std::{
 use async_trait::async_trait;
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::{id::table_number, state::State, transaction::OpenTransaction};
+use super::{
+    id::table_number,
+    state::{State, Syncs},
+    transaction::OpenTransaction,
+};
 use crate::{
     document::{Revision, TableRef, Timestamp},
     error::Result,
     server::{
-        deployment::{Deployment, LogRow, LogRows, Tablet},
+        deployment::{Deployment, LogRow, LogRows},
         imports::target::TakesImports,
         shape::SampledShape,
+        sync_source::DataSyncSource,
+        tablet::Tablet,
     },
 };
 
@@ -52,10 +58,17 @@ impl SimulatedDeployment {
         seed: u64,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Self {
-        let rng = StdRng::seed_from_u64(seed);
-        let state = State { newest: Timestamp(0), tables: Vec::new(), names: BTreeMap::new(), log: Vec::new(), rng };
+        let name = name.into();
+        let state = State {
+            newest: Timestamp(0),
+            tables: Vec::new(),
+            names: BTreeMap::new(),
+            log: Vec::new(),
+            rng: StdRng::seed_from_u64(seed),
+            syncs: Syncs::new(&name, seed),
+        };
         let database = Database { clock: Box::new(clock), state: Mutex::new(state) };
-        Self { name: name.into(), database: Arc::new(database) }
+        Self { name, database: Arc::new(database) }
     }
 
     /// Writes what `write` asks for, as one transaction: all at one `_ts`, or nothing if it errs. Answers the `_ts` and
@@ -88,8 +101,8 @@ impl SimulatedDeployment {
     /// Every revision of the tables that are there now, hidden ones among them, in the order of the log: what complete
     /// deltas have to show.
     pub fn revisions(&self) -> Vec<(Arc<TableRef>, Arc<Revision>)> {
+        let now = self.database.present();
         let state = self.state();
-        let now = state.newest.max((self.database.clock)());
         let rows = state.log.iter().filter_map(|entry| state.shown(entry, now));
         rows.collect()
     }
@@ -107,6 +120,12 @@ impl Database {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // A panic inside a test's closure leaves the state as it was: transactions write at their end only.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is now, without telling anybody: a write may still come at it.
+    pub(super) fn present(&self) -> Timestamp {
+        let newest = self.state().newest;
+        newest.max((self.clock)())
     }
 
     /// See [`SimulatedDeployment::transaction`].
@@ -153,6 +172,10 @@ impl Deployment for SimulatedDeployment {
         Ok(state.newest)
     }
 
+    fn data_sync(&self) -> Option<&dyn DataSyncSource> {
+        Some(self)
+    }
+
     async fn tables(&self, at: Timestamp) -> Result<Vec<Tablet>> {
         let state = self.state();
         Ok(state.tables.iter().filter(|table| table.exists_at(at)).map(|table| table.tablet.clone()).collect())
@@ -172,22 +195,12 @@ impl Deployment for SimulatedDeployment {
     }
 
     async fn log(&self, after: Timestamp, through: Timestamp, limit: usize) -> Result<LogRows> {
-        let state = self.state();
         // Tables as they are at the request, whatever they were when a row was written.
-        let now = state.newest.max((self.database.clock)());
-        let mut found = LogRows::default();
-        for entry in &state.log[state.log.partition_point(|entry| entry.ts <= after)..] {
-            if entry.ts > through {
-                break;
-            }
-            let transaction_ended = found.rows.last().is_some_and(|last: &LogRow| last.ts != entry.ts);
-            if found.rows.len() >= limit && transaction_ended {
-                found.more = true;
-                break;
-            }
-            found.rows.push(LogRow { ts: entry.ts, change: state.shown(entry, now) });
-        }
-        Ok(found)
+        let now = self.database.present();
+        let state = self.state();
+        let (entries, more) = state.log_entries(after, through, limit);
+        let rows = entries.iter().map(|entry| LogRow { ts: entry.ts, change: state.shown(entry, now) });
+        Ok(LogRows { rows: rows.collect(), more })
     }
 
     async fn shapes(&self) -> Result<Vec<(Arc<TableRef>, SampledShape)>> {

@@ -4,7 +4,7 @@
 //! tombstones. Half done, failed or cancelled it shows all the same, in the change log alone. `serve` has none of this by
 //! itself: a caller imports as it writes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
     deployment::{Database, SimulatedDeployment},
@@ -35,7 +35,7 @@ pub enum ImportMode {
 /// table's name, and the number that the documents' `_id`s tell, else the number of the table that it is to replace.
 /// [`finish`](Self::finish) puts the hidden tables in the place of the old ones. Whatever else ends the import, the hidden
 /// tables stay hidden until they are 14 days old by the deployment's clock, and then vanish. To drop it is to
-/// [`cancel`](Self::cancel) it.
+/// [`cancel`](Self::cancel) it; it must not be dropped inside a transaction.
 #[must_use = "dropping it cancels it"]
 pub struct OpenImport {
     database: Arc<Database>,
@@ -212,14 +212,22 @@ impl OpenImport {
     pub fn cancel(self) {}
 }
 
+impl fmt::Debug for OpenImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mode, tables, hidden, failed, .. } = self;
+        let mut import = f.debug_struct("OpenImport");
+        import.field("mode", mode).field("tables", tables).field("hidden", hidden).field("failed", failed);
+        import.finish_non_exhaustive()
+    }
+}
+
 impl Drop for OpenImport {
     /// Leaves the hidden tables behind.
     fn drop(&mut self) {
         let mut state = self.database.state();
         let newest = state.newest;
         for index in self.hidden.values() {
-            let table = &mut state.tables[*index];
-            table.dropped = Some(Timestamp(table.created.0.saturating_add(HIDDEN_FOR).max(newest.0)));
+            state.tables[*index].leave(newest);
         }
     }
 }

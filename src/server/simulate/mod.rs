@@ -1,11 +1,13 @@
 //! A deployment in memory, for the demo and for tests: what it holds (`state`), how it is written to (`transaction`, `writer`,
-//! `change`, `import`), where its documents come from (`generate`, `load`, `snapshot_zip`, `demo`), and how it is served (`serve`).
+//! `change`, `import`, `feed`), where its documents come from (`generate`, `load`, `snapshot_zip`, `demo`), and how it is served (`serve`, `data_sync`).
 //!
 //! It is seeded: the same steps with the same clock give the same ids, the same tablets and the same log.
 
 mod change;
+mod data_sync;
 mod demo;
 mod deployment;
+mod feed;
 mod generate;
 mod id;
 mod import;
@@ -20,6 +22,7 @@ mod writer;
 pub use self::{
     demo::demo_documents,
     deployment::SimulatedDeployment,
+    feed::FedChange,
     import::{ImportMode, OpenImport},
     load::{Documents, read_directory},
     serve::{Contents, LaterContents, SimulateOptions, serve},

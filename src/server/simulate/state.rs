@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use rand::{Rng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use sha2::{Digest, Sha256};
 
 use crate::{
     document::{Revision, TableRef, Timestamp, Value},
     error::{Error, Result},
-    server::deployment::Tablet,
+    server::{sync_source::SyncProgress, tablet::Tablet},
 };
 
 /// A document's fields.
@@ -27,6 +28,26 @@ pub(crate) struct State {
     pub(crate) names: BTreeMap<Arc<TableRef>, usize>,
     pub(crate) log: Vec<LogEntry>,
     pub(crate) rng: StdRng,
+    pub(super) syncs: Syncs,
+}
+
+/// What there is of Data Sync.
+pub(crate) struct Syncs {
+    /// What its cursors are bound to.
+    pub(super) secret: [u8; 16],
+    /// By their ids: when it was last written down how far they were, and how far they are.
+    pub(super) progress: BTreeMap<String, (Timestamp, SyncProgress)>,
+    /// Of its own, so that who reads a deployment does not change what is written to it.
+    pub(super) rng: StdRng,
+}
+
+impl Syncs {
+    pub(super) fn new(name: &str, seed: u64) -> Self {
+        let mut bound_to = [0; 32];
+        bound_to.copy_from_slice(&Sha256::new().chain_update(seed.to_be_bytes()).chain_update(name).finalize());
+        let mut rng = StdRng::from_seed(bound_to);
+        Self { secret: rng.random(), progress: BTreeMap::new(), rng }
+    }
 }
 
 pub(crate) struct SimulatedTable {
@@ -87,6 +108,17 @@ impl State {
         self.tables.iter().filter(move |t| t.tablet.table.component() == table.component())
     }
 
+    /// The entries of the log strictly after `after`, up to and including `through`: at least `limit` where there are as many,
+    /// always whole transactions. And whether there are more.
+    pub(super) fn log_entries(&self, after: Timestamp, through: Timestamp, limit: usize) -> (&[LogEntry], bool) {
+        let begin = self.log.partition_point(|entry| entry.ts <= after);
+        let end = self.log.partition_point(|entry| entry.ts <= through).max(begin);
+        let entries = &self.log[begin..end];
+        let Some(last) = entries.get(limit.max(1) - 1) else { return (entries, false) };
+        let whole = entries.partition_point(|entry| entry.ts <= last.ts);
+        (&entries[..whole], whole < entries.len())
+    }
+
     /// A log entry as it is told at `now`. Rows of hidden tables are told under their table's name; those of tables that
     /// have been dropped by then are not, however old they are.
     pub(super) fn shown(&self, entry: &LogEntry, now: Timestamp) -> Option<(Arc<TableRef>, Arc<Revision>)> {
@@ -110,6 +142,11 @@ impl SimulatedTable {
     /// Whether it is the table of its name now.
     pub(super) fn is_active(&self) -> bool {
         self.activated.is_some() && self.dropped.is_none()
+    }
+
+    /// Leaves a hidden table behind: it stays until it is old enough.
+    pub(super) fn leave(&mut self, now: Timestamp) {
+        self.dropped = Some(Timestamp(self.created.0.saturating_add(HIDDEN_FOR).max(now.0)));
     }
 
     /// The documents that live at `at`, in `_id` order, strictly after `after`.

@@ -4,6 +4,7 @@ pub(crate) mod counted;
 pub(crate) mod fake_protocol;
 #[path = "../../../src/store/faults.rs"]
 pub(crate) mod faults;
+pub(crate) mod fed;
 mod held;
 pub(crate) mod replay;
 pub(crate) mod source;
@@ -60,7 +61,7 @@ pub(crate) fn pages(snapshot: usize, deltas: usize) -> RouterOptions {
 
 /// The same of a server that proves in no way whether it sends what components change: one of the week from 2026-08-11 on.
 pub(crate) fn unproven(snapshot: usize, deltas: usize) -> RouterOptions {
-    pages(snapshot, deltas).data_sync_cursor(false).bad_cursor_code(false)
+    pages(snapshot, deltas).data_sync(false).data_sync_cursor(false).bad_cursor_code(false)
 }
 
 impl World {
