@@ -1,33 +1,65 @@
 //! `restore --undo`, against the simulation.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use convex_archiver::{
+    TableRef, Timestamp,
+    server::{RouterOptions, SimulatedDeployment, router},
+};
 use serde_json::Value;
 
-use crate::support::{Ended, Simulation, archiver, run};
+use crate::support::{Ended, KEY, archiver, run, served};
 
-/// An archive with a bad second in its past.
+type Fields = BTreeMap<String, convex_archiver::Value>;
+
+/// An archive with a bad moment in its past.
 struct BadDay {
     dir: tempfile::TempDir,
     /// `_ts` before it.
     before: String,
+    /// `_ts` after it, and before what people did since.
+    after: String,
 }
 
 impl BadDay {
-    fn new() -> Self {
+    /// Of 50 notes two are deleted, three changed and one is new; since then one of those changed was changed again.
+    async fn new() -> Self {
+        let notes = TableRef::new("", "notes").unwrap();
+        let number = |n: i64| -> Fields { [("n".to_owned(), convex_archiver::Value::Int64(n))].into() };
+        let deployment = Arc::new(SimulatedDeployment::new("otter-1", 4));
+        deployment.insert_all([(notes.clone(), (0..50).map(number).collect())].into()).unwrap();
+        let options = RouterOptions::default().key(KEY.to_owned());
+        let url = served(router(Arc::clone(&deployment) as _, options)).await;
         let dir = tempfile::tempdir().unwrap();
-        let simulation = Simulation::start(["--generate", "200", "--writes-per-second", "200"]);
-        let archive = dir.path().join("a");
         std::fs::create_dir(dir.path().join("work")).unwrap();
-        let first = run(simulation.sync(&archive).arg("--json")).with(0).json();
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        run(&mut simulation.sync(&archive)).with(0);
-        let before = first["through"].as_str().unwrap().to_owned();
-        Self { dir, before }
+        let (key, archive) = (dir.path().join("key"), dir.path().join("a"));
+        std::fs::write(&key, KEY).unwrap();
+        let sync = || {
+            let mut command = archiver(["sync", "--json", "--deployment", &url]);
+            let sync = command.arg("--deploy-key-file").arg(&key).arg("--archive").arg(&archive);
+            run(sync).with(0).json()["through"].as_str().unwrap().to_owned()
+        };
+        let before = sync();
+        let ids: Vec<_> = deployment.state_at(Timestamp(i64::MAX))[&notes].keys().cloned().collect();
+        deployment
+            .transaction(|t| {
+                ids[..2].iter().try_for_each(|id| t.delete(&notes, id))?;
+                ids[2..5].iter().try_for_each(|id| t.replace(&notes, id, number(100)))?;
+                t.insert(&notes, number(7))
+            })
+            .unwrap();
+        let after = sync();
+        deployment.transaction(|t| t.replace(&notes, &ids[4], number(200))).unwrap();
+        sync();
+        Self { dir, before, after }
     }
 
     fn undo(&self, args: &[&str]) -> Ended {
-        let mut command = archiver(["restore", "--undo", "--from", &self.before, "--exclude", "*/**"]);
+        let mut command = archiver(["restore", "--undo", "--from", &self.before]);
         run(command.args(args).env("CONVEX_ARCHIVE", self.dir.path().join("a")).current_dir(self.path("")))
     }
 
@@ -47,11 +79,12 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-#[test]
-fn a_plan_names_what_comes_back_and_the_zip_is_for_a_replacement() {
-    let day = BadDay::new();
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_plan_names_what_comes_back_and_the_zip_is_for_a_replacement() {
+    let day = BadDay::new().await;
     let plan = day.undo(&["--to", "now", "--plan", "--json"]).with(0).json();
-    assert!(sum(&plan, "put_back") > 0 && sum(&plan, "reverted") > 0 && sum(&plan, "changed_since") == 0, "{plan}");
+    let counts = ["put_back", "reverted", "removed", "changed_since", "stay_inserted"].map(|name| sum(&plan, name));
+    assert_eq!(counts, [2, 3, 0, 0, 1], "{plan}");
     assert_eq!((&plan["import"], &plan["output"]), (&"npx convex import --replace".into(), &Value::Null));
     let told = day.undo(&["--to", "now", "--plan", "--documents"]).with(0).stdout;
     let named = |what: &str| told.lines().filter(|line| line.contains(what)).count() as u64;
@@ -68,23 +101,17 @@ fn a_plan_names_what_comes_back_and_the_zip_is_for_a_replacement() {
     assert_eq!(files(&day.path("")), ["undo.zip"]);
 }
 
-#[test]
-fn documents_that_were_changed_again_are_told_and_a_mutation_leaves_the_deleted_ones() {
-    let day = BadDay::new();
-    // A moment in the middle of the changes.
-    let log = run(archiver(["log", "--json", "--archive"]).arg(day.dir.path().join("a"))).with(0).stdout;
-    let moments: Vec<String> = log
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["ts"].as_str().unwrap().to_owned())
-        .collect();
-    let middle = &moments[moments.len() / 2];
-    let plan = day.undo(&["--to", middle, "--plan", "--json"]).with(3).json();
-    assert!(sum(&plan, "changed_since") > 0, "{plan}");
-    let all = day.undo(&["--to", middle, "--plan", "--json", "--over-later-writes"]).with(0).json();
-    assert_eq!(sum(&all, "changed_since"), 0);
-    assert!(all["undone"].as_u64() > plan["undone"].as_u64());
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn documents_that_were_changed_again_are_told_and_a_mutation_leaves_the_deleted_ones() {
+    let day = BadDay::new().await;
+    let after = day.after.as_str();
+    let plan = day.undo(&["--to", after, "--plan", "--json"]).with(3).json();
+    let counts = |report: &Value| ["put_back", "reverted", "changed_since"].map(|name| sum(report, name));
+    assert_eq!(counts(&plan), [2, 2, 1], "{plan}");
+    let all = day.undo(&["--to", after, "--plan", "--json", "--over-later-writes"]).with(0).json();
+    assert_eq!(counts(&all), [2, 3, 0], "{all}");
 
-    let written = day.undo(&["--to", middle, "--as", "mutation", "--output", "undo", "--json"]).with(3).json();
+    let written = day.undo(&["--to", after, "--as", "mutation", "--output", "undo", "--json"]).with(3).json();
     assert_eq!((&written["tables"], &written["import"]), (&plan["tables"], &Value::Null));
     assert_eq!(files(&day.path("undo")), ["README.txt", "apply.mjs", "batches", "undo.ts"]);
     assert_eq!(written["batches"], files(&day.path("undo/batches")).len());
@@ -93,13 +120,13 @@ fn documents_that_were_changed_again_are_told_and_a_mutation_leaves_the_deleted_
     for words in [deleted.as_str(), "npx convex run undo:apply \"$(cat \"$batch\")\""] {
         assert!(readme.contains(words), "{words} in {readme}");
     }
-    let again = day.undo(&["--to", middle, "--as", "mutation", "--output", "undo"]).with(2);
+    let again = day.undo(&["--to", after, "--as", "mutation", "--output", "undo"]).with(2);
     assert!(again.stderr.contains("absent or empty"), "{again:?}");
 }
 
-#[test]
-fn what_makes_no_sense_is_refused_and_nothing_is_written() {
-    let day = BadDay::new();
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_makes_no_sense_is_refused_and_nothing_is_written() {
+    let day = BadDay::new().await;
     for (args, code, words) in [
         (&["--output", "b.zip"][..], 2, "--to"),
         (&["--to", "1999-01-01", "--output", "b.zip"], 2, "lies after"),
@@ -115,21 +142,9 @@ fn what_makes_no_sense_is_refused_and_nothing_is_written() {
     }
     let archive = day.dir.path().join("a");
     let undo = |from: &str| {
-        run(archiver([
-            "restore",
-            "--undo",
-            "--from",
-            from,
-            "--to",
-            "now",
-            "--output",
-            "b.zip",
-            "--exclude",
-            "*/**",
-            "--archive",
-        ])
-        .arg(&archive)
-        .current_dir(day.path("")))
+        run(archiver(["restore", "--undo", "--from", from, "--to", "now", "--output", "b.zip", "--archive"])
+            .arg(&archive)
+            .current_dir(day.path("")))
     };
     // The nearest moment that is covered is offered.
     let refused = undo("1999-01-01").with(1);
