@@ -9,6 +9,7 @@ mod demo;
 #[path = "../it/support/held.rs"]
 mod held;
 mod help;
+mod into;
 mod job;
 mod kill;
 #[cfg(target_os = "linux")]
@@ -30,6 +31,7 @@ mod support;
 #[cfg(unix)]
 mod surroundings;
 mod sync;
+mod undo;
 #[cfg(target_os = "linux")]
 mod unwritable;
 #[cfg(target_os = "linux")]
