@@ -120,14 +120,21 @@ pub struct Suspect {
     /// Up to this it was known to be equal, nanoseconds.
     pub after: Timestamp,
     /// One word: `import` (an import or a clear touched it), `dropped` (the deployment no longer lists it), `replaced` (its documents
-    /// lie in another place), `number` (its ids bear another number), `unguarded` (nobody watched for some time), `differs` (it was
+    /// lie in another place), `number` (its ids bear another number), `unguarded` (nobody watched for some time), `new` (it had not been seen before), `differs` (it was
     /// compared, and differs).
     pub why: String,
 }
 
 impl Suspect {
-    /// The word that says no more than that nobody watched for some time.
+    /// Nobody watched for some time.
     pub const UNGUARDED: &str = "unguarded";
+    /// The table had not been seen before: an import may be making it.
+    pub const NEW: &str = "new";
+
+    /// Whether the word says nothing of what happened.
+    pub fn is_vague(why: &str) -> bool {
+        [Self::UNGUARDED, Self::NEW].contains(&why)
+    }
 }
 
 /// What a suspect table is suspected of: a [`Suspect`] of a table that is known.
