@@ -162,7 +162,7 @@ async fn what_is_written_and_read_of_fifty_thousand_files_is_what_changed_or_is_
     let folder = |of: &TableRef| format!("tables/{}", of.name());
     let mut expected: BTreeSet<String> =
         changed.iter().map(|of| layout::part(&folder(of), &layout::month_of(ts), report.version)).collect();
-    expected.extend([layout::commit(report.version), layout::MANIFEST.to_owned()]);
+    expected.extend([layout::commit(report.version), layout::MANIFEST.to_owned(), layout::SENTINEL.to_owned()]);
     assert_eq!(written, expected);
     assert_eq!(puts(&requests).len(), expected.len() + CHANGED, "each once, and a data file for each table");
     let of_parts = bytes(puts(&requests).iter().filter(|put| put.path.starts_with("parts/")));
