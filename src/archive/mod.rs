@@ -54,6 +54,7 @@ mod log;
 mod model_tests;
 mod needs;
 mod parts;
+mod proof;
 mod race;
 mod repeats;
 mod schemas;
@@ -91,8 +92,10 @@ pub use self::{
         base::{Gap, LossyEncoding},
         coverage::{Coverage, Covers, Span},
         tables::{Counts, TableState},
+        trust::DoubtedSpan,
     },
     header::{FORMAT, Header},
+    proof::{ProvenBy, TableProof},
     status::{Status, TableStatus, WalkStatus},
 };
 use self::{
@@ -117,7 +120,6 @@ pub use self::{
         },
         owed::OwedBase,
         tables::{Month, SchemaVersion},
-        trust::DoubtedSpan,
     },
     needs::Needs,
     schemas::Schemas,
