@@ -171,7 +171,7 @@ async fn a_moment_before_the_rows_of_a_failed_import_were_taken_out_is_refused_u
     let one = RestoreOptions::default().at(within).ids([of_kept].into());
     assert!(!read.restored(one).await.unwrap().is_doubted());
     let rows = world.deployment.revisions();
-    let of_t = rows.iter().find(|(table, _)| *table == named("t")).unwrap().1.id.clone();
+    let of_t = rows.iter().find(|(table, _)| **table == named("t")).unwrap().1.id.clone();
     let refused = read.restored(RestoreOptions::default().at(within).ids([of_t.clone()].into())).await.unwrap_err();
     assert!(refused.to_string().contains("at which it is proven"), "{refused}");
 
