@@ -265,7 +265,7 @@ impl Monitor for StopAtOnce {
 
 #[tokio::test]
 async fn what_a_sync_has_not_asked_yet_is_told_and_refuses_nothing() {
-    let world = world(pages(10, 10)).await;
+    let world = World::new(pages(10, 10)).await;
     insert(&world, "t", 20);
     let first = world.sync().await;
     let read = Read::of(&world).await;
