@@ -89,7 +89,7 @@ pub use self::{
     files::LiveFiles,
     head::{
         Head,
-        base::{Gap, LossyEncoding},
+        base::{Depth, Gap, LossyEncoding, Proven, Suspicion},
         coverage::{Coverage, Covers, Span},
         tables::{Counts, TableState},
         trust::DoubtedSpan,
@@ -115,8 +115,8 @@ pub use self::{
     head::{
         Latest,
         base::{
-            Base, BaseMaker, BaseTable, Comparison, ComponentRows, Depth, Doubt, Proof, ProofSource, Proven,
-            SelectionEntry, Suspect, Suspicion, Withdrawal, WithdrawalReason,
+            Base, BaseMaker, BaseTable, Comparison, ComponentRows, Doubt, Proof, ProofSource, SelectionEntry, Suspect,
+            Withdrawal, WithdrawalReason,
         },
         owed::OwedBase,
         tables::{Month, SchemaVersion},

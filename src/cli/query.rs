@@ -21,6 +21,7 @@ use tokio::process::Command;
 
 use self::{
     child::{Ending, Purpose},
+    named::may_name,
     target::Target,
 };
 use super::{
@@ -133,33 +134,6 @@ async fn lists_beside(past: &Past, wanted: impl Fn(&TableRef) -> bool) -> Result
     let location = Location::create(&place, &config::settings())?;
     archive.write_lists(head, location.store()).await?;
     Ok(Some((folder, place)))
-}
-
-/// Words of queries that make names, or ask which there are: then all tables get views.
-const MAY_NAME_ANY: &[&str] = &[
-    "query",
-    "prepare",
-    "import",
-    "show",
-    "describe",
-    "pragma",
-    "information_schema",
-    "pg_catalog",
-    "duckdb_",
-    "sqlite_",
-    ".tables",
-    ".schema",
-];
-
-/// Whether a query makes names, or asks which there are.
-fn makes_names(sql: &str) -> bool {
-    let sql = sql.to_lowercase();
-    MAY_NAME_ANY.iter().any(|word| sql.contains(word))
-}
-
-/// Whether a query may name this table, or something that is derived from its name.
-fn may_name(sql: &str, table: &TableRef) -> bool {
-    makes_names(sql) || sql.to_lowercase().contains(&table.name().to_lowercase())
 }
 
 fn duckdb(args: &QueryArgs) -> Command {

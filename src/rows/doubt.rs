@@ -87,11 +87,13 @@ pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: &s
     let mut reasons: Vec<_> = doubted.iter().map(|doubted| doubted.span.reason()).collect();
     reasons.sort_unstable();
     reasons.dedup();
-    let mut why = reasons.join("; ");
-    if one {
+    let why = reasons.join("; ");
+    let known = if one {
         let again = first.span.to.map_or_else(String::new, |to| format!(", and again from {}", in_full(to)));
-        why += &format!(" (it is known to be right until {}{again})", in_full(first.span.after));
-    }
+        format!(" (it is known to be right until {}{again})", in_full(first.span.after))
+    } else {
+        String::new()
+    };
     let nearest = NearestMoments::proven(head, tables, at);
     let offer = |moment: Timestamp, place: &str| format!("{flag}{} ({moment}, {place})", moment.0);
     let offers = [(nearest.before, "before it"), (nearest.after, "after it")];
@@ -110,7 +112,7 @@ pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: &s
     }
     ways.push("say --accept-doubt to go on with what the archive has".to_owned());
     Err(Error::not_found(format!(
-        "the archive may show something else of {what} than the deployment held at {}: {why}: {}",
+        "the archive may show something else of {what} than the deployment held at {}: {why}{known}: {}",
         in_full(at),
         ways.join("; or ")
     )))

@@ -47,8 +47,9 @@ impl Blind {
     }
 
     fn insert(&self, table: &str, n: i64) -> String {
-        let ids = (0..n).map(|n| self.deployment.transaction(|tx| tx.insert(&named(table), fields(n))).unwrap().1);
-        ids.last().unwrap()
+        let mut ids: Vec<_> =
+            (0..n).map(|n| self.deployment.transaction(|tx| tx.insert(&named(table), fields(n))).unwrap().1).collect();
+        ids.pop().unwrap()
     }
 
     async fn sync(&self, on_suspicion: OnSuspicion) -> SyncReport {

@@ -46,8 +46,9 @@ fn blind() -> RouterOptions {
 }
 
 fn insert(world: &World, table: &str, n: i64) -> String {
-    let ids = (0..n).map(|n| world.deployment.transaction(|tx| tx.insert(&named(table), fields(n))).unwrap().1);
-    ids.last().unwrap()
+    let mut ids: Vec<_> =
+        (0..n).map(|n| world.deployment.transaction(|tx| tx.insert(&named(table), fields(n))).unwrap().1).collect();
+    ids.pop().unwrap()
 }
 
 async fn synced(world: &World, on_suspicion: OnSuspicion) -> SyncReport {

@@ -9,7 +9,10 @@ use convex_archiver::{
     read::{doubted_at, doubted_within, refuse_doubted},
 };
 
-use super::{super::doubt::warn_of, makes_names, may_name, named::Named};
+use super::{
+    super::doubt::warn_of,
+    named::{Named, makes_names, may_name},
+};
 
 /// Tells of tables in doubt. Whether there is something to look at, in what the query asks for.
 ///

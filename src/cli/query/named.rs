@@ -5,6 +5,33 @@
 
 use convex_archiver::{TableRef, Timestamp, read::Moment};
 
+/// Words of queries that make names, or ask which there are: then all tables get views.
+const MAY_NAME_ANY: &[&str] = &[
+    "query",
+    "prepare",
+    "import",
+    "show",
+    "describe",
+    "pragma",
+    "information_schema",
+    "pg_catalog",
+    "duckdb_",
+    "sqlite_",
+    ".tables",
+    ".schema",
+];
+
+/// Whether a query makes names, or asks which there are.
+pub(super) fn makes_names(sql: &str) -> bool {
+    let sql = sql.to_lowercase();
+    MAY_NAME_ANY.iter().any(|word| sql.contains(word))
+}
+
+/// Whether a query may name this table, or something that is derived from its name.
+pub(super) fn may_name(sql: &str, table: &TableRef) -> bool {
+    makes_names(sql) || sql.to_lowercase().contains(&table.name().to_lowercase())
+}
+
 /// How a query names a table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Named {
