@@ -54,6 +54,7 @@ mod log;
 mod model_tests;
 mod needs;
 mod parts;
+mod proof;
 mod race;
 mod repeats;
 mod schemas;
@@ -88,11 +89,13 @@ pub use self::{
     files::LiveFiles,
     head::{
         Head,
-        base::{Gap, LossyEncoding},
+        base::{Depth, Gap, LossyEncoding, Proven, Suspicion},
         coverage::{Coverage, Covers, Span},
         tables::{Counts, TableState},
+        trust::DoubtedSpan,
     },
     header::{FORMAT, Header},
+    proof::{ProvenBy, TableProof},
     status::{Status, TableStatus, WalkStatus},
 };
 use self::{
@@ -112,12 +115,11 @@ pub use self::{
     head::{
         Latest,
         base::{
-            Base, BaseMaker, BaseTable, Comparison, ComponentRows, Depth, Doubt, Proof, ProofSource, Proven,
-            SelectionEntry, Suspect, Suspicion, Withdrawal, WithdrawalReason,
+            Base, BaseMaker, BaseTable, Comparison, ComponentRows, Doubt, Proof, ProofSource, SelectionEntry, Suspect,
+            Withdrawal, WithdrawalReason,
         },
         owed::OwedBase,
         tables::{Month, SchemaVersion},
-        trust::DoubtedSpan,
     },
     needs::Needs,
     schemas::Schemas,

@@ -11,12 +11,16 @@ use crate::{
     selection::Selection,
 };
 
-use super::head::{
-    Head,
-    base::{Gap, LossyEncoding},
-    coverage::Span,
-    owed::OwedBase,
-    tables::{Counts, TableState},
+use super::{
+    head::{
+        Head,
+        base::{Gap, LossyEncoding},
+        coverage::Span,
+        owed::OwedBase,
+        tables::{Counts, TableState},
+        trust::DoubtedSpan,
+    },
+    proof::{self, TableProof},
 };
 
 /// How long a deployment keeps its change log: 14 days, `DOCUMENT_RETENTION_DELAY` of Convex's backend.
@@ -65,6 +69,10 @@ pub struct Status {
     /// time is over.
     #[serde(rename = "deltas_left_seconds", serialize_with = "seconds")]
     pub deltas_left: Option<Duration>,
+    /// Up to here it is known that nothing happened to a table but what the change log tells and what `suspect` and `doubts` say. Absent, if
+    /// nobody watches: the deployment has no Data Sync.
+    #[serde(serialize_with = "time_text::option")]
+    pub guarded: Option<Timestamp>,
     /// Every table, sorted.
     pub tables: Vec<TableStatus>,
     /// Live files of bases and of deltas, over all tables; those of withdrawn bases count while they are there.
@@ -110,6 +118,17 @@ pub struct TableStatus {
     /// The moments at which its state is in the archive.
     #[serde(serialize_with = "spans")]
     pub covered: Vec<Span>,
+    /// When it was last proven to be what the deployment held; absent, if it never was.
+    pub proven: Option<TableProof>,
+    /// How long ago that was: since the last check, if somebody watched until then and the deployment had nothing more, else since
+    /// [`through`](TableProof::through).
+    #[serde(rename = "unproven_seconds", serialize_with = "seconds")]
+    pub unproven: Option<Duration>,
+    /// Since when it may be another than the deployment's, and why; absent, if nothing speaks against it. The next sync compares it.
+    pub suspect: Option<DoubtedSpan>,
+    /// Spans of the past in which it may have been another than the deployment's: it was corrected at their end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<DoubtedSpan>,
     /// Whether it belongs to a component and no change of any component was ever seen: the deployment may be one that
     /// sends none, so after the snapshot nothing is known of this table.
     pub component_doubt: bool,
@@ -146,7 +165,8 @@ impl Status {
             base_owed: owed,
             lag: known_at.filter(|_| !owed).map(|at| since(at, now)),
             deltas_left: cursor.map(|at| DELTAS_KEPT.saturating_sub(since(at, now))),
-            tables: head.tables().map(|t| table_status(head, t)).collect(),
+            guarded: head.guarded(),
+            tables: head.tables().map(|t| table_status(head, t, now)).collect(),
             total: head.visible(),
             gaps: head.coverage().gaps.clone(),
             untyped: head.coverage().untyped.clone(),
@@ -154,7 +174,7 @@ impl Status {
     }
 }
 
-fn table_status(head: &Head, state: &TableState) -> TableStatus {
+fn table_status(head: &Head, state: &TableState, now: Timestamp) -> TableStatus {
     let coverage = head.coverage();
     let of_component = !state.table.component().is_empty();
     TableStatus {
@@ -164,8 +184,21 @@ fn table_status(head: &Head, state: &TableState) -> TableStatus {
         columns: state.schema.size.fields,
         rescued_values: state.misfits.values().flat_map(|kinds| kinds.values()).sum(),
         covered: coverage.spans(&state.table),
+        proven: TableProof::of(head, state),
+        unproven: unproven(head, state, now),
+        suspect: proof::suspect(state),
+        doubts: proof::doubts(head, state),
         component_doubt: of_component && coverage.component_rows.is_none(),
     }
+}
+
+/// A deployment that writes nothing does not move the cursor, and yet it was watched.
+fn unproven(head: &Head, state: &TableState, now: Timestamp) -> Option<Duration> {
+    let through = TableProof::of(head, state)?.through;
+    let latest = head.latest().filter(|latest| latest.caught_up);
+    let cursor = head.progress().delta.as_ref().map(|delta| delta.ts);
+    let watched = head.guarded().is_some_and(|guarded| Some(guarded) >= cursor && guarded == through);
+    Some(since(latest.filter(|_| watched).map_or(through, |latest| latest.checked_at.max(through)), now))
 }
 
 /// Zero where the clocks of writer and reader disagree.

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use clap::Args;
 use convex_archiver::{
     Error, Result, TableRef,
-    read::{CommonMoment, DiffOptions, DocumentDiff, Moment, TableDiff, compare, diff},
+    read::{CommonMoment, DiffOptions, DocumentDiff, DoubtedTable, Moment, TableDiff, compare, diff, doubted_at},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
     config::ArchiveArgs,
+    doubt::about_doubt,
     field_changes::{Field, fields, lines},
     outcome::Outcome,
     output,
@@ -63,6 +64,9 @@ struct Report<'a> {
     held_back_by: &'a [TableRef],
     left_out: &'a [TableRef],
     tables: Vec<Sums<'a>>,
+    /// Of which tables the archive may show something else than the deployment held, at one of the moments.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    doubted: &'a [DoubtedTable],
 }
 
 #[derive(Serialize)]
@@ -129,16 +133,29 @@ async fn tell(
     let tables = diff(&past.archive, &past.head, options, tell).await?;
     let mut told = if to.held_back_by.is_empty() { from.clone() } else { to.clone() };
     told.left_out = from.left_out.iter().chain(&to.left_out).cloned().collect();
+    let mut doubted = doubted_at(&past.head, &options.tables, options.from);
+    for more in doubted_at(&past.head, &options.tables, options.to) {
+        if !doubted.contains(&more) {
+            doubted.push(more);
+        }
+    }
     if !args.json {
         lines.print(&format!("\n{}", sums(&tables)))?;
-        return past::about_tables(&told).iter().try_for_each(|line| lines.print(&format!("\n* {line}\n")));
+        let about = past::about_tables(&told).into_iter().chain(about_doubt(&doubted));
+        return about.into_iter().try_for_each(|line| lines.print(&format!("\n* {line}\n")));
     }
-    let report = report(past.archive.url(), options, &told, &tables);
+    let report = report(past.archive.url(), options, &told, &tables, &doubted);
     // One line among lines, one object alone.
     if args.documents { lines.print_json(&report) } else { output::print_json(&report) }
 }
 
-fn report<'a>(archive: &'a str, options: &DiffOptions, told: &'a CommonMoment, tables: &'a [TableDiff]) -> Report<'a> {
+fn report<'a>(
+    archive: &'a str,
+    options: &DiffOptions,
+    told: &'a CommonMoment,
+    tables: &'a [TableDiff],
+    doubted: &'a [DoubtedTable],
+) -> Report<'a> {
     let table = |t: &'a TableDiff| Sums {
         table: &t.table,
         inserted: t.inserted,
@@ -155,6 +172,7 @@ fn report<'a>(archive: &'a str, options: &DiffOptions, told: &'a CommonMoment, t
         held_back_by: &told.held_back_by,
         left_out: &told.left_out,
         tables: tables.iter().map(table).collect(),
+        doubted,
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{
     config::{self, ArchiveArgs},
+    doubt::{DoubtArgs, about_doubt},
     outcome::Outcome,
     output,
     past::{self, DamageArgs, LimitArgs, Past, SelectionArgs},
@@ -46,6 +47,8 @@ pub(crate) struct ExportArgs {
     tables: SelectionArgs,
     #[command(flatten)]
     damage: DamageArgs,
+    #[command(flatten)]
+    doubt: DoubtArgs,
     /// Print one JSON object, also when it fails
     #[arg(long)]
     pub(crate) json: bool,
@@ -89,6 +92,7 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     let target = Location::create(&args.output, &config::settings()).context(|| "--output")?;
     let options = ExportOptions::new(Arc::clone(target.store()), format, common.at);
     let options = options.selection(common.selection.clone()).budget(budget).accept_damage(args.damage.accepted()?);
+    let options = options.accept_doubt(args.doubt.accept_doubt);
     let progress = Progress::reading(screen);
     let exported = export(&past.archive, &past.head, &options, &progress).await;
     progress.finish();
@@ -96,6 +100,7 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     exported.findings = past.findings.counts().plus(&exported.findings);
     let several: Vec<_> = exported.tables.iter().filter(|table| !table.left_behind.is_empty()).collect();
     let is_whole = several.is_empty() && common.held_back_by.is_empty() && exported.damaged.is_empty();
+    let is_whole = is_whole && !exported.is_doubted();
     let outcome = if is_whole { Outcome::Done } else { Outcome::Findings };
     if args.json {
         output::print_json(&Report {
@@ -132,6 +137,7 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     let mut text = format!("{facts}\n{}", output::table(&rows));
     let mut lines = past::about_tables(&common);
     lines.extend(past::about_damage(&exported.damaged));
+    lines.extend(about_doubt(&exported.doubted));
     for table in several {
         let documents = table.left_behind.iter().map(|generation| generation.documents).sum();
         lines.push(format!(

@@ -3,13 +3,14 @@
 use clap::Args;
 use convex_archiver::{
     Error, Result, TableRef, Timestamp, Value,
-    read::{Lookup, Moment, get},
+    read::{DoubtedTable, Lookup, Moment, doubted_at, get},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
     config::ArchiveArgs,
+    doubt::{about_doubt, warn_of},
     outcome::Outcome,
     output,
     past::{self, Past, moment},
@@ -52,12 +53,20 @@ struct Report<'a> {
     written: String,
     written_ts: String,
     document: Option<Box<RawValue>>,
+    /// Why the archive may show something else than the deployment held.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    doubted: &'a [DoubtedTable],
 }
 
 pub(super) async fn run(args: &GetArgs) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
     let at = past.at(Some(args.as_of))?;
-    let revision = match get(&past.archive, &past.head, &args.table, &args.id, at).await? {
+    let found = get(&past.archive, &past.head, &args.table, &args.id, at).await?;
+    let doubted = doubted_at(&past.head, [&args.table], at);
+    if !matches!(found, Lookup::Document(_)) {
+        warn_of(&doubted);
+    }
+    let revision = match found {
         Lookup::Document(revision) => revision,
         Lookup::Deleted(ts) => return Err(gone(args, at, &format!("it was deleted at {}", moment(ts)))),
         Lookup::Nothing => return Err(gone(args, at, "history shows what the archive knows of it")),
@@ -71,6 +80,7 @@ pub(super) async fn run(args: &GetArgs) -> Result<Outcome> {
             written: revision.ts.to_string(),
             written_ts: revision.ts.0.to_string(),
             document: past::document(&revision)?,
+            doubted: &doubted,
         })?;
         return Ok(Outcome::Done);
     }
@@ -79,6 +89,9 @@ pub(super) async fn run(args: &GetArgs) -> Result<Outcome> {
     if let Some(document) = revision.document {
         text.push_str(&pretty(&Value::Object(document))?);
         text.push('\n');
+    }
+    for line in about_doubt(&doubted) {
+        text.extend(["\n* ", &line, "\n"]);
     }
     output::print(&text)?;
     Ok(Outcome::Done)

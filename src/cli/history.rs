@@ -5,13 +5,14 @@ use std::fmt::Write;
 use clap::Args;
 use convex_archiver::{
     Error, Result, Revision, TableRef, Timestamp, Value,
-    read::{FieldChange, History, compare},
+    read::{DoubtedTable, FieldChange, History, compare},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
     config::ArchiveArgs,
+    doubt,
     field_changes::{Field, fields, lines},
     outcome::Outcome,
     output,
@@ -52,6 +53,9 @@ struct Line {
     document: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<Field>,
+    /// Why that may not have been so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    doubted: Vec<DoubtedTable>,
 }
 
 pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
@@ -59,6 +63,7 @@ pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
     let mut history = History::open(&past.archive, &past.head, &args.table, &args.id, budget).await?;
     past::warn_of(history.missing(), "revisions");
+    doubt::warn_of(history.doubted());
     let mut lines = output::Lines::new();
     let told = tell(args, &mut history, &mut lines).await;
     lines.end(told).map(|()| Outcome::Done)
@@ -86,6 +91,7 @@ async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines
                 change,
                 document: past::document(&revision)?,
                 changes: fields(&changes)?,
+                doubted: doubt::holding(history.doubted(), &args.table, revision.ts).cloned().collect(),
             })?;
         } else {
             let mut text = if known { "\n".to_owned() } else { String::new() };
@@ -110,7 +116,14 @@ fn tell_gone(args: &HistoryArgs, s: Timestamp, out: &mut output::Lines) -> Resul
     let change = "gone";
     if args.json {
         let (written, written_ts) = (s.to_string(), s.0.to_string());
-        return out.print_json(&Line { written, written_ts, change, document: None, changes: Vec::new() });
+        return out.print_json(&Line {
+            written,
+            written_ts,
+            change,
+            document: None,
+            changes: Vec::new(),
+            doubted: Vec::new(),
+        });
     }
     out.print(&format!(
         "\n{}  {change}: not in the snapshot of that moment; what deleted it is not in the archive\n",

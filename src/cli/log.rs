@@ -1,16 +1,20 @@
 //! The verb `log`.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use clap::Args;
 use convex_archiver::{
     Result, TableRef,
-    read::{Change, LogOptions, Moment, Transaction, Transactions},
+    read::{Change, DoubtedTable, LogOptions, Moment, Transaction, Transactions},
 };
 use serde::Serialize;
 
 use super::{
     config::ArchiveArgs,
+    doubt,
     outcome::Outcome,
     output,
     past::{self, LimitArgs, Past, moment},
@@ -55,6 +59,9 @@ struct Line<'a> {
     at: String,
     ts: String,
     changes: Vec<Document<'a>>,
+    /// Of which of its tables the archive may tell something else than what happened.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    doubted: Vec<DoubtedTable>,
 }
 
 #[derive(Serialize)]
@@ -74,6 +81,7 @@ pub(super) async fn run(args: &LogArgs) -> Result<Outcome> {
         .budget(budget);
     let mut log = Transactions::open(&past.archive, &past.head, &options).await?;
     past::warn_of(log.missing(), "transactions");
+    doubt::warn_of(log.doubted());
     let mut lines = output::Lines::new();
     let told = tell(args, &mut log, &mut lines).await;
     lines.end(told).map(|()| Outcome::Done)
@@ -87,7 +95,7 @@ async fn tell(args: &LogArgs, log: &mut Transactions, lines: &mut output::Lines)
     while let Some(transaction) = log.next().await? {
         transactions += 1;
         if args.json {
-            lines.print_json(&line(&transaction))?;
+            lines.print_json(&line(&transaction, log.doubted()))?;
         } else {
             lines.print(&text(&transaction, args.ids))?;
         }
@@ -95,11 +103,14 @@ async fn tell(args: &LogArgs, log: &mut Transactions, lines: &mut output::Lines)
     if args.json { Ok(()) } else { lines.print(&format!("\n{}\n", counted(transactions, "transaction"))) }
 }
 
-fn line(transaction: &Transaction) -> Line<'_> {
+fn line<'a>(transaction: &'a Transaction, doubted: &[DoubtedTable]) -> Line<'a> {
     let document = |change: &'_ convex_archiver::read::DocumentChange| change.change.as_str();
     let changes = transaction.changes.iter();
     let changes = changes.map(|c| Document { table: &c.table, id: &c.id, change: document(c) }).collect();
-    Line { at: transaction.ts.to_string(), ts: transaction.ts.0.to_string(), changes }
+    let tables: BTreeSet<_> = transaction.changes.iter().map(|c| &c.table).collect();
+    let doubted =
+        tables.into_iter().flat_map(|table| doubt::holding(doubted, table, transaction.ts)).cloned().collect();
+    Line { at: transaction.ts.to_string(), ts: transaction.ts.0.to_string(), changes, doubted }
 }
 
 fn text(transaction: &Transaction, ids: bool) -> String {

@@ -11,6 +11,7 @@ mod completions;
 mod config;
 mod demo;
 mod diff;
+mod doubt;
 pub(crate) mod exit;
 mod export;
 mod field_changes;

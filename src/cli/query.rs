@@ -1,6 +1,8 @@
 //! The verb `query`.
 
 mod child;
+mod doubt;
+mod named;
 mod target;
 
 use std::{
@@ -19,11 +21,13 @@ use tokio::process::Command;
 
 use self::{
     child::{Ending, Purpose},
+    named::may_name,
     target::Target,
 };
 use super::{
     child_environment,
     config::{self, ArchiveArgs},
+    doubt::DoubtArgs,
     outcome::Outcome,
     past::Past,
     secret,
@@ -44,7 +48,7 @@ Examples:
   convex-archiver query --archive ./archive
 
 Exit codes: 1 if DuckDB ends with an error, which it tells itself (SQL that is wrong, a table that is not covered, a file that is not to be had); \
-2 if it cannot be started; 130 if it was interrupted.")]
+2 if it cannot be started; 3 if a table that the query names is in doubt, and --accept-doubt was said; 130 if it was interrupted.")]
 pub(crate) struct QueryArgs {
     /// SQL; `-` reads it from the standard input. Without it the shell opens
     sql: Option<String>,
@@ -68,6 +72,8 @@ pub(crate) struct QueryArgs {
     /// Replace the file if it is there
     #[arg(long, requires = "output")]
     force: bool,
+    #[command(flatten)]
+    doubt: DoubtArgs,
     /// The program `duckdb` [default: the one on the PATH]
     #[arg(long, value_name = "PATH", default_value = "duckdb", hide_default_value = true)]
     duckdb: PathBuf,
@@ -83,6 +89,7 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     if let Some(ts) = as_of {
         refuse_uncovered(&past, ts)?;
     }
+    let is_doubted = doubt::check(&past.head, sql.as_deref(), as_of, args.doubt.accept_doubt)?;
     let url = past.archive.url();
     let mut columns = past.archive.all_schemas(&past.head).await?;
     if let Some(sql) = &sql {
@@ -99,7 +106,7 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     };
     let Ending { status, was_asked } = ended;
     if status.success() {
-        return Ok(Outcome::Done);
+        return Ok(if is_doubted { Outcome::Findings } else { Outcome::Done });
     }
     if was_asked {
         tracing::warn!("interrupted: DuckDB ended with {status}");
@@ -127,28 +134,6 @@ async fn lists_beside(past: &Past, wanted: impl Fn(&TableRef) -> bool) -> Result
     let location = Location::create(&place, &config::settings())?;
     archive.write_lists(head, location.store()).await?;
     Ok(Some((folder, place)))
-}
-
-/// Words of queries that make names, or ask which there are: then all tables get views.
-const MAY_NAME_ANY: &[&str] = &[
-    "query",
-    "prepare",
-    "import",
-    "show",
-    "describe",
-    "pragma",
-    "information_schema",
-    "pg_catalog",
-    "duckdb_",
-    "sqlite_",
-    ".tables",
-    ".schema",
-];
-
-/// Whether a query may name this table, or something that is derived from its name.
-fn may_name(sql: &str, table: &TableRef) -> bool {
-    let sql = sql.to_lowercase();
-    MAY_NAME_ANY.iter().any(|word| sql.contains(word)) || sql.contains(&table.name().to_lowercase())
 }
 
 fn duckdb(args: &QueryArgs) -> Command {

@@ -32,7 +32,7 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
     let ids: BTreeSet<String> = args.id.iter().cloned().collect();
     let options = RestoreOptions::default().at(common.at).selection(common.selection.clone()).ids(ids).budget(budget);
     let options = options.output(target.clone().unwrap_or_default()).overwrite(args.force);
-    let options = options.accept_damage(args.damage.accepted()?);
+    let options = options.accept_damage(args.damage.accepted()?).accept_doubt(args.doubt.accept_doubt);
     let interrupted = signals::interrupted()?;
     let progress = Progress::reading(screen);
     let done = if target.is_some() {

@@ -1,6 +1,7 @@
 //! The verb `status`.
 
 mod conditions;
+mod trust;
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
@@ -44,6 +45,9 @@ Conditions of --fail-on:
   uncovered    a selected table is not covered up to the end: a snapshot has to be completed, or
                it belongs to a component of which the deployment does not prove that it sends changes
   empty        the archive holds no document
+  unproven=TIME  a selected table was last proven equal to the deployment longer ago than this, or
+               never. Holds also if the last check lies in the future of this machine's clock
+  suspect      a selected table may differ from the deployment, and no sync has compared it yet
   unverified   no verification of the archive is recorded: always, as this version records none
 
 Exit codes: 3 if a condition holds; the reasons come first.")]
@@ -56,7 +60,7 @@ pub(crate) struct StatusArgs {
     /// The same as --fail-on lag=TIME
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     max_lag: Option<Duration>,
-    /// Exit with 3 if one of these holds: lag=TIME, window=TIME, gap, uncovered, empty, unverified; separated by commas, and may be repeated
+    /// Exit with 3 if one of these holds: lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified; separated by commas, and may be repeated
     #[arg(long, value_name = "CONDITION", value_delimiter = ',')]
     fail_on: Vec<Condition>,
 }
@@ -131,6 +135,7 @@ pub(super) fn text(status: &Status, archive: &str, now: Timestamp) -> String {
     if let Some(lag) = status.lag {
         facts.push(("Lag", long(lag)));
     }
+    facts.extend(trust::guarded(status).map(|text| ("Guarded", text)));
     if let Some(left) = status.deltas_left {
         let text = if left.is_zero() {
             conditions::WINDOW_OVER.to_owned()
@@ -146,6 +151,7 @@ pub(super) fn text(status: &Status, archive: &str, now: Timestamp) -> String {
         text.push_str(&tables(status));
         text.push('\n');
         text.push_str(&coverage(status));
+        text.push_str(&trust::of_tables(status));
     }
     text
 }

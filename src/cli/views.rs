@@ -2,15 +2,16 @@
 
 use clap::{Args, ValueEnum};
 use convex_archiver::{
-    Error, Result, Selection,
+    Error, Result, Selection, Timestamp,
     read::{
-        Moment,
+        Moment, doubted_within,
         views::{dbt_macro, duckdb_views, permanent_views, spark_views},
     },
 };
 
 use super::{
     config::ArchiveArgs,
+    doubt,
     outcome::Outcome,
     output,
     past::{Past, SelectionArgs},
@@ -66,6 +67,12 @@ pub(super) async fn run(args: &ViewsArgs) -> Result<Outcome> {
     let as_of = past.fixed(args.as_of)?;
     let selection = args.tables.selection(&past.head)?;
     let url = past.archive.url();
+    if let Some(until) = as_of.or(past.head.coverage().through) {
+        let tables = past.head.tables().map(|state| &state.table).filter(|table| selection.contains(table));
+        let mut doubted = doubted_within(&past.head, tables, &(Timestamp(i64::MIN)..=until));
+        doubted.retain(|doubted| !doubted.unwatched);
+        doubt::warn_of(&doubted);
+    }
     let permanent = async || permanent_views(&past.archive, &past.head, &selection, past.at(args.as_of)?).await;
     let script = match args.engine {
         Engine::Dbt => dbt_macro(&permanent().await?),

@@ -11,6 +11,7 @@ use crate::{
     document::{Revision, TableRef, Timestamp},
     error::{Result, ResultExt},
     rows::{
+        doubt::{DoubtedTable, doubted_within},
         feed::Feed,
         files::{Part, TableFiles, complete_base},
         keyed::PickedRows,
@@ -31,6 +32,7 @@ pub struct History {
     table: TableRef,
     schema: Arc<TableSchema>,
     missing: Vec<MissingSpan>,
+    doubted: Vec<DoubtedTable>,
     /// S of the bases behind a gap that lack the document, ascending.
     absent: Vec<Timestamp>,
     rows: Feed<PickedRows>,
@@ -79,6 +81,7 @@ impl History {
             table: table.clone(),
             schema: Arc::clone(&files.schema),
             missing: missing(head, std::iter::once(table), &whole_span(head)?),
+            doubted: doubted_within(head, [table], &whole_span(head)?),
             rows: sorted(archive.store(), plan)?,
             ready: (PickedRows::default(), 0),
         })
@@ -87,6 +90,12 @@ impl History {
     /// The spans in which revisions may be missing.
     pub fn missing(&self) -> &[MissingSpan] {
         &self.missing
+    }
+
+    /// The spans in which the archive may show something else of the table than the deployment held: revisions in them may never
+    /// have been true, and what ended there may have been true on.
+    pub fn doubted(&self) -> &[DoubtedTable] {
+        &self.doubted
     }
 
     /// Between two revisions, or after the last: the first snapshot, if any, in which the document is not there although nothing

@@ -40,6 +40,7 @@ pub use crate::rows::{
     common::CommonMoment,
     compare::{FieldChange, FieldPath, Step, compare},
     damage::{Damage, DamagedFile},
+    doubt::{DoubtedTable, doubted_at, doubted_within},
     generations::Generation,
     moment::{MissingSpan, Moment, in_full},
     state::{Columns, State, StateBatch, StateDocuments, StateOptions},
@@ -55,6 +56,7 @@ pub use self::{
 };
 #[doc(hidden)]
 pub use crate::rows::{
+    doubt::refuse_doubted,
     files::{FilesByTable, TableFiles},
     moment::{base_at, known_table},
 };

@@ -136,7 +136,7 @@ pub(crate) fn all_covered(head: &Head, tables: &[&TableRef], at: Timestamp, flag
 }
 
 /// What `--exclude` takes so that those of the tables are left out.
-fn excluding(lacking: &[&TableRef], tables: &[&TableRef]) -> String {
+pub(super) fn excluding(lacking: &[&TableRef], tables: &[&TableRef]) -> String {
     let of_components = |tables: &[&TableRef]| tables.iter().filter(|t| !t.component().is_empty()).count();
     if of_components(lacking) < 2 || of_components(lacking) < of_components(tables) {
         return listed(lacking, " --exclude ");
@@ -146,7 +146,7 @@ fn excluding(lacking: &[&TableRef], tables: &[&TableRef]) -> String {
 }
 
 /// Names; thousands of tables must not become one line.
-fn listed(tables: &[&TableRef], between: &str) -> String {
+pub(super) fn listed(tables: &[&TableRef], between: &str) -> String {
     let names: Vec<_> = tables.iter().take(NAMED).map(ToString::to_string).collect();
     let more = match tables.len().saturating_sub(NAMED) {
         0 => String::new(),

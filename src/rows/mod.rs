@@ -12,6 +12,7 @@ pub(crate) mod ahead;
 pub(crate) mod common;
 pub(crate) mod compare;
 pub(crate) mod damage;
+pub(crate) mod doubt;
 pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod generations;

@@ -64,6 +64,9 @@ struct Memory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct WatchedSync {
     cursor: String,
+    /// The tables that are watched.
+    #[serde(default)]
+    selection: Selection,
     /// How far it answered.
     through: Timestamp,
     /// Tables too many; None, if that could not be found out.
@@ -137,11 +140,13 @@ impl Watch {
     pub(super) async fn begin(&mut self, head: &Head, input: &RunInput<'_>) {
         self.listed = input.shapes.complete.then(|| input.shapes.listed.clone());
         self.know(head, input);
-        if self.memory.sync.is_some() {
+        // Of another selection nothing can be counted: it begins anew.
+        if self.memory.sync.as_ref().is_some_and(|sync| sync.selection == input.options.selection) {
             return;
         }
         let (was_watched, has_base) = (head.guarded().is_some(), !head.coverage().bases.is_empty());
         let Some(sentinel) = input.source.sentinel() else { return };
+        self.memory.sync = None;
         match self.watch_anew(sentinel, head, input).await {
             Ok(began) => self.memory.blind |= has_base && (began || was_watched),
             Err(error) => not_watched(input.monitor.as_ref(), &error),
@@ -167,7 +172,7 @@ impl Watch {
         let Some(cursor) = begun else { return Ok(false) };
         self.memory.compared.clear();
         let through = Timestamp(i64::MIN);
-        self.memory.sync = Some(WatchedSync { cursor, through, excess: None, since: now, harmless: 0, clean: None });
+        self.memory.sync = Some(WatchedSync { cursor, selection: input.options.selection.clone(), through, excess: None, since: now, harmless: 0, clean: None });
         let heard = self.answers(sentinel, input).await?;
         // What it names now, and an excess, are of before it could watch.
         let excess = self.memory.sync.as_ref().and_then(|sync| sync.excess);

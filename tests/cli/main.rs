@@ -6,6 +6,7 @@
 mod completions;
 mod damage;
 mod demo;
+mod doubted;
 #[path = "../it/support/held.rs"]
 mod held;
 mod help;

@@ -72,7 +72,7 @@ fn each_condition_fails_for_its_own_reason_and_the_reasons_come_first() {
     let archive = dir.path().join("a");
     let simulation = Simulation::start(["--generate", "50"]);
     run(simulation.sync(&archive).args(["--exclude", "*/**"])).with(0);
-    let calm = ["--fail-on", "lag=1h,window=13d,gap,uncovered,empty", "--max-lag", "1h"];
+    let calm = ["--fail-on", "lag=1h,window=13d,gap,uncovered,empty,unproven=1h,suspect", "--max-lag", "1h"];
     let calm = run(archiver(["status", "--json", "--archive"]).arg(&archive).args(calm)).with(0).json();
     assert_eq!(calm["failed_on"], serde_json::json!([]));
     for (condition, expected) in [("lag=0s", "lag"), ("window=20d", "window")] {
@@ -81,9 +81,10 @@ fn each_condition_fails_for_its_own_reason_and_the_reasons_come_first() {
     assert_eq!(failed(&archive, &["--fail-on", "window=20d,empty", "--fail-on", "lag=0s"]).1, ["window", "lag"]);
     assert_eq!(failed(&archive, &["--max-lag", "0s", "--fail-on", "lag=0s"]).1, ["lag"]);
     assert_eq!(failed(&archive, &["--fail-on", "gap,unverified"]).1, ["unverified"]);
-    for wrong in ["late", "lag", "lag=soon", "gap=1", "unverified=1d", ""] {
+    for wrong in ["late", "lag", "lag=soon", "gap=1", "suspect=1d", "unproven", "unverified=1d", ""] {
         let ended = run(archiver(["status", "--fail-on", wrong, "--archive"]).arg(&archive)).with(2);
-        let list = ended.stderr.contains("lag=TIME, window=TIME, gap, uncovered, empty or unverified");
+        let list =
+            ended.stderr.contains("lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect or unverified");
         assert!(list || wrong == "lag=soon" && ended.stderr.contains("say numbers and units"), "{wrong}: {ended:?}");
     }
 }
@@ -118,6 +119,8 @@ fn move_clock(archive: &Path, days: i64) {
     let moved: i64 = commit["checked_at"].as_str().unwrap().parse::<i64>().unwrap() + days * 86_400_000_000_000;
     commit["checked_at"] = moved.to_string().into();
     std::fs::write(newest, format!("{commit}\n")).unwrap();
+    // It names the digest of the commit as it was.
+    std::fs::remove_file(archive.join("manifest.json")).unwrap();
 }
 
 #[test]

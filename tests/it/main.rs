@@ -9,6 +9,7 @@ mod components;
 mod conformance;
 mod crash;
 mod data_sync;
+mod doubted;
 mod encodings;
 mod fed;
 mod histories;

@@ -4,7 +4,9 @@
 //! (FORMAT.md, "Trust"). What a commit said of that is a *doubt* where it was corrected, a *suspect* where it was not compared yet,
 //! and `guarded` is the moment up to which somebody watched.
 
-use crate::document::{TableRef, Timestamp};
+use serde::Serialize;
+
+use crate::document::{TableRef, Timestamp, time_text};
 
 use super::{
     Head,
@@ -12,11 +14,13 @@ use super::{
 };
 
 /// A span (after, to] of `_ts` in which what the archive shows of a table may differ from what the deployment held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DoubtedSpan {
-    /// Up to this it is known to be equal, nanoseconds.
+    /// Up to this it is known to be equal, nanoseconds. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::one")]
     pub after: Timestamp,
-    /// From this on it is again, nanoseconds; None, if nobody has compared it since.
+    /// From this on it is again, nanoseconds; None, if nobody has compared it since. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::option")]
     pub to: Option<Timestamp>,
     /// One word: see [`Suspect::why`](super::base::Suspect::why).
     pub why: String,
@@ -25,6 +29,19 @@ pub struct DoubtedSpan {
 impl DoubtedSpan {
     fn of(doubt: &Doubt) -> Self {
         Self { after: doubt.after, to: Some(doubt.to), why: doubt.why.clone() }
+    }
+
+    /// What the word means, as a sentence for people; a word of a newer program is its own.
+    pub fn reason(&self) -> &str {
+        match self.why.as_str() {
+            "import" => "an import or a clear touched the table",
+            "dropped" => "the deployment no longer listed the table",
+            "replaced" => "the documents of the table lay in another place, as after an import that replaces",
+            "number" => "the ids of the table bore another number, as after it was dropped and made anew",
+            "unguarded" => "nobody watched for imports and drops",
+            "differs" => "the table was compared with the deployment, and was different",
+            other => other,
+        }
     }
 
     /// Whether the moment lies in it.

@@ -16,6 +16,7 @@ use convex_archiver::{
 use super::{
     super::{
         config::{self, ArchiveArgs},
+        doubt::DoubtArgs,
         past::{DamageArgs, LimitArgs, SelectionArgs},
     },
     into::args::IntoArgs,
@@ -86,6 +87,8 @@ pub(crate) struct RestoreArgs {
     pub(super) into: IntoArgs,
     #[command(flatten)]
     pub(super) damage: DamageArgs,
+    #[command(flatten)]
+    pub(super) doubt: DoubtArgs,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
 }

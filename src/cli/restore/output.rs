@@ -6,14 +6,15 @@ use convex_archiver::{
     FindingCounts, Result, TableRef,
     archive::Span,
     read::{
-        CommonMoment, DamagedFile, Generation, MissingSpan, NumberConflict, RestoreOptions, RestoreReport,
-        RestoreTarget, RestoredTable,
+        CommonMoment, DamagedFile, DoubtedTable, Generation, MissingSpan, NumberConflict, RestoreOptions,
+        RestoreReport, RestoreTarget, RestoredTable,
     },
 };
 use serde::Serialize;
 
 use super::{
     super::{
+        doubt::about_doubt,
         output,
         past::{self, moment},
         units::{bytes, count, counted},
@@ -60,6 +61,11 @@ pub(super) struct RestoreOutput<'a> {
     archived: String,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     damaged: &'a [DamagedFile],
+    /// Of which tables the archive may show something else than the deployment held.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    doubted: &'a [DoubtedTable],
+    proven_before: Option<String>,
+    proven_after: Option<String>,
     came_without_types: bool,
     findings: &'a FindingCounts,
     never_contains: [&'static str; 4],
@@ -145,6 +151,9 @@ impl<'a> RestoreOutput<'a> {
                 .collect(),
             archived: report.archived.to_string(),
             damaged: &report.damaged,
+            doubted: &report.doubted,
+            proven_before: report.proven_before.map(|ts| ts.to_string()),
+            proven_after: report.proven_after.map(|ts| ts.to_string()),
             came_without_types: report.untyped,
             findings: &report.findings,
             never_contains: NEVER,
@@ -261,6 +270,14 @@ impl<'a> RestoreOutput<'a> {
             ));
         }
         lines.extend(past::about_damage(&report.damaged));
+        lines.extend(about_doubt(&report.doubted));
+        let nearest = [(report.proven_before, "before"), (report.proven_after, "after")];
+        for (ts, place) in nearest.into_iter().filter_map(|(ts, place)| Some((ts?, place))) {
+            lines.push(format!("the nearest moment {place} at which none is in doubt: {}", moment(ts)));
+        }
+        if report.is_doubted() && !self.options.accept_doubt {
+            lines.push("a restore at this moment needs --accept-doubt".to_owned());
+        }
         if report.untyped {
             lines.push("documents came in the encoding json: their int64 and bytes are restored as text".to_owned());
         }

@@ -33,6 +33,10 @@ pub(super) enum Condition {
     Uncovered,
     /// It holds no document.
     Empty,
+    /// A selected table was last proven longer ago than this.
+    Unproven(Duration),
+    /// A selected table may differ from the deployment.
+    Suspect,
     /// No verification of it is recorded. Nothing records one yet.
     Unverified,
 }
@@ -45,10 +49,12 @@ impl FromStr for Condition {
         match text.trim().split_once('=') {
             Some(("lag", most)) => time(most).map(Self::Lag),
             Some(("window", least)) => time(least).map(Self::Window),
+            Some(("unproven", most)) => time(most).map(Self::Unproven),
             None => match text.trim() {
                 "gap" => Ok(Self::Gap),
                 "uncovered" => Ok(Self::Uncovered),
                 "empty" => Ok(Self::Empty),
+                "suspect" => Ok(Self::Suspect),
                 "unverified" => Ok(Self::Unverified),
                 _ => Err(no_condition()),
             },
@@ -58,13 +64,14 @@ impl FromStr for Condition {
 }
 
 fn no_condition() -> String {
-    "say lag=TIME, window=TIME, gap, uncovered, empty or unverified".to_owned()
+    "say lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect or unverified".to_owned()
 }
 
 /// A condition that holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Failed {
-    /// `lag`, `window`, `gap`, `uncovered`, `empty`, `unverified`; `clock` where lag or window cannot be told.
+    /// `lag`, `window`, `gap`, `uncovered`, `empty`, `unproven`, `suspect`, `unverified`; `clock` where a time cannot be
+    /// told.
     pub(super) condition: &'static str,
     pub(super) reason: String,
 }
@@ -110,6 +117,8 @@ fn holds(condition: Condition, status: &Status, now: Timestamp) -> Vec<Failed> {
             let empty = status.total.rows == status.total.tombstones;
             vec![because("empty", empty.then(|| "the archive holds no document".to_owned()))]
         }
+        Condition::Unproven(most) => vec![because("unproven", unproven(status, most)), clock()],
+        Condition::Suspect => vec![because("suspect", suspect(status))],
         Condition::Unverified => {
             let reason = "no verification of the archive is recorded; this version of the program records none";
             vec![because("unverified", Some(reason.to_owned()))]
@@ -155,6 +164,39 @@ fn uncovered(status: &Status) -> Option<String> {
     Some(format!("not all tables are covered yet, {count} not up to the end: {}{doubt}", words::list(tables)))
 }
 
+/// Which selected tables were last proven longer ago than `most`, or never.
+fn unproven(status: &Status, most: Duration) -> Option<String> {
+    let is_late = |table: &&TableStatus| {
+        status.selection.contains(&table.table) && table.unproven.is_none_or(|unproven| unproven > most)
+    };
+    let late: Vec<_> = status.tables.iter().filter(is_late).collect();
+    let never = late.iter().filter(|table| table.unproven.is_none()).count() as u64;
+    let longest = late.iter().filter_map(|table| table.unproven).max();
+    let (count, tables) = (counted(late.len() as u64, "table"), words::list(late.iter().map(|table| &table.table)));
+    let since = match (longest, never) {
+        (_, 0) => String::new(),
+        (None, _) => ": never".to_owned(),
+        (Some(_), n) => format!("; {n} never"),
+    };
+    let ago = longest.map_or_else(String::new, |longest| format!(": {} ago at most", long(longest)));
+    (!late.is_empty())
+        .then(|| format!("{count} not proven equal to the deployment within {}: {tables}{ago}{since}", long(most)))
+}
+
+/// Which selected tables are suspect, and why.
+fn suspect(status: &Status) -> Option<String> {
+    let suspects = status.tables.iter().filter(|table| status.selection.contains(&table.table));
+    let suspects: Vec<_> = suspects.filter_map(|table| Some((&table.table, table.suspect.as_ref()?))).collect();
+    let (table, span) = suspects.first()?;
+    let tables = words::list(suspects.iter().map(|(table, _)| *table));
+    Some(format!(
+        "{} may differ from the deployment until a sync has compared it: {tables} ({table} after {}: {})",
+        counted(suspects.len() as u64, "table"),
+        units::time(span.after),
+        span.reason()
+    ))
+}
+
 /// How far the last check lies in the future of this machine's clock, if it does: lag and window cannot be told then.
 pub(super) fn clock_ahead(status: &Status, now: Timestamp) -> Option<Duration> {
     let ahead = u64::try_from(status.checked_at?.0.saturating_sub(now.0)).ok()?;
@@ -182,7 +224,11 @@ mod tests {
             (" gap", Some(Condition::Gap)),
             ("uncovered", Some(Condition::Uncovered)),
             ("empty", Some(Condition::Empty)),
+            ("unproven=7d", Some(Condition::Unproven(Duration::from_secs(604_800)))),
+            ("suspect", Some(Condition::Suspect)),
             ("unverified", Some(Condition::Unverified)),
+            ("unproven", None),
+            ("suspect=1d", None),
             ("lag", None),
             ("gap=1", None),
             ("late", None),
@@ -190,7 +236,8 @@ mod tests {
         ] {
             let read = text.parse::<Condition>();
             assert_eq!(read.clone().ok(), expected, "{text}");
-            assert!(read.is_ok() || read.unwrap_err().contains("lag=TIME, window=TIME, gap, uncovered, empty or"));
+            let list = "lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect or";
+            assert!(read.is_ok() || read.unwrap_err().contains(list));
         }
     }
 }

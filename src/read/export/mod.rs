@@ -38,6 +38,7 @@ use crate::{
     rows::{
         common::all_covered,
         damage::Damage,
+        doubt::{doubted_at, refuse_doubted},
         files::FilesByTable,
         generations::left_behind,
         state::{Columns, State, StateBatch, StateOptions},
@@ -53,7 +54,8 @@ const SUMMARY: &str = "export.json";
 /// complete.
 ///
 /// # Errors
-/// Usage, if the target holds something; NotFound, if a selected table is not covered at the moment; Corrupt, if a cell is not what it
+/// Usage, if the target holds something; NotFound, if a selected table is not covered at the moment, or is in doubt and that was not
+/// accepted; Corrupt, if a cell is not what it
 /// should be; as reading the archive's files and writing to the target has them.
 pub async fn export(
     archive: &Archive,
@@ -67,6 +69,9 @@ pub async fn export(
     // Before anything is written.
     let tables: Vec<_> = selected.iter().map(|state| &state.table).collect();
     all_covered(head, &tables, options.at, "--as-of ")?;
+    if !options.accept_doubt {
+        refuse_doubted(head, &tables, options.at, "--as-of ")?;
+    }
     must_be_empty(target).await?;
     let mut report = ExportReport {
         as_of: options.at,
@@ -74,6 +79,7 @@ pub async fn export(
         format: options.format,
         tables: Vec::with_capacity(selected.len()),
         damaged: Vec::new(),
+        doubted: doubted_at(head, tables, options.at),
         findings: FindingCounts::default(),
     };
     let damage = Damage::default();

@@ -24,6 +24,10 @@ pub struct ExportOptions {
     pub budget: MemoryBudget,
     /// Tables of which the rows that cannot be read are left out, and listed. Otherwise damage is an error.
     pub accept_damage: Option<Selection>,
+    /// Whether tables may be in doubt at the moment: the archive may show something else of them than the deployment held
+    /// ([`doubted_at`](crate::read::doubted_at)). Otherwise that is an error, unless they are only
+    /// [unwatched](crate::read::DoubtedTable::unwatched).
+    pub accept_doubt: bool,
 }
 
 impl ExportOptions {
@@ -36,6 +40,7 @@ impl ExportOptions {
             format,
             budget: MemoryBudget::default(),
             accept_damage: None,
+            accept_doubt: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::options::ExportFormat;
 use crate::{
     document::{TableRef, Timestamp, time_text},
     monitor::FindingCounts,
-    rows::{damage::DamagedFile, generations::Generation},
+    rows::{damage::DamagedFile, doubt::DoubtedTable, generations::Generation},
 };
 
 /// What was exported.
@@ -25,8 +25,18 @@ pub struct ExportReport {
     /// Data files of which not all could be read, and that was accepted: documents are missing, or as they were before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<DamagedFile>,
+    /// Tables of which the archive may show something else than the deployment held at the moment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubted: Vec<DoubtedTable>,
     /// What was told to the monitor, by kind.
     pub findings: FindingCounts,
+}
+
+impl ExportReport {
+    /// Whether something speaks against a table at the moment: it was exported because that was accepted.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.iter().any(|doubted| !doubted.unwatched)
+    }
 }
 
 /// A table of an export.

@@ -34,6 +34,7 @@ use crate::{
     error::{Error, Result},
     rows::{
         ahead::read_ahead,
+        doubt::{DoubtedTable, doubted_within},
         feed::{Feed, Outlet},
         files::{FilesByTable, Part},
         keyed::KeyedBatch,
@@ -66,6 +67,7 @@ pub struct LogOptions {
 pub struct Transactions {
     span: RangeInclusive<Timestamp>,
     missing: Vec<MissingSpan>,
+    doubted: Vec<DoubtedTable>,
     feed: Feed<Transaction>,
 }
 
@@ -86,8 +88,9 @@ impl Transactions {
         for table in &options.tables {
             known_table(head, table)?;
         }
-        let asked = head.tables().map(|state| &state.table).filter(|table| wanted(table));
-        let missing = missing(head, asked, &span);
+        let asked: Vec<_> = head.tables().map(|state| &state.table).filter(|table| wanted(table)).collect();
+        let doubted = doubted_within(head, asked.iter().copied(), &span);
+        let missing = missing(head, asked.into_iter(), &span);
         // Before the thread begins: streaming the list needs the log.
         let mut files = FilesByTable::open(archive, head).await?;
         let mut tables = Vec::new();
@@ -105,7 +108,7 @@ impl Transactions {
             limits: options.budget.half().into(),
         };
         let feed = Feed::start(move |_, outlet| work.run(tables, outlet))?;
-        Ok(Self { span, missing, feed })
+        Ok(Self { span, missing, doubted, feed })
     }
 
     /// The moments of which it tells, both inclusive: what was asked for, as far as the archive reaches.
@@ -116,6 +119,12 @@ impl Transactions {
     /// Spans of it in which transactions are missing.
     pub fn missing(&self) -> &[MissingSpan] {
         &self.missing
+    }
+
+    /// Spans of it in which the archive may show something else of a table than the deployment held: it may tell of transactions that
+    /// never became true, and not of a drop or a replacement.
+    pub fn doubted(&self) -> &[DoubtedTable] {
+        &self.doubted
     }
 
     /// The next transaction; None after the last.

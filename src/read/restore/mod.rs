@@ -62,7 +62,8 @@ use crate::{
 /// Dropped before it is ready, it leaves nothing on a disk; in a store an upload that nobody sees may stay open.
 ///
 /// # Errors
-/// NotFound, if a selected table is not covered at the moment, or a wanted document was not there; Usage, if `output` is there
+/// NotFound, if a selected table is not covered at the moment, or is in doubt and that was not accepted, or a wanted document was not
+/// there; Usage, if `output` is there
 /// already and must not be overwritten, or an import would refuse the tables' numbers; Corrupt, if a cell is not what it should be;
 /// as reading the archive's files and writing have them.
 pub async fn restore(
@@ -110,7 +111,7 @@ async fn write(
     let survey = survey(archive, head, options).await?;
     survey.check(head, options)?;
     zip.entry(readme::NAME.to_owned()).await?;
-    zip.write(readme::text(archive, head, options).as_bytes()).await?;
+    zip.write(readme::text(archive, head, options, &survey.doubted).as_bytes()).await?;
     let report = walk(archive, head, options, survey, Some(zip), monitor).await?;
     write_numbers(report.tables.iter().filter_map(|t| Some((&t.table, t.number?))), zip).await?;
     Ok(report)
@@ -141,7 +142,7 @@ async fn walk(
     monitor: &dyn Monitor,
 ) -> Result<RestoreReport> {
     let monitor = &FindingCounter::new(monitor);
-    let Survey { tables: surveyed, not_covered, nearest, conflicts, later, gaps, damage } = survey;
+    let Survey { tables: surveyed, not_covered, nearest, doubted, proven, conflicts, later, gaps, damage } = survey;
     let coverage = head.coverage();
     let mut report = RestoreReport {
         at: options.at,
@@ -150,6 +151,9 @@ async fn walk(
         not_covered,
         covered_before: nearest.before,
         covered_after: nearest.after,
+        doubted,
+        proven_before: proven.before,
+        proven_after: proven.after,
         conflicts,
         later,
         gaps,
@@ -217,7 +221,7 @@ fn is_complete(head: &Head, options: &RestoreOptions, report: &RestoreReport) ->
         && [false, true].into_iter().all(|component| coverage.covers_unseen(component, options.at));
     let left_behind = report.tables.iter().any(|table| !table.left_behind.is_empty());
     let is_whole = report.not_covered.is_empty() && report.conflicts.is_empty() && report.damaged.is_empty();
-    is_all && is_known && is_whole && !left_behind
+    is_all && is_known && is_whole && !left_behind && !report.is_doubted()
 }
 
 /// The documents of one table, on their way.

@@ -27,4 +27,8 @@ pub struct RestoreOptions {
     /// Tables of which the rows that cannot be read are left out, and listed. Otherwise damage is an error. Not of single
     /// documents.
     pub accept_damage: Option<Selection>,
+    /// Whether tables may be in doubt at the moment: the archive may show something else of them than the deployment held
+    /// ([`doubted_at`](crate::read::doubted_at)). Otherwise that is an error, unless they are only
+    /// [unwatched](crate::read::DoubtedTable::unwatched).
+    pub accept_doubt: bool,
 }

@@ -8,14 +8,14 @@ use std::fmt::Write;
 use super::options::RestoreOptions;
 use crate::{
     archive::{Archive, Head},
-    rows::moment::in_full,
+    rows::{doubt::DoubtedTable, moment::in_full},
 };
 
 /// Its entry.
 pub(super) const NAME: &str = "README.md";
 
 /// Its text.
-pub(super) fn text(archive: &Archive, head: &Head, options: &RestoreOptions) -> String {
+pub(super) fn text(archive: &Archive, head: &Head, options: &RestoreOptions, doubted: &[DoubtedTable]) -> String {
     let mut text = format!(
         "# Documents of the Convex deployment {}\n\nAs they were at {}.\n\n\
          Written by convex-archiver from the archive {}, version {}\n({}).\n\n",
@@ -36,6 +36,17 @@ pub(super) fn text(archive: &Archive, head: &Head, options: &RestoreOptions) -> 
             "`npx convex import --append` takes them only in a deployment that never had them: Convex refuses an `_id` that its table\n\
              has or had. To bring documents back where they were changed or deleted: `convex-archiver restore --undo`.\n\n",
         );
+    }
+    let doubted: Vec<_> = doubted.iter().filter(|doubted| !doubted.unwatched).collect();
+    if !doubted.is_empty() {
+        text.push_str("Of these tables the archive may show something else than the deployment held then:\n\n");
+    }
+    for DoubtedTable { table, span, .. } in &doubted {
+        let to = span.to.map_or_else(|| "until it is compared".to_owned(), |to| format!("before {}", in_full(to)));
+        let _ = writeln!(text, "- {table}, after {}, {to}: {}", in_full(span.after), span.reason());
+    }
+    if !doubted.is_empty() {
+        text.push('\n');
     }
     text.push_str(
         "The documents of a table are lines of JSON in TABLE/documents.jsonl; those of components are below\n\

@@ -6,7 +6,7 @@ use crate::{
     archive::Span,
     document::{TableRef, Timestamp},
     monitor::FindingCounts,
-    rows::{damage::DamagedFile, generations::Generation, moment::MissingSpan},
+    rows::{damage::DamagedFile, doubt::DoubtedTable, generations::Generation, moment::MissingSpan},
     selection::Selection,
 };
 
@@ -37,6 +37,13 @@ pub struct RestoreReport {
     pub archived: Selection,
     /// Data files of which not all could be read, and that was accepted: documents are missing, or as they were before.
     pub damaged: Vec<DamagedFile>,
+    /// Tables of which the archive may show something else than the deployment held at the moment. Of a restore, if that was accepted, or
+    /// they are only [unwatched](DoubtedTable::unwatched).
+    pub doubted: Vec<DoubtedTable>,
+    /// If something speaks against a table: the nearest moment before at which all selected tables are covered and proven …
+    pub proven_before: Option<Timestamp>,
+    /// … and the nearest after it.
+    pub proven_after: Option<Timestamp>,
     /// Whether documents came in an encoding that does not tell int64 and bytes from text: they are restored as text.
     pub untyped: bool,
     /// What was told to the monitor, by kind.
@@ -97,7 +104,12 @@ impl RestoreReport {
         self.tables.iter().map(|table| table.bytes).sum()
     }
 
-    /// Whether somebody should look before it is imported: a table is not covered, numbers collide, documents were left
+    /// Whether something speaks against a table at the moment.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.iter().any(|doubted| !doubted.unwatched)
+    }
+
+    /// Whether somebody should look before it is imported: a table is not covered or in doubt, numbers collide, documents were left
     /// behind by an earlier table of their name, or came without types, or data files are damaged.
     pub fn has_findings(&self) -> bool {
         let left_behind = self.tables.iter().any(|table| !table.left_behind.is_empty());
@@ -106,5 +118,6 @@ impl RestoreReport {
             || left_behind
             || self.untyped
             || !self.damaged.is_empty()
+            || self.is_doubted()
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     rows::{
         common::{NearestMoments, all_covered},
         damage::Damage,
+        doubt::{DoubtedTable, doubted_at, refuse_doubted},
         files::{FilesByTable, TableFiles},
         generations::{Generation, generations, numbers_at, numbers_of},
         moment::{in_full, missing},
@@ -30,6 +31,9 @@ pub(super) struct Survey {
     pub(super) not_covered: Vec<NotCovered>,
     /// Where tables are not covered: where all are.
     pub(super) nearest: NearestMoments,
+    pub(super) doubted: Vec<DoubtedTable>,
+    /// Where tables are in doubt: where none is.
+    pub(super) proven: NearestMoments,
     pub(super) conflicts: Vec<NumberConflict>,
     pub(super) later: Vec<TableRef>,
     pub(super) gaps: Vec<crate::rows::moment::MissingSpan>,
@@ -61,6 +65,8 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
         tables: Vec::new(),
         not_covered: Vec::new(),
         nearest: NearestMoments::default(),
+        doubted: Vec::new(),
+        proven: NearestMoments::default(),
         conflicts: Vec::new(),
         later: Vec::new(),
         gaps: Vec::new(),
@@ -100,6 +106,12 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
     } else if !options.ids.is_empty() {
         wanted.all_found(options.at)?;
     }
+    let concerned = found.concerned(head, options);
+    let doubted = doubted_at(head, concerned.iter().copied(), options.at);
+    if doubted.iter().any(|doubted| !doubted.unwatched) {
+        found.proven = NearestMoments::proven(head, &concerned, options.at);
+    }
+    found.doubted = doubted;
     found.look_at_collisions(archive, head, options).await?;
     found.settle_numbers();
     let first = head.coverage().bases.iter().map(|base| base.ts).min().unwrap_or(options.at);
@@ -210,12 +222,22 @@ impl Survey {
         }
     }
 
+    /// The tables whose state is asked for: of single documents those that hold one.
+    fn concerned<'a>(&self, head: &'a Head, options: &RestoreOptions) -> Vec<&'a TableRef> {
+        let mut tables = selected(head, options);
+        tables.retain(|table| options.ids.is_empty() || self.tables.iter().any(|of| of.table == **table));
+        tables
+    }
+
     /// Whether it can be restored.
     ///
     /// # Errors
-    /// NotFound, if a table is not covered; Usage, if numbers collide.
+    /// NotFound, if a table is not covered, or is in doubt and that was not accepted; Usage, if numbers collide.
     pub(super) fn check(&self, head: &Head, options: &RestoreOptions) -> Result<()> {
         all_covered(head, &selected(head, options), options.at, AS_OF)?;
+        if !options.accept_doubt {
+            refuse_doubted(head, &self.concerned(head, options), options.at, AS_OF)?;
+        }
         if let Some(NumberConflict { number, tables }) = self.conflicts.first() {
             let tables: Vec<_> = tables.iter().map(ToString::to_string).collect();
             return Err(Error::usage(format!(

@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use super::{
     columns::has_rescued,
+    doubt::note,
     duckdb_text::{quoted, string},
     names::{Views, views},
     row_macros::{row_macros, unique},
@@ -57,7 +58,8 @@ pub fn duckdb_views_of(
     lists: &str,
     as_of: Option<Timestamp>,
 ) -> String {
-    let mut script = header(url, as_of);
+    let until = as_of.or(head.coverage().through).unwrap_or(Timestamp(i64::MIN));
+    let mut script = header(url, as_of, &note(head, columns.keys(), until));
     let readers: Vec<_> = READERS.iter().map(|word| string(word)).collect();
     let common = COMMON.replace("$FORMAT", &FORMAT.to_string());
     let common = common.replace("$READERS", &format!("[{}]::VARCHAR[]", readers.join(", ")));
@@ -85,7 +87,7 @@ pub fn duckdb_views_of(
         + "\nDROP TABLE _archive_tables;\nDROP TABLE _archive_entries;\nDROP TABLE _archive_manifest;\nSET VARIABLE \"_archive making\" = 'nothing more';\n"
 }
 
-fn header(url: &str, as_of: Option<Timestamp>) -> String {
+fn header(url: &str, as_of: Option<Timestamp>, note: &str) -> String {
     let mut text = String::from(
         "-- Views of an archive of convex-archiver, for DuckDB 1.5 and later. For each table, here `messages`:\n\
          --   messages               its documents\n\
@@ -98,6 +100,7 @@ fn header(url: &str, as_of: Option<Timestamp>) -> String {
     if let Some(ts) = as_of {
         let _ = writeln!(text, "-- messages and messages_history are as of {ts}.");
     }
+    text.push_str(note);
     text.push_str(match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("s3") => {
             "-- Credentials, before this: what the AWS tools know (extension aws), or a key.\n\

@@ -8,6 +8,7 @@
 
 mod columns;
 mod dbt;
+mod doubt;
 mod duckdb;
 mod duckdb_text;
 mod formats;

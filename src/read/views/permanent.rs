@@ -8,6 +8,7 @@
 use std::fmt::Write;
 
 use super::{
+    doubt::note,
     duckdb::RESERVED,
     duckdb_text::{quoted, string},
     names::{Views, views},
@@ -39,7 +40,8 @@ const MAKING: &str = "_archive making permanent";
 /// NotFound, if there are tables and none is covered at `at`. As reading the list of files and the columns has them.
 pub async fn permanent_views(archive: &Archive, head: &Head, selection: &Selection, at: Timestamp) -> Result<String> {
     refuse_uncovered(head, selection, at)?;
-    let mut script = header(head, at) + COMMON;
+    let tables = head.tables().map(|state| &state.table).filter(|table| selection.contains(table));
+    let mut script = note(head, tables, at) + &header(head, at) + COMMON;
     let _ = writeln!(script, "SET VARIABLE {} = true;", quoted(MAKING));
     let names = views(head.tables().map(|state| (&state.table, state.folder.as_str())), "main", RESERVED);
     let wanted: Vec<_> = head.tables().zip(&names).filter(|(state, _)| selection.contains(&state.table)).collect();
