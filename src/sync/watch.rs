@@ -172,7 +172,15 @@ impl Watch {
         let Some(cursor) = begun else { return Ok(false) };
         self.memory.compared.clear();
         let through = Timestamp(i64::MIN);
-        self.memory.sync = Some(WatchedSync { cursor, selection: input.options.selection.clone(), through, excess: None, since: now, harmless: 0, clean: None });
+        self.memory.sync = Some(WatchedSync {
+            cursor,
+            selection: input.options.selection.clone(),
+            through,
+            excess: None,
+            since: now,
+            harmless: 0,
+            clean: None,
+        });
         let heard = self.answers(sentinel, input).await?;
         // What it names now, and an excess, are of before it could watch.
         let excess = self.memory.sync.as_ref().and_then(|sync| sync.excess);
