@@ -113,6 +113,8 @@ pub enum Correction {
     Replaced,
     /// An import that did not finish left documents in the change log.
     Leftovers,
+    /// Somebody asked for it to be fetched anew.
+    Asked,
 }
 
 /// A table that may differ from the deployment.

@@ -1,0 +1,92 @@
+//! What a comparison that was no part of a sync says in the archive: which tables are equal, and which are suspect from now on.
+//!
+//! A comparison is of one moment, which has passed: it stays true whatever is committed meanwhile. So a lost race is only another try on the
+//! new head. A sync that runs at the same time is not disturbed: such a commit leaves progress and bases where they are (FORMAT.md, "Two
+//! writers"), unless it names a table for the first time.
+
+use std::sync::Arc;
+
+use super::{advisory::Advisory, clock::Clock, compare::is_comparable, notice, watch::Watch};
+use crate::{
+    archive::{Archive, CommitOutcome, Comparison, Depth, Draft, Head, Run},
+    convex::Source,
+    document::{TableRef, Timestamp},
+    error::{Error, Result},
+    monitor::Monitor,
+    position::Scope,
+};
+
+/// How often a commit is tried on a newer head.
+const TRIES: usize = 5;
+
+/// What was found.
+pub(crate) struct FoundTables {
+    /// The moment, nanoseconds.
+    pub(crate) at: Timestamp,
+    /// How closely.
+    pub(crate) depth: Depth,
+    /// Tables that are equal.
+    pub(crate) equal: Vec<TableRef>,
+    /// Tables that differ.
+    pub(crate) differ: Vec<TableRef>,
+}
+
+/// Says it in a commit. The version that the commit made; None, if there was nothing to say.
+///
+/// # Errors
+/// Conflict, if other writers were faster several times. Otherwise as the store answers.
+pub(crate) async fn record(
+    source: Arc<dyn Source>,
+    archive: &Archive,
+    before: &Head,
+    found: &FoundTables,
+    monitor: Arc<dyn Monitor>,
+) -> Result<Option<u64>> {
+    let clock = Clock::new(source, Arc::clone(&monitor));
+    let mut version = before.version();
+    for _ in 0..TRIES {
+        let head = archive.head().await?;
+        let settles = Watch::read(archive).await?.settles_for(&head, found.at);
+        let Some(draft) = draft(before, &head, found, settles, clock.answered(None)?)? else { return Ok(None) };
+        match archive.commit(&head, &mut Run::begin(), draft).await? {
+            CommitOutcome::Committed(head) => {
+                let mut head = *head;
+                Advisory::begin().write(archive, &mut head, monitor.as_ref()).await;
+                return Ok(Some(head.version()));
+            }
+            CommitOutcome::Stale(_) => return Err(Error::internal("a comparison is no maintenance: report it")),
+            CommitOutcome::Conflict { version: theirs } => version = theirs,
+        }
+    }
+    Err(Error::conflict(format!(
+        "what was compared could not be recorded: other writers committed to {} at the same time, {TRIES} times in a row, last version {version}. \
+         Nothing is lost; run again once they have finished",
+        archive.url(),
+    )))
+}
+
+/// What is to be said on `head`; None, if nothing is.
+fn draft(before: &Head, head: &Head, found: &FoundTables, settles: bool, now: Timestamp) -> Result<Option<Draft>> {
+    let latest = head.latest().ok_or_else(|| Error::internal("nothing was archived yet: report it"))?;
+    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now);
+    (draft.checked_at, draft.caught_up) = (latest.checked_at, latest.caught_up);
+    // A base that was lost meanwhile, or one that corrected the table, made another state of that moment.
+    let stands = |table: &&TableRef| is_comparable(head, table, found.at) && !is_corrected(before, head, table, found.at);
+    let mut equal: Vec<_> = found.equal.iter().filter(|table| head.table(table).is_some()).filter(stands).cloned().collect();
+    equal.sort();
+    if !equal.is_empty() {
+        draft.compared.push(Comparison { scope: Scope::Tables(equal), ts: found.at, depth: found.depth, settles });
+    }
+    let new = |table: &&TableRef| head.table(table).is_none_or(|state| state.suspect.is_none());
+    let news: Vec<_> = found.differ.iter().filter(new).filter(stands).map(|table| (table.clone(), "differs")).collect();
+    notice::say_at_odds(head, &mut draft, news);
+    let silent = draft.compared.is_empty() && draft.suspects.is_empty();
+    Ok((!silent).then_some(draft))
+}
+
+/// Whether a base that was completed since corrects the table at this moment or later.
+fn is_corrected(before: &Head, head: &Head, table: &TableRef, at: Timestamp) -> bool {
+    let known = &before.coverage().bases;
+    let new = head.coverage().bases.iter().filter(|base| known.iter().all(|known| known.id != base.id));
+    new.filter(|base| base.cuts(table)).any(|base| base.ts >= at)
+}
