@@ -30,7 +30,7 @@ use crate::{
     budget::MemoryBudget,
     convex::Source,
     document::{TableRef, Timestamp},
-    error::{Error, ErrorKind, Result, ResultExt},
+    error::{ErrorKind, Result, ResultExt},
     monitor::{Event, Monitor},
     selection::Selection,
     sync::{
@@ -42,9 +42,11 @@ use crate::{
 };
 
 /// Why a table is not compared whose deployment cannot be asked for it alone.
-const CANNOT_ASK: &str = "the deployment sends everything when it is asked for one table: its server is too old for that";
+const CANNOT_ASK: &str =
+    "the deployment sends everything when it is asked for one table: its server is too old for that";
 /// Why a table is not compared whose ids come in another order.
-const UNORDERED: &str = "the deployment sent its documents in another order than that of their ids: nothing can be concluded";
+const UNORDERED: &str =
+    "the deployment sent its documents in another order than that of their ids: nothing can be concluded";
 
 /// How an audit is done.
 #[derive(Debug, Clone, Default, Setters)]
@@ -98,7 +100,9 @@ pub async fn audit(
 }
 
 fn too_old(at: Timestamp) -> String {
-    format!("the archive reaches to {at}, and the deployment tells what it held for the last 5 days only: run sync first, then audit")
+    format!(
+        "the archive reaches to {at}, and the deployment tells what it held for the last 5 days only: run sync first, then audit"
+    )
 }
 
 async fn of_one_table(
@@ -111,7 +115,9 @@ async fn of_one_table(
 ) -> Result<AuditedTable> {
     let AuditPlan { head, at, .. } = plan;
     if !is_comparable(head, table, *at) {
-        let why = format!("the archive does not cover it at {at}: `status` tells what it covers, and sync takes a new base where one is owed");
+        let why = format!(
+            "the archive does not cover it at {at}: `status` tells what it covers, and sync takes a new base where one is owed"
+        );
         return Ok(AuditedTable::new(table).not_compared(why));
     }
     let mut walk = ValueWalk { archive, head, source, at: *at, budget: options.budget, tell: None };
@@ -127,7 +133,11 @@ async fn of_one_table(
     if done.result == AuditResult::Differs && options.documents {
         walk.tell = Some(tell);
         let second = walk.compare(table).await?;
-        return Ok(AuditedTable { requests: done.requests + second.requests, bytes: done.bytes + second.bytes, ..done });
+        return Ok(AuditedTable {
+            requests: done.requests + second.requests,
+            bytes: done.bytes + second.bytes,
+            ..done
+        });
     }
     Ok(done)
 }
@@ -136,11 +146,14 @@ fn of_comparison(comparison: TableComparison) -> AuditedTable {
     let TableComparison { table, documents, extra, missing, different, examples, requests, bytes, .. } = comparison;
     let mut done = AuditedTable::new(&table);
     for (id, difference) in examples {
-        done.note(&id, match difference {
-            compare::Difference::Extra => Difference::Extra,
-            compare::Difference::Missing => Difference::Missing,
-            compare::Difference::Different => Difference::Different,
-        });
+        done.note(
+            &id,
+            match difference {
+                compare::Difference::Extra => Difference::Extra,
+                compare::Difference::Missing => Difference::Missing,
+                compare::Difference::Different => Difference::Different,
+            },
+        );
     }
     AuditedTable { documents, extra, missing, different, requests, bytes, ..done }
 }

@@ -50,7 +50,12 @@ impl AuditPlan {
 ///
 /// # Errors
 /// Usage, if the archive is of another deployment, or nothing was archived yet. NotFound, if a pattern fits no table of either.
-pub async fn plan_audit(source: &dyn Source, archive: &Archive, selection: &Selection, full: bool) -> Result<AuditPlan> {
+pub async fn plan_audit(
+    source: &dyn Source,
+    archive: &Archive,
+    selection: &Selection,
+    full: bool,
+) -> Result<AuditPlan> {
     let head = archive.head().await?;
     let Some(at) = head.progress().delta.as_ref().map(|delta| delta.ts) else {
         return Err(Error::usage(format!("nothing was archived to {} yet: run sync first", archive.url())));
@@ -66,7 +71,8 @@ pub async fn plan_audit(source: &dyn Source, archive: &Archive, selection: &Sele
     }
     let listed = source.tables().await?;
     let archived = head.coverage().selected();
-    let known: BTreeSet<_> = head.tables().map(|state| state.table.clone()).chain(listed.iter().flatten().cloned()).collect();
+    let known: BTreeSet<_> =
+        head.tables().map(|state| state.table.clone()).chain(listed.iter().flatten().cloned()).collect();
     let known: Vec<_> = known.into_iter().filter(|table| archived.contains(table)).collect();
     if let Some(pattern) = selection.fitting_none_of(known.iter()).first() {
         return Err(Error::not_found(format!(

@@ -32,8 +32,7 @@ pub struct AuditReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AuditedTable {
-    /// The table. Its path in JSON.
-    #[serde(serialize_with = "path")]
+    /// The table.
     pub table: TableRef,
     /// In one word.
     pub result: AuditResult,
@@ -140,7 +139,13 @@ impl AuditedTable {
 
     /// The same, of which nothing is known.
     pub(super) fn not_compared(self, why: impl Into<String>) -> Self {
-        Self { requests: self.requests, bytes: self.bytes, result: AuditResult::NotCompared, why: Some(why.into()), ..Self::new(&self.table) }
+        Self {
+            requests: self.requests,
+            bytes: self.bytes,
+            result: AuditResult::NotCompared,
+            why: Some(why.into()),
+            ..Self::new(&self.table)
+        }
     }
 
     /// A document differs.
@@ -157,8 +162,4 @@ impl AuditedTable {
             self.examples.push(DifferingId { id: id.to_owned(), difference });
         }
     }
-}
-
-fn path<S: serde::Serializer>(table: &TableRef, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(table)
 }

@@ -49,7 +49,10 @@ impl ValueWalk<'_> {
             done.requests += 1;
             done.bytes += page.body.len();
             if page.through != Some(self.at) {
-                return Err(Error::protocol(format!("the deployment answered of another moment than {}: report it", self.at)));
+                return Err(Error::protocol(format!(
+                    "the deployment answered of another moment than {}: report it",
+                    self.at
+                )));
             }
             if page.tables.iter().any(|other| other != table) {
                 return Ok(done.not_compared(super::CANNOT_ASK));

@@ -6,6 +6,7 @@
     reason = "the program is where the process's environment and command line are read"
 )]
 
+mod audit;
 mod child_environment;
 mod completions;
 mod config;
@@ -15,6 +16,7 @@ pub(crate) mod exit;
 mod export;
 mod field_changes;
 mod get;
+mod healed;
 mod history;
 mod listen;
 mod log;
@@ -104,6 +106,7 @@ pub(crate) enum Command {
     History(history::HistoryArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
+    Audit(audit::AuditArgs),
     Restore(restore::RestoreArgs),
     Export(export::ExportArgs),
     Serve(serve::ServeArgs),
@@ -126,6 +129,7 @@ impl Cli {
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
+            Command::Audit(args) => args.json,
             Command::Restore(args) => args.json && !args.is_to_stdout(),
             Command::Export(args) => args.json,
             Command::Query(_)
@@ -158,6 +162,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::History(args) => history::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
+        Command::Audit(args) => audit::run(args, screen).await,
         Command::Restore(args) => restore::run(args, screen).await,
         Command::Export(args) => export::run(args, screen).await,
         Command::Serve(args) => serve::run(args).await,

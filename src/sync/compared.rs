@@ -71,8 +71,10 @@ fn draft(before: &Head, head: &Head, found: &FoundTables, settles: bool, now: Ti
     let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now);
     (draft.checked_at, draft.caught_up) = (latest.checked_at, latest.caught_up);
     // A base that was lost meanwhile, or one that corrected the table, made another state of that moment.
-    let stands = |table: &&TableRef| is_comparable(head, table, found.at) && !is_corrected(before, head, table, found.at);
-    let mut equal: Vec<_> = found.equal.iter().filter(|table| head.table(table).is_some()).filter(stands).cloned().collect();
+    let stands =
+        |table: &&TableRef| is_comparable(head, table, found.at) && !is_corrected(before, head, table, found.at);
+    let mut equal: Vec<_> =
+        found.equal.iter().filter(|table| head.table(table).is_some()).filter(stands).cloned().collect();
     equal.sort();
     if !equal.is_empty() {
         draft.compared.push(Comparison { scope: Scope::Tables(equal), ts: found.at, depth: found.depth, settles });

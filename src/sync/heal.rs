@@ -409,7 +409,10 @@ pub(super) fn correct_by_walk(run: &SyncRun, draft: &mut Draft) -> Vec<(TableRef
         let suspects: Vec<_> = suspects
             .filter(|state| {
                 let asked = run.asked.contains(&state.table);
-                state.suspect.as_ref().is_some_and(|suspect| suspect.after < base.ts || (asked && suspect.after == base.ts))
+                state
+                    .suspect
+                    .as_ref()
+                    .is_some_and(|suspect| suspect.after < base.ts || (asked && suspect.after == base.ts))
             })
             .map(|state| state.table.clone())
             .collect();

@@ -84,8 +84,7 @@ impl SyncReport {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct HealedTable {
-    /// The table. Its path in JSON.
-    #[serde(serialize_with = "path")]
+    /// The table.
     pub table: TableRef,
     /// What had happened, as far as that is known.
     pub what: Correction,
@@ -121,16 +120,11 @@ pub enum Correction {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct SuspectTable {
-    /// The table. Its path in JSON.
-    #[serde(serialize_with = "path")]
+    /// The table.
     pub table: TableRef,
     /// Up to this it is known to be right. RFC 3339 in JSON.
     #[serde(serialize_with = "time_text::one")]
     pub after: Timestamp,
     /// One word.
     pub why: String,
-}
-
-fn path<S: serde::Serializer>(table: &TableRef, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(table)
 }

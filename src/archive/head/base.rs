@@ -121,7 +121,7 @@ pub struct Suspect {
     pub after: Timestamp,
     /// One word: `import` (an import or a clear touched it), `dropped` (the deployment no longer lists it), `replaced` (its documents
     /// lie in another place), `number` (its ids bear another number), `unguarded` (nobody watched for some time), `differs` (it was
-    /// compared, and differs).
+    /// compared, and differs), `asked` (a new base of it was asked for).
     pub why: String,
 }
 

@@ -13,7 +13,7 @@ use crate::support::{Ended, Running, Simulation, a_document, archiver, run};
 
 /// Every line of a report is valid as `name`, as nothing else, and it is one of those that the whole schema allows.
 #[track_caller]
-fn is(name: &str, report: &Value) {
+pub(crate) fn is(name: &str, report: &Value) {
     let schema = Schema::read();
     let wrong = schema.wrong(name, report);
     assert!(wrong.is_empty(), "{name}: {wrong:?}\n{report:#}");
