@@ -69,6 +69,11 @@ pub enum Finding {
         /// Documents that had come in another revision.
         different: u64,
     },
+    /// A table that may have differed from the deployment was fetched anew; whether it had differed is not known.
+    TableFetchedAnew {
+        /// The table, `messages` or `waitlist/users`.
+        table: String,
+    },
     /// The change log told documents that never became true: an import did not finish. They are no longer shown.
     ImportLeftovers {
         /// The table, `messages` or `waitlist/users`.
@@ -272,6 +277,7 @@ impl Finding {
             Self::TableSuspected { .. } => "table_suspected",
             Self::TableDropped { .. } => "table_dropped",
             Self::TableReplaced { .. } => "table_replaced",
+            Self::TableFetchedAnew { .. } => "table_fetched_anew",
             Self::ImportLeftovers { .. } => "import_leftovers",
             Self::ImportUnderWay { .. } => "import_under_way",
             Self::TableDiffers { .. } => "table_differs",
@@ -347,6 +353,10 @@ impl fmt::Display for Finding {
                 f,
                 "table {table} was replaced, cleared or imported into, which the change log does not tell. It is as in the deployment again: \
                  {extra} documents left its state, {missing} came into it, {different} changed"
+            ),
+            Self::TableFetchedAnew { table } => write!(
+                f,
+                "table {table} may have differed from the deployment, and was fetched anew: from here on it is as there"
             ),
             Self::ImportLeftovers { table, documents, from, to, watched: true } => write!(
                 f,
@@ -499,6 +509,7 @@ pub(super) mod tests {
             Finding::TableSuspected { table: "a".into() },
             Finding::TableDropped { table: "a".into(), documents: 3 },
             Finding::TableReplaced { table: "a".into(), extra: 1, missing: 2, different: 3 },
+            Finding::TableFetchedAnew { table: "a".into() },
             Finding::ImportLeftovers {
                 table: "a".into(),
                 documents: 3,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{data_sync::DataSyncSource, requested::RequestedTables, shape::SampledShape};
+use super::{requested::RequestedTables, shape::SampledShape, sync_source::DataSyncSource, tablet::Tablet};
 use crate::{
     document::{Revision, TableRef, Timestamp},
     error::Result,
@@ -74,16 +74,6 @@ pub trait Deployment: Send + Sync + 'static {
     fn data_sync(&self) -> Option<&dyn DataSyncSource> {
         None
     }
-}
-
-/// One table in its storage. A table that was dropped and created again, or replaced by an import, is another tablet with
-/// the same name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tablet {
-    /// The tablet's own id; a snapshot walks the tablets in this order.
-    pub id: [u8; 16],
-    /// The table's name.
-    pub table: Arc<TableRef>,
 }
 
 /// A part of the change log.

@@ -28,6 +28,8 @@ mod selection;
 mod shape;
 mod simulate;
 mod snapshot;
+mod sync_source;
+mod tablet;
 
 pub use self::{
     archived::ArchivedDeployment,
@@ -44,11 +46,12 @@ pub use self::{
 // What the program, the tests and the benches of this project see beyond that. There is no promise at all.
 #[doc(hidden)]
 pub use self::{
-    data_sync::{DataSyncSource, SyncProgress, SyncStatus, TabletRow},
-    deployment::{LogRow, LogRows, Tablet},
+    deployment::{LogRow, LogRows},
     era::{Components, Posts, TableParameter},
     fault::Fault,
     requested::RequestedTables,
     shape::{FieldShape, ObjectShape, SampledShape},
     simulate::{FedChange, SeededWriter, Write, read_directory, read_snapshot_zip},
+    sync_source::{DataSyncSource, SyncProgress, SyncStatus, TabletRow},
+    tablet::Tablet,
 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{advisory::Advisory, clock::Clock, compare::is_comparable, notice, watch::Watch};
 use crate::{
-    archive::{Archive, CommitOutcome, Comparison, Depth, Draft, Head, Run},
+    archive::{Archive, CommitOutcome, Comparison, Depth, Doubt, Draft, Head, Run, Suspect, Suspicion},
     convex::Source,
     document::{TableRef, Timestamp},
     error::{Error, Result},
@@ -46,8 +46,8 @@ pub(crate) async fn record(
     let mut version = before.version();
     for _ in 0..TRIES {
         let head = archive.head().await?;
-        let settles = Watch::read(archive).await?.settles_for(&head, found.at);
-        let Some(draft) = draft(before, &head, found, settles, clock.answered(None)?)? else { return Ok(None) };
+        let watch = Watch::read(archive).await?;
+        let Some(draft) = draft(before, &head, found, &watch, clock.answered(None)?)? else { return Ok(None) };
         match archive.commit(&head, &mut Run::begin(), draft).await? {
             CommitOutcome::Committed(head) => {
                 let mut head = *head;
@@ -66,7 +66,7 @@ pub(crate) async fn record(
 }
 
 /// What is to be said on `head`; None, if nothing is.
-fn draft(before: &Head, head: &Head, found: &FoundTables, settles: bool, now: Timestamp) -> Result<Option<Draft>> {
+fn draft(before: &Head, head: &Head, found: &FoundTables, watch: &Watch, now: Timestamp) -> Result<Option<Draft>> {
     let latest = head.latest().ok_or_else(|| Error::internal("nothing was archived yet: report it"))?;
     let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now);
     (draft.checked_at, draft.caught_up) = (latest.checked_at, latest.caught_up);
@@ -76,7 +76,15 @@ fn draft(before: &Head, head: &Head, found: &FoundTables, settles: bool, now: Ti
     let mut equal: Vec<_> =
         found.equal.iter().filter(|table| head.table(table).is_some()).filter(stands).cloned().collect();
     equal.sort();
+    // What was written to a table that was then replaced, and not read before, has vanished from the change log.
+    let touched = equal.iter().filter_map(|table| Some((table, head.table(table)?.suspect.as_ref()?)));
+    let touched = touched.filter(|(table, suspect)| suspect.why != Suspect::UNGUARDED && watch.is_news(table));
+    for (table, Suspicion { after, why }) in touched.filter(|(_, suspect)| suspect.after < found.at) {
+        let scope = Scope::Tables(vec![table.clone()]);
+        draft.doubts.push(Doubt { scope, after: *after, to: found.at, why: why.clone() });
+    }
     if !equal.is_empty() {
+        let settles = watch.settles_for(head, found.at);
         draft.compared.push(Comparison { scope: Scope::Tables(equal), ts: found.at, depth: found.depth, settles });
     }
     let new = |table: &&TableRef| head.table(table).is_none_or(|state| state.suspect.is_none());

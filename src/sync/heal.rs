@@ -2,7 +2,8 @@
 //! and no base is owed.
 //!
 //! list_snapshot alone tells the truth, at an S that is never beyond the delta cursor. What comes of a comparison:
-//! - *Equal*: the commit says so.
+//! - *Equal*: the commit says so. If something did touch the table, the moments before are in doubt all the same: what was written to a table
+//!   that was then replaced or dropped, and was not read before, has vanished from the change log.
 //! - *Too much, and nothing else*: the archive makes a base of its own rows without those. Nothing is downloaded. While an import may still be
 //!   filling the table that is put off: it may end well.
 //! - *Nothing is left* of a table that was dropped or cleared: an empty base.
@@ -26,7 +27,10 @@ use super::{
     same_database,
 };
 use crate::{
-    archive::{Base, BaseMaker, Comparison, Covers, Depth, Doubt, Draft, Head, Run, Withdrawal, WithdrawalReason},
+    archive::{
+        Base, BaseMaker, Comparison, Covers, Depth, Doubt, Draft, Head, Run, Suspect, Suspicion, Withdrawal,
+        WithdrawalReason,
+    },
     convex::SnapshotScope,
     document::{TableRef, Timestamp},
     error::{Error, ErrorKind, Result},
@@ -179,6 +183,10 @@ fn due(run: &SyncRun, input: &RunInput<'_>, cursor: Timestamp, healing: &Healing
 struct Found {
     /// Tables that are equal, and whether the archive has to say so.
     equal: Vec<(TableRef, bool)>,
+    /// Of those the ones that something has touched since they were compared last, and up to when they were known to be right.
+    touched: Vec<(TableRef, Suspicion)>,
+    /// Tables that an import may be filling.
+    filling: Vec<TableRef>,
     /// Tables that have too much, or nothing left.
     own: Vec<TableComparison>,
     /// Tables of which something is missing or different, and what is known of that.
@@ -219,6 +227,9 @@ impl Found {
             }
             let every = input.options.audit_every.map_or(i64::MAX, |every| every.as_nanos() as i64);
             let late = proven.is_none_or(|proven| at.0.saturating_sub(proven.0) >= every);
+            let touched =
+                suspect.clone().filter(|suspect| suspect.why != Suspect::UNGUARDED && run.watch.is_news(&table));
+            self.touched.extend(touched.map(|suspect| (table.clone(), suspect)));
             self.equal.push((table, suspect.is_some() || (late && state.is_some())));
             return;
         }
@@ -240,6 +251,7 @@ impl Found {
             let documents = comparison.extra;
             input.monitor.report(Event::Finding(&Finding::ImportUnderWay { table: table.to_string(), documents }));
             run.watch.compared(&table, at);
+            self.filling.push(table);
         } else if too_much && (comparison.documents == 0 || comparison.extras.is_some()) {
             self.own.push(comparison);
         } else {
@@ -249,7 +261,7 @@ impl Found {
 
     /// Commits what is known, and what the archive can heal by itself.
     async fn commit(self, run: &mut SyncRun, input: &RunInput<'_>, cursor: Timestamp, whole: bool) -> Result<Next> {
-        let Self { equal, own, mut walk, dropped } = self;
+        let Self { equal, touched, filling, own, mut walk, dropped } = self;
         if !own.is_empty() || !walk.is_empty() || !dropped.is_empty() {
             same_database::check(input.archive, run, input.source.as_ref(), input.clock.now()).await?;
         }
@@ -276,9 +288,17 @@ impl Found {
                 settles,
             });
         }
+        for (table, Suspicion { after, why }) in touched.into_iter().filter(|(_, suspect)| suspect.after < cursor) {
+            draft.doubts.push(Doubt { scope: Scope::Tables(vec![table]), after, to: cursor, why });
+        }
         let new = |table: &&TableRef| run.head.table(table).is_none_or(|state| state.suspect.is_none());
-        let news: Vec<_> = differ.iter().filter(new).map(|table| (table.clone(), "differs")).collect();
-        notice::say(&run.head, &mut draft, news);
+        let news = differ.iter().filter(new).map(|table| (table.clone(), "differs"));
+        let unknown = |table: &&TableRef| {
+            let suspect = run.head.table(table).and_then(|state| state.suspect.as_ref());
+            suspect.is_none_or(|suspect| suspect.why == Suspect::UNGUARDED)
+        };
+        let filling = filling.iter().filter(unknown).map(|table| (table.clone(), "import"));
+        notice::say(&run.head, &mut draft, news.chain(filling).collect());
         if !draft.compared.is_empty() || !draft.suspects.is_empty() {
             commit(run, input, draft).await?;
         }
@@ -433,8 +453,12 @@ pub(super) fn corrected(run: &mut SyncRun, input: &RunInput<'_>, told: Vec<(Tabl
         if !settles {
             run.watch.compared(&table, at);
         }
-        let comparison = run.correcting.remove(&table);
-        tell(run, input, &table, after, at, comparison.as_ref(), false);
+        match run.correcting.remove(&table) {
+            Some(comparison) => tell(run, input, &table, after, at, Some(&comparison), false),
+            None if run.asked.contains(&table) => tell(run, input, &table, after, at, None, false),
+            // It was not compared: a gap lay before, the deployment could not be asked, or an earlier run did.
+            None => input.monitor.report(Event::Finding(&Finding::TableFetchedAnew { table: table.to_string() })),
+        }
     }
 }
 

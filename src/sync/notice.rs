@@ -31,6 +31,8 @@ pub(super) fn suspects(head: &Head, draft: &Draft, heard: &Heard, watch: &Watch)
         for table in not_listed(head, draft, listed, selection, watch) {
             add(&table, "dropped");
         }
+        let strangers = listed.iter().filter(|table| heard.strangers && head.table(table).is_none());
+        strangers.for_each(|table| add(table, heard.all.unwrap_or("import")));
     }
     if let Some(why) = heard.all {
         head.tables()

@@ -45,43 +45,47 @@ pub(super) async fn check(archive: &Archive, run: &mut SyncRun, source: &dyn Sou
     let Some(head) = run.doubted.take() else { return Ok(()) };
     let head = &head;
     let Some(cursor) = &head.progress().delta else { return Ok(()) };
-    let age = i128::from(now.0) - i128::from(cursor.ts.0);
-    // An hour less: the deployment's own clock decides.
-    if age > SNAPSHOT_KEPT.as_nanos() as i128 - 3_600_000_000_000 {
-        return Ok(());
-    }
     let mut strange = None;
-    for table in small_tables(head, cursor) {
-        match ask(archive, head, source, &table, cursor.ts).await? {
+    for (table, at) in small_tables(head, cursor, now) {
+        match ask(archive, head, source, &table, at).await? {
             Answer::Same => return Ok(()),
-            Answer::Strange(documents) => drop(strange.get_or_insert((table, documents))),
+            Answer::Strange(documents) => drop(strange.get_or_insert((table, at, documents))),
             Answer::Unknown => {}
         }
     }
-    let Some((table, documents)) = strange else { return Ok(()) };
+    let Some((table, at, documents)) = strange else { return Ok(()) };
     Err(Error::usage(format!(
         "the deployment {} knows none of the {documents} documents of table {table} that the archive {} holds as of {}: its database was \
          made anew, an import replaced everything in it, or it is another one. Nothing was committed. Archive it to another place, where its \
          history begins; this archive keeps what was before. If it is the same database all the same, say so with --accept-deployment {}",
         head.deployment(),
         archive.url(),
-        cursor.ts,
+        at,
         head.deployment().origin,
     )))
 }
 
-/// Selected tables with documents that are covered at the cursor, the smallest first.
-fn small_tables(head: &Head, cursor: &DeltaCursor) -> Vec<TableRef> {
+/// Selected tables with documents, the smallest first, and for each the newest moment at which it is known to be what the deployment held:
+/// behind that it may have been dropped or replaced, and proves nothing. Where nobody looks, that is the cursor.
+fn small_tables(head: &Head, cursor: &DeltaCursor, now: Timestamp) -> Vec<(TableRef, Timestamp)> {
     let selected = head.coverage().selected();
+    let looked = head.guarded().is_some() || head.tables().any(|state| state.proven.is_some());
+    // An hour less: the deployment's own clock decides.
+    let kept = SNAPSHOT_KEPT.as_nanos() as i128 - 3_600_000_000_000;
     let mut tables: Vec<_> = head
         .tables()
         .filter(|state| selected.contains(&state.table))
         .map(|state| (state.visible(), &state.table))
         .filter(|(counts, _)| counts.rows > counts.tombstones)
-        .filter(|(_, table)| matches!(head.coverage().covers(table, cursor.ts), Covers::Covered(_)))
+        .filter_map(|(counts, table)| {
+            let at = if looked { head.last_proven(table)? } else { cursor.ts };
+            let is_told = i128::from(now.0) - i128::from(at.0) <= kept;
+            let covered = matches!(head.coverage().covers(table, at), Covers::Covered(_));
+            (is_told && covered).then_some((counts.rows, table, at))
+        })
         .collect();
-    tables.sort_by_key(|(counts, table)| (counts.rows, *table));
-    tables.into_iter().take(TABLES).map(|(_, table)| table.clone()).collect()
+    tables.sort_by_key(|(rows, table, _)| (*rows, *table));
+    tables.into_iter().take(TABLES).map(|(_, table, at)| (table.clone(), at)).collect()
 }
 
 /// Compares the first ids of a table as both know them.

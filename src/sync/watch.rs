@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run::RunInput;
 use crate::{
-    archive::{Archive, Head},
+    archive::{Archive, Head, Suspect},
     convex::{Sentinel, SentinelAnswer},
     document::{TableRef, Timestamp},
     error::{Error, Result},
@@ -72,6 +72,9 @@ struct WatchedSync {
     since: Timestamp,
     /// So many of them have been there before, and all tables were compared beside them.
     harmless: u64,
+    /// The first answer since the last one that named a table, or showed an excess that is not harmless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clean: Option<Timestamp>,
 }
 
 /// What an answer of the sentinel, and the list of tables, say.
@@ -81,6 +84,9 @@ pub(super) struct Heard {
     pub(super) touched: BTreeSet<TableRef>,
     /// Why every table is suspect, if they are.
     pub(super) all: Option<&'static str>,
+    /// Whether tables that the archive has never seen are suspect too: one that an import filled before anybody watched, and that it has
+    /// made now, has no row behind the cursor.
+    pub(super) strangers: bool,
     /// Up to here somebody watched.
     pub(super) guarded: Option<Timestamp>,
     /// The tables that the deployment lists; None, if it does not tell all.
@@ -140,7 +146,8 @@ impl Watch {
     }
 
     async fn watch_anew(&mut self, sentinel: &dyn Sentinel, head: &Head, input: &RunInput<'_>) -> Result<bool> {
-        let now = input.clock.now();
+        // No page came yet that would have told what time it is there.
+        let now = input.clock.answered(None)?;
         let cursor = head.progress().delta.as_ref().map(|delta| delta.ts);
         let mut begun = None;
         for after in [Some(Timestamp(now.0.saturating_sub(MARGIN))), cursor].into_iter().flatten() {
@@ -152,7 +159,7 @@ impl Watch {
         let Some(cursor) = begun else { return Ok(false) };
         self.memory.compared.clear();
         let through = Timestamp(i64::MIN);
-        self.memory.sync = Some(WatchedSync { cursor, through, excess: None, since: now, harmless: 0 });
+        self.memory.sync = Some(WatchedSync { cursor, through, excess: None, since: now, harmless: 0, clean: None });
         let heard = self.answers(sentinel, input).await?;
         // What it names now, and an excess, are of before it could watch.
         let excess = self.memory.sync.as_ref().and_then(|sync| sync.excess);
@@ -175,7 +182,7 @@ impl Watch {
                 Ok(Some(touched)) => heard.touched = touched,
                 // It has to begin anew, and nobody watched in between.
                 Ok(None) => {
-                    heard.all = Some("unguarded");
+                    heard.all = Some(Suspect::UNGUARDED);
                     self.memory.sync = None;
                     if let Err(error) = self.watch_anew(sentinel, head, input).await {
                         not_watched(input.monitor.as_ref(), &error);
@@ -192,7 +199,7 @@ impl Watch {
             self.listed = list(input).await;
         }
         if std::mem::take(&mut self.memory.blind) {
-            heard.all = heard.all.or(Some("unguarded"));
+            heard.all = heard.all.or(Some(Suspect::UNGUARDED));
         }
         for table in &heard.touched {
             self.memory.compared.remove(&table.to_string());
@@ -200,10 +207,12 @@ impl Watch {
         let suspects = head.tables().any(|state| state.suspect.is_some());
         if let Some(changed) = self.excess_has_changed() {
             self.memory.compared.clear();
+            heard.strangers = true;
             if heard.touched.is_empty() && !suspects && changed {
                 heard.all = heard.all.or(Some("import"));
             }
         }
+        heard.strangers |= heard.all.is_some();
         heard.listed.clone_from(&self.listed);
         heard
     }
@@ -245,22 +254,22 @@ impl Watch {
             let count = self.listed.as_ref().map(|listed| selected(listed, &input.options.selection));
             let excess = total.zip(count).and_then(|(total, listed)| total.checked_sub(listed));
             let Some(sync) = &mut self.memory.sync else { return Ok(None) };
+            if same && sync.excess != excess {
+                (sync.excess, sync.since) = (excess, through);
+            }
+            let is_clean = same && excess.is_some_and(|excess| excess <= sync.harmless);
+            sync.clean = sync.clean.filter(|_| touched.is_empty()).or(Some(through)).filter(|_| is_clean);
             if same {
-                if sync.excess != excess {
-                    (sync.excess, sync.since) = (excess, through);
-                }
                 break;
             }
         }
         Ok(Some(touched))
     }
 
-    /// Whether a comparison at `at` settles a suspect: nothing hidden was there before, as far as anybody watches.
+    /// Whether a comparison at `at` settles a suspect: no import was under way or had left something behind when the sentinel answered
+    /// before, and none has begun since.
     pub(super) fn settles(&self, at: Timestamp) -> bool {
-        self.memory
-            .sync
-            .as_ref()
-            .is_none_or(|sync| sync.excess.is_some_and(|excess| excess <= sync.harmless) && sync.through <= at)
+        self.memory.sync.as_ref().is_none_or(|sync| sync.clean.is_some_and(|clean| clean <= at))
     }
 
     /// The same of a comparison that no sync made: if somebody should watch, and the object beside the archive does not say how far, nobody
@@ -298,6 +307,11 @@ impl Watch {
         !self.has_excess() || at.0.saturating_sub(before.0) >= DAY || (*before < old && old <= at)
     }
 
+    /// Whether the table was not compared since it was named, or since the excess changed.
+    pub(super) fn is_news(&self, table: &TableRef) -> bool {
+        !self.memory.compared.contains_key(&table.to_string())
+    }
+
     /// A suspect was compared at `at`, and is not settled.
     pub(super) fn compared(&mut self, table: &TableRef, at: Timestamp) {
         self.memory.compared.insert(table.to_string(), at);
@@ -309,7 +323,7 @@ impl Watch {
         let old = at.0.saturating_sub(sync.since.0) >= HOUR && sync.through <= at;
         match sync.excess {
             Some(excess) if excess > sync.harmless && old => {
-                sync.harmless = excess;
+                (sync.harmless, sync.clean) = (excess, Some(sync.through));
                 true
             }
             _ => false,

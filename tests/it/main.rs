@@ -29,5 +29,6 @@ mod selection;
 mod served;
 mod support;
 mod sync;
+mod untold;
 mod windows;
 mod years;

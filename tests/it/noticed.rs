@@ -15,7 +15,13 @@ use convex_archiver::{
     sync::{SyncOptions, SyncReport},
 };
 
-use crate::support::{World, assert_same_state, deployment_state, pages};
+use object_store::ObjectStoreExt;
+
+use crate::support::{
+    World, assert_same_state, deployment_state,
+    fed::{self, Fed},
+    pages,
+};
 
 const BEGINNING: i64 = 1_795_434_575_000_000_000;
 const MINUTE: i64 = 60 * 1_000_000_000;
@@ -74,9 +80,14 @@ fn healed(report: &SyncReport) -> Vec<(String, String, u64, u64)> {
     healed.map(|h| (h.table.to_string(), format!("{:?}", h.what), h.extra, h.missing)).collect()
 }
 
-/// A server without Data Sync.
+/// A server without Data Sync: tables are compared by their ids.
 fn blind() -> RouterOptions {
-    pages(10, 100).data_sync_cursor(false)
+    pages(10, 100).data_sync(false).data_sync_cursor(false)
+}
+
+/// One with Data Sync, which names tables.
+fn watched() -> RouterOptions {
+    pages(10, 100)
 }
 
 async fn drops(options: RouterOptions) {
@@ -107,6 +118,7 @@ async fn drops(options: RouterOptions) {
 #[tokio::test]
 async fn a_dropped_table_is_empty_from_then_on_and_may_come_back() {
     drops(blind()).await;
+    drops(watched()).await;
 }
 
 async fn replaces(options: RouterOptions) {
@@ -129,6 +141,7 @@ async fn replaces(options: RouterOptions) {
 #[tokio::test]
 async fn a_replaced_and_a_cleared_table_lose_their_old_documents() {
     replaces(blind()).await;
+    replaces(watched()).await;
 }
 
 /// An import that is under way during a snapshot and a sync, and ends well.
@@ -153,10 +166,11 @@ async fn fills_during_the_snapshot(options: RouterOptions) {
 #[tokio::test]
 async fn an_import_that_fills_during_the_first_snapshot_arrives_whole() {
     fills_during_the_snapshot(blind()).await;
+    fills_during_the_snapshot(watched()).await;
 }
 
 /// An import that fails leaves documents in the log that never became true.
-async fn fails(options: RouterOptions) -> SyncReport {
+async fn fails(options: RouterOptions) -> Vec<SyncReport> {
     let w = Watched::new(options).await;
     w.insert("t", 20);
     w.sync().await;
@@ -165,19 +179,136 @@ async fn fails(options: RouterOptions) -> SyncReport {
         import.insert(&named("t"), (0..100).map(|n| fields(chunk * 100 + n)).collect()).unwrap();
     }
     import.fail();
-    w.sync().await;
+    let mut reports = vec![w.sync().await];
     w.pass(61 * MINUTE);
     w.insert("t", 1);
-    let report = w.sync().await;
+    reports.push(w.sync().await);
     w.assert_true().await;
-    w.pass(MINUTE);
-    w.insert("t", 1);
-    assert_eq!(healed(&w.sync().await), []);
-    w.assert_true().await;
-    report
+    // What it left is told by the log for 14 days.
+    for days in [0, 2, 15] {
+        w.pass(days * 24 * 60 * MINUTE + MINUTE);
+        w.insert("t", 1);
+        reports.push(w.sync().await);
+        w.assert_true().await;
+    }
+    assert_eq!(reports.last().unwrap().suspects, []);
+    reports
 }
 
 #[tokio::test]
-async fn documents_that_a_failed_import_left_are_removed() {
-    fails(blind()).await;
+async fn documents_that_a_failed_import_left_are_removed_and_told_once() {
+    for options in [blind(), watched()] {
+        let reports = fails(options).await;
+        let told: Vec<_> = reports.iter().flat_map(healed).collect();
+        assert_eq!(told, [("t".into(), "Leftovers".into(), 800, 0)]);
+        assert_eq!(reports.iter().filter(|report| report.has_findings()).count(), 1);
+    }
+}
+
+/// As long as an import may still end well its documents are shown, and the table is suspect.
+#[tokio::test]
+async fn an_import_that_is_under_way_makes_its_table_suspect_until_it_has_ended() {
+    let w = Watched::new(watched()).await;
+    w.insert("t", 3);
+    w.insert("other", 3);
+    let report = w.sync().await;
+    assert_eq!((report.suspects.len(), report.guarded), (0, report.through));
+    let mut import = w.world.deployment.begin_import(ImportMode::Replace, &[named("t")]).unwrap();
+    import.insert(&named("t"), (0..4).map(fields).collect()).unwrap();
+    w.pass(MINUTE);
+    let report = w.sync().await;
+    let suspects: Vec<_> = report.suspects.iter().map(|s| (s.table.to_string(), s.why.as_str())).collect();
+    assert_eq!(suspects, [("t".to_owned(), "import")]);
+    assert_eq!((healed(&report), report.has_findings(), report.guarded), (vec![], false, report.through));
+    // Not compared anew in each run.
+    w.pass(MINUTE);
+    let version = report.version;
+    let report = w.sync().await;
+    assert_eq!((report.version, report.suspects.len()), (version + 1, 1));
+    import.finish().unwrap();
+    w.pass(MINUTE);
+    let report = w.sync().await;
+    assert_eq!(healed(&report), [("t".into(), "Replaced".into(), 3, 0)]);
+    assert_eq!((report.suspects, report.guarded), (vec![], report.through));
+    w.assert_true().await;
+}
+
+/// A server that gets Data Sync, and one that loses its cursor: what happened before is suspect until it was compared.
+#[tokio::test]
+async fn what_nobody_watched_is_suspect_until_it_was_compared() {
+    let mut w = Watched::new(blind()).await;
+    w.insert("t", 3);
+    w.insert("other", 3);
+    w.sync().await;
+    w.world.serve_as(watched()).await;
+    let report = w.sync().await;
+    assert_eq!((report.suspects, report.guarded), (vec![], report.through));
+    // While nobody asks, its cursor grows too old. A table is replaced meanwhile.
+    w.world.deployment.clear_tables(&[named("t")]).unwrap();
+    w.pass(15 * 24 * 60 * MINUTE);
+    w.insert("other", 1);
+    let report = w.sync().await;
+    assert_eq!(healed(&report), [("t".into(), "Replaced".into(), 3, 0)]);
+    w.assert_true().await;
+    // The memory is lost.
+    w.world.store.delete(&"sentinel.json".into()).await.unwrap();
+    w.world.deployment.clear_tables(&[named("other")]).unwrap();
+    assert_eq!(healed(&w.sync().await), [("other".into(), "Replaced".into(), 4, 0)]);
+    w.assert_true().await;
+}
+
+/// An idle run makes one commit and few requests.
+#[tokio::test]
+async fn a_quiet_run_commits_once_and_stays_guarded() {
+    let w = Watched::new(watched()).await;
+    w.insert("t", 3);
+    w.sync().await;
+    for _ in 0..3 {
+        w.pass(MINUTE);
+        let report = w.sync().await;
+        assert_eq!((report.commits, report.guarded), (1, report.through));
+    }
+    w.insert("t", 3);
+    let report = w.sync().await;
+    assert_eq!((report.commits, report.guarded), (1, report.through));
+}
+
+/// The recorded deployments, stage by stage: whatever is not suspect is true, and in the end everything is.
+async fn recorded(name: &str, data_sync: bool) {
+    let mut fed = Fed::start(name, fed::options().data_sync(data_sync).data_sync_cursor(data_sync)).await;
+    let every_run = SyncOptions::default().audit_every(Some(Duration::ZERO));
+    loop {
+        let report = fed.world.sync_with(&every_run).await.unwrap();
+        let held = fed.world.held().await;
+        let through = held.through();
+        let (mut shown, mut truth) = (held.state_at(through), deployment_state(&fed.world.deployment, through));
+        for suspect in &report.suspects {
+            shown.remove(&suspect.table);
+            truth.remove(&suspect.table);
+        }
+        assert_same_state(&shown, &truth);
+        let stage = fed.stage().number;
+        assert!(report.suspects.len() <= 2, "stage {stage}: {:?}", report.suspects);
+        if !fed.advance() {
+            break;
+        }
+    }
+    // What an import left behind is old enough to be taken for that.
+    fed.pass(61 * MINUTE);
+    fed.world.sync_with(&every_run).await.unwrap();
+    let held = fed.world.held().await;
+    let through = held.through();
+    assert_same_state(&held.state_at(through), &deployment_state(&fed.world.deployment, through));
+}
+
+#[tokio::test]
+async fn the_recording_holes_ends_in_its_true_state() {
+    recorded("holes", true).await;
+    recorded("holes", false).await;
+}
+
+#[tokio::test]
+async fn the_recording_datasync_ends_in_its_true_state() {
+    recorded("datasync", true).await;
+    recorded("datasync", false).await;
 }

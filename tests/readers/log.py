@@ -127,7 +127,8 @@ class Head:
             table = self.tables[name_of(suspect["table"])]
             known = table.get("suspect")
             after = min(int(known["after"]), int(suspect["after"])) if known else int(suspect["after"])
-            table["suspect"] = {"after": str(after), "why": known["why"] if known else suspect["why"]}
+            keeps = known and known["why"] != "unguarded"
+            table["suspect"] = {"after": str(after), "why": known["why"] if keeps else suspect["why"]}
         for compared in commit.get("compared", []):
             must(int(compared["ts"]) <= cursor, "it compares beyond the cursor")
             for name, table in self.tables.items():

@@ -125,6 +125,11 @@ pub struct Suspect {
     pub why: String,
 }
 
+impl Suspect {
+    /// The word that says no more than that nobody watched for some time.
+    pub const UNGUARDED: &str = "unguarded";
+}
+
 /// What a suspect table is suspected of: a [`Suspect`] of a table that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspicion {

@@ -102,11 +102,17 @@ impl TableState {
         }
     }
 
-    /// It may differ from the deployment. What is suspected already stays so, from the earlier moment on.
+    /// It may differ from the deployment. What is suspected already stays so, from the earlier moment on; what is known of why counts more
+    /// than that nobody watched.
     pub(super) fn doubt(&mut self, suspect: &Suspect) {
         let Suspect { after, why, .. } = suspect;
         match &mut self.suspect {
-            Some(known) => known.after = known.after.min(*after),
+            Some(known) => {
+                known.after = known.after.min(*after);
+                if known.why == Suspect::UNGUARDED {
+                    known.why.clone_from(why);
+                }
+            }
             none => *none = Some(Suspicion { after: *after, why: why.clone() }),
         }
     }

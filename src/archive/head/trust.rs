@@ -8,7 +8,7 @@ use crate::document::{TableRef, Timestamp};
 
 use super::{
     Head,
-    base::{BaseMaker, Doubt},
+    base::{BaseMaker, Doubt, Suspect},
 };
 
 /// A span (after, to] of `_ts` in which what the archive shows of a table may differ from what the deployment held.
@@ -61,7 +61,7 @@ impl Head {
         let unguarded = behind
             .filter(|_| suspect.is_none())
             .and_then(|_| self.last_proven(table))
-            .map(|after| DoubtedSpan { after, to: None, why: "unguarded".to_owned() });
+            .map(|after| DoubtedSpan { after, to: None, why: Suspect::UNGUARDED.to_owned() });
         let mut spans: Vec<_> = doubts.chain(suspect).chain(unguarded).collect();
         spans.sort_by_key(|span| (span.after, span.to));
         spans

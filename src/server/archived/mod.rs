@@ -23,9 +23,10 @@ use tokio::sync::Mutex;
 
 use self::{shapes::shape_of, walk::Walk};
 use super::{
-    deployment::{Deployment, LogRow, LogRows, Tablet},
+    deployment::{Deployment, LogRow, LogRows},
     requested::RequestedTables,
     shape::SampledShape,
+    tablet::Tablet,
 };
 use crate::{
     archive::{Archive, Head},

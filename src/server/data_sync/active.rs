@@ -2,13 +2,10 @@
 
 use axum::response::Response;
 
-use super::{
-    cursor::{open, seal},
-    source::DataSyncSource,
-};
+use super::cursor::{open, seal};
 use crate::{
     document::Timestamp,
-    server::{deployment::Deployment, page::json, params::Params, refusal::Refusal},
+    server::{deployment::Deployment, page::json, params::Params, refusal::Refusal, sync_source::DataSyncSource},
 };
 
 /// How long ago the last page of an active sync may be.

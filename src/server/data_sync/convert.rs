@@ -5,12 +5,13 @@ use axum::{body::Bytes, response::Response};
 use super::{
     args::{ConvertArgs, Selection, parse},
     cursor::SyncState,
-    source::DataSyncSource,
     sync::{expired, tracked},
 };
 use crate::{
     document::Timestamp,
-    server::{deployment::Deployment, options::RouterOptions, page::json, refusal::Refusal},
+    server::{
+        deployment::Deployment, options::RouterOptions, page::json, refusal::Refusal, sync_source::DataSyncSource,
+    },
 };
 
 /// Answers with a cursor of a new sync for which every tablet that is there *now*, hidden ones too, was read through up to the

@@ -10,8 +10,6 @@ mod args;
 mod convert;
 mod cursor;
 mod page;
-mod source;
 mod sync;
 
-pub use self::source::{DataSyncSource, SyncProgress, SyncStatus, TabletRow};
 pub(crate) use self::{active::active_syncs, convert::cursor_from_deltas, sync::sync};

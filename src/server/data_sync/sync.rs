@@ -13,16 +13,17 @@ use super::{
     args::{DataSyncArgs, Selection, parse},
     cursor::{Current, SyncState},
     page::{Reached, SyncPage},
-    source::{DataSyncSource, SyncProgress, SyncStatus},
 };
 use crate::{
     document::Timestamp,
     server::{
-        deployment::{Deployment, Tablet},
+        deployment::Deployment,
         options::RouterOptions,
         page::json,
         refusal::Refusal,
         selection::{RequestedSelection, SelectedColumns},
+        sync_source::{DataSyncSource, SyncProgress, SyncStatus},
+        tablet::Tablet,
     },
 };
 

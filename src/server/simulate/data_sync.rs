@@ -7,8 +7,8 @@ use crate::{
     document::Timestamp,
     error::Result,
     server::{
-        data_sync::{DataSyncSource, SyncProgress, TabletRow},
-        deployment::Tablet,
+        sync_source::{DataSyncSource, SyncProgress, TabletRow},
+        tablet::Tablet,
     },
 };
 

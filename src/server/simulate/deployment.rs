@@ -20,9 +20,10 @@ use crate::{
     document::{Revision, TableRef, Timestamp},
     error::Result,
     server::{
-        data_sync::DataSyncSource,
-        deployment::{Deployment, LogRow, LogRows, Tablet},
+        deployment::{Deployment, LogRow, LogRows},
         shape::SampledShape,
+        sync_source::DataSyncSource,
+        tablet::Tablet,
     },
 };
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     document::{Revision, Timestamp},
     error::{Error, Result},
-    server::deployment::Tablet,
+    server::tablet::Tablet,
 };
 
 /// One thing that happened in a transaction that was recorded.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     document::{Revision, TableRef, Timestamp, Value},
     error::{Error, Result},
-    server::{data_sync::SyncProgress, deployment::Tablet},
+    server::{sync_source::SyncProgress, tablet::Tablet},
 };
 
 /// A document's fields.

@@ -122,6 +122,11 @@ impl Fed {
         fed
     }
 
+    /// Time passes, in which nothing happens; nanoseconds.
+    pub(crate) fn pass(&self, time: i64) {
+        self.clock.fetch_add(time, Ordering::SeqCst);
+    }
+
     /// The stage that it is in.
     pub(crate) fn stage(&self) -> &Stage {
         &self.stages[self.reached - 1]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     document::{Revision, Timestamp},
     error::Result,
-    server::deployment::Tablet,
+    server::tablet::Tablet,
 };
 
 /// A deployment that has Data Sync. Documents of a tablet are asked for by
