@@ -20,10 +20,13 @@ use std::sync::Arc;
 
 use derive_setters::Setters;
 
-use self::values::ValueWalk;
 pub use self::{
     plan::{AuditPlan, plan_audit},
     report::{AuditReport, AuditResult, AuditedTable, Difference, DifferingDocument, DifferingId},
+};
+use self::{
+    report::{CANNOT_ASK, UNORDERED},
+    values::ValueWalk,
 };
 use crate::{
     archive::{Archive, Depth},
@@ -40,13 +43,6 @@ use crate::{
         sync,
     },
 };
-
-/// Why a table is not compared whose deployment cannot be asked for it alone.
-const CANNOT_ASK: &str =
-    "the deployment sends everything when it is asked for one table: its server is too old for that";
-/// Why a table is not compared whose ids come in another order.
-const UNORDERED: &str =
-    "the deployment sent its documents in another order than that of their ids: nothing can be concluded";
 
 /// How an audit is done.
 #[derive(Debug, Clone, Default, Setters)]

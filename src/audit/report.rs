@@ -10,6 +10,13 @@ use crate::{
 /// Differences of a table that are kept to be shown.
 pub(super) const EXAMPLES: usize = 5;
 
+/// Why a table is not compared whose deployment cannot be asked for it alone.
+pub(super) const CANNOT_ASK: &str =
+    "the deployment sends everything when it is asked for one table: its server is too old for that";
+/// Why a table is not compared whose ids come in another order.
+pub(super) const UNORDERED: &str =
+    "the deployment sent its documents in another order than that of their ids: nothing can be concluded";
+
 /// What an audit found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

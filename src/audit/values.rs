@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use serde::Deserialize;
 
-use super::report::{AuditedTable, Difference, DifferingDocument};
+use super::report::{AuditedTable, CANNOT_ASK, Difference, DifferingDocument, UNORDERED};
 use crate::{
     archive::{Archive, Head},
     budget::MemoryBudget,
@@ -55,7 +55,7 @@ impl ValueWalk<'_> {
                 )));
             }
             if page.tables.iter().any(|other| other != table) {
-                return Ok(done.not_compared(super::CANNOT_ASK));
+                return Ok(done.not_compared(CANNOT_ASK));
             }
             let mut texts = page.texts()?;
             for document in &page.documents {
@@ -63,7 +63,7 @@ impl ValueWalk<'_> {
                 let id = theirs(texts.text(document)?, page.encoding, &mut text)
                     .context(|| format!("table {table}, as the deployment has it"))?;
                 if last.as_ref().is_some_and(|last| *last >= id) {
-                    return Ok(done.not_compared(super::UNORDERED));
+                    return Ok(done.not_compared(UNORDERED));
                 }
                 done.documents += 1;
                 let theirs = Theirs { id: &id, ts: document.ts, text: &text, encoding: page.encoding };

@@ -3,20 +3,17 @@
 mod args;
 mod report;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 pub(super) use self::args::AuditArgs;
-use self::report::{Ended, print_begin, print_document, print_end};
+use self::report::{Done, Ended, print_begin, print_document, print_end};
 use super::{config, outcome::Outcome, output, progress::Progress, signals, telemetry::Screen};
 use convex_archiver::{
-    FindingCounter, FindingCounts, MemoryBudget, Monitor, Result, Selection,
+    FindingCounter, MemoryBudget, Monitor, Result, Selection,
     archive::{Archive, Location},
     audit::{AuditOptions, AuditPlan, AuditReport, AuditResult, audit, plan_audit, repair},
-    convex::{Client, ClientOptions, Source, Traffic},
-    sync::{SyncOptions, SyncReport},
+    convex::{Client, ClientOptions, Source},
+    sync::SyncOptions,
 };
 
 /// The archive and the deployment that are compared.
@@ -26,16 +23,6 @@ struct Opened {
     /// The tables that the archive holds.
     selection: Selection,
     budget: MemoryBudget,
-}
-
-/// What was done.
-struct Done {
-    plan: AuditPlan,
-    report: AuditReport,
-    repaired: Option<SyncReport>,
-    traffic: Traffic,
-    findings: FindingCounts,
-    took: Duration,
 }
 
 pub(super) async fn run(args: &AuditArgs, screen: &Screen) -> Result<Outcome> {
@@ -132,7 +119,9 @@ fn outcome(done: &Done) -> Outcome {
     let left = match &done.repaired {
         None => differ().next().is_some(),
         Some(sync) => {
-            !sync.caught_up || differ().any(|table| sync.suspects.iter().any(|left| left.table == table.table))
+            !sync.caught_up
+                || !sync.gaps.is_empty()
+                || differ().any(|table| sync.suspects.iter().any(|left| left.table == table.table))
         }
     };
     if unknown || left { Outcome::Findings } else { Outcome::Done }

@@ -74,6 +74,9 @@ Examples:
   convex-archiver diff '1 day ago' now --archive s3://bucket/happy-otter
       what changed since yesterday; log, history and get go deeper
 
+  convex-archiver audit --archive s3://bucket/happy-otter
+      compares it with the deployment, document by document
+
   convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
       yesterday, as a ZIP for `npx convex import`
 

@@ -1,12 +1,13 @@
 //! What is printed of an audit: what it will read, each document that differs, and what came of it.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use convex_archiver::{
     FindingCounts, Result, Revision, TableRef,
     audit::{AuditPlan, AuditReport, AuditResult, AuditedTable, Difference, DifferingDocument},
+    convex::Traffic,
     read::compare,
-    sync::{HealedTable, SuspectTable},
+    sync::{HealedTable, SuspectTable, SyncReport},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,8 +21,18 @@ use super::{
         telemetry::Screen,
         units::{bytes, count, counted, time},
     },
-    AuditArgs, Done,
+    args::AuditArgs,
 };
+
+/// What was done.
+pub(super) struct Done {
+    pub(super) plan: AuditPlan,
+    pub(super) report: AuditReport,
+    pub(super) repaired: Option<SyncReport>,
+    pub(super) traffic: Traffic,
+    pub(super) findings: FindingCounts,
+    pub(super) took: Duration,
+}
 
 /// An audit that has ended.
 pub(super) struct Ended<'a> {
