@@ -89,7 +89,13 @@ pub async fn audit(
     let mut report = AuditReport { at: plan.at, depth, tables, all_tables_known: plan.all_tables_known, version: None };
     if !options.dry_run {
         let of = |result| report.with(result).map(|table| table.table.clone()).collect();
-        let found = FoundTables { at: plan.at, depth, equal: of(AuditResult::Equal), differ: of(AuditResult::Differs) };
+        let found = FoundTables {
+            at: plan.at,
+            depth,
+            equal: of(AuditResult::Equal),
+            differ: of(AuditResult::Differs),
+            altered: report.tables.iter().filter(|table| table.is_only_altered()).map(|t| t.table.clone()).collect(),
+        };
         report.version = record(source, archive, &plan.head, &found, monitor).await?;
     }
     Ok(report)
@@ -154,8 +160,8 @@ fn of_comparison(comparison: TableComparison) -> AuditedTable {
     AuditedTable { documents, extra, missing, different, requests, bytes, ..done }
 }
 
-/// Corrects what an audit that was recorded found: a sync, which compares what is suspect once it has caught up. Documents that have other
-/// values in the same revision are seen by no comparison of ids, so their tables are fetched anew. `options` say how the sync is done, with
+/// Corrects what an audit that was recorded found: a sync, which compares what is suspect once it has caught up. No comparison of ids sees
+/// documents that have other values in the same revision, so their tables are fetched anew. `options` say how the sync is done, with
 /// the archive's selection.
 ///
 /// # Errors

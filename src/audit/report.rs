@@ -155,6 +155,11 @@ impl AuditedTable {
         }
     }
 
+    /// Whether only values within one revision differ.
+    pub(super) fn is_only_altered(&self) -> bool {
+        self.altered > 0 && self.missing + self.extra + self.different == 0
+    }
+
     /// A document differs.
     pub(super) fn note(&mut self, id: &str, difference: Difference) {
         self.result = AuditResult::Differs;

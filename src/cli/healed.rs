@@ -82,6 +82,7 @@ fn reason(why: &str) -> &str {
         "replaced" => "its documents lie in another place",
         "unguarded" => "nobody watched for some time",
         "differs" => "a comparison found differences",
+        "altered" => "a comparison found other values within one revision",
         "asked" => "a new snapshot of it was asked for and is not complete",
         other => other,
     }

@@ -29,6 +29,8 @@ pub(crate) struct FoundTables {
     pub(crate) equal: Vec<TableRef>,
     /// Tables that differ.
     pub(crate) differ: Vec<TableRef>,
+    /// Of those the ones whose ids are equal, and some value is not.
+    pub(crate) altered: Vec<TableRef>,
 }
 
 /// Says it in a commit. The version that the commit made; None, if there was nothing to say.
@@ -73,8 +75,13 @@ fn draft(before: &Head, head: &Head, found: &FoundTables, watch: &Watch, now: Ti
     // A base that was lost meanwhile, or one that corrected the table, made another state of that moment.
     let stands =
         |table: &&TableRef| is_comparable(head, table, found.at) && !is_corrected(before, head, table, found.at);
-    let mut equal: Vec<_> =
-        found.equal.iter().filter(|table| head.table(table).is_some()).filter(stands).cloned().collect();
+    // Ids say nothing of what is suspected of such a table.
+    let proves = |table: &&TableRef| {
+        let state = head.table(table);
+        let wants_base = state.and_then(|state| state.suspect.as_ref()).is_some_and(Suspicion::wants_base);
+        state.is_some() && (found.depth == Depth::Values || !wants_base)
+    };
+    let mut equal: Vec<_> = found.equal.iter().filter(proves).filter(stands).cloned().collect();
     equal.sort();
     // What was written to a table that was then replaced, and not read before, has vanished from the change log.
     let touched = equal.iter().filter_map(|table| Some((table, head.table(table)?.suspect.as_ref()?)));
@@ -88,7 +95,9 @@ fn draft(before: &Head, head: &Head, found: &FoundTables, watch: &Watch, now: Ti
         draft.compared.push(Comparison { scope: Scope::Tables(equal), ts: found.at, depth: found.depth, settles });
     }
     let new = |table: &&TableRef| head.table(table).is_none_or(|state| state.suspect.is_none());
-    let news: Vec<_> = found.differ.iter().filter(new).filter(stands).map(|table| (table.clone(), "differs")).collect();
+    let why = |table: &TableRef| if found.altered.contains(table) { Suspect::ALTERED } else { "differs" };
+    let news: Vec<_> =
+        found.differ.iter().filter(new).filter(stands).map(|table| (table.clone(), why(table))).collect();
     notice::say_at_odds(head, &mut draft, news);
     let silent = draft.compared.is_empty() && draft.suspects.is_empty();
     Ok((!silent).then_some(draft))

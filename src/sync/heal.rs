@@ -84,6 +84,12 @@ pub(super) async fn next(run: &mut SyncRun, input: &RunInput<'_>, healing: &mut 
     let all = due.len();
     for Due { table, place } in due {
         healing.seen.insert(table.clone());
+        if run.head.table(&table).and_then(|state| state.suspect.as_ref()).is_some_and(Suspicion::wants_base) {
+            if input.options.on_suspicion == OnSuspicion::Heal {
+                found.walk(table, None);
+            }
+            continue;
+        }
         input.monitor.report(Event::Comparing { table: &table });
         let compared = compare(
             input.archive,
@@ -139,7 +145,7 @@ async fn rebase(
     healing.seen.extend(tables.iter().cloned());
     same_database::check(input.archive, run, input.source.as_ref(), input.clock.now()).await?;
     let new = |table: &&TableRef| run.head.table(table).is_none_or(|state| state.suspect.is_none());
-    let news: Vec<_> = tables.iter().filter(new).map(|table| (table.clone(), "asked")).collect();
+    let news: Vec<_> = tables.iter().filter(new).map(|table| (table.clone(), Suspect::ASKED)).collect();
     if !news.is_empty() {
         let mut draft = draft(run, input)?;
         notice::say_at_odds(&run.head, &mut draft, news);

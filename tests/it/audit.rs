@@ -341,7 +341,12 @@ async fn a_value_that_was_altered_on_the_way_is_found_by_values_alone_and_fetche
         (change.before, change.after),
         (Some(&Value::String("no 31".into())), Some(&Value::String("no 13".into())))
     );
-    assert!(head(&world).await.table(&named("t")).unwrap().suspect.is_some());
+    let why = async || head(&world).await.table(&named("t")).unwrap().suspect.clone().map(|suspect| suspect.why);
+    assert_eq!(why().await.as_deref(), Some("altered"));
+    // Equal ids do not end that, nor does a sync that only warns.
+    assert!(audited(&world, by_ids()).await.0.is_equal());
+    world.sync_with(&SyncOptions::default().on_suspicion(OnSuspicion::Warn)).await.unwrap();
+    assert_eq!(why().await.as_deref(), Some("altered"));
 
     insert(&world, "t", 1);
     let source = Arc::new(world.client());
@@ -458,4 +463,37 @@ async fn a_server_that_sends_everything_is_no_proof_of_one_table() {
         assert_eq!((unknown.len(), report.version), (2, None), "{report:#?}");
         assert!(unknown[0].why.as_ref().unwrap().contains("too old"));
     }
+}
+
+/// A deployment whose first page came altered, and that is so known, is fetched anew by the next sync, whoever lets it run.
+#[tokio::test]
+async fn the_next_sync_fetches_anew_what_an_audit_found_altered() {
+    let (world, _) = world(blind()).await;
+    insert(&world, "t", 20);
+    let altering = Altering { inner: world.client(), from: "no 13", to: "no 31" };
+    let archive = world.archive().await;
+    let options = SyncOptions::default();
+    convex_archiver::sync::sync(Arc::new(altering), &archive, &options, Arc::new(NoMonitor)).await.unwrap();
+    assert!(!audited(&world, by_ids().full(true)).await.0.is_equal());
+    let report = world.sync().await;
+    assert_eq!((report.suspects, report.findings.of("table_fetched_anew")), (Vec::new(), 1));
+    assert!(audited(&world, by_ids().full(true)).await.0.is_equal());
+    assert_true(&world).await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_covered_is_named_and_the_others_are_compared() {
+    let (world, _) = world(crate::support::unproven(10, 10)).await;
+    let of_component = TableRef::new("shop", "orders").unwrap();
+    world.deployment.transaction(|tx| tx.insert(&of_component, fields(1))).unwrap();
+    insert(&world, "t", 2);
+    sync(&world).await;
+    insert(&world, "t", 2);
+    sync(&world).await;
+    let (report, _) = audited(&world, by_ids()).await;
+    let unknown: Vec<_> = report.with(AuditResult::NotCompared).collect();
+    assert_eq!((unknown.len(), &unknown[0].table), (1, &of_component));
+    assert!(unknown[0].why.as_ref().unwrap().contains("does not cover it"), "{unknown:?}");
+    assert_eq!(sums(&report, "t"), [0; 4]);
+    assert!(report.version.is_some());
 }

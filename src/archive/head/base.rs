@@ -121,13 +121,25 @@ pub struct Suspect {
     pub after: Timestamp,
     /// One word: `import` (an import or a clear touched it), `dropped` (the deployment no longer lists it), `replaced` (its documents
     /// lie in another place), `number` (its ids bear another number), `unguarded` (nobody watched for some time), `differs` (it was
-    /// compared, and differs), `asked` (a new base of it was asked for).
+    /// compared, and differs), `asked` (a new base of it was asked for), `altered` (it was compared, and values
+    /// differ within one revision).
     pub why: String,
 }
 
 impl Suspect {
     /// The word that says no more than that nobody watched for some time.
     pub const UNGUARDED: &str = "unguarded";
+    /// A new base was asked for.
+    pub const ASKED: &str = "asked";
+    /// Values differ within one revision.
+    pub const ALTERED: &str = "altered";
+}
+
+impl Suspicion {
+    /// Whether no comparison of ids can end it: only a base that comes from the deployment does.
+    pub fn wants_base(&self) -> bool {
+        [Suspect::ASKED, Suspect::ALTERED].contains(&self.why.as_str())
+    }
 }
 
 /// What a suspect table is suspected of: a [`Suspect`] of a table that is known.

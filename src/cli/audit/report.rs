@@ -117,7 +117,7 @@ pub(super) fn print_begin(
         counted(plan.documents, "document")
     );
     let cost = format!(
-        "about {}, about {} at Convex's US list prices of August 2026, beyond what the plan includes",
+        "about {}, {} at Convex's US list prices of August 2026, beyond what the plan includes",
         bytes(plan.bytes),
         dollars(plan.dollars())
     );
@@ -140,7 +140,7 @@ pub(super) fn print_begin(
 }
 
 fn dollars(dollars: f64) -> String {
-    if dollars < 0.01 { "less than 0.01 USD".to_owned() } else { format!("{dollars:.2} USD") }
+    if dollars < 0.01 { "less than 0.01 USD".to_owned() } else { format!("about {dollars:.2} USD") }
 }
 
 /// Prints a document that differs.
@@ -289,8 +289,8 @@ fn advice(args: &AuditArgs, report: &AuditReport) -> String {
         return "run audit --repair to correct it".to_owned();
     }
     if report.tables.iter().any(|table| table.altered > 0) {
-        return "values differ within one revision, so files of the archive may be damaged: audit --full --repair fetches those tables \
-                anew"
+        return "values differ within one revision, so files of the archive may be damaged; the next sync fetches those tables anew, \
+                and so does audit --repair"
             .to_owned();
     }
     "the next sync corrects it; so does audit --repair".to_owned()
