@@ -34,7 +34,7 @@ async fn main() -> Result<()> {
     let one = all.ids([id].into());
     let zip = target.path().join("one.zip");
     let (report, bytes) = restore(&archive, &head, &one.clone().output(&zip), &NoMonitor).await?;
-    println!("{}: {bytes} bytes. npx convex import --append {0}", zip.display());
+    println!("{}: {bytes} bytes. Into another deployment: npx convex import --append {0}", zip.display());
     assert_eq!(report.documents(), 1);
 
     // A folder, s3://bucket/prefix, …

@@ -81,6 +81,7 @@ fn reason(why: &str) -> &str {
         "number" => "its ids bear another number",
         "replaced" => "its documents lie in another place",
         "unguarded" => "nobody watched for some time",
+        "new" => "it had not been seen before, so an import may be making it",
         "differs" => "a comparison found differences",
         "altered" => "a comparison found other values within one revision",
         "asked" => "a new snapshot of it was asked for and is not complete",

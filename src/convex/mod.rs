@@ -19,6 +19,7 @@
 //! - Errors have the kind that says what to do; after `Unavailable` the retries have been made already.
 
 pub(crate) mod export;
+mod import;
 mod page;
 #[cfg(test)]
 mod recording;
@@ -31,6 +32,7 @@ mod wire;
 
 pub use self::{
     export::{Client, ClientOptions},
+    import::{ImportId, ImportMode, ImportState, Importer},
     source::Source,
     wire::{
         access::{Access, AccessOptions},

@@ -13,7 +13,8 @@ use crate::{
         common::all_covered,
         files::{FilesByTable, TableFiles},
         moment::known_table,
-        state::{Columns, State, StateBatch, StateOptions},
+        state::{Columns, State, StateOptions},
+        walk::StateWalk,
     },
 };
 use derive_setters::Setters;
@@ -104,8 +105,8 @@ async fn of_one_table(
     let columns = if options.documents { Columns::All } else { Columns::Keys };
     let state_options = StateOptions { budget: options.budget.half(), columns, ..StateOptions::default() };
     let state = |at| State::of_files(archive, head, files, at, &state_options);
-    let mut before = Walk::begin(state(options.from)?).await?;
-    let mut after = Walk::begin(state(options.to)?).await?;
+    let mut before = StateWalk::begin(state(options.from)?).await?;
+    let mut after = StateWalk::begin(state(options.to)?).await?;
     let table = files.table.clone();
     let mut diff = TableDiff { table, inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
     loop {
@@ -135,36 +136,5 @@ async fn of_one_table(
         if order != Ordering::Less {
             after.step().await?;
         }
-    }
-}
-
-/// A state, and where one stands in it.
-struct Walk {
-    state: State,
-    batch: Option<StateBatch>,
-    row: usize,
-}
-
-impl Walk {
-    async fn begin(mut state: State) -> Result<Self> {
-        let batch = state.next().await?;
-        Ok(Self { state, batch, row: 0 })
-    }
-
-    fn key(&self) -> Option<(&str, Timestamp)> {
-        self.batch.as_ref().map(|batch| (batch.id(self.row), batch.ts(self.row)))
-    }
-
-    fn revision(&self) -> Result<Option<Revision>> {
-        self.batch.as_ref().map(|batch| batch.revision(self.row)).transpose()
-    }
-
-    async fn step(&mut self) -> Result<()> {
-        self.row += 1;
-        if self.batch.as_ref().is_some_and(|batch| self.row >= batch.len()) {
-            self.batch = self.state.next().await?;
-            self.row = 0;
-        }
-        Ok(())
     }
 }

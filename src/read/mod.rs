@@ -17,6 +17,7 @@ mod restore;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod undo;
 pub mod views;
 
 pub use self::{
@@ -30,6 +31,10 @@ pub use self::{
         NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoreTarget, RestoredTable, plan_restore, restore,
     },
     tables::{TableSummary, tables},
+    undo::{
+        FieldMatch, UndoBatches, UndoFate, UndoOptions, UndoReport, UndoneDocument, UndoneTable, plan_undo, undo,
+        undo_by_mutation,
+    },
 };
 pub use crate::rows::{
     common::CommonMoment,
@@ -46,6 +51,7 @@ pub use self::{
     replay::{Replay, WrittenRevision},
     restore::restore_unless,
     tables::count,
+    undo::{caught, undo_unless},
 };
 #[doc(hidden)]
 pub use crate::rows::{

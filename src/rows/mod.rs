@@ -24,3 +24,4 @@ pub(crate) mod sorted;
 pub(crate) mod state;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod walk;

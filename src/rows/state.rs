@@ -134,6 +134,27 @@ impl State {
         Self::planned(archive.store(), head, files, at, &keys, budget.into(), true)
     }
 
+    /// No state, but every revision that was written after `after`, up to `through`, tombstones too: by `_id`, then `_ts`.
+    pub(crate) fn revisions(
+        archive: &Archive,
+        head: &Head,
+        files: &TableFiles,
+        after: Timestamp,
+        through: Timestamp,
+        budget: MemoryBudget,
+    ) -> Result<Self> {
+        let (_, base) = base_at(head, &files.table, through)?;
+        let options = StateOptions { budget, ..StateOptions::default() };
+        // No file belongs to it.
+        let moments = Base { id: BaseId(String::new()), ts: after, ..base.clone() };
+        let all = plan(files, &files.schema, &moments, through, &options, budget.into())?;
+        let plan = Plan { in_order: Vec::new(), keep: Keep::EachTs, tombstones: true, ..all };
+        let arrow = Arc::clone(&plan.columns);
+        let batches = sorted(archive.store(), plan)?;
+        let (schema, parts) = (Arc::clone(&files.schema), Arc::clone(&files.parts));
+        Ok(Self { table: files.table.clone(), at: through, base: base.clone(), schema, arrow, parts, batches })
+    }
+
     fn within(
         store: &Arc<dyn ObjectStore>,
         head: &Head,

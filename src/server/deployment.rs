@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{requested::RequestedTables, shape::SampledShape, sync_source::DataSyncSource, tablet::Tablet};
+use super::{
+    imports::target::TakesImports, requested::RequestedTables, shape::SampledShape, sync_source::DataSyncSource,
+    tablet::Tablet,
+};
 use crate::{
     document::{Revision, TableRef, Timestamp},
     error::Result,
@@ -21,6 +24,12 @@ pub trait Deployment: Send + Sync + 'static {
 
     /// What its clock says, if it has one of its own: the `Date` of its answers.
     fn clock(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// What takes imports into it, if it takes any; by default it does not.
+    #[doc(hidden)]
+    fn imports(&self) -> Option<&dyn TakesImports> {
         None
     }
 

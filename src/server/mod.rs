@@ -15,6 +15,7 @@ mod deltas;
 mod deployment;
 mod era;
 mod fault;
+mod imports;
 mod json_schemas;
 mod options;
 mod page;
@@ -49,6 +50,7 @@ pub use self::{
     deployment::{LogRow, LogRows},
     era::{Components, Posts, TableParameter},
     fault::Fault,
+    imports::target::{PreparedImport, TakesImports},
     requested::RequestedTables,
     shape::{FieldShape, ObjectShape, SampledShape},
     simulate::{FedChange, SeededWriter, Write, read_directory, read_snapshot_zip},

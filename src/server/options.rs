@@ -67,6 +67,9 @@ pub struct RouterOptions {
     pub data_sync_rows: usize,
     /// How far the change log may run ahead of a sync that reads its tables through. Real deployments: 30 seconds.
     pub data_sync_freshness: Duration,
+    /// Waited between two transactions of an import.
+    #[doc(hidden)]
+    pub import_pause: Duration,
     /// Answers that are given instead of the true ones.
     #[doc(hidden)]
     pub faults: Vec<Fault>,
@@ -97,6 +100,7 @@ impl Default for RouterOptions {
             data_sync_page: 16_384,
             data_sync_rows: 32_768,
             data_sync_freshness: Duration::from_secs(30),
+            import_pause: Duration::ZERO,
             faults: Vec::new(),
         }
     }

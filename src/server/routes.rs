@@ -14,7 +14,7 @@ use axum::{
         header::{CONTENT_TYPE, DATE},
     },
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 
@@ -25,6 +25,7 @@ use super::{
     deployment::Deployment,
     era::Posts,
     fault::Faults,
+    imports::Imports,
     json_schemas,
     options::RouterOptions,
     page::json,
@@ -92,10 +93,15 @@ fn monitored_router(deployment: Arc<dyn Deployment>, options: RouterOptions, mon
     if let Some(version) = served.options.instance_version.clone() {
         routes = routes.route("/instance_version", get(|| async { version }));
     }
-    routes
-        .layer(DefaultBodyLimit::max(1 << 20))
-        .layer(middleware::from_fn_with_state(Arc::clone(&served), around_all))
-        .with_state(served)
+    let mut routes = routes.with_state(Arc::clone(&served));
+    if served.deployment.imports().is_some() {
+        let key = Arc::clone(&served);
+        let opens = move |given: &str| access::opens(given, key.key_at(key.admitted.load(Ordering::Relaxed)));
+        let imports = Imports::new(Arc::clone(&served.deployment), served.options.import_pause, opens);
+        let keyed = imports.routes().route_layer(middleware::from_fn_with_state(Arc::clone(&served), admitted));
+        routes = routes.merge(keyed).merge(imports.socket());
+    }
+    routes.layer(DefaultBodyLimit::max(1 << 20)).layer(middleware::from_fn_with_state(Arc::clone(&served), around_all))
 }
 
 /// Answers requests until the future is dropped. `monitor` hears of those that could not be answered.
@@ -127,6 +133,14 @@ async fn around_all(State(s): State<Arc<ServedDeployment>>, request: Request, ne
         s.monitor.report(Event::Finding(&Finding::RequestFailed { path, why }));
     }
     response
+}
+
+/// What stands around routes that look at no parameters of their own: the check of the key.
+async fn admitted(State(s): State<Arc<ServedDeployment>>, request: Request, next: Next) -> Response {
+    match s.admit(request.headers(), request.uri().query()).await {
+        Ok(_) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 impl ServedDeployment {

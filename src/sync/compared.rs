@@ -85,7 +85,7 @@ fn draft(before: &Head, head: &Head, found: &FoundTables, watch: &Watch, now: Ti
     equal.sort();
     // What was written to a table that was then replaced, and not read before, has vanished from the change log.
     let touched = equal.iter().filter_map(|table| Some((table, head.table(table)?.suspect.as_ref()?)));
-    let touched = touched.filter(|(table, suspect)| suspect.why != Suspect::UNGUARDED && watch.is_news(table));
+    let touched = touched.filter(|(table, suspect)| !Suspect::is_vague(&suspect.why) && watch.is_news(table));
     for (table, Suspicion { after, why }) in touched.filter(|(_, suspect)| suspect.after < found.at) {
         let scope = Scope::Tables(vec![table.clone()]);
         draft.doubts.push(Doubt { scope, after: *after, to: found.at, why: why.clone() });
@@ -94,7 +94,10 @@ fn draft(before: &Head, head: &Head, found: &FoundTables, watch: &Watch, now: Ti
         let settles = watch.settles_for(head, found.at);
         draft.compared.push(Comparison { scope: Scope::Tables(equal), ts: found.at, depth: found.depth, settles });
     }
-    let new = |table: &&TableRef| head.table(table).is_none_or(|state| state.suspect.is_none());
+    let new = |table: &&TableRef| {
+        let suspect = head.table(table).and_then(|state| state.suspect.as_ref());
+        suspect.is_none_or(|suspect| Suspect::is_vague(&suspect.why))
+    };
     let why = |table: &TableRef| if found.altered.contains(table) { Suspect::ALTERED } else { "differs" };
     let news: Vec<_> =
         found.differ.iter().filter(new).filter(stands).map(|table| (table.clone(), why(table))).collect();

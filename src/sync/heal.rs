@@ -144,7 +144,10 @@ async fn rebase(
     healing.rebased = true;
     healing.seen.extend(tables.iter().cloned());
     same_database::check(input.archive, run, input.source.as_ref(), input.clock.now()).await?;
-    let new = |table: &&TableRef| run.head.table(table).is_none_or(|state| state.suspect.is_none());
+    let new = |table: &&TableRef| {
+        let suspect = run.head.table(table).and_then(|state| state.suspect.as_ref());
+        suspect.is_none_or(|suspect| Suspect::is_vague(&suspect.why))
+    };
     let news: Vec<_> = tables.iter().filter(new).map(|table| (table.clone(), Suspect::ASKED)).collect();
     if !news.is_empty() {
         let mut draft = draft(run, input)?;
@@ -234,7 +237,7 @@ impl Found {
             let every = input.options.audit_every.map_or(i64::MAX, |every| every.as_nanos() as i64);
             let late = proven.is_none_or(|proven| at.0.saturating_sub(proven.0) >= every);
             let touched =
-                suspect.clone().filter(|suspect| suspect.why != Suspect::UNGUARDED && run.watch.is_news(&table));
+                suspect.clone().filter(|suspect| !Suspect::is_vague(&suspect.why) && run.watch.is_news(&table));
             self.touched.extend(touched.map(|suspect| (table.clone(), suspect)));
             self.equal.push((table, suspect.is_some() || (late && state.is_some())));
             return;
@@ -301,7 +304,7 @@ impl Found {
         let news = differ.iter().filter(new).map(|table| (table.clone(), "differs"));
         let unknown = |table: &&TableRef| {
             let suspect = run.head.table(table).and_then(|state| state.suspect.as_ref());
-            suspect.is_none_or(|suspect| suspect.why == Suspect::UNGUARDED)
+            suspect.is_none_or(|suspect| Suspect::is_vague(&suspect.why))
         };
         let filling = filling.iter().filter(unknown).map(|table| (table.clone(), "import"));
         notice::say(&run.head, &mut draft, news.chain(filling).collect());
@@ -321,7 +324,7 @@ impl Found {
                 None => walk.push((comparison.table.clone(), Some(comparison))),
             }
         }
-        run.watch.write(input.archive, input.monitor.as_ref()).await;
+        run.watch.write(input.archive, true, input.monitor.as_ref()).await;
         run.advisory.write(input.archive, &mut run.head, input.monitor.as_ref()).await;
         if walk.is_empty() {
             return Ok(Next::Done);
@@ -447,7 +450,9 @@ pub(super) fn correct_by_walk(run: &SyncRun, draft: &mut Draft) -> Vec<(TableRef
             let after = say_correction(head, draft, table, base.ts, Depth::Values, settles);
             told.push((table.clone(), after, base.ts, settles));
         }
-        base.cuts = suspects;
+        // Behind a gap nothing older serves, and nothing has to be cut.
+        let is_covered = |table: &TableRef| matches!(head.coverage().covers(table, base.ts), Covers::Covered(_));
+        base.cuts = suspects.into_iter().filter(is_covered).collect();
     }
     draft.bases = bases;
     told

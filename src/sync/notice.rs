@@ -20,7 +20,9 @@ pub(super) fn suspects(head: &Head, draft: &Draft, heard: &Heard, watch: &Watch)
             found.push((table.clone(), why));
         }
     };
-    heard.touched.iter().for_each(|table| add(table, "import"));
+    for table in &heard.touched {
+        add(table, if head.table(table).is_some() { "import" } else { Suspect::NEW });
+    }
     for entry in &draft.tables {
         let before = head.table(&entry.table).and_then(|state| state.number);
         if before.is_some() && entry.number.is_some() && before != entry.number {
@@ -32,7 +34,7 @@ pub(super) fn suspects(head: &Head, draft: &Draft, heard: &Heard, watch: &Watch)
             add(&table, "dropped");
         }
         let strangers = listed.iter().filter(|table| heard.strangers && head.table(table).is_none());
-        strangers.for_each(|table| add(table, heard.all.unwrap_or("import")));
+        strangers.for_each(|table| add(table, Suspect::NEW));
     }
     if let Some(why) = heard.all {
         head.tables()

@@ -64,7 +64,7 @@ struct Memory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct WatchedSync {
     cursor: String,
-    /// How far it answered; the archive must not be guarded farther.
+    /// How far it answered.
     through: Timestamp,
     /// Tables too many; None, if that could not be found out.
     excess: Option<u64>,
@@ -75,6 +75,18 @@ struct WatchedSync {
     /// The first answer since the last one that named a table, or showed an excess that is not harmless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clean: Option<Timestamp>,
+}
+
+impl Memory {
+    /// Without where the sentinel stands.
+    fn learned(&self) -> Self {
+        let mut learned = self.clone();
+        if let Some(sync) = &mut learned.sync {
+            sync.cursor.clear();
+            sync.through = Timestamp(0);
+        }
+        learned
+    }
 }
 
 /// What an answer of the sentinel, and the list of tables, say.
@@ -125,14 +137,10 @@ impl Watch {
     pub(super) async fn begin(&mut self, head: &Head, input: &RunInput<'_>) {
         self.listed = input.shapes.complete.then(|| input.shapes.listed.clone());
         self.know(head, input);
-        let (guarded, has_base) = (head.guarded(), !head.coverage().bases.is_empty());
-        if let Some(sync) = &self.memory.sync
-            && guarded.is_none_or(|guarded| guarded <= sync.through)
-        {
+        if self.memory.sync.is_some() {
             return;
         }
-        // An object that is older than what the archive says was put back from a copy.
-        let was_watched = self.memory.sync.take().is_some() || guarded.is_some();
+        let (was_watched, has_base) = (head.guarded().is_some(), !head.coverage().bases.is_empty());
         let Some(sentinel) = input.source.sentinel() else { return };
         match self.watch_anew(sentinel, head, input).await {
             Ok(began) => self.memory.blind |= has_base && (began || was_watched),
@@ -370,9 +378,12 @@ impl Watch {
         self.memory.places.insert(table.to_string(), place);
     }
 
-    /// Remembers all of it, once a commit holds what was named.
-    pub(super) async fn write(&mut self, archive: &Archive, monitor: &dyn Monitor) {
-        if self.memory == self.written {
+    /// Remembers all of it, once a commit holds what was named. Of an `idle` run that learned nothing new it is enough to remember it now and
+    /// then: the next one asks from where this one began.
+    pub(super) async fn write(&mut self, archive: &Archive, idle: bool, monitor: &dyn Monitor) {
+        let reached = |memory: &Memory| memory.sync.as_ref().map_or(0, |sync| sync.through.0);
+        let recent = reached(&self.memory).saturating_sub(reached(&self.written)) < HOUR;
+        if self.memory == self.written || (idle && recent && self.memory.learned() == self.written.learned()) {
             return;
         }
         let written = async {

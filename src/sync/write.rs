@@ -178,10 +178,11 @@ impl Writer<'_> {
         if !draft.add.is_empty() || !draft.suspects.is_empty() {
             same_database::check(self.archive, self.run, self.source, draft.at).await?;
         }
+        let idle = draft.add.is_empty();
         let corrected = heal::correct_by_walk(self.run, &mut draft);
         self.run.commit(self.archive, draft).await?;
         heal::corrected(self.run, self.input, corrected);
-        self.run.watch.write(self.archive, self.monitor.as_ref()).await;
+        self.run.watch.write(self.archive, idle, self.monitor.as_ref()).await;
         self.run.counts.rows = self.run.counts.rows.plus(added);
         let head = &self.run.head;
         self.monitor.report(Event::Commit {

@@ -10,6 +10,7 @@ mod demo;
 #[path = "../it/support/held.rs"]
 mod held;
 mod help;
+mod into;
 mod job;
 mod kill;
 #[cfg(target_os = "linux")]
@@ -31,6 +32,7 @@ mod support;
 #[cfg(unix)]
 mod surroundings;
 mod sync;
+mod undo;
 #[cfg(target_os = "linux")]
 mod unwritable;
 #[cfg(target_os = "linux")]

@@ -14,9 +14,10 @@ use crate::{
     Archived, run,
     support::{self, archiver},
     tools::{
-        import_fake::ImportFake,
+        import_fake::{ImportFake, npx_convex_import, write_package},
         process::block_on,
         python::{node_modules, text},
+        world::{KEY, World},
     },
 };
 
@@ -137,6 +138,102 @@ fn a_document_that_a_deployment_deleted_comes_back_with_its_table_and_not_by_an_
         let table = archived.restore(middle, &["--table", "orders"], "orders.zip");
         ends(fake.import(&["--replace", "-y"], &table), 0, "Added");
         holds(&fake, &archived, middle, &[]);
+    });
+}
+
+/// `restore --undo`, which must end with one of these codes.
+fn undo(archived: &Archived, moments: [Timestamp; 2], arguments: &[&str], name: &str) -> PathBuf {
+    let (output, [from, to]) = (archived.path(name), moments.map(|ts| ts.0.to_string()));
+    let mut command = archiver(["restore", "--undo", "--from", &from, "--to", &to, "--archive", &archived.place()]);
+    let ended = support::run(command.args(arguments).arg("--output").arg(&output));
+    assert!(matches!(ended.code, Some(0 | 3)), "{ended:?}");
+    output
+}
+
+#[test]
+fn an_undo_brings_back_a_document_that_a_deployment_deleted_and_keeps_what_came_since() {
+    block_on(async {
+        let (archived, fake) = (Archived::hard().await, ImportFake::start());
+        let (through, middle) = (archived.through().await, archived.middle().await);
+        let now = archived.restore(through, &[], "now.zip");
+        let then = archived.restore(middle, &[], "then.zip");
+        let gone = gone(&archived, middle, through);
+        // The deployment's tables know the id, and as deleted.
+        ends(fake.import(&["--replace-all", "-y"], &then), 0, "Added");
+        fake.delete("orders", &gone).await;
+        let one = archived.restore(middle, &["--id", &gone], "one.zip");
+        ends(fake.import(&["--append", "-y"], &one), 1, "Cannot recreate document with _id");
+
+        let undone = undo(&archived, [middle, through], &["--id", &gone], "one-undone.zip");
+        ends(fake.import(&["--replace-all", "-y"], &now), 0, "Added");
+        ends(fake.import(&["--append", "-y"], &undone), 1, "already exists");
+        ends(fake.import(&["--replace", "-y"], &undone), 0, "Added");
+        holds(&fake, &archived, through, &[format!("{gone}@{}", middle.0)]);
+
+        let all = undo(&archived, [middle, through], &["--inserted"], "undone.zip");
+        ends(fake.import(&["--replace", "-y"], &all), 0, "Added");
+        holds(&fake, &archived, middle, &[]);
+    });
+}
+
+#[test]
+fn the_mutation_of_an_undo_replaces_what_is_as_expected_and_nothing_else() {
+    block_on(async {
+        let archived = Archived::hard().await;
+        let moments = [archived.middle().await, archived.through().await];
+        let folder = undo(&archived, moments, &["--inserted", "--as", "mutation"], "undo");
+        let mut node = Command::new("node");
+        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/undo_mutation.mjs"));
+        let output = node.arg(node_modules()).arg(folder).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let told: Json = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(told["replaced"].as_u64() > Some(0) && told["deleted"].as_u64() > Some(0), "{told}");
+    });
+}
+
+/// The simulation's own importer, with which the client speaks as with a real deployment's.
+#[test]
+fn convex_import_speaks_with_the_simulation_and_an_undo_comes_back_there() {
+    block_on(async {
+        let archived = Archived::hard().await;
+        let (through, middle) = (archived.through().await, archived.middle().await);
+        let target = World::of(SimulatedDeployment::new("otter-1", 9)).await;
+        let folder = archived.path("project");
+        std::fs::create_dir(&folder).unwrap();
+        write_package(&folder);
+        let import = |arguments: &[&str], zip: &Path| npx_convex_import(&target.url, KEY, &folder, arguments, zip);
+        let documents = |deployment: &SimulatedDeployment, at| {
+            let of_table = |documents: std::collections::BTreeMap<_, std::sync::Arc<convex_archiver::Revision>>| {
+                documents.into_values().map(|revision| revision.document.clone()).collect::<Vec<_>>()
+            };
+            let all = deployment.state_at(at).into_iter().map(|(table, documents)| (table, of_table(documents)));
+            all.filter(|(_, documents)| !documents.is_empty()).collect::<Vec<_>>()
+        };
+        let holds =
+            |at| documents(&target.deployment, Timestamp(i64::MAX)) == documents(&archived.world.deployment, at);
+
+        let then = archived.restore(middle, &[], "then.zip");
+        ends(import(&["--replace-all", "-y"], &then), 0, "Added");
+        assert!(holds(middle));
+        ends(import(&["-y"], &then), 1, "has documents");
+        let gone = gone(&archived, middle, through);
+        let orders = TableRef::new("", "orders").unwrap();
+        target.deployment.transaction(|t| t.delete(&orders, &gone)).unwrap();
+        let one = archived.restore(middle, &["--id", &gone], "one.zip");
+        ends(import(&["--append", "-y"], &one), 1, "Cannot recreate document with _id");
+        ends(import(&["--replace-all", "-y"], &archived.restore(through, &[], "now.zip")), 0, "Added");
+        assert!(holds(through));
+        let undone = undo(&archived, [middle, through], &["--inserted"], "undone.zip");
+        ends(import(&["--replace", "-y"], &undone), 0, "Added");
+        assert!(holds(middle));
+
+        let large = Archived::with(large).await;
+        let zip = large.restore(large.through().await, &[], "large.zip");
+        assert!(zip.metadata().unwrap().len() > 6 << 20, "two parts at least");
+        ends(import(&["--replace-all", "-y"], &zip), 0, "Added 16 documents");
+        ends(npx_convex_import(&target.url, "otter-1|another", &folder, &["-y"], &zip), 1, "BadAdminKey");
+        std::fs::write(&zip, "no ZIP").unwrap();
+        ends(import(&["--replace-all", "-y"], &zip), 1, "no ZIP that can be read");
     });
 }
 

@@ -165,7 +165,10 @@ async fn crash_everywhere(
             assert_log_is_sound(&after, report.version);
             assert_parts_are_there(&after, &story);
             for (path, bytes) in before {
-                assert!(path.as_ref() == layout::MANIFEST || after[&path] == bytes, "{path} has changed: {story}");
+                assert!(
+                    [layout::MANIFEST, layout::SENTINEL].contains(&path.as_ref()) || after[&path] == bytes,
+                    "{path} has changed: {story}"
+                );
             }
             let held = world.held_in(store).await;
             assert_eq!(held.head.coverage().bases.len(), bases, "{story}");

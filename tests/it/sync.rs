@@ -187,8 +187,9 @@ async fn a_delta_file_never_spans_two_months_although_one_commit_does() {
     let ticks = Arc::clone(&clock);
     let deployment = SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(ticks.load(Ordering::Relaxed)));
     let world = World::of(deployment, pages(10, 100)).await;
-    world.sync().await;
     let t = table("", "messages");
+    world.deployment.create_table(&t).unwrap();
+    world.sync().await;
     for n in 0..10 {
         clock.fetch_add(100_000_000, Ordering::Relaxed);
         world.deployment.transaction(|tx| tx.insert(&t, fields(&[("n", Value::Int64(n))]))).unwrap();
@@ -397,8 +398,9 @@ async fn a_base_of_components_that_grew_too_old_is_given_up_and_the_changes_go_o
 #[tokio::test]
 async fn a_page_that_is_larger_than_what_may_be_gathered_becomes_several_files_of_one_commit() {
     let world = World::new(pages(10, 100_000)).await;
-    world.sync().await;
     let t = table("", "messages");
+    world.deployment.create_table(&t).unwrap();
+    world.sync().await;
     for n in 0..150 {
         let body = || Value::String("x".repeat(100_000));
         world.deployment.transaction(|tx| tx.insert(&t, fields(&[("body", body()), ("n", Value::Int64(n))]))).unwrap();

@@ -127,7 +127,7 @@ class Head:
             table = self.tables[name_of(suspect["table"])]
             known = table.get("suspect")
             after = min(int(known["after"]), int(suspect["after"])) if known else int(suspect["after"])
-            keeps = known and known["why"] != "unguarded"
+            keeps = known and known["why"] not in ("unguarded", "new")
             table["suspect"] = {"after": str(after), "why": known["why"] if keeps else suspect["why"]}
         for compared in commit.get("compared", []):
             must(int(compared["ts"]) <= cursor, "it compares beyond the cursor")

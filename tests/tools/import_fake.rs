@@ -31,7 +31,7 @@ impl ImportFake {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The client wants to be in the folder of a project that uses Convex.
-        std::fs::write(folder.path().join("package.json"), r#"{"dependencies": {"convex": "*"}}"#).unwrap();
+        write_package(folder.path());
         let mut command = Command::new(clients());
         command
             .arg("-B")
@@ -55,18 +55,7 @@ impl ImportFake {
 
     /// As [`import`](Self::import), with this deploy key.
     pub(crate) fn import_with(&self, key: &str, arguments: &[&str], zip: &Path) -> Output {
-        let mut node = Command::new("node");
-        node.arg(node_modules().join("convex/bin/main.js")).arg("import").args(arguments).arg(zip);
-        node.current_dir(self.folder.path()).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CONVEX_") {
-                node.env_remove(name);
-            }
-        }
-        // In CI it asks nothing, and reports no errors to its makers.
-        node.env_remove("VERCEL").env("CI", "true");
-        node.envs([("CONVEX_SELF_HOSTED_URL", self.url.as_str()), ("CONVEX_SELF_HOSTED_ADMIN_KEY", key)]);
-        node.output().unwrap_or_else(|e| panic!("these tests need Node.js 20: {e}"))
+        npx_convex_import(&self.url, key, self.folder.path(), arguments, zip)
     }
 
     /// Deletes a document, as a mutation does.
@@ -81,4 +70,25 @@ impl ImportFake {
     pub(crate) fn holds(&self) -> PathBuf {
         self.folder.path().join("holds.ndjson")
     }
+}
+
+/// `npx convex import ARGUMENTS ZIP` into the deployment at `url`, to its end, in a folder with a `package.json`.
+pub(crate) fn npx_convex_import(url: &str, key: &str, folder: &Path, arguments: &[&str], zip: &Path) -> Output {
+    let mut node = Command::new("node");
+    node.arg(node_modules().join("convex/bin/main.js")).arg("import").args(arguments).arg(zip);
+    node.current_dir(folder).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CONVEX_") {
+            node.env_remove(name);
+        }
+    }
+    // In CI it asks nothing, and reports no errors to its makers.
+    node.env_remove("VERCEL").env("CI", "true");
+    node.envs([("CONVEX_SELF_HOSTED_URL", url), ("CONVEX_SELF_HOSTED_ADMIN_KEY", key)]);
+    node.output().unwrap_or_else(|e| panic!("these tests need Node.js 20: {e}"))
+}
+
+/// Makes the folder that of a project that uses Convex: elsewhere its client does nothing.
+pub(crate) fn write_package(folder: &Path) {
+    std::fs::write(folder.join("package.json"), r#"{"dependencies": {"convex": "*"}}"#).unwrap();
 }

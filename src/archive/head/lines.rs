@@ -173,9 +173,13 @@ impl Head {
         Ok(sum)
     }
 
-    /// The sum without what moves with time alone: where the deployment's clock stands. While it stays, a head that was
-    /// written down still shows everything else.
+    /// The sum without what moves with time alone: where the deployment's clock stands, and that somebody watched until then. While it
+    /// stays, a head that was written down still shows everything else.
     pub(in crate::archive) fn substance(&self) -> Result<Sum> {
-        Ok(self.sum.minus(Entry::Progress(ReachedMoments::from(&self.progress)).sum()?))
+        let sum = self.sum.minus(Entry::Progress(ReachedMoments::from(&self.progress)).sum()?);
+        match self.guarded {
+            Some(guarded) => Ok(sum.minus(Entry::Guarded(guarded).sum()?)),
+            None => Ok(sum),
+        }
     }
 }

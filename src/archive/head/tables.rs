@@ -109,7 +109,7 @@ impl TableState {
         match &mut self.suspect {
             Some(known) => {
                 known.after = known.after.min(*after);
-                if known.why == Suspect::UNGUARDED {
+                if Suspect::is_vague(&known.why) {
                     known.why.clone_from(why);
                 }
             }

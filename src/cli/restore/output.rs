@@ -12,11 +12,14 @@ use convex_archiver::{
 };
 use serde::Serialize;
 
-use super::super::{
-    output,
-    past::{self, moment},
-    units::{bytes, count, counted},
-    words,
+use super::{
+    super::{
+        output,
+        past::{self, moment},
+        units::{bytes, count, counted},
+        words,
+    },
+    into::Imported,
 };
 
 /// What no restore contains.
@@ -60,8 +63,13 @@ pub(super) struct RestoreOutput<'a> {
     came_without_types: bool,
     findings: &'a FindingCounts,
     never_contains: [&'static str; 4],
+    /// Where `--into` led.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<Imported>,
     /// Of a restore that holds no table there is nothing to import.
     import: Option<&'static str>,
+    /// Convex takes single documents only where their ids were never used.
+    import_only_elsewhere: bool,
     afterwards: &'static str,
     #[serde(skip)]
     report: &'a RestoreReport,
@@ -105,6 +113,7 @@ impl<'a> RestoreOutput<'a> {
         common: &'a CommonMoment,
         report: &'a RestoreReport,
         written: Option<(&'a Path, u64)>,
+        imported: Option<Imported>,
     ) -> Self {
         let spans = |spans: &[Span]| spans.iter().map(|span| [span.from.to_string(), span.to.to_string()]).collect();
         Self {
@@ -139,7 +148,9 @@ impl<'a> RestoreOutput<'a> {
             came_without_types: report.untyped,
             findings: &report.findings,
             never_contains: NEVER,
+            imported,
             import: import(options, report),
+            import_only_elsewhere: !options.ids.is_empty(),
             afterwards: NEW_BASE,
             report,
             common,
@@ -170,12 +181,16 @@ impl<'a> RestoreOutput<'a> {
         let tables = counted(self.tables.len() as u64, "table");
         let documents = counted(self.documents, "document");
         facts.push(("Holds", format!("{documents} of {tables}, {} of text", bytes(self.bytes))));
-        if let Some(import) = self.import {
+        if let Some(Imported { deployment, mode, documents }) = &self.imported {
+            facts.push(("Imported", format!("{} into {deployment} ({mode})", counted(*documents, "document"))));
+            facts.push(("Afterwards", self.afterwards.to_owned()));
+        } else if let Some(import) = self.import {
             let file = match (self.output, &self.options.output) {
                 (Some(path), RestoreTarget::File(_)) => path.display().to_string(),
                 _ => "FILE".to_owned(),
             };
-            facts.push(("Import", format!("{import} {file}")));
+            let where_ = if self.import_only_elsewhere { "  # only into another deployment" } else { "" };
+            facts.push(("Import", format!("{import} {file}{where_}")));
             facts.push(("Afterwards", self.afterwards.to_owned()));
         }
         facts.extend(output::findings(&self.report.findings));
@@ -212,8 +227,8 @@ impl<'a> RestoreOutput<'a> {
         }
         if !self.options.ids.is_empty() {
             lines.push(
-                "Convex adds no document whose id its table knows already, be it as deleted in the last 14 days: to put one back \
-                 where it was, restore its table and import that with --replace"
+                "--append takes these documents only in a deployment that never had them. Where they were changed or deleted, Convex \
+                 refuses their _ids: bring them back there with restore --undo"
                     .to_owned(),
             );
         }

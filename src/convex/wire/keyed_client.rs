@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use reqwest::{
     Method, Request, RequestBuilder,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
@@ -37,6 +38,30 @@ pub(in crate::convex) struct KeyedClient {
 }
 
 /// The body of a request for a page with a selection.
+/// The body of a request that changes something.
+#[derive(Clone)]
+pub(in crate::convex) struct Posted {
+    content_type: &'static str,
+    body: Bytes,
+}
+
+impl Posted {
+    /// None.
+    pub(in crate::convex) fn empty() -> Self {
+        Self::bytes(Bytes::new())
+    }
+
+    /// Bytes of any kind.
+    pub(in crate::convex) fn bytes(body: Bytes) -> Self {
+        Self { content_type: "application/octet-stream", body }
+    }
+
+    /// JSON.
+    pub(in crate::convex) fn json(body: Bytes) -> Self {
+        Self { content_type: "application/json", body }
+    }
+}
+
 #[derive(Serialize)]
 struct PageRequest<'a, T, S> {
     #[serde(flatten)]
@@ -131,6 +156,34 @@ impl KeyedClient {
             let key = self.keys.current();
             let request = self.request(&key, path, arguments, selection)?;
             match self.http.send_for_page(&request).await? {
+                Reply::Refused(refusal) => {
+                    if let Some(refusal) = self.refused(&key, refusal)? {
+                        return Ok(Reply::Refused(refusal));
+                    }
+                }
+                answer @ Reply::Answer(_) => return Ok(answer),
+            }
+        }
+    }
+
+    /// Posts `body`. It may arrive twice, where an answer is lost.
+    ///
+    /// # Errors
+    /// Unavailable without any answer, Resource if it is too large.
+    pub(in crate::convex) async fn post(
+        &self,
+        path: &str,
+        query: &(impl Serialize + Sync),
+        body: Posted,
+    ) -> Result<Reply> {
+        loop {
+            let key = self.keys.current();
+            let request = self.http.client().request(Method::POST, self.access.url(path)).query(query);
+            let request = request.header(CONTENT_TYPE, body.content_type).body(body.body.clone());
+            let request = signed(request, &key).build().map_err(|e| {
+                Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e.without_url())
+            })?;
+            match self.http.send(&request).await? {
                 Reply::Refused(refusal) => {
                     if let Some(refusal) = self.refused(&key, refusal)? {
                         return Ok(Reply::Refused(refusal));

@@ -23,28 +23,30 @@
 //! `_storage/documents.jsonl` would delete every file of the target. Without the folder the files stay, also with
 //! `--replace-all`, which deletes tables of users only; Convex's own export without files has none either.
 
+pub(super) mod entries;
 mod options;
 mod readme;
 mod report;
 mod survey;
 mod system_ids;
 mod target;
-mod zip;
+pub(super) mod zip;
 
+use self::{
+    entries::{documents, generated_schema, write_numbers},
+    survey::{Survey, SurveyedTable, survey},
+    system_ids::{declares_files, system_ids},
+    zip::SnapshotZip,
+};
 pub use self::{
     options::RestoreOptions,
     report::{NotCovered, NumberConflict, RestoreReport, RestoredTable},
     target::RestoreTarget,
 };
-use self::{
-    survey::{Survey, SurveyedTable, survey},
-    system_ids::{declares_files, system_ids},
-    zip::SnapshotZip,
-};
 use crate::{
     archive::{Archive, Head},
     codec::write_value,
-    document::{Encoding, Revision, TableRef, Timestamp, Value, table_number},
+    document::{Encoding, Revision, Timestamp, Value, table_number},
     error::{Error, Result, ResultExt},
     monitor::{Event, FindingCounter, FindingCounts, Monitor},
     rows::{
@@ -110,7 +112,7 @@ async fn write(
     zip.entry(readme::NAME.to_owned()).await?;
     zip.write(readme::text(archive, head, options).as_bytes()).await?;
     let report = walk(archive, head, options, survey, Some(zip), monitor).await?;
-    write_numbers(&report, zip).await?;
+    write_numbers(report.tables.iter().filter_map(|t| Some((&t.table, t.number?))), zip).await?;
     Ok(report)
 }
 
@@ -162,9 +164,8 @@ async fn walk(
         let table = surveyed.table.clone();
         monitor.report(Event::Reading { table: &table, number, tables });
         report.untyped |= came_without_types(head, surveyed.base, options.at);
-        let folder = folder(&table);
         if let Some(zip) = &mut zip {
-            zip.entry(format!("{folder}documents.jsonl")).await?;
+            zip.entry(documents(&table)).await?;
         }
         let schema = archive.schema(head, &table).await?;
         let mut lines = Lines::new(&schema, surveyed, zip.as_deref_mut());
@@ -198,8 +199,7 @@ async fn walk(
         lines.done.emptied |= lines.done.documents == 0 && lines.done.number.is_some();
         report.tables.push(lines.done);
         if let Some(zip) = &mut zip {
-            zip.entry(format!("{folder}generated_schema.jsonl")).await?;
-            zip.write(b"\"uniform\"\n").await?;
+            generated_schema(&table, zip).await?;
         }
     }
     report.findings = monitor.counts();
@@ -282,33 +282,8 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Of every component the tables' numbers, in their order.
-async fn write_numbers(report: &RestoreReport, zip: &mut SnapshotZip) -> Result<()> {
-    let mut numbers: Vec<_> = report.tables.iter().filter_map(|t| Some((t.table.component(), t.number?, t))).collect();
-    numbers.sort_by_key(|(component, number, _)| (*component, *number));
-    let mut last = None;
-    for (component, number, table) in numbers {
-        if last != Some(component) {
-            zip.entry(format!("{}_tables/documents.jsonl", component_folder(component))).await?;
-            last = Some(component);
-        }
-        // Names are letters, digits and underscores.
-        let line = format!("{{\"name\":\"{}\",\"id\":{number}}}\n", table.table.name());
-        zip.write(line.as_bytes()).await?;
-    }
-    Ok(())
-}
-
-fn folder(table: &TableRef) -> String {
-    format!("{}{}/", component_folder(table.component()), table.name())
-}
-
-fn component_folder(component: &str) -> String {
-    component.split('/').filter(|name| !name.is_empty()).map(|name| format!("_components/{name}/")).collect()
-}
-
 /// Whether documents of a base at `base`, or changes after it up to `at`, came in the encoding `json`.
-fn came_without_types(head: &Head, base: Timestamp, at: Timestamp) -> bool {
+pub(super) fn came_without_types(head: &Head, base: Timestamp, at: Timestamp) -> bool {
     head.coverage().untyped.iter().any(|untyped| match &untyped.base {
         Some(id) => head.coverage().bases.iter().any(|known| known.id == *id && known.ts == base),
         None => untyped.after < at && base < untyped.to,

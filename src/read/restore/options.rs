@@ -14,7 +14,8 @@ pub struct RestoreOptions {
     pub at: Timestamp,
     /// These tables.
     pub selection: Selection,
-    /// Just these documents, wherever they are; all, if there are none.
+    /// Just these documents, wherever they are; all, if there are none. An import takes them only in a deployment that never
+    /// had them: Convex refuses an `_id` that its table has or had.
     pub ids: BTreeSet<String>,
     /// Where the ZIP is written: a path, or what [`RestoreTarget::open`] makes of an URL. A plan writes none.
     #[setters(into)]

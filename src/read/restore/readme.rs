@@ -31,6 +31,12 @@ pub(super) fn text(archive: &Archive, head: &Head, options: &RestoreOptions) -> 
     } else {
         writeln!(text, "Single documents: {}\n", options.ids.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
     };
+    if !options.ids.is_empty() {
+        text.push_str(
+            "`npx convex import --append` takes them only in a deployment that never had them: Convex refuses an `_id` that its table\n\
+             has or had. To bring documents back where they were changed or deleted: `convex-archiver restore --undo`.\n\n",
+        );
+    }
     text.push_str(
         "The documents of a table are lines of JSON in TABLE/documents.jsonl; those of components are below\n\
          _components/COMPONENT. `npx convex import` takes the ZIP as it is. It does not hold the contents of stored files, code,\n\

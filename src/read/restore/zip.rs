@@ -35,7 +35,7 @@ const LEVEL: i64 = 4;
 
 /// A ZIP on its way. To be ended with [`finish`](Self::finish) or [`give_up`](Self::give_up). Dropped before, it leaves nothing on
 /// a disk, and in a store an upload in parts that nobody sees.
-pub(super) struct SnapshotZip {
+pub(in crate::read) struct SnapshotZip {
     steps: mpsc::Sender<Step>,
     held: Vec<u8>,
     outcome: Option<oneshot::Receiver<Result<u64>>>,
@@ -53,7 +53,7 @@ impl SnapshotZip {
     ///
     /// # Errors
     /// Usage, if something is there and must not be overwritten, or there is no such folder; as the disk or the store has it.
-    pub(super) async fn create(target: &RestoreTarget, overwrite: bool, budget: MemoryBudget) -> Result<Self> {
+    pub(in crate::read) async fn create(target: &RestoreTarget, overwrite: bool, budget: MemoryBudget) -> Result<Self> {
         let (target, sink) = Opened::open(target, overwrite, budget).await?;
         let (steps, queue) = mpsc::channel(QUEUED);
         let (outcome, receiver) = oneshot::channel();
@@ -66,13 +66,13 @@ impl SnapshotZip {
     }
 
     /// Begins the next entry; what is written from now on is in it.
-    pub(super) async fn entry(&mut self, name: String) -> Result<()> {
+    pub(in crate::read) async fn entry(&mut self, name: String) -> Result<()> {
         self.flush().await?;
         self.step(Step::Entry(name)).await
     }
 
     /// Appends to the entry.
-    pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+    pub(in crate::read) async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let (taken, rest) = bytes.split_at(bytes.len().min(PIECE - self.held.len()));
             self.held.extend_from_slice(taken);
@@ -88,7 +88,7 @@ impl SnapshotZip {
     ///
     /// # Errors
     /// Usage, if something has appeared there meanwhile; as the disk or the store has it.
-    pub(super) async fn finish(&mut self) -> Result<u64> {
+    pub(in crate::read) async fn finish(&mut self) -> Result<u64> {
         self.flush().await?;
         self.step(Step::Finish).await?;
         while let Some(made) = self.target.made().await {
@@ -100,7 +100,7 @@ impl SnapshotZip {
     }
 
     /// Leaves nothing, also where [`finish`](Self::finish) has failed or was dropped.
-    pub(super) async fn give_up(self, monitor: &dyn Monitor) {
+    pub(in crate::read) async fn give_up(self, monitor: &dyn Monitor) {
         self.target.give_up(monitor).await;
     }
 

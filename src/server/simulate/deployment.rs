@@ -21,6 +21,7 @@ use crate::{
     error::Result,
     server::{
         deployment::{Deployment, LogRow, LogRows},
+        imports::target::TakesImports,
         shape::SampledShape,
         sync_source::DataSyncSource,
         tablet::Tablet,
@@ -155,6 +156,10 @@ impl Database {
 impl Deployment for SimulatedDeployment {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn imports(&self) -> Option<&dyn TakesImports> {
+        Some(self)
     }
 
     fn clock(&self) -> Option<Timestamp> {

@@ -11,6 +11,7 @@ mod feed;
 mod generate;
 mod id;
 mod import;
+mod imported;
 mod load;
 mod serve;
 mod snapshot_zip;

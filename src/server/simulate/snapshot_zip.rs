@@ -30,7 +30,8 @@ pub fn read_snapshot_zip(path: &Path) -> Result<Documents> {
     read(path).context(|| path.display().to_string())
 }
 
-fn read(path: &Path) -> Result<Documents> {
+/// The same; an error does not name the file.
+pub(super) fn read(path: &Path) -> Result<Documents> {
     let file = File::open(path).map_err(|e| Error::usage("the file cannot be read: check the path").with_source(e))?;
     let mut zip = ZipArchive::new(BufReader::new(file))
         .map_err(|e| Error::usage("it is no ZIP that can be read").with_source(e))?;

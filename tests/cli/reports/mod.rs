@@ -134,6 +134,20 @@ fn the_reports_of_those_that_look_back_are_what_the_schema_says() {
     let (zip, folder) = (dir.path().join("out.zip"), dir.path().join("out"));
     is("restore", &ask(&["restore", "--plan", "--exclude", "*/**"]).with(0).json());
     is("restore", &ask(&["restore", "--exclude", "*/**", "--output", zip.to_str().unwrap()]).with(0).json());
+    let undo = |args: &[&str]| {
+        let undo = ["restore", "--undo", "--from", before, "--to", "now", "--exclude", "*/**"];
+        ask(&[&undo, args].concat())
+    };
+    is("undo", &undo(&["--plan"]).with(0).json());
+    let documents = lines(&undo(&["--plan", "--documents"]).with(0));
+    let (last, documents) = documents.split_last().unwrap();
+    is("undo", last);
+    assert!(documents.len() > 3);
+    documents.iter().for_each(|line| is("undo_document", line));
+    let (undone, mutation) = (dir.path().join("undo.zip"), dir.path().join("undo"));
+    is("undo", &undo(&["--output", undone.to_str().unwrap()]).with(0).json());
+    // Exit code 3, if something was deleted: a mutation cannot bring that back.
+    is("undo", &undo(&["--as", "mutation", "--output", mutation.to_str().unwrap()]).json());
     // Components are not sure at the end.
     is("restore", &ask(&["restore", "--plan"]).json());
     is("export", &ask(&["export", "--exclude", "*/**", "--output", folder.to_str().unwrap()]).with(0).json());

@@ -1,0 +1,34 @@
+//! The file `README.md` of the ZIP of an undo.
+//!
+//! It says nothing of when and by whom the ZIP was made, so that the same version of an archive and the same moments give the
+//! same bytes.
+
+use super::options::UndoOptions;
+use crate::{
+    archive::{Archive, Head},
+    rows::moment::in_full,
+};
+
+/// Its entry.
+pub(super) const NAME: &str = "README.md";
+
+/// Its text.
+pub(super) fn text(archive: &Archive, head: &Head, options: &UndoOptions) -> String {
+    format!(
+        "# An undo for the Convex deployment {}\n\n\
+         It undoes changes made after {}, up to {}.\n\
+         Each table in it is whole: as it was at {}, but for the documents that are undone.\n\n\
+         Written by convex-archiver from the archive {}, version {}\n({}).\n\n\
+         Import it with `npx convex import --replace`, which replaces these tables and leaves the others alone. What was written to\n\
+         these tables after {} is lost by the import: stop the app's writes to them, archive\n\
+         once more, and make the ZIP anew if anything came.\n",
+        head.deployment(),
+        in_full(options.from),
+        in_full(options.to),
+        in_full(options.now),
+        archive.url(),
+        head.version(),
+        head.digest(),
+        in_full(options.now),
+    )
+}
