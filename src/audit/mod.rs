@@ -157,7 +157,7 @@ fn of_comparison(comparison: TableComparison) -> AuditedTable {
             },
         );
     }
-    AuditedTable { documents, extra, missing, different, requests, bytes, ..done }
+    AuditedTable { documents, missing, extra, different, requests, bytes, ..done }
 }
 
 /// Corrects what an audit that was recorded found: a sync, which compares what is suspect once it has caught up. No comparison of ids sees

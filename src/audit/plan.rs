@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    archive::{Archive, Covers, Head},
+    archive::{Archive, Covers, Head, TableState},
     convex::Source,
     document::{TableRef, Timestamp},
     error::{Error, Result},
@@ -99,7 +99,7 @@ fn documents(head: &Head, table: &TableRef, at: Timestamp) -> u64 {
 fn bytes(head: &Head, table: &TableRef, at: Timestamp, full: bool) -> u64 {
     let documents = documents(head, table, at);
     let pages = (documents / PAGE_DOCUMENTS + 1) * PAGE_BYTES;
-    let visible = head.table(table).map(|state| state.visible()).unwrap_or_default();
+    let visible = head.table(table).map(TableState::visible).unwrap_or_default();
     let each = if full { ID_BYTES + JSON_OF_STORED * visible.bytes / visible.rows.max(1) } else { ID_BYTES };
     pages + documents * each
 }

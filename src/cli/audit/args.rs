@@ -14,6 +14,7 @@ use super::super::{
 /// difference. By default only ids and the times of the last changes are read, about 110 bytes per document; that finds every document that is
 /// missing, left over or outdated. The result is recorded in the archive.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AuditArgs {
     #[command(flatten)]
