@@ -88,7 +88,7 @@ pub use self::{
     files::LiveFiles,
     head::{
         Head,
-        base::{Gap, LossyEncoding},
+        base::{Depth, Gap, LossyEncoding},
         coverage::{Coverage, Covers, Span},
         tables::{Counts, TableState},
     },
@@ -112,8 +112,8 @@ pub use self::{
     head::{
         Latest,
         base::{
-            Base, BaseMaker, BaseTable, Comparison, ComponentRows, Depth, Doubt, Proof, ProofSource, Proven,
-            SelectionEntry, Suspect, Suspicion, Withdrawal, WithdrawalReason,
+            Base, BaseMaker, BaseTable, Comparison, ComponentRows, Doubt, Proof, ProofSource, Proven, SelectionEntry,
+            Suspect, Suspicion, Withdrawal, WithdrawalReason,
         },
         owed::OwedBase,
         tables::{Month, SchemaVersion},
