@@ -54,6 +54,7 @@
 //! ```
 
 pub mod archive;
+pub mod audit;
 mod budget;
 mod certificates;
 mod codec;

@@ -32,6 +32,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("rows", &["archive", "data", "codec", "schema", "store"]),
     ("read", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("sync", &["convex", "rows", "archive", "data", "codec", "schema", "store"]),
+    ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("server", &["read", "rows", "archive", "data", "codec", "schema", "store"]),
 ];
 const LEAVES: &[&str] = &[];

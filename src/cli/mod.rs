@@ -6,6 +6,7 @@
     reason = "the program is where the process's environment and command line are read"
 )]
 
+mod audit;
 mod child_environment;
 mod completions;
 mod config;
@@ -16,6 +17,7 @@ pub(crate) mod exit;
 mod export;
 mod field_changes;
 mod get;
+mod healed;
 mod history;
 mod listen;
 mod log;
@@ -73,6 +75,9 @@ Examples:
   convex-archiver diff '1 day ago' now --archive s3://bucket/happy-otter
       what changed since yesterday; log, history and get go deeper
 
+  convex-archiver audit --archive s3://bucket/happy-otter
+      compares it with the deployment, document by document
+
   convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
       yesterday, as a ZIP for `npx convex import`
 
@@ -105,6 +110,7 @@ pub(crate) enum Command {
     History(history::HistoryArgs),
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
+    Audit(audit::AuditArgs),
     Restore(restore::RestoreArgs),
     Export(export::ExportArgs),
     Serve(serve::ServeArgs),
@@ -127,6 +133,7 @@ impl Cli {
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
+            Command::Audit(args) => args.json,
             Command::Restore(args) => args.json && !args.is_to_stdout(),
             Command::Export(args) => args.json,
             Command::Query(_)
@@ -159,6 +166,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::History(args) => history::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
+        Command::Audit(args) => audit::run(args, screen).await,
         Command::Restore(args) => restore::run(args, screen).await,
         Command::Export(args) => export::run(args, screen).await,
         Command::Serve(args) => serve::run(args).await,

@@ -87,6 +87,14 @@ impl Lines {
         self.print(&format!("{text}\n"))
     }
 
+    /// Writes what is held: what follows takes a while.
+    ///
+    /// # Errors
+    /// As of [`print`](Self::print).
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.write()
+    }
+
     /// Writes what is held; `told` is what came of making the lines. If that failed only because nobody reads any more, it is no failure.
     pub(crate) fn end(mut self, told: Result<()>) -> Result<()> {
         let was_unread = self.unread;

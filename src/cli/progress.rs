@@ -168,7 +168,12 @@ impl Monitor for Progress {
                 let what = if components { "the tables of components" } else { "the tables that no base covers" };
                 tracing::info!("a new base: {what} are walked as they were at {}", time(ts));
             }
-            Event::Comparing { table } => tracing::debug!("table {table} is compared with the deployment"),
+            Event::Comparing { table } => {
+                if let Some(bars) = &self.bars {
+                    bars.doing.set_message(format!("comparing table {table} with the deployment"));
+                }
+                tracing::debug!("table {table} is compared with the deployment");
+            }
             Event::Refetching { table, ts } => {
                 tracing::info!(
                     "table {table} differs from the deployment: it is fetched anew as it was at {}",

@@ -79,6 +79,6 @@ async fn archive_it(
     let Connected { client, archive, options } = connected;
     let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, &options, monitor()).await;
     let sync = report.context(|| format!("sync to {}", archive.url()))?;
-    let (archive, selection) = (archive.url().to_owned(), options.selection);
-    Ok(Some(SyncedArchive { sync, traffic: client.traffic(), archive, selection }))
+    let (archive, selection, audit_every) = (archive.url().to_owned(), options.selection, options.audit_every);
+    Ok(Some(SyncedArchive { sync, traffic: client.traffic(), archive, selection, audit_every }))
 }

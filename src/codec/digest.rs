@@ -114,6 +114,15 @@ fn is_kept(name: &str) -> bool {
     !name.starts_with('_') || name == "_id" || name == "_creationTime"
 }
 
+/// Appends what an archive keeps of a document that came in `encoding`, in canonical export_json: the text that
+/// [`RowReader::write_json`] makes of its row.
+///
+/// # Errors
+/// Protocol, if the text is not what a deployment may send.
+pub(crate) fn kept_text(text: &str, encoding: Encoding, out: &mut String) -> Result<()> {
+    Ok(document_text(Json::new(text, encoding), out)?)
+}
+
 /// Appends a document that was read once already, in export_json; without a tree where its names come sorted, as servers send
 /// them.
 fn document_text(document: Json<'_>, out: &mut String) -> Result<(), Bad> {

@@ -29,6 +29,7 @@ pub use self::{
     oddities::Oddities,
 };
 pub(crate) use self::{
+    digest::kept_text,
     encode::field_id,
     json::write_string,
     pick::{pick, weigh},

@@ -23,9 +23,8 @@ pub(super) const KEPT_EXTRAS: usize = 1 << 18;
 const EXAMPLES: usize = 20;
 
 /// One document that differs.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Difference {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Difference {
     /// The archive shows it, and the deployment did not have it.
     Extra,
     /// The deployment had it, and the archive does not show it.
@@ -36,29 +35,29 @@ pub enum Difference {
 
 /// A table of the archive beside the deployment, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableComparison {
+pub(crate) struct TableComparison {
     /// The table.
-    pub table: TableRef,
+    pub(crate) table: TableRef,
     /// The moment, nanoseconds.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// Documents that the deployment had.
-    pub documents: u64,
+    pub(crate) documents: u64,
     /// Documents that only the archive shows.
-    pub extra: u64,
+    pub(crate) extra: u64,
     /// Documents that only the deployment had.
-    pub missing: u64,
+    pub(crate) missing: u64,
     /// Documents that the two have in different revisions.
-    pub different: u64,
+    pub(crate) different: u64,
     /// The first few that differ, by `_id`.
-    pub examples: Vec<(String, Difference)>,
+    pub(crate) examples: Vec<(String, Difference)>,
     /// `_ts` of the oldest and the newest extra document, nanoseconds.
-    pub extra_between: Option<(Timestamp, Timestamp)>,
+    pub(crate) extra_between: Option<(Timestamp, Timestamp)>,
     /// Where the documents lie in the deployment, if that was told.
-    pub place: Option<String>,
+    pub(crate) place: Option<String>,
     /// Requests that it took.
-    pub requests: u64,
+    pub(crate) requests: u64,
     /// Bytes of their answers.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Ids of the extra documents, ascending; None, if they are too many to be kept.
     pub(crate) extras: Option<Vec<String>>,
 }
@@ -82,7 +81,7 @@ impl TableComparison {
     }
 
     /// Whether both are the same.
-    pub fn is_equal(&self) -> bool {
+    pub(crate) fn is_equal(&self) -> bool {
         self.extra == 0 && self.missing == 0 && self.different == 0
     }
 
@@ -113,7 +112,7 @@ impl TableComparison {
 
 /// What came of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Compared {
+pub(crate) enum Compared {
     /// It was made.
     Whole(TableComparison),
     /// The table lies where it lay when it was compared last, and is too large for one page: the rest was not asked for.
@@ -234,7 +233,7 @@ impl OurIds {
 ///
 /// # Errors
 /// As reading the archive has them, and as a page.
-pub(super) async fn compare(
+pub(crate) async fn compare(
     archive: &Archive,
     head: &Head,
     source: &dyn Source,
@@ -277,7 +276,7 @@ pub(super) async fn compare(
 }
 
 /// Whether the archive can be compared for `table` at `at`: it says what it was then.
-pub(super) fn is_comparable(head: &Head, table: &TableRef, at: Timestamp) -> bool {
+pub(crate) fn is_comparable(head: &Head, table: &TableRef, at: Timestamp) -> bool {
     match head.table(table) {
         Some(_) => matches!(head.coverage().covers(table, at), Covers::Covered(_)),
         None => head.coverage().covers_unseen(!table.component().is_empty(), at),

@@ -54,6 +54,8 @@ pub(super) struct Healing {
     moved: bool,
     /// Tables that were compared.
     seen: BTreeSet<TableRef>,
+    /// Whether the bases that somebody asked for were begun.
+    rebased: bool,
 }
 
 /// A comparison that has to be made.
@@ -66,8 +68,8 @@ struct Due {
 /// One step: what is due is compared, and what can be healed at once is; a walk is begun for the rest.
 pub(super) async fn next(run: &mut SyncRun, input: &RunInput<'_>, healing: &mut Healing) -> Result<Next> {
     let Some(cursor) = run.head.progress().delta.as_ref().map(|delta| delta.ts) else { return Ok(Next::Done) };
-    let due = due(run, input, cursor, healing);
-    if due.is_empty() {
+    let (asked, due) = (asked(run, input, cursor, healing), due(run, input, cursor, healing));
+    if asked.is_empty() && due.is_empty() {
         return Ok(Next::Done);
     }
     // A comparison settles something only at a moment behind the answer that showed no excess.
@@ -75,10 +77,19 @@ pub(super) async fn next(run: &mut SyncRun, input: &RunInput<'_>, healing: &mut 
         healing.moved = true;
         return Ok(Next::Pass(run.head.progress().clone()));
     }
+    if !asked.is_empty() {
+        return rebase(run, input, healing, cursor, asked).await;
+    }
     let mut found = Found::default();
     let all = due.len();
     for Due { table, place } in due {
         healing.seen.insert(table.clone());
+        if run.head.table(&table).and_then(|state| state.suspect.as_ref()).is_some_and(Suspicion::wants_base) {
+            if input.options.on_suspicion == OnSuspicion::Heal {
+                found.walk(table, None);
+            }
+            continue;
+        }
         input.monitor.report(Event::Comparing { table: &table });
         let compared = compare(
             input.archive,
@@ -109,6 +120,43 @@ pub(super) async fn next(run: &mut SyncRun, input: &RunInput<'_>, healing: &mut 
     }
     let whole = found.equal.len() == all;
     found.commit(run, input, cursor, whole).await
+}
+
+/// The tables that are to be fetched anew at the cursor because somebody asked for it: those that the archive says what they are. Others get a
+/// base anyway.
+fn asked(run: &SyncRun, input: &RunInput<'_>, cursor: Timestamp, healing: &Healing) -> Vec<TableRef> {
+    let Some(rebase) = input.options.rebase.as_ref().filter(|_| !healing.rebased) else { return Vec::new() };
+    let (head, selection) = (&run.head, &input.options.selection);
+    let tables = head.tables().map(|state| &state.table);
+    let wanted = |table: &&TableRef| rebase.contains(table) && selection.contains(table);
+    tables.filter(wanted).filter(|table| is_comparable(head, table, cursor)).cloned().collect()
+}
+
+/// Begins to walk what somebody asked for. Until the walk is complete these tables are suspects, so that the next run knows of them if this one
+/// ends too early.
+async fn rebase(
+    run: &mut SyncRun,
+    input: &RunInput<'_>,
+    healing: &mut Healing,
+    cursor: Timestamp,
+    tables: Vec<TableRef>,
+) -> Result<Next> {
+    healing.rebased = true;
+    healing.seen.extend(tables.iter().cloned());
+    same_database::check(input.archive, run, input.source.as_ref(), input.clock.now()).await?;
+    let new = |table: &&TableRef| {
+        let suspect = run.head.table(table).and_then(|state| state.suspect.as_ref());
+        suspect.is_none_or(|suspect| Suspect::is_vague(&suspect.why))
+    };
+    let news: Vec<_> = tables.iter().filter(new).map(|table| (table.clone(), Suspect::ASKED)).collect();
+    if !news.is_empty() {
+        let mut draft = draft(run, input)?;
+        notice::say_at_odds(&run.head, &mut draft, news);
+        commit(run, input, draft).await?;
+    }
+    run.asked.extend(tables.iter().cloned());
+    let tables = tables.into_iter().map(|table| (table, None)).collect();
+    Ok(Next::Pass(begin_walk(run, input, cursor, tables)))
 }
 
 /// Which tables are to be compared at the cursor.
@@ -344,7 +392,8 @@ fn say_correction(
         draft.doubts.push(Doubt { scope: scope.clone(), after, to: s, why });
     }
     let coverage = head.coverage();
-    let made = |base: &&Base| base.made == BaseMaker::Archive && base.ts >= s && !base.cuts(table);
+    // Only what is in doubt can be superseded.
+    let made = |base: &&Base| after < s && base.made == BaseMaker::Archive && base.ts >= s && !base.cuts(table);
     for base in coverage.bases.iter().filter(made).filter(|base| coverage.serves(base, table)) {
         let why = WithdrawalReason::Superseded;
         draft.withdrawn.push(Withdrawal { base: base.id.clone(), scope: scope.clone(), why });
@@ -387,7 +436,13 @@ pub(super) fn correct_by_walk(run: &SyncRun, draft: &mut Draft) -> Vec<(TableRef
         let suspects =
             head.tables().filter(|state| base.scope.contains(&state.table) && selection.contains(&state.table));
         let suspects: Vec<_> = suspects
-            .filter(|state| state.suspect.as_ref().is_some_and(|suspect| suspect.after < base.ts))
+            .filter(|state| {
+                let asked = run.asked.contains(&state.table);
+                state
+                    .suspect
+                    .as_ref()
+                    .is_some_and(|suspect| suspect.after < base.ts || (asked && suspect.after == base.ts))
+            })
             .map(|state| state.table.clone())
             .collect();
         let settles = run.watch.settles(base.ts);
@@ -411,6 +466,7 @@ pub(super) fn corrected(run: &mut SyncRun, input: &RunInput<'_>, told: Vec<(Tabl
         }
         match run.correcting.remove(&table) {
             Some(comparison) => tell(run, input, &table, after, at, Some(&comparison), false),
+            None if run.asked.contains(&table) => tell(run, input, &table, after, at, None, false),
             // It was not compared: a gap lay before, the deployment could not be asked, or an earlier run did.
             None => input.monitor.report(Event::Finding(&Finding::TableFetchedAnew { table: table.to_string() })),
         }
@@ -433,11 +489,15 @@ fn tell(
     let between = comparison.and_then(|found| found.extra_between);
     let new = between.filter(|(first, _)| too_much && *first > after);
     let what = match new {
+        _ if run.asked.contains(table) => Correction::Asked,
         _ if gone => Correction::Dropped,
         Some(_) if run.watch.has_excess() || !run.watch.is_watched() => Correction::Leftovers,
         _ => Correction::Replaced,
     };
+    run.counts.healed.push(HealedTable { table: table.clone(), what, after, at, extra, missing, different });
     let finding = match (what, between) {
+        // Whoever asked knows.
+        (Correction::Asked, _) => return,
         (Correction::Leftovers, Some((from, to))) => Finding::ImportLeftovers {
             table: table.to_string(),
             documents: extra,
@@ -449,7 +509,6 @@ fn tell(
         _ => Finding::TableReplaced { table: table.to_string(), extra, missing, different },
     };
     input.monitor.report(Event::Finding(&finding));
-    run.counts.healed.push(HealedTable { table: table.clone(), what, after, at, extra, missing, different });
 }
 
 /// A draft that leaves the archive where it is.

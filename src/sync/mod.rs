@@ -27,6 +27,7 @@ mod catch_up;
 mod clock;
 mod commit;
 pub(crate) mod compare;
+pub(crate) mod compared;
 mod deltas;
 mod fetch;
 mod file_rows;
@@ -118,6 +119,21 @@ fn check_selection(source: &dyn Source, archive: &Archive, head: &Head, options:
     }
 }
 
+/// # Errors
+/// Usage, if a new base is asked for of a table that the archive does not have.
+fn check_rebase(archive: &Archive, head: &Head, options: &SyncOptions) -> Result<()> {
+    let Some(rebase) = &options.rebase else { return Ok(()) };
+    let tables: Vec<_> = head.tables().map(|state| &state.table).collect();
+    match rebase.fitting_none_of(tables.into_iter()).first() {
+        Some(pattern) => Err(Error::usage(format!(
+            "--rebase: the archive {} has no table `{}`; `tables` shows those that it has",
+            archive.url(),
+            pattern.text
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Brings `archive` up to date with `source`.
 ///
 /// # Errors
@@ -146,6 +162,7 @@ async fn run(
     // Data files are written long before their commit.
     archive.check_writable(&head).await?;
     check_selection(source.as_ref(), archive, &head, options)?;
+    check_rebase(archive, &head, options)?;
     let asked = tokio::select! {
         biased;
         () = options.stop.requested() => None,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::watch::{Heard, Watch};
 use crate::{
-    archive::{Covers, Draft, Head, Suspect, TableEntry},
+    archive::{BaseMaker, Covers, Draft, Head, Suspect, TableEntry},
     document::{TableRef, Timestamp},
     layout,
     schema::TableSchema,
@@ -66,6 +66,21 @@ fn not_listed(
 
 /// Says in `draft` that these tables are suspect. One that nobody knows yet is known from then on.
 pub(super) fn say(head: &Head, draft: &mut Draft, suspects: Vec<(TableRef, &'static str)>) {
+    say_after(head, draft, suspects, |table, cursor| last_proven(head, table, cursor));
+}
+
+/// The same of tables that were found to differ, or that somebody asked to have anew: whatever was taken for proven at the cursor, be it
+/// that somebody watched, says nothing any more.
+pub(super) fn say_at_odds(head: &Head, draft: &mut Draft, tables: Vec<(TableRef, &'static str)>) {
+    say_after(head, draft, tables, |table, cursor| seen_before(head, table, cursor));
+}
+
+fn say_after(
+    head: &Head,
+    draft: &mut Draft,
+    suspects: Vec<(TableRef, &'static str)>,
+    after: impl Fn(&TableRef, Timestamp) -> Timestamp,
+) {
     let Some(cursor) = draft.progress.delta.as_ref().map(|delta| delta.ts) else { return };
     let mut folders = head.folders();
     folders.extend(draft.tables.iter().map(|entry| (entry.table.clone(), entry.folder.clone())));
@@ -75,7 +90,7 @@ pub(super) fn say(head: &Head, draft: &mut Draft, suspects: Vec<(TableRef, &'sta
             folders.insert(table.clone(), folder.clone());
             draft.tables.push(TableEntry::new(table.clone(), folder, None, TableSchema::empty()));
         }
-        let after = last_proven(head, &table, cursor);
+        let after = after(&table, cursor);
         draft.suspects.push(Suspect { table, after, why: why.to_owned() });
     }
 }
@@ -83,4 +98,13 @@ pub(super) fn say(head: &Head, draft: &mut Draft, suspects: Vec<(TableRef, &'sta
 /// The last moment at which the table was known to be what the deployment held; the beginning, if nobody ever knew.
 pub(super) fn last_proven(head: &Head, table: &TableRef, cursor: Timestamp) -> Timestamp {
     head.last_proven(table).or(head.origin()).unwrap_or(cursor).min(cursor)
+}
+
+/// The last moment before the cursor at which the deployment itself told what the table held, by a base or in a comparison.
+fn seen_before(head: &Head, table: &TableRef, cursor: Timestamp) -> Timestamp {
+    let coverage = head.coverage();
+    let told = coverage.bases.iter().filter(|base| base.made == BaseMaker::Deployment && coverage.serves(base, table));
+    let compared = head.table(table).and_then(|state| state.proven).map(|proven| proven.ts);
+    let seen = told.map(|base| base.ts).chain(compared).filter(|seen| *seen < cursor).max();
+    seen.or(head.origin()).unwrap_or(cursor).min(cursor)
 }

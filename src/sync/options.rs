@@ -39,6 +39,9 @@ pub struct SyncOptions {
     pub audit_every: Option<Duration>,
     /// What to do about a table that something touched which the change log does not tell.
     pub on_suspicion: OnSuspicion,
+    /// Tables of the archive that get a new base once the run has caught up, whatever is known of them: fetched by list_snapshot as they
+    /// were at one moment. The old base serves until the commit that completes the new one.
+    pub rebase: Option<Selection>,
     /// Ends the run at a commit.
     pub stop: Stop,
 }
@@ -80,6 +83,7 @@ impl Default for SyncOptions {
             component_base_every: Duration::from_secs(24 * 60 * 60),
             audit_every: Some(Duration::from_secs(24 * 60 * 60)),
             on_suspicion: OnSuspicion::default(),
+            rebase: None,
             stop: Stop::default(),
         }
     }

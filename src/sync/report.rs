@@ -84,8 +84,7 @@ impl SyncReport {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct HealedTable {
-    /// The table. Its path in JSON.
-    #[serde(serialize_with = "path")]
+    /// The table.
     pub table: TableRef,
     /// What had happened, as far as that is known.
     pub what: Correction,
@@ -113,22 +112,19 @@ pub enum Correction {
     Replaced,
     /// An import that did not finish left documents in the change log.
     Leftovers,
+    /// Somebody asked for it to be fetched anew.
+    Asked,
 }
 
 /// A table that may differ from the deployment.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct SuspectTable {
-    /// The table. Its path in JSON.
-    #[serde(serialize_with = "path")]
+    /// The table.
     pub table: TableRef,
     /// Up to this it is known to be right. RFC 3339 in JSON.
     #[serde(serialize_with = "time_text::one")]
     pub after: Timestamp,
     /// One word.
     pub why: String,
-}
-
-fn path<S: serde::Serializer>(table: &TableRef, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(table)
 }

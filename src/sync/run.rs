@@ -49,6 +49,8 @@ pub(super) struct SyncRun {
     pub(super) watch: Watch,
     /// Tables that are walked because they differ, and how.
     pub(super) correcting: BTreeMap<TableRef, TableComparison>,
+    /// Tables that are walked because somebody asked for it.
+    pub(super) asked: BTreeSet<TableRef>,
 }
 
 /// What a run did.
@@ -79,6 +81,7 @@ impl SyncRun {
             counts: RunCounts::default(),
             watch: Watch::default(),
             correcting: BTreeMap::new(),
+            asked: BTreeSet::new(),
         }
     }
 

@@ -293,6 +293,16 @@ impl Watch {
         self.memory.sync.as_ref().is_none_or(|sync| sync.clean.is_some_and(|clean| clean <= at))
     }
 
+    /// The same of a comparison that no sync made: if somebody should watch, and the object beside the archive does not say how far, nobody
+    /// knows.
+    pub(super) fn settles_for(&self, head: &Head, at: Timestamp) -> bool {
+        let known = match &self.memory.sync {
+            Some(sync) => head.guarded().is_none_or(|guarded| guarded <= sync.through),
+            None => head.guarded().is_none(),
+        };
+        known && !self.memory.blind && self.settles(at)
+    }
+
     /// Whether imports are under way, or have left something behind, that nobody has found harmless.
     pub(super) fn has_excess(&self) -> bool {
         self.memory.sync.as_ref().is_some_and(|sync| sync.excess.is_none_or(|excess| excess > sync.harmless))

@@ -17,6 +17,7 @@ fn help_is_what_the_files_say() {
         "history",
         "log",
         "diff",
+        "audit",
         "restore",
         "export",
         "serve",

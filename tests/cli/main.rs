@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test ends where something is missing.
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do, and start processes")]
 
+mod audit;
 mod completions;
 mod damage;
 mod demo;

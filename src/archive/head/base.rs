@@ -120,8 +120,9 @@ pub struct Suspect {
     /// Up to this it was known to be equal, nanoseconds.
     pub after: Timestamp,
     /// One word: `import` (an import or a clear touched it), `dropped` (the deployment no longer lists it), `replaced` (its documents
-    /// lie in another place), `number` (its ids bear another number), `unguarded` (nobody watched for some time), `new` (it had not been seen before), `differs` (it was
-    /// compared, and differs).
+    /// lie in another place), `number` (its ids bear another number), `unguarded` (nobody watched for some time), `new` (it had not
+    /// been seen before), `differs` (it was compared, and differs), `asked` (a new base of it was asked for), `altered` (it was compared,
+    /// and values differ within one revision).
     pub why: String,
 }
 
@@ -130,10 +131,21 @@ impl Suspect {
     pub const UNGUARDED: &str = "unguarded";
     /// The table had not been seen before: an import may be making it.
     pub const NEW: &str = "new";
+    /// A new base was asked for.
+    pub const ASKED: &str = "asked";
+    /// Values differ within one revision.
+    pub const ALTERED: &str = "altered";
 
     /// Whether the word says nothing of what happened.
     pub fn is_vague(why: &str) -> bool {
         [Self::UNGUARDED, Self::NEW].contains(&why)
+    }
+}
+
+impl Suspicion {
+    /// Whether no comparison of ids can end it: only a base that comes from the deployment does.
+    pub fn wants_base(&self) -> bool {
+        [Suspect::ASKED, Suspect::ALTERED].contains(&self.why.as_str())
     }
 }
 

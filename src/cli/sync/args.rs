@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use convex_archiver::{
     DigestShare, MemoryBudget, Result, Selection,
-    sync::{OnGap, Stop, SyncOptions},
+    sync::{OnGap, OnSuspicion, Stop, SyncOptions},
 };
 
 use super::super::{
@@ -51,6 +51,18 @@ pub(crate) struct SyncArgs {
     /// record the gap, go on, take a new base and exit with 3, or fail and leave the archive as it is
     #[arg(long, value_enum, value_name = "WHAT", default_value = "heal")]
     pub(crate) on_gap: GapChoice,
+    /// What to do about a table that something touched which the change log does not tell (an import, a replacement, a drop): compare it with
+    /// the deployment and correct it; compare it, report it and exit with 3; or fail before anything of it is committed
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "heal", help_heading = NOTICING)]
+    pub(crate) on_suspicion: SuspicionChoice,
+    /// How often all ids of a table are compared where nobody can watch for imports and drops, because the server has no Data Sync: `24h`, `0` for
+    /// every run, or `off`; every report says so if it is off. A comparison reads about 110 bytes per document
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = audit_every, help_heading = NOTICING)]
+    pub(crate) audit_every: AuditEvery,
+    /// Fetch these tables anew (patterns as in --include), or all if none is named, once the run has caught up. Readers see the old snapshot until the
+    /// new one is complete. For tables that you do not trust; `audit` tells which differ
+    #[arg(long, value_name = "TABLE", num_args = 0.., help_heading = NOTICING)]
+    pub(crate) rebase: Option<Vec<String>>,
     /// Of a server that does not prove that it sends what changes in components (one of before 2026-08-17): walk their tables again
     /// once their newest snapshot is older than this. Each is a moment that can be restored
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = units::some_duration)]
@@ -96,7 +108,41 @@ impl From<GapChoice> for OnGap {
     }
 }
 
+/// What `--on-suspicion` takes.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum SuspicionChoice {
+    /// Compare it and correct it
+    Heal,
+    /// Compare it and report it
+    Warn,
+    /// Fail
+    Fail,
+}
+
+impl From<SuspicionChoice> for OnSuspicion {
+    fn from(choice: SuspicionChoice) -> Self {
+        match choice {
+            SuspicionChoice::Heal => Self::Heal,
+            SuspicionChoice::Warn => Self::Warn,
+            SuspicionChoice::Fail => Self::Fail,
+        }
+    }
+}
+
+/// What `--audit-every` takes: None is `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AuditEvery(pub(super) Option<Duration>);
+
+fn audit_every(text: &str) -> Result<AuditEvery, String> {
+    match text {
+        "off" => Ok(AuditEvery(None)),
+        "0" => Ok(AuditEvery(Some(Duration::ZERO))),
+        text => units::duration(text).map(|time| AuditEvery(Some(time))).map_err(|why| format!("{why}; or 0, or off")),
+    }
+}
+
 const SELECTION: &str = "Selection";
+const NOTICING: &str = "What the change log does not tell";
 const LIMITS: &str = "Limits";
 
 const EXAMPLES: &str = "\
@@ -111,6 +157,9 @@ Examples:
   convex-archiver sync --archive s3://bucket/happy-otter --max-duration 50m --json
       for a timer that starts it every hour
 
+  convex-archiver sync --archive s3://bucket/happy-otter --rebase users messages
+      fetches two tables anew
+
 Exit codes: 3 also if --include names a table that the deployment does not have, or if nothing is
 selected any more. A first run that would archive nothing ends with 2 and makes no archive.
 
@@ -121,6 +170,12 @@ AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY.
 fn file_size(text: &str) -> Result<u64, String> {
     let size = units::size(text)?;
     if size < 1 << 20 { Err("say at least 1MiB".to_owned()) } else { Ok(size) }
+}
+
+/// The tables that are to be fetched anew.
+fn rebase(args: &SyncArgs) -> Result<Option<Selection>> {
+    let Some(patterns) = &args.rebase else { return Ok(None) };
+    Selection::new(patterns, []).map(Some)
 }
 
 /// How a sync is done, but for the selection that an archive has.
@@ -135,6 +190,29 @@ pub(super) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         .accept_selection(args.accept_selection)
         .accept_deployment(args.accept_deployment.clone())
         .on_gap(args.on_gap.into())
+        .on_suspicion(args.on_suspicion.into())
+        .audit_every(args.audit_every.0)
+        .rebase(rebase(args)?)
         .component_base_every(args.component_base_every)
         .stop(args.max_duration.map_or(stop.clone(), |time| stop.within(time))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_between_audits_is_a_time_nothing_or_off() {
+        let hours = |hours: u64| Some(AuditEvery(Some(Duration::from_secs(hours * 3600))));
+        for (text, expected) in [
+            ("24h", hours(24)),
+            ("0", hours(0)),
+            ("0s", hours(0)),
+            ("off", Some(AuditEvery(None))),
+            ("5", None),
+            ("", None),
+        ] {
+            assert_eq!(audit_every(text).ok(), expected, "{text}");
+        }
+    }
 }

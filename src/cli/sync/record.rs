@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use convex_archiver::{DeploymentIdentity, Selection, Timestamp, convex::Traffic, sync::SyncReport};
@@ -17,6 +17,8 @@ pub(super) struct SyncedArchive {
     pub(super) traffic: Traffic,
     pub(super) archive: String,
     pub(super) selection: Selection,
+    /// How often tables are compared where nobody watches; None, if that is off.
+    pub(super) audit_every: Option<Duration>,
 }
 
 /// One run, from its first moment on.

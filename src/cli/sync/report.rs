@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     super::{
         exit::{self, ErrorDescription},
+        healed,
         outcome::Outcome,
         output,
         telemetry::Screen,
@@ -38,6 +39,8 @@ struct Report<'a> {
     /// What Convex bills as egress.
     response_bytes: u64,
     lag_seconds: Option<u64>,
+    /// Absent if it is off.
+    audit_every_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_in_archive: Option<[&'a str; 4]>,
 }
@@ -73,7 +76,7 @@ pub(super) fn print_report(
     record: &RunRecord,
     screen: &Screen,
 ) -> Result<()> {
-    let SyncedArchive { sync, traffic, selection, .. } = done;
+    let SyncedArchive { sync, traffic, selection, audit_every, .. } = done;
     let (lag, facts) = (sync.lag(Timestamp::now()), record.facts(outcome));
     if json {
         return output::print_json(&Report {
@@ -84,6 +87,7 @@ pub(super) fn print_report(
             requests: traffic.requests,
             response_bytes: traffic.response_bytes,
             lag_seconds: lag.map(|l| l.as_secs()),
+            audit_every_seconds: audit_every.map(|every| every.as_secs()),
             not_in_archive: sync.first_run.then_some(NOT_HELD),
         });
     }
@@ -125,7 +129,7 @@ pub(super) fn print_failure(error: &Error, json: bool, record: &RunRecord, scree
 
 /// The report, for people.
 fn text(done: &SyncedArchive, lag: Option<Duration>, facts: &RunFacts) -> String {
-    let SyncedArchive { sync: report, traffic, archive, selection } = done;
+    let SyncedArchive { sync: report, traffic, archive, selection, audit_every } = done;
     let state = match (report.caught_up, report.commits) {
         (true, _) => "caught up: the deployment has nothing more",
         (false, 0) => "stopped before anything was committed; more is waiting: run again",
@@ -152,6 +156,8 @@ fn text(done: &SyncedArchive, lag: Option<Duration>, facts: &RunFacts) -> String
         facts.push(("Rescued", format!("values of {} in _rescued", counted(report.rescued_rows, "row"))));
     }
     facts.extend(report.gaps.iter().map(|gap| ("Lost", words::missing(gap))));
+    facts.extend(healed::lines(report));
+    facts.extend(healed::watching(report, *audit_every));
     facts.extend(output::findings(&report.findings));
     if let Some(through) = report.through {
         facts.push(("Through", units::time(through)));

@@ -1,0 +1,90 @@
+//! What a sync says of what the change log does not tell: tables that it corrected, tables that may differ, and who watches.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use convex_archiver::{
+    TableRef,
+    sync::{Correction, HealedTable, SyncReport},
+};
+
+use super::{
+    units::{counted, long, time},
+    words,
+};
+
+/// Corrected tables that are listed one by one.
+const SHOWN: usize = 10;
+
+/// A line for each table that was corrected, and for each reason why tables may differ now.
+pub(super) fn lines(report: &SyncReport) -> Vec<(&'static str, String)> {
+    let mut lines: Vec<_> = report.healed.iter().take(SHOWN).map(|table| ("Healed", healed(table))).collect();
+    let left = report.healed.len().saturating_sub(SHOWN) as u64;
+    if left > 0 {
+        lines.push(("Healed", format!("{} (all with --json)", counted(left, "more table"))));
+    }
+    let mut suspects: BTreeMap<&str, Vec<&TableRef>> = BTreeMap::new();
+    for suspect in &report.suspects {
+        suspects.entry(&suspect.why).or_default().push(&suspect.table);
+    }
+    lines.extend(suspects.into_iter().map(|(why, tables)| {
+        let (count, names) = (counted(tables.len() as u64, "table"), words::list(tables.into_iter()));
+        ("Suspect", format!("{count} may differ from the deployment, since {}: {names}", reason(why)))
+    }));
+    lines
+}
+
+/// How far somebody watches, or how often tables are compared instead.
+pub(super) fn watching(report: &SyncReport, audit_every: Option<Duration>) -> Option<(&'static str, String)> {
+    let text = match (report.guarded, audit_every) {
+        (Some(guarded), _) => format!("up to {}, the server told of every import and dropped table", time(guarded)),
+        (None, None) => {
+            "no: this server does not tell of imports, and --audit-every is off, so a table that an import replaces is \
+                         not noticed"
+                .to_owned()
+        }
+        // Until the first snapshot is complete there is nothing to guard.
+        (None, Some(_)) if report.through.is_none() => return None,
+        (None, Some(every)) if every.is_zero() => {
+            "no: this server does not tell of imports, so all ids are compared in every run".to_owned()
+        }
+        (None, Some(every)) => {
+            format!("no: this server does not tell of imports, so all ids are compared once in {}", long(every))
+        }
+    };
+    Some(("Guarded", text))
+}
+
+/// One table that was corrected.
+fn healed(table: &HealedTable) -> String {
+    let HealedTable { table, what, after, at, extra, missing, different, .. } = table;
+    let what = match what {
+        Correction::Dropped => "was dropped in the deployment".to_owned(),
+        Correction::Replaced => "was replaced, cleared or imported into".to_owned(),
+        Correction::Leftovers => "had documents of an import that did not finish".to_owned(),
+        Correction::Asked => return format!("{table} was fetched anew as it was at {}", time(*at)),
+    };
+    let counts = [(extra, "removed"), (missing, "added"), (different, "replaced")];
+    let counts: Vec<_> = counts
+        .into_iter()
+        .filter(|(n, _)| **n > 0)
+        .map(|(n, verb)| format!("{} {verb}", counted(*n, "document")))
+        .collect();
+    let counts = if counts.is_empty() { "fetched anew".to_owned() } else { counts.join(", ") };
+    format!("{table} {what}: {counts}. It is right from {} on, and in doubt after {}", time(*at), time(*after))
+}
+
+/// Why a table may differ, to be read after "since".
+fn reason(why: &str) -> &str {
+    match why {
+        "import" => "an import or a clear touched it",
+        "dropped" => "the deployment no longer lists it",
+        "number" => "its ids bear another number",
+        "replaced" => "its documents lie in another place",
+        "unguarded" => "nobody watched for some time",
+        "new" => "it had not been seen before, so an import may be making it",
+        "differs" => "a comparison found differences",
+        "altered" => "a comparison found other values within one revision",
+        "asked" => "a new snapshot of it was asked for and is not complete",
+        other => other,
+    }
+}
