@@ -28,7 +28,7 @@ use crate::{
     position::{Scope, Walk},
 };
 
-use super::run::RunInput;
+use super::input::RunInput;
 
 /// The walk to begin now, if one is owed, or `by_age` due. The deployment is asked for its components anew: the run may have begun hours
 /// ago, and a component that came since would be taken for one without rows.

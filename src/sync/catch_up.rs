@@ -10,7 +10,8 @@ use super::{
     gap,
     gather::Gather,
     heal::{self, Healing, Next},
-    run::{RunInput, SyncRun},
+    input::RunInput,
+    run::SyncRun,
     steps::Steps,
     write::write,
 };

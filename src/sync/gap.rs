@@ -15,7 +15,7 @@ use crate::{
     position::{DeltaCursor, Scope},
 };
 
-use super::{fetch::snapshot_without_moment, options::OnGap, run::RunInput};
+use super::{fetch::snapshot_without_moment, input::RunInput, options::OnGap};
 
 /// Questions to the deployment: of an absence of a month, the last 160 seconds of what is lost may have been readable.
 const PROBES: u32 = 14;

@@ -12,7 +12,7 @@ use super::{
     commit::NextCommit,
     deltas::GatheredDeltas,
     fetch::FetchedPage,
-    run::RunInput,
+    input::RunInput,
     steps::{Halt, Step, Steps},
     tables::Tables,
     walk::SnapshotWalk,

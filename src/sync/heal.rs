@@ -19,11 +19,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     compare::{Compared, TableComparison, compare, is_comparable},
+    input::RunInput,
     notice,
     options::OnSuspicion,
     own_base::{self, OwnBase},
     report::{Correction, HealedTable},
-    run::{RunInput, SyncRun},
+    run::SyncRun,
     same_database,
 };
 use crate::{

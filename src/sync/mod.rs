@@ -34,6 +34,7 @@ mod file_rows;
 mod gap;
 mod gather;
 mod heal;
+mod input;
 mod notice;
 mod options;
 mod own_base;
@@ -55,7 +56,8 @@ pub use self::selected::refuse_empty_selection;
 use self::{
     catch_up::{catch_up, close_walk},
     clock::Clock,
-    run::{RunInput, SyncRun},
+    input::RunInput,
+    run::SyncRun,
     watch::Watch,
 };
 pub use self::{

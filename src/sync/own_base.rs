@@ -8,7 +8,7 @@ use arrow::{
     compute::filter_record_batch,
 };
 
-use super::run::{RunInput, SyncRun};
+use super::{input::RunInput, run::SyncRun};
 use crate::{
     archive::{Archive, Base, BaseMaker, Head},
     codec::ContentSum,

@@ -1,37 +1,21 @@
-//! What a run is given, and what it has reached so far.
+//! What a run has reached so far.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     advisory::Advisory,
-    clock::Clock,
     compare::TableComparison,
-    options::SyncOptions,
     report::{HealedTable, SuspectTable, SyncReport},
     watch::Watch,
 };
 use crate::{
     archive::{Archive, CommitOutcome, Counts, Draft, Gap, Head, Run, TableState},
     codec::Oddities,
-    convex::{Shapes, Source},
     document::TableRef,
     error::{Error, Result},
     identity::DeploymentIdentity,
-    monitor::{FindingCounts, Monitor},
+    monitor::FindingCounts,
 };
-
-/// What a run is given.
-pub(super) struct RunInput<'a> {
-    pub(super) source: Arc<dyn Source>,
-    pub(super) archive: &'a Archive,
-    pub(super) shapes: Shapes,
-    pub(super) options: &'a SyncOptions,
-    pub(super) monitor: Arc<dyn Monitor>,
-    pub(super) clock: Arc<Clock>,
-}
 
 /// What a run has reached so far.
 pub(super) struct SyncRun {

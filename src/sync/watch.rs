@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use object_store::{ObjectStoreExt, path::Path};
 use serde::{Deserialize, Serialize};
 
-use super::run::RunInput;
+use super::input::RunInput;
 use crate::{
     archive::{Archive, Head, Suspect},
     convex::{Sentinel, SentinelAnswer},

@@ -10,9 +10,11 @@ use object_store::ObjectStore;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    heal, notice,
+    heal,
+    input::RunInput,
+    notice,
     options::OnSuspicion,
-    run::{RunInput, SyncRun},
+    run::SyncRun,
     same_database,
     steps::{FileProgress, Step},
 };

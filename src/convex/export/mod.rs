@@ -13,6 +13,7 @@
 //! be walked, the current one first, or `tables` those that are walked alone; `selection` names the words in which the cursor was got, and it goes on in them or in
 //! none: `everything` says that the component is not named any more either. Deltas: the cursor, `1795434104928097578`.
 
+mod data_sync;
 mod dialect;
 mod front;
 mod protocol;
@@ -136,15 +137,6 @@ impl Client {
         let ClientOptions { encoding, selection, budget, retry } = options;
         let http = KeyedClient::new(access, budget, retry, monitor)?;
         Ok(Self { http, dialect: Dialect::new(encoding), selection: SelectionRequest::new(selection) })
-    }
-
-    pub(super) fn keyed(&self) -> &KeyedClient {
-        &self.http
-    }
-
-    /// The tables of which rows are asked for.
-    pub(super) fn selected(&self) -> &Selection {
-        self.selection.selection()
     }
 
     /// What has been asked and got so far.

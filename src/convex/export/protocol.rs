@@ -17,7 +17,7 @@ pub(super) const JSON_SCHEMAS: &str = "/api/json_schemas";
 /// The tables with the names of their fields; never fails on shapes.
 pub(super) const TABLE_COLUMN_NAMES: &str = "/api/get_table_column_names";
 
-/// The code with which [`CURSOR_FROM_DELTAS`](crate::convex::sentinel::CURSOR_FROM_DELTAS) refuses a body without a cursor.
+/// The code with which [`CURSOR_FROM_DELTAS`](super::data_sync::CURSOR_FROM_DELTAS) refuses a body without a cursor.
 pub(super) const BAD_BODY: &str = "BadJsonBody";
 /// The code with which [`LIST_SNAPSHOT`] refuses a cursor that it never gave, since 2026-08-17; before, that was a 500.
 pub(super) const BAD_SNAPSHOT_CURSOR: &str = "InvalidListSnapshotCursor";

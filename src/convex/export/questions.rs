@@ -4,12 +4,12 @@ use serde::Deserialize;
 
 use super::{
     Client, End, Parts,
+    data_sync::CURSOR_FROM_DELTAS,
     protocol::{BAD_BODY, BAD_SNAPSHOT_CURSOR, LIST_SNAPSHOT, ListSnapshot},
     spooled::split_body,
 };
 use crate::{
     convex::{
-        sentinel::CURSOR_FROM_DELTAS,
         source::IdPage,
         span::DocumentSpan,
         wire::{body::Body, http::Reply},
