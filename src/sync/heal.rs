@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     archive::{
-        Base, BaseMaker, Comparison, Covers, Depth, Doubt, Draft, Head, Run, Suspect, Suspicion, Withdrawal,
+        Base, BaseMaker, Comparison, Covers, Depth, Doubt, Draft, Head, Run, Suspect, Suspicion, TableState, Withdrawal,
         WithdrawalReason,
     },
     convex::SnapshotScope,
@@ -276,9 +276,9 @@ impl Found {
             same_database::check(input.archive, run, input.source.as_ref(), input.clock.now()).await?;
         }
         let said: Vec<_> = equal.iter().filter(|(_, say)| *say).map(|(table, _)| table.clone()).collect();
-        let suspects = run.head.tables().filter(|state| state.suspect.is_some()).count();
         // Nothing names an import, every table is a suspect, and each is what it should be.
-        if whole && suspects > 0 && suspects == run.head.tables().len() {
+        let is_vague = |state: &TableState| state.suspect.as_ref().is_some_and(|suspect| Suspect::is_vague(&suspect.why));
+        if whole && run.head.tables().len() > 0 && run.head.tables().all(is_vague) {
             run.watch.all_compared(cursor);
         }
         let settles = run.watch.settles(cursor);

@@ -37,10 +37,9 @@ pub(super) fn suspects(head: &Head, draft: &Draft, heard: &Heard, watch: &Watch)
         strangers.for_each(|table| add(table, Suspect::NEW));
     }
     if let Some(why) = heard.all {
-        head.tables()
-            .map(|state| &state.table)
-            .chain(draft.tables.iter().map(|entry| &entry.table))
-            .for_each(|table| add(table, why));
+        let open = head.tables().filter(|state| state.suspect.is_none()).map(|state| &state.table);
+        let new = draft.tables.iter().map(|entry| &entry.table).filter(|table| head.table(table).is_none());
+        open.chain(new).for_each(|table| add(table, why));
     }
     found
 }

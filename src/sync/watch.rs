@@ -75,6 +75,9 @@ struct WatchedSync {
     since: Timestamp,
     /// So many of them have been there before, and all tables were compared beside them.
     harmless: u64,
+    /// When that was; 0, if it never was.
+    #[serde(default)]
+    compared: Timestamp,
     /// The first answer since the last one that named a table, or showed an excess that is not harmless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clean: Option<Timestamp>,
@@ -179,6 +182,7 @@ impl Watch {
             excess: None,
             since: now,
             harmless: 0,
+            compared: Timestamp(0),
             clean: None,
         });
         let heard = self.answers(sentinel, input).await?;
@@ -199,6 +203,7 @@ impl Watch {
         self.know(head, input);
         let mut heard = Heard::default();
         if let (Some(sentinel), true) = (input.source.sentinel(), self.is_watched()) {
+            let before = self.memory.sync.clone();
             match self.answers(sentinel, input).await {
                 Ok(Some(touched)) => heard.touched = touched,
                 // It has to begin anew, and nobody watched in between.
@@ -210,18 +215,21 @@ impl Watch {
                     }
                 }
                 Err(error) => {
+                    // What it named on its first pages it has to name again.
+                    self.memory.sync = before;
                     not_watched(input.monitor.as_ref(), &error);
                     return heard;
                 }
             }
-            let through = self.memory.sync.as_ref().map(|sync| sync.through);
-            heard.guarded = through.filter(|through| *through >= cursor).map(|_| cursor);
+            heard.guarded = self.guarded(cursor);
         } else {
             self.listed = list(input).await;
         }
-        if std::mem::take(&mut self.memory.blind) {
+        if self.memory.blind || self.is_unexplained(cursor) {
             heard.all = heard.all.or(Some(Suspect::UNGUARDED));
         }
+        // As long as something is hidden that came before the sentinel, whatever comes is suspect.
+        self.memory.blind &= self.has_excess();
         for table in &heard.touched {
             self.memory.compared.remove(&table.to_string());
         }
@@ -238,10 +246,22 @@ impl Watch {
         heard
     }
 
+    /// Up to where somebody watched, of an archive that is moved to `cursor`: not while something is hidden that the sentinel cannot name.
+    fn guarded(&self, cursor: Timestamp) -> Option<Timestamp> {
+        let sync = self.memory.sync.as_ref().filter(|sync| sync.through >= cursor)?;
+        (sync.harmless == 0 || sync.excess == Some(0)).then_some(cursor)
+    }
+
+    /// Whether something is hidden that the sentinel cannot name, and all tables are to be compared beside it anew.
+    fn is_unexplained(&self, cursor: Timestamp) -> bool {
+        let is_old = |sync: &WatchedSync| cursor.0.saturating_sub(sync.compared.0) >= DAY;
+        self.memory.sync.as_ref().is_some_and(|sync| sync.harmless > 0 && sync.excess != Some(0) && is_old(sync))
+    }
+
     /// Whether the excess is another than it was when the object was written, and whether that is not harmless by itself.
     fn excess_has_changed(&self) -> Option<bool> {
         let (now, before) = (self.memory.sync.as_ref()?, self.written.sync.as_ref()?);
-        (now.excess != before.excess && now.excess.is_some()).then(|| now.excess != Some(0) || now.harmless > 0)
+        (now.excess != before.excess && now.excess.is_some()).then(|| now.excess != Some(0) || before.harmless > 0)
     }
 
     /// All answers up to now: the tables that were touched. None, if the sentinel has to begin anew, or is gone.
@@ -277,6 +297,7 @@ impl Watch {
             let Some(sync) = &mut self.memory.sync else { return Ok(None) };
             if same && sync.excess != excess {
                 (sync.excess, sync.since) = (excess, through);
+                sync.harmless = sync.harmless.min(excess.unwrap_or(0));
             }
             let is_clean = same && excess.is_some_and(|excess| excess <= sync.harmless);
             sync.clean = sync.clean.filter(|_| touched.is_empty()).or(Some(through)).filter(|_| is_clean);
@@ -338,16 +359,14 @@ impl Watch {
         self.memory.compared.insert(table.to_string(), at);
     }
 
-    /// All tables have been compared at `at`, and nothing names an import: an excess that is there is harmless.
-    pub(super) fn all_compared(&mut self, at: Timestamp) -> bool {
-        let Some(sync) = &mut self.memory.sync else { return false };
-        let old = at.0.saturating_sub(sync.since.0) >= HOUR && sync.through <= at;
-        match sync.excess {
-            Some(excess) if excess > sync.harmless && old => {
-                (sync.harmless, sync.clean) = (excess, Some(sync.through));
-                true
-            }
-            _ => false,
+    /// All tables have been compared at `at`, and nothing names an import: an excess that is an hour old is harmless.
+    pub(super) fn all_compared(&mut self, at: Timestamp) {
+        let Some(sync) = &mut self.memory.sync else { return };
+        if let Some(excess) = sync.excess.filter(|excess| *excess > 0)
+            && at.0.saturating_sub(sync.since.0) >= HOUR
+        {
+            (sync.harmless, sync.clean, sync.compared) = (excess, Some(sync.since), at);
+            self.memory.blind = false;
         }
     }
 
