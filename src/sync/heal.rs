@@ -29,8 +29,8 @@ use super::{
 };
 use crate::{
     archive::{
-        Base, BaseMaker, Comparison, Covers, Depth, Doubt, Draft, Head, Run, Suspect, Suspicion, TableState, Withdrawal,
-        WithdrawalReason,
+        Base, BaseMaker, Comparison, Covers, Depth, Doubt, Draft, Head, Run, Suspect, Suspicion, TableState,
+        Withdrawal, WithdrawalReason,
     },
     convex::SnapshotScope,
     document::{TableRef, Timestamp},
@@ -144,7 +144,7 @@ async fn rebase(
 ) -> Result<Next> {
     healing.rebased = true;
     healing.seen.extend(tables.iter().cloned());
-    same_database::check(input.archive, run, input.source.as_ref(), input.clock.now()).await?;
+    same_database::check(run, input).await?;
     let new = |table: &&TableRef| {
         let suspect = run.head.table(table).and_then(|state| state.suspect.as_ref());
         suspect.is_none_or(|suspect| Suspect::is_vague(&suspect.why))
@@ -273,11 +273,12 @@ impl Found {
     async fn commit(self, run: &mut SyncRun, input: &RunInput<'_>, cursor: Timestamp, whole: bool) -> Result<Next> {
         let Self { equal, touched, filling, own, mut walk, dropped } = self;
         if !own.is_empty() || !walk.is_empty() || !dropped.is_empty() {
-            same_database::check(input.archive, run, input.source.as_ref(), input.clock.now()).await?;
+            same_database::check(run, input).await?;
         }
         let said: Vec<_> = equal.iter().filter(|(_, say)| *say).map(|(table, _)| table.clone()).collect();
         // Nothing names an import, every table is a suspect, and each is what it should be.
-        let is_vague = |state: &TableState| state.suspect.as_ref().is_some_and(|suspect| Suspect::is_vague(&suspect.why));
+        let is_vague =
+            |state: &TableState| state.suspect.as_ref().is_some_and(|suspect| Suspect::is_vague(&suspect.why));
         if whole && run.head.tables().len() > 0 && run.head.tables().all(is_vague) {
             run.watch.all_compared(cursor);
         }

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use super::run::SyncRun;
+use super::{input::RunInput, run::SyncRun};
 use crate::{
     archive::{Archive, Covers, Head, SNAPSHOT_KEPT},
     convex::Source,
@@ -41,12 +41,13 @@ enum Answer {
 /// # Errors
 /// Usage, if the deployment knows none of the documents that the archive held at its cursor. Access, Unavailable, if the
 /// deployment or the store does not answer.
-pub(super) async fn check(archive: &Archive, run: &mut SyncRun, source: &dyn Source, now: Timestamp) -> Result<()> {
+pub(super) async fn check(run: &mut SyncRun, input: &RunInput<'_>) -> Result<()> {
+    let (archive, source, now) = (input.archive, input.source.as_ref(), input.clock.now());
     let Some(head) = run.doubted.take() else { return Ok(()) };
     let head = &head;
     let Some(cursor) = &head.progress().delta else { return Ok(()) };
     let mut strange = None;
-    for (table, at) in small_tables(head, cursor, now) {
+    for (table, at) in small_tables(head, cursor, now, input.options.audit_every.is_some()) {
         match ask(archive, head, source, &table, at).await? {
             Answer::Same => return Ok(()),
             Answer::Strange(documents) => drop(strange.get_or_insert((table, at, documents))),
@@ -67,9 +68,9 @@ pub(super) async fn check(archive: &Archive, run: &mut SyncRun, source: &dyn Sou
 
 /// Selected tables with documents, the smallest first, and for each the newest moment at which it is known to be what the deployment held:
 /// behind that it may have been dropped or replaced, and proves nothing. Where nobody looks, that is the cursor.
-fn small_tables(head: &Head, cursor: &DeltaCursor, now: Timestamp) -> Vec<(TableRef, Timestamp)> {
+fn small_tables(head: &Head, cursor: &DeltaCursor, now: Timestamp, audits: bool) -> Vec<(TableRef, Timestamp)> {
     let selected = head.coverage().selected();
-    let looked = head.guarded().is_some() || head.tables().any(|state| state.proven.is_some());
+    let looked = audits || head.guarded().is_some() || head.tables().any(|state| state.proven.is_some());
     // An hour less: the deployment's own clock decides.
     let kept = SNAPSHOT_KEPT.as_nanos() as i128 - 3_600_000_000_000;
     let mut tables: Vec<_> = head

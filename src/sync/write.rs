@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     archive::{Archive, Counts, Draft, TableEntry},
-    convex::Source,
     data::{DataFile, FileWriter, WriterOptions},
     document::{Timestamp, table_number},
     error::{Error, Result},
@@ -41,7 +40,6 @@ const OLD: Duration = Duration::from_secs(24 * 60 * 60);
 struct Writer<'a> {
     input: &'a RunInput<'a>,
     archive: &'a Archive,
-    source: &'a dyn Source,
     run: &'a mut SyncRun,
     options: WriterOptions,
     monitor: Arc<dyn Monitor>,
@@ -68,12 +66,11 @@ struct ClosingFile {
 /// Does all steps; `run` moves on with every commit. After an error nothing is open, and nothing counts since the last
 /// commit.
 pub(super) async fn write(input: &RunInput<'_>, run: &mut SyncRun, mut steps: mpsc::Receiver<Step>) -> Result<()> {
-    let &RunInput { archive, options, ref monitor, ref source, .. } = input;
+    let &RunInput { archive, options, ref monitor, .. } = input;
     let options = WriterOptions { compression_level: options.compression_level, ..options.budget.into() };
     let mut writer = Writer {
         input,
         archive,
-        source: source.as_ref(),
         run,
         options,
         monitor: Arc::clone(monitor),
@@ -178,7 +175,7 @@ impl Writer<'_> {
         let mut draft = self.with_numbers(Draft { add: files, ..draft }).await?;
         self.notice(&mut draft).await?;
         if !draft.add.is_empty() || !draft.suspects.is_empty() {
-            same_database::check(self.archive, self.run, self.source, draft.at).await?;
+            same_database::check(self.run, self.input).await?;
         }
         let idle = draft.add.is_empty();
         let corrected = heal::correct_by_walk(self.run, &mut draft);
