@@ -144,7 +144,7 @@ impl Watch {
         self.listed = input.shapes.complete.then(|| input.shapes.listed.clone());
         self.know(head, input);
         // Of another selection nothing can be counted: it begins anew.
-        if self.memory.sync.as_ref().is_some_and(|sync| sync.selection == input.options.selection) {
+        if self.memory.sync.as_ref().is_some_and(|sync| sync.selection == input.source.selection()) {
             return;
         }
         let (was_watched, has_base) = (head.guarded().is_some(), !head.coverage().bases.is_empty());
@@ -177,7 +177,7 @@ impl Watch {
         let through = Timestamp(i64::MIN);
         self.memory.sync = Some(WatchedSync {
             cursor,
-            selection: input.options.selection.clone(),
+            selection: input.source.selection(),
             through,
             excess: None,
             since: now,
@@ -292,7 +292,7 @@ impl Watch {
             let listed = list(input).await;
             let same = listed.is_some() && listed == self.listed;
             self.listed = listed;
-            let count = self.listed.as_ref().map(|listed| selected(listed, &input.options.selection));
+            let count = self.listed.as_ref().map(|listed| selected(listed, &input.source.selection()));
             let excess = total.zip(count).and_then(|(total, listed)| total.checked_sub(listed));
             let Some(sync) = &mut self.memory.sync else { return Ok(None) };
             if same && sync.excess != excess {

@@ -196,6 +196,11 @@ impl Restored {
     async fn all(world: &World) -> Self {
         Self::of(world, &RestoreOptions::default().at(through(world).await)).await.unwrap()
     }
+
+    /// The same, of tables in doubt too.
+    async fn doubted(world: &World) -> Self {
+        Self::of(world, &RestoreOptions::default().at(through(world).await).accept_doubt(true)).await.unwrap()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,7 +242,7 @@ async fn documents_that_a_dropped_table_left_behind_are_told_and_left_out() {
     let kept = insert(3);
     // Nobody corrects it.
     world.sync_with(&SyncOptions::default().on_suspicion(OnSuspicion::Warn)).await.unwrap();
-    let restored = Restored::all(&world).await;
+    let restored = Restored::doubted(&world).await;
     let ids: Vec<_> = restored.documents()[&notes].iter().map(|fields| fields["_id"].clone()).collect();
     assert_eq!(ids, [Value::String(kept.clone())]);
     let told = restored.report.tables.iter().find(|t| t.table == notes).unwrap();
@@ -259,7 +264,7 @@ async fn documents_that_a_dropped_table_left_behind_are_told_and_left_out() {
 
     // An export holds all that the archive shows, and tells it.
     let head = earlier.head().await.unwrap();
-    let options = ExportOptions::new(Arc::new(InMemory::new()), ExportFormat::Ndjson, at);
+    let options = ExportOptions::new(Arc::new(InMemory::new()), ExportFormat::Ndjson, at).accept_doubt(true);
     let exported = export(&earlier, &head, &options, &NoMonitor).await.unwrap();
     let left_behind: Vec<_> =
         exported.tables.iter().map(|t| (t.table.name(), t.left_behind.clone(), t.documents)).collect();
@@ -268,7 +273,7 @@ async fn documents_that_a_dropped_table_left_behind_are_told_and_left_out() {
     // Also where the table that took its place holds nothing any more.
     world.deployment.transaction(|t| t.delete(&notes, &kept)).unwrap();
     world.sync_with(&SyncOptions::default().on_suspicion(OnSuspicion::Warn)).await.unwrap();
-    let restored = Restored::all(&world).await;
+    let restored = Restored::doubted(&world).await;
     let empty = restored.report.tables.iter().find(|t| t.table == notes).unwrap();
     assert_eq!((empty.documents, empty.number, &empty.left_behind), (0, Some(10_003), &told.left_behind));
     assert!(restored.report.has_findings() && restored.documents()[&notes].is_empty());
