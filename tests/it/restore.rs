@@ -254,7 +254,7 @@ async fn documents_that_a_dropped_table_left_behind_are_told_and_left_out() {
     let earlier = world.archive().await;
     let of = async |ids: &[&String]| {
         let ids = ids.iter().map(|id| (*id).clone()).collect();
-        Restored::of(&world, &RestoreOptions::default().at(at).ids(ids)).await
+        Restored::of(&world, &RestoreOptions::default().accept_doubt(true).at(at).ids(ids)).await
     };
     for ids in [&[&dropped][..], &[&dropped, &kept]] {
         let error = of(ids).await.err().unwrap();
