@@ -235,9 +235,8 @@ impl History {
                 for id in live.into_keys().take(2) {
                     let fields = self.fields();
                     let deletes = self.rng.random_bool(0.5);
-                    let change = deployment.transaction(|tx| match deletes {
-                        true => tx.delete(&named(table), &id),
-                        false => tx.replace(&named(table), &id, fields),
+                    let change = deployment.transaction(|tx| {
+                        if deletes { tx.delete(&named(table), &id) } else { tx.replace(&named(table), &id, fields) }
                     });
                     change.unwrap();
                 }
@@ -351,14 +350,21 @@ impl History {
                 }
             }
             if shown != truth {
-                let doubted = |table: &TableRef| {
-                    format!("{table}: {:?} {:?}", held.head.doubted(table), held.head.last_proven(table))
-                };
-                let doubted: Vec<_> = (0..TABLES.len()).map(named).map(|table| doubted(&table)).collect();
-                println!("at {at:?} of {:?}: {doubted:#?} {:?}", self.truths.keys(), self.read_memory().await);
+                let memory = self.read_memory().await;
+                self.explain(&held, *at, memory.as_deref());
             }
             assert_same_state(&shown, &truth);
         }
+    }
+
+    /// What the archive says of the trust in each table, for whoever looks for the cause.
+    #[allow(clippy::print_stderr, reason = "a failing seed must be explained")]
+    fn explain(&self, held: &Held, at: Timestamp, memory: Option<&[u8]>) {
+        for table in (0..TABLES.len()).map(named) {
+            eprintln!("{table} at {at:?}: {:?}, {:?}", held.head.doubted(&table), held.head.last_proven(&table));
+        }
+        let memory = memory.map(String::from_utf8_lossy);
+        eprintln!("runs: {:?}; {memory:?}", self.truths.keys());
     }
 
     /// At the end everything is true again.

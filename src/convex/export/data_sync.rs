@@ -124,16 +124,14 @@ fn ids_of_known(selection: &Selection, known: &BTreeSet<TableRef>) -> Json {
         components.entry(component).or_default();
     }
     for table in known {
-        let of_table = match selection.contains(table) {
-            true => json!({ "_id": "included", "_other": "excluded" }),
-            false => word(false),
-        };
+        let of_table =
+            if selection.contains(table) { json!({ "_id": "included", "_other": "excluded" }) } else { word(false) };
         components.entry(table.component().to_owned()).or_default().insert(table.name().to_owned(), of_table);
     }
     let mut tree = Map::new();
     for (component, mut tables) in components {
         for name in selection.table_names(&component) {
-            let selected = TableRef::new(&*component, &*name).is_ok_and(|table| selection.contains(&table));
+            let selected = TableRef::new(&*component, name).is_ok_and(|table| selection.contains(&table));
             tables.entry(name).or_insert_with(|| if selected { json!({ "_other": "included" }) } else { word(false) });
         }
         tables.insert("_other".to_owned(), word(selection.opens(&component)));
