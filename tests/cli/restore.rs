@@ -32,7 +32,11 @@ fn a_plan_says_what_the_restore_then_holds_and_how_to_import_it() {
     let plan = demo.run(["restore", "--plan", "--json"]).with(0).json();
     assert!(plan["documents"].as_u64().unwrap() > 1000 && plan["output"].is_null(), "{plan}");
     let told = demo.run(["restore", "--plan"]).with(0).stdout;
-    for words in ["npx convex import --replace-all FILE", "Never in a restore:", "archive the target anew"] {
+    for words in [
+        "npx convex import --replace-all FILE",
+        "Never in a restore:",
+        "the next sync of an archive of the target notices it",
+    ] {
         assert!(told.contains(words), "{words} in {told}");
     }
     let written = demo.run(["restore", "--output", "b.zip", "--json"]).with(0).json();

@@ -31,7 +31,7 @@ const NEVER: [&str; 4] = [
     "scheduled functions and cron jobs",
 ];
 
-const NEW_BASE: &str = "an import writes no tombstones: afterwards archive the target anew, at another URL";
+const NEW_BASE: &str = "an import writes no tombstones: the next sync of an archive of the target notices it";
 
 /// A report, as JSON.
 #[derive(Serialize)]

@@ -18,8 +18,7 @@ use super::super::{
     into::Imported,
 };
 
-const AFTERWARDS: &str = "afterwards start a new archive (another --archive URL): an import writes no tombstones for what it replaces, so \
-                          this one would keep showing it";
+const AFTERWARDS: &str = "an import writes no tombstones for what it replaces: afterwards run sync, which notices it and corrects the tables";
 
 /// What came of it.
 #[derive(Debug, Clone)]
