@@ -6,9 +6,15 @@
 
 use std::sync::Arc;
 
-use super::{advisory::Advisory, clock::Clock, compare::is_comparable, notice, watch::Watch};
+use super::{
+    advisory::Advisory,
+    clock::Clock,
+    compare::is_comparable,
+    notice::{self, says_nothing_yet, touched_doubts},
+    watch::Watch,
+};
 use crate::{
-    archive::{Archive, CommitOutcome, Comparison, Depth, Doubt, Draft, Head, Run, Suspect, Suspicion},
+    archive::{Archive, CommitOutcome, Comparison, Depth, Draft, Head, Run, Suspect, Suspicion},
     convex::Source,
     document::{TableRef, Timestamp},
     error::{Error, Result},
@@ -69,9 +75,7 @@ pub(crate) async fn record(
 
 /// What is to be said on `head`; None, if nothing is.
 fn draft(before: &Head, head: &Head, found: &FoundTables, watch: &Watch, now: Timestamp) -> Result<Option<Draft>> {
-    let latest = head.latest().ok_or_else(|| Error::internal("nothing was archived yet: report it"))?;
-    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now);
-    (draft.checked_at, draft.caught_up) = (latest.checked_at, latest.caught_up);
+    let mut draft = notice::draft(head, now)?;
     // A base that was lost meanwhile, or one that corrected the table, made another state of that moment.
     let stands =
         |table: &&TableRef| is_comparable(head, table, found.at) && !is_corrected(before, head, table, found.at);
@@ -83,21 +87,12 @@ fn draft(before: &Head, head: &Head, found: &FoundTables, watch: &Watch, now: Ti
     };
     let mut equal: Vec<_> = found.equal.iter().filter(proves).filter(stands).cloned().collect();
     equal.sort();
-    // What was written to a table that was then replaced, and not read before, has vanished from the change log.
-    let touched = equal.iter().filter_map(|table| Some((table, head.table(table)?.suspect.as_ref()?)));
-    let touched = touched.filter(|(table, suspect)| !Suspect::is_vague(&suspect.why) && watch.is_news(table));
-    for (table, Suspicion { after, why }) in touched.filter(|(_, suspect)| suspect.after < found.at) {
-        let scope = Scope::Tables(vec![table.clone()]);
-        draft.doubts.push(Doubt { scope, after: *after, to: found.at, why: why.clone() });
-    }
+    draft.doubts = touched_doubts(head, &equal, found.at, watch);
     if !equal.is_empty() {
         let settles = watch.settles_for(head, found.at);
         draft.compared.push(Comparison { scope: Scope::Tables(equal), ts: found.at, depth: found.depth, settles });
     }
-    let new = |table: &&TableRef| {
-        let suspect = head.table(table).and_then(|state| state.suspect.as_ref());
-        suspect.is_none_or(|suspect| Suspect::is_vague(&suspect.why))
-    };
+    let new = |table: &&TableRef| says_nothing_yet(head, table);
     let why = |table: &TableRef| if found.altered.contains(table) { Suspect::ALTERED } else { "differs" };
     let news: Vec<_> =
         found.differ.iter().filter(new).filter(stands).map(|table| (table.clone(), why(table))).collect();

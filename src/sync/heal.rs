@@ -19,25 +19,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     compare::{Compared, TableComparison, compare, is_comparable},
+    correct::{begin_walk, commit, correct_by, draft, own_base_of},
     input::RunInput,
-    notice,
+    notice::{self, says_nothing_yet, touched_doubts},
     options::OnSuspicion,
-    own_base::{self, OwnBase},
-    report::{Correction, HealedTable},
+    own_base,
     run::SyncRun,
     same_database,
 };
 use crate::{
-    archive::{
-        Base, BaseMaker, Comparison, Covers, Depth, Doubt, Draft, Head, Run, Suspect, Suspicion, TableState,
-        Withdrawal, WithdrawalReason,
-    },
-    convex::SnapshotScope,
+    archive::{BaseMaker, Comparison, Covers, Depth, Suspect, Suspicion, TableState},
     document::{TableRef, Timestamp},
-    error::{Error, ErrorKind, Result},
-    layout,
+    error::{ErrorKind, Result},
     monitor::{Event, Finding},
-    position::{Progress, Scope, Walk},
+    position::{Progress, Scope},
 };
 
 /// What to do next.
@@ -145,11 +140,11 @@ async fn rebase(
     healing.rebased = true;
     healing.seen.extend(tables.iter().cloned());
     same_database::check(run, input).await?;
-    let new = |table: &&TableRef| {
-        let suspect = run.head.table(table).and_then(|state| state.suspect.as_ref());
-        suspect.is_none_or(|suspect| Suspect::is_vague(&suspect.why))
-    };
-    let news: Vec<_> = tables.iter().filter(new).map(|table| (table.clone(), Suspect::ASKED)).collect();
+    let news: Vec<_> = tables
+        .iter()
+        .filter(|table| says_nothing_yet(&run.head, table))
+        .map(|table| (table.clone(), Suspect::ASKED))
+        .collect();
     if !news.is_empty() {
         let mut draft = draft(run, input)?;
         notice::say_at_odds(&run.head, &mut draft, news);
@@ -193,8 +188,6 @@ fn due(run: &SyncRun, input: &RunInput<'_>, cursor: Timestamp, healing: &Healing
 struct Found {
     /// Tables that are equal, and whether the archive has to say so.
     equal: Vec<(TableRef, bool)>,
-    /// Of those the ones that something has touched since they were compared last, and up to when they were known to be right.
-    touched: Vec<(TableRef, Suspicion)>,
     /// Tables that an import may be filling.
     filling: Vec<TableRef>,
     /// Tables that have too much, or nothing left.
@@ -237,9 +230,6 @@ impl Found {
             }
             let every = input.options.audit_every.map_or(i64::MAX, |every| every.as_nanos() as i64);
             let late = proven.is_none_or(|proven| at.0.saturating_sub(proven.0) >= every);
-            let touched =
-                suspect.clone().filter(|suspect| !Suspect::is_vague(&suspect.why) && run.watch.is_news(&table));
-            self.touched.extend(touched.map(|suspect| (table.clone(), suspect)));
             self.equal.push((table, suspect.is_some() || (late && state.is_some())));
             return;
         }
@@ -271,7 +261,7 @@ impl Found {
 
     /// Commits what is known, and what the archive can heal by itself.
     async fn commit(self, run: &mut SyncRun, input: &RunInput<'_>, cursor: Timestamp, whole: bool) -> Result<Next> {
-        let Self { equal, touched, filling, own, mut walk, dropped } = self;
+        let Self { equal, filling, own, mut walk, dropped } = self;
         if !own.is_empty() || !walk.is_empty() || !dropped.is_empty() {
             same_database::check(run, input).await?;
         }
@@ -299,16 +289,11 @@ impl Found {
                 settles,
             });
         }
-        for (table, Suspicion { after, why }) in touched.into_iter().filter(|(_, suspect)| suspect.after < cursor) {
-            draft.doubts.push(Doubt { scope: Scope::Tables(vec![table]), after, to: cursor, why });
-        }
+        draft.doubts = touched_doubts(&run.head, &said, cursor, &run.watch);
         let new = |table: &&TableRef| run.head.table(table).is_none_or(|state| state.suspect.is_none());
         let news = differ.iter().filter(new).map(|table| (table.clone(), "differs"));
-        let unknown = |table: &&TableRef| {
-            let suspect = run.head.table(table).and_then(|state| state.suspect.as_ref());
-            suspect.is_none_or(|suspect| Suspect::is_vague(&suspect.why))
-        };
-        let filling = filling.iter().filter(unknown).map(|table| (table.clone(), "import"));
+        let filling =
+            filling.iter().filter(|table| says_nothing_yet(&run.head, table)).map(|table| (table.clone(), "import"));
         notice::say(&run.head, &mut draft, news.chain(filling).collect());
         if !draft.compared.is_empty() || !draft.suspects.is_empty() {
             commit(run, input, draft).await?;
@@ -333,196 +318,4 @@ impl Found {
         }
         Ok(Next::Pass(begin_walk(run, input, cursor, walk)))
     }
-}
-
-/// The base of the archive's own that corrects the table; None, if only the deployment can tell it.
-async fn own_base_of(run: &SyncRun, input: &RunInput<'_>, comparison: &TableComparison) -> Result<Option<OwnBase>> {
-    let (table, at) = (&comparison.table, comparison.at);
-    if comparison.documents == 0 {
-        return Ok(Some(own_base::empty(run, input, table, at)));
-    }
-    let Some(extras) = &comparison.extras else { return Ok(None) };
-    let Some(encoding) = own_base::encoding_of(input.archive, &run.head, table).await? else { return Ok(None) };
-    own_base::without(run, input, table, at, extras, encoding).await.map(Some)
-}
-
-/// Commits a base of the archive's own that corrects its table.
-async fn correct_by(
-    run: &mut SyncRun,
-    input: &RunInput<'_>,
-    own: OwnBase,
-    comparison: Option<&TableComparison>,
-) -> Result<()> {
-    let OwnBase { base, files } = own;
-    let Some(table) = base.cuts.first().cloned() else { return Ok(()) };
-    let mut draft = draft(run, input)?;
-    if let Some(file) = files.first() {
-        draft.encoding = file.encoding;
-    }
-    let (at, settles) = (base.ts, run.watch.settles(base.ts));
-    draft.bases.push(base);
-    draft.add = files;
-    let after = say_correction(&run.head, &mut draft, &table, at, Depth::Ids, settles);
-    let rows = run.head.table(&table).map_or(0, |state| state.delta.rows);
-    commit(run, input, draft).await?;
-    if !settles {
-        run.watch.compared(&table, at);
-    }
-    let gone = run.watch.is_listed(&table) == Some(false);
-    if gone {
-        run.watch.found_gone(&table, rows);
-    }
-    tell(run, input, &table, after, at, comparison, gone);
-    Ok(())
-}
-
-/// What a commit says that corrects `table` at `s`: the doubt, and that what the archive had made of the wrong state no longer serves. The
-/// moment up to which the table was known to be right.
-fn say_correction(
-    head: &Head,
-    draft: &mut Draft,
-    table: &TableRef,
-    s: Timestamp,
-    depth: Depth,
-    settles: bool,
-) -> Timestamp {
-    let suspect = head.table(table).and_then(|state| state.suspect.as_ref());
-    let scope = Scope::Tables(vec![table.clone()]);
-    let after = suspect.map_or_else(|| notice::last_proven(head, table, s), |suspect| suspect.after);
-    if after < s {
-        let why = suspect.map_or("differs", |suspect| suspect.why.as_str()).to_owned();
-        draft.doubts.push(Doubt { scope: scope.clone(), after, to: s, why });
-    }
-    let coverage = head.coverage();
-    // Only what is in doubt can be superseded.
-    let made = |base: &&Base| after < s && base.made == BaseMaker::Archive && base.ts >= s && !base.cuts(table);
-    for base in coverage.bases.iter().filter(made).filter(|base| coverage.serves(base, table)) {
-        let why = WithdrawalReason::Superseded;
-        draft.withdrawn.push(Withdrawal { base: base.id.clone(), scope: scope.clone(), why });
-    }
-    draft.compared.push(Comparison { scope, ts: s, depth, settles });
-    after
-}
-
-/// Begins to walk the tables of which something is missing or different.
-fn begin_walk(
-    run: &mut SyncRun,
-    input: &RunInput<'_>,
-    cursor: Timestamp,
-    tables: Vec<(TableRef, Option<TableComparison>)>,
-) -> Progress {
-    let mut scope: Vec<_> = tables.iter().map(|(table, _)| table.clone()).collect();
-    scope.sort();
-    run.correcting = tables.into_iter().filter_map(|(table, comparison)| Some((table, comparison?))).collect();
-    scope.iter().for_each(|table| input.monitor.report(Event::Refetching { table, ts: cursor }));
-    let scope = Scope::Tables(scope);
-    let began = input.clock.now();
-    let walk = Walk {
-        base: layout::base_id(began, &run.writer.id),
-        ts: cursor,
-        month: layout::month_of(began),
-        position: input.source.snapshot_of(&SnapshotScope::Tables(scope.clone()), cursor),
-        scope,
-        done: Vec::new(),
-    };
-    Progress { walk: Some(walk), ..run.head.progress().clone() }
-}
-
-/// Says in a commit that completes a base of the deployment which suspects it corrects. What to tell of it once it is committed.
-pub(super) fn correct_by_walk(run: &SyncRun, draft: &mut Draft) -> Vec<(TableRef, Timestamp, Timestamp, bool)> {
-    let head = &run.head;
-    let mut told = Vec::new();
-    let mut bases = std::mem::take(&mut draft.bases);
-    for base in bases.iter_mut().filter(|base| base.made == BaseMaker::Deployment) {
-        let selection = &draft.selection;
-        let suspects =
-            head.tables().filter(|state| base.scope.contains(&state.table) && selection.contains(&state.table));
-        let suspects: Vec<_> = suspects
-            .filter(|state| {
-                let asked = run.asked.contains(&state.table);
-                state
-                    .suspect
-                    .as_ref()
-                    .is_some_and(|suspect| suspect.after < base.ts || (asked && suspect.after == base.ts))
-            })
-            .map(|state| state.table.clone())
-            .collect();
-        let settles = run.watch.settles(base.ts);
-        for table in &suspects {
-            let after = say_correction(head, draft, table, base.ts, Depth::Values, settles);
-            told.push((table.clone(), after, base.ts, settles));
-        }
-        // Behind a gap nothing older serves, and nothing has to be cut.
-        let is_covered = |table: &TableRef| matches!(head.coverage().covers(table, base.ts), Covers::Covered(_));
-        base.cuts = suspects.into_iter().filter(is_covered).collect();
-    }
-    draft.bases = bases;
-    told
-}
-
-/// The commit that corrected these is made.
-pub(super) fn corrected(run: &mut SyncRun, input: &RunInput<'_>, told: Vec<(TableRef, Timestamp, Timestamp, bool)>) {
-    for (table, after, at, settles) in told {
-        if !settles {
-            run.watch.compared(&table, at);
-        }
-        match run.correcting.remove(&table) {
-            Some(comparison) => tell(run, input, &table, after, at, Some(&comparison), false),
-            None if run.asked.contains(&table) => tell(run, input, &table, after, at, None, false),
-            // It was not compared: a gap lay before, the deployment could not be asked, or an earlier run did.
-            None => input.monitor.report(Event::Finding(&Finding::TableFetchedAnew { table: table.to_string() })),
-        }
-    }
-}
-
-/// Tells what was corrected, and counts it.
-fn tell(
-    run: &mut SyncRun,
-    input: &RunInput<'_>,
-    table: &TableRef,
-    after: Timestamp,
-    at: Timestamp,
-    comparison: Option<&TableComparison>,
-    gone: bool,
-) {
-    let (extra, missing, different) =
-        comparison.map_or((0, 0, 0), |found| (found.extra, found.missing, found.different));
-    let too_much = comparison.is_some_and(TableComparison::is_only_too_much);
-    let between = comparison.and_then(|found| found.extra_between);
-    let new = between.filter(|(first, _)| too_much && *first > after);
-    let what = match new {
-        _ if run.asked.contains(table) => Correction::Asked,
-        _ if gone => Correction::Dropped,
-        Some(_) if run.watch.has_excess() || !run.watch.is_watched() => Correction::Leftovers,
-        _ => Correction::Replaced,
-    };
-    run.counts.healed.push(HealedTable { table: table.clone(), what, after, at, extra, missing, different });
-    let finding = match (what, between) {
-        // Whoever asked knows.
-        (Correction::Asked, _) => return,
-        (Correction::Leftovers, Some((from, to))) => Finding::ImportLeftovers {
-            table: table.to_string(),
-            documents: extra,
-            from,
-            to,
-            watched: run.watch.is_watched(),
-        },
-        (Correction::Dropped, _) => Finding::TableDropped { table: table.to_string(), documents: extra },
-        _ => Finding::TableReplaced { table: table.to_string(), extra, missing, different },
-    };
-    input.monitor.report(Event::Finding(&finding));
-}
-
-/// A draft that leaves the archive where it is.
-fn draft(run: &SyncRun, input: &RunInput<'_>) -> Result<Draft> {
-    let latest = run.head.latest().ok_or_else(|| Error::internal("nothing was archived yet: report it"))?;
-    let mut draft = run.head.unchanged(latest.encoding, latest.selection.clone(), input.clock.now());
-    (draft.checked_at, draft.caught_up) = (latest.checked_at, latest.caught_up);
-    Ok(draft)
-}
-
-async fn commit(run: &mut SyncRun, input: &RunInput<'_>, draft: Draft) -> Result<()> {
-    run.commit(input.archive, draft).await?;
-    run.writer = Run::begin();
-    Ok(())
 }

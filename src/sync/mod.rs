@@ -28,6 +28,7 @@ mod clock;
 mod commit;
 pub(crate) mod compare;
 pub(crate) mod compared;
+mod correct;
 mod deltas;
 mod fetch;
 mod file_rows;

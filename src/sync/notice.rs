@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::watch::{Heard, Watch};
 use crate::{
-    archive::{BaseMaker, Covers, Draft, Head, Suspect, TableEntry},
+    archive::{BaseMaker, Covers, Doubt, Draft, Head, Suspect, Suspicion, TableEntry},
     document::{TableRef, Timestamp},
+    error::{Error, Result},
     layout,
+    position::Scope,
     schema::TableSchema,
     selection::Selection,
 };
@@ -106,4 +108,30 @@ fn seen_before(head: &Head, table: &TableRef, cursor: Timestamp) -> Timestamp {
     let compared = head.table(table).and_then(|state| state.proven).map(|proven| proven.ts);
     let seen = told.map(|base| base.ts).chain(compared).filter(|seen| *seen < cursor).max();
     seen.or(head.origin()).unwrap_or(cursor).min(cursor)
+}
+
+/// A draft of somebody who has not asked for what is new: it leaves the archive where it is, and what was last heard.
+pub(super) fn draft(head: &Head, now: Timestamp) -> Result<Draft> {
+    let latest = head.latest().ok_or_else(|| Error::internal("nothing was archived yet: report it"))?;
+    let mut draft = head.unchanged(latest.encoding, latest.selection.clone(), now);
+    (draft.checked_at, draft.caught_up) = (latest.checked_at, latest.caught_up);
+    Ok(draft)
+}
+
+/// Whether no commit has said yet what happened to the table: it is no suspect, or nobody watched it.
+pub(super) fn says_nothing_yet(head: &Head, table: &TableRef) -> bool {
+    let suspect = head.table(table).and_then(|state| state.suspect.as_ref());
+    suspect.is_none_or(|suspect| Suspect::is_vague(&suspect.why))
+}
+
+/// The doubts of tables that something has touched since they were compared last, and that are equal at `at`: what was written to a table that
+/// was then replaced, and not read before, has vanished from the change log.
+pub(super) fn touched_doubts(head: &Head, equal: &[TableRef], at: Timestamp, watch: &Watch) -> Vec<Doubt> {
+    let touched = equal.iter().filter(|table| !says_nothing_yet(head, table) && watch.is_news(table));
+    let doubt = |table: &TableRef| {
+        let Suspicion { after, why } = head.table(table)?.suspect.clone()?;
+        let scope = Scope::Tables(vec![table.clone()]);
+        (after < at).then_some(Doubt { scope, after, to: at, why })
+    };
+    touched.filter_map(doubt).collect()
 }

@@ -10,7 +10,7 @@ use object_store::ObjectStore;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    heal,
+    correct,
     input::RunInput,
     notice,
     options::OnSuspicion,
@@ -178,9 +178,9 @@ impl Writer<'_> {
             same_database::check(self.run, self.input).await?;
         }
         let idle = draft.add.is_empty();
-        let corrected = heal::correct_by_walk(self.run, &mut draft);
+        let corrected = correct::correct_by_walk(self.run, &mut draft);
         self.run.commit(self.archive, draft).await?;
-        heal::corrected(self.run, self.input, corrected);
+        correct::corrected(self.run, self.input, corrected);
         self.run.watch.write(self.archive, idle, self.monitor.as_ref()).await;
         self.run.counts.rows = self.run.counts.rows.plus(added);
         let head = &self.run.head;
