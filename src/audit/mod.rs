@@ -56,6 +56,9 @@ pub struct AuditOptions {
     pub documents: bool,
     /// Leave the archive as it is: nothing of what was found is recorded.
     pub dry_run: bool,
+    /// Bytes of answers, uncompressed, that it may read, about: a table that would go beyond them is not compared. Those that were compared
+    /// longest ago come first, so audit after audit all are reached.
+    pub max_download: Option<u64>,
 }
 
 /// Compares the archive with the deployment, as planned. `tell` gets each document that differs, in the order of tables and ids, if
@@ -72,8 +75,13 @@ pub async fn audit(
     monitor: Arc<dyn Monitor>,
     mut tell: impl FnMut(DifferingDocument) -> Result<()>,
 ) -> Result<AuditReport> {
-    let mut tables = Vec::with_capacity(plan.tables.len());
-    for table in &plan.tables {
+    let (mut tables, mut read) = (Vec::with_capacity(plan.tables.len()), 0);
+    for table in plan.oldest_first() {
+        let bytes = plan.bytes_of(table, options.full);
+        if let Some(limit) = options.max_download.filter(|limit| read + bytes > *limit) {
+            tables.push(AuditedTable::new(table).not_compared(beyond_the_limit(bytes, read, limit)));
+            continue;
+        }
         monitor.report(Event::Comparing { table });
         let done = of_one_table(source.as_ref(), archive, plan, options, table, &mut tell).await;
         let done = done.or_else(|error| match error.kind() {
@@ -83,8 +91,10 @@ pub async fn audit(
             _ => Err(error),
         })?;
         monitor.report(Event::Documents { documents: done.documents, bytes: done.bytes });
+        read += done.bytes;
         tables.push(done);
     }
+    tables.sort_by(|a, b| a.table.cmp(&b.table));
     let depth = if options.full { Depth::Values } else { Depth::Ids };
     let mut report = AuditReport { at: plan.at, depth, tables, all_tables_known: plan.all_tables_known, version: None };
     if !options.dry_run {
@@ -99,6 +109,18 @@ pub async fn audit(
         report.version = record(source, archive, &plan.head, &found, monitor).await?;
     }
     Ok(report)
+}
+
+fn beyond_the_limit(bytes: u64, read: u64, limit: u64) -> String {
+    if bytes > limit {
+        return format!(
+            "it takes about {bytes} bytes, more than --max-download {limit} allows: raise it, or leave the table out"
+        );
+    }
+    format!(
+        "it takes about {bytes} bytes, and {read} of the {limit} that --max-download allows were read: run audit again, which begins with \
+         the tables that were compared longest ago"
+    )
 }
 
 fn too_old(at: Timestamp) -> String {

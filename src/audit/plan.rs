@@ -3,19 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    archive::{Archive, Covers, Head, TableState},
+    archive::{Archive, Head, TableState},
     convex::Source,
     document::{TableRef, Timestamp},
     error::{Error, Result},
     selection::Selection,
+    sync::compare::{self, documents},
 };
 
-/// Bytes on the wire of a document of which only `_id` is asked for: `{"_component":…,"_id":…,"_table":…,"_ts":…}`.
-const ID_BYTES: u64 = 110;
-/// Bytes of a page without documents.
-const PAGE_BYTES: u64 = 150;
-/// Documents of a page.
-const PAGE_DOCUMENTS: u64 = 1024;
 /// How many bytes of JSON one stored byte stands for, roughly.
 const JSON_OF_STORED: u64 = 4;
 /// Dollars a byte that Convex asks for beyond what a plan includes: database I/O, and egress. List prices of August 2026, United States.
@@ -40,6 +35,19 @@ pub struct AuditPlan {
 }
 
 impl AuditPlan {
+    /// The tables, those first that were proven longest ago or never.
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = &TableRef> {
+        let proven = |table: &TableRef| self.head.table(table).and_then(|state| state.proven).map(|proven| proven.ts);
+        let mut tables: Vec<_> = self.tables.iter().collect();
+        tables.sort_by_key(|table| proven(table));
+        tables.into_iter()
+    }
+
+    /// Bytes that the deployment will send of a table, estimated.
+    pub(super) fn bytes_of(&self, table: &TableRef, full: bool) -> u64 {
+        bytes(&self.head, table, self.at, full)
+    }
+
     /// What the answers cost beyond what a plan of Convex includes, dollars: about, and only where the deployment is Convex's.
     pub fn dollars(&self) -> f64 {
         self.bytes as f64 * DOLLARS_PER_BYTE
@@ -86,20 +94,8 @@ pub async fn plan_audit(
     Ok(AuditPlan { at, documents, bytes, all_tables_known: listed.is_some(), tables, head })
 }
 
-/// How many documents a table has, from above: revisions of one document in changes are counted as many.
-fn documents(head: &Head, table: &TableRef, at: Timestamp) -> u64 {
-    let Some(state) = head.table(table) else { return 0 };
-    let Covers::Covered(base) = head.coverage().covers(table, at) else { return 0 };
-    let of_base = base.tables.iter().find(|held| held.table == *table).map_or(0, |held| held.rows);
-    // A tombstone ends one document, and is none.
-    let of_deltas = state.delta.rows.saturating_sub(state.delta.tombstones);
-    (of_base + of_deltas).saturating_sub(state.delta.tombstones)
-}
-
 fn bytes(head: &Head, table: &TableRef, at: Timestamp, full: bool) -> u64 {
-    let documents = documents(head, table, at);
-    let pages = (documents / PAGE_DOCUMENTS + 1) * PAGE_BYTES;
     let visible = head.table(table).map(TableState::visible).unwrap_or_default();
-    let each = if full { ID_BYTES + JSON_OF_STORED * visible.bytes / visible.rows.max(1) } else { ID_BYTES };
-    pages + documents * each
+    let values = if full { JSON_OF_STORED * visible.bytes / visible.rows.max(1) } else { 0 };
+    compare::bytes(head, table, at) + documents(head, table, at) * values
 }

@@ -70,8 +70,12 @@ async fn compare(
     let plan = plan_audit(opened.client.as_ref(), &opened.archive, &wanted, args.full).await?;
     progress.finish();
     print_begin(&plan, opened.archive.url(), args, screen, lines)?;
-    let options =
-        AuditOptions::default().budget(opened.budget).full(args.full).documents(args.documents).dry_run(args.dry_run);
+    let options = AuditOptions::default()
+        .budget(opened.budget)
+        .full(args.full)
+        .documents(args.documents)
+        .dry_run(args.dry_run)
+        .max_download(args.max_download);
     let source = Arc::clone(&opened.client) as Arc<dyn Source>;
     let tell = |document| print_document(&document, args.json, lines);
     let report = audit(source, &opened.archive, &plan, &options, monitor(), tell).await?;

@@ -30,6 +30,13 @@ pub(super) fn lines(report: &SyncReport) -> Vec<(&'static str, String)> {
         let (count, names) = (counted(tables.len() as u64, "table"), words::list(tables.into_iter()));
         ("Suspect", format!("{count} may differ from the deployment, since {}: {names}", reason(why)))
     }));
+    if !report.postponed.is_empty() {
+        let (count, names) = (counted(report.postponed.len() as u64, "table"), words::list(report.postponed.iter()));
+        lines.push((
+            "Postponed",
+            format!("{count} were due to be compared, and --max-download leaves them to the next run: {names}"),
+        ));
+    }
     lines
 }
 

@@ -69,11 +69,12 @@ fn of_table(head: &Head, table: &TableRef, at: Timestamp) -> Option<DoubtedTable
     spans.map(|span| DoubtedTable::new(head, table, span)).min_by_key(|doubted| doubted.unwatched)
 }
 
-/// None of these tables is in doubt at `at`, but for what is only unwatched. `flag` is what stands before a moment on the command line.
+/// None of these tables is in doubt at `at`, but for what is only unwatched. `flag` is what stands before a moment on the command line; None,
+/// if the moment cannot be chosen.
 ///
 /// # Errors
 /// NotFound, naming those that are, why, the nearest moments at which none is, and what else can be done.
-pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: &str) -> Result<()> {
+pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: Option<&str>) -> Result<()> {
     let mut doubted = doubted_at(head, tables.iter().copied(), at);
     doubted.retain(|doubted| !doubted.unwatched);
     let Some(first) = doubted.first() else { return Ok(()) };
@@ -94,11 +95,8 @@ pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: &s
     } else {
         String::new()
     };
-    let nearest = NearestMoments::proven(head, tables, at);
-    let offer = |moment: Timestamp, place: &str| format!("{flag}{} ({moment}, {place})", moment.0);
-    let offers = [(nearest.before, "before it"), (nearest.after, "after it")];
-    let offers: Vec<_> = offers.iter().filter_map(|(moment, place)| moment.map(|m| offer(m, place))).collect();
     let mut ways = Vec::new();
+    let offers = flag.map(|flag| proven_moments(head, tables, at, flag)).unwrap_or_default();
     if !offers.is_empty() {
         let all = if tables.len() == 1 { "it is" } else { "all selected tables are" };
         ways.push(format!("take the nearest moment at which {all} proven, {}", offers.join(" or ")));
@@ -116,6 +114,14 @@ pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: &s
         in_full(at),
         ways.join("; or ")
     )))
+}
+
+/// The nearest moments at which none of the tables is in doubt, as they are typed.
+fn proven_moments(head: &Head, tables: &[&TableRef], at: Timestamp, flag: &str) -> Vec<String> {
+    let nearest = NearestMoments::proven(head, tables, at);
+    let offer = |moment: Timestamp, place: &str| format!("{flag}{} ({moment}, {place})", moment.0);
+    let moments = [(nearest.before, "before it"), (nearest.after, "after it")];
+    moments.iter().filter_map(|(moment, place)| moment.map(|moment| offer(moment, place))).collect()
 }
 
 impl NearestMoments {

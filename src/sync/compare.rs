@@ -19,8 +19,30 @@ use crate::{
 
 /// Extra documents that are kept by their ids: some 12 MiB.
 pub(super) const KEPT_EXTRAS: usize = 1 << 18;
+/// Bytes on the wire of a document of which only `_id` is asked for: `{"_component":…,"_id":…,"_table":…,"_ts":…}`.
+const ID_BYTES: u64 = 110;
+/// Bytes of a page without documents.
+const PAGE_BYTES: u64 = 150;
+/// Documents of a page.
+const PAGE_DOCUMENTS: u64 = 1024;
 /// Differences that are kept to be shown.
 const EXAMPLES: usize = 20;
+
+/// How many documents a table has at `at`, from above: revisions of one document in changes are counted as many.
+pub(crate) fn documents(head: &Head, table: &TableRef, at: Timestamp) -> u64 {
+    let Some(state) = head.table(table) else { return 0 };
+    let Covers::Covered(base) = head.coverage().covers(table, at) else { return 0 };
+    let of_base = base.tables.iter().find(|held| held.table == *table).map_or(0, |held| held.rows);
+    // A tombstone ends one document, and is none.
+    let of_deltas = state.delta.rows.saturating_sub(state.delta.tombstones);
+    (of_base + of_deltas).saturating_sub(state.delta.tombstones)
+}
+
+/// How many bytes a comparison of the table's ids reads, estimated.
+pub(crate) fn bytes(head: &Head, table: &TableRef, at: Timestamp) -> u64 {
+    let documents = documents(head, table, at);
+    (documents / PAGE_DOCUMENTS + 1) * PAGE_BYTES + documents * ID_BYTES
+}
 
 /// One document that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

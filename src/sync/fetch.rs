@@ -92,11 +92,14 @@ pub(super) async fn fetch(
             let told = [(before.take(), ProofSource::Beginning, begins), (after, ProofSource::End, page.through)];
             let proofs = told.into_iter().filter_map(|(told, by, ts)| Some(proof(told?, by, ts?))).collect();
             let asked = std::mem::replace(&mut at, next(&page, deltas.as_ref())?);
+            let bytes = page.body.len();
             let size = (held(&page, waiting) as usize / PERMIT + 1).min(all) as u32;
             let Ok(held) = Arc::clone(&memory).acquire_many_owned(size).await else { return Ok(FetchEnd::Stopped) };
             if pages.send(FetchedPage { page, asked, deltas_begin, at: answered, proofs, _held: held }).await.is_err() {
                 return Ok(FetchEnd::Stopped);
             }
+            // Once it is on its way: a page that a limit stops would be asked for again by each run.
+            stop.downloaded(bytes);
             if caught_up {
                 return Ok(FetchEnd::CaughtUp);
             }

@@ -14,11 +14,14 @@
 //! # Who is compared
 //! Suspects. Where nobody watches, also every table, once in [`audit_every`](super::SyncOptions::audit_every) by all its ids, and in each run
 //! by its first page: that is the whole of a small table, and shows where a large one lies.
+//!
+//! A comparison that does not fit into what the run may still download waits for the next run. The tables that were proven longest ago come
+//! first, so run after run all are reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    compare::{Compared, TableComparison, compare, is_comparable},
+    compare::{self, Compared, TableComparison, compare, is_comparable},
     correct::{begin_walk, commit, correct_by, draft, own_base_of},
     input::RunInput,
     notice::{self, says_nothing_yet, touched_doubts},
@@ -80,6 +83,10 @@ pub(super) async fn next(run: &mut SyncRun, input: &RunInput<'_>, healing: &mut 
     let all = due.len();
     for Due { table, place } in due {
         healing.seen.insert(table.clone());
+        if place.is_none() && !has_room_for(run, input, &table, cursor) {
+            run.postponed.push(table);
+            continue;
+        }
         if run.head.table(&table).and_then(|state| state.suspect.as_ref()).is_some_and(Suspicion::wants_base) {
             if input.options.on_suspicion == OnSuspicion::Heal {
                 found.walk(table, None);
@@ -102,7 +109,10 @@ pub(super) async fn next(run: &mut SyncRun, input: &RunInput<'_>, healing: &mut 
             compared = compared => compared,
         };
         match compared {
-            Ok(Compared::Whole(comparison)) => found.take(run, input, comparison),
+            Ok(Compared::Whole(comparison)) => {
+                input.options.stop.downloaded(comparison.bytes);
+                found.take(run, input, comparison);
+            }
             Ok(Compared::SamePlace) => {}
             Ok(Compared::CannotAsk) => found.cannot_ask(run, table),
             Ok(Compared::Unordered) => found.walk(table, None),
@@ -155,6 +165,16 @@ async fn rebase(
     Ok(Next::Pass(begin_walk(run, input, cursor, tables)))
 }
 
+/// Whether the run may still download the ids of the table. What no run may is told.
+fn has_room_for(run: &SyncRun, input: &RunInput<'_>, table: &TableRef, cursor: Timestamp) -> bool {
+    let (stop, bytes) = (&input.options.stop, compare::bytes(&run.head, table, cursor));
+    if let Some(limit) = stop.never_allows(bytes) {
+        let why = format!("its ids are about {bytes} bytes, and a run may download {limit}: raise --max-download");
+        input.monitor.report(Event::Finding(&Finding::NotCompared { table: table.to_string(), why }));
+    }
+    stop.has_room_for(bytes)
+}
+
 /// Which tables are to be compared at the cursor.
 fn due(run: &SyncRun, input: &RunInput<'_>, cursor: Timestamp, healing: &Healing) -> Vec<Due> {
     let (head, selection) = (&run.head, &input.options.selection);
@@ -180,7 +200,9 @@ fn due(run: &SyncRun, input: &RunInput<'_>, cursor: Timestamp, healing: &Healing
             due.entry(table.clone()).or_insert(place);
         }
     }
-    due.into_iter().map(|(table, place)| Due { table, place }).collect()
+    let mut due: Vec<_> = due.into_iter().map(|(table, place)| Due { table, place }).collect();
+    due.sort_by_key(|due| head.table(&due.table).and_then(|state| state.proven).map(|proven| proven.ts));
+    due
 }
 
 /// What the comparisons found.
@@ -188,6 +210,8 @@ fn due(run: &SyncRun, input: &RunInput<'_>, cursor: Timestamp, healing: &Healing
 struct Found {
     /// Tables that are equal, and whether the archive has to say so.
     equal: Vec<(TableRef, bool)>,
+    /// Tables that differ, and are left as they are.
+    told: Vec<TableRef>,
     /// Tables that an import may be filling.
     filling: Vec<TableRef>,
     /// Tables that have too much, or nothing left.
@@ -242,6 +266,7 @@ impl Found {
                 different,
             }));
             run.watch.compared(&table, at);
+            self.told.push(table);
             return;
         }
         let after = suspect.map(|suspect| suspect.after).or(run.head.last_proven(&table));
@@ -261,7 +286,10 @@ impl Found {
 
     /// Commits what is known, and what the archive can heal by itself.
     async fn commit(self, run: &mut SyncRun, input: &RunInput<'_>, cursor: Timestamp, whole: bool) -> Result<Next> {
-        let Self { equal, filling, own, mut walk, dropped } = self;
+        let Self { equal, told, filling, own, mut walk, dropped } = self;
+        if let (OnSuspicion::Fail, Some(table)) = (input.options.on_suspicion, told.first()) {
+            return Err(notice::refused(table, "differs"));
+        }
         if !own.is_empty() || !walk.is_empty() || !dropped.is_empty() {
             same_database::check(run, input).await?;
         }
@@ -291,7 +319,7 @@ impl Found {
         }
         draft.doubts = touched_doubts(&run.head, &said, cursor, &run.watch);
         let new = |table: &&TableRef| run.head.table(table).is_none_or(|state| state.suspect.is_none());
-        let news = differ.iter().filter(new).map(|table| (table.clone(), "differs"));
+        let news = differ.iter().chain(&told).filter(new).map(|table| (table.clone(), "differs"));
         let filling =
             filling.iter().filter(|table| says_nothing_yet(&run.head, table)).map(|table| (table.clone(), "import"));
         notice::say(&run.head, &mut draft, news.chain(filling).collect());

@@ -65,6 +65,14 @@ fn not_listed(
         .collect()
 }
 
+/// What a run fails with that is to fail where a table is suspect.
+pub(super) fn refused(table: &TableRef, why: &str) -> Error {
+    Error::protocol(format!(
+        "table {table} may differ from the deployment ({why}), and the run is to fail then: the commit that would say so was not made. Run \
+         again with --on-suspicion heal, which compares the table and corrects it"
+    ))
+}
+
 /// Says in `draft` that these tables are suspect. One that nobody knows yet is known from then on.
 pub(super) fn say(head: &Head, draft: &mut Draft, suspects: Vec<(TableRef, &'static str)>) {
     say_after(head, draft, suspects, |table, cursor| last_proven(head, table, cursor));

@@ -44,6 +44,8 @@ pub struct SyncReport {
     pub healed: Vec<HealedTable>,
     /// Tables that may differ from the deployment now.
     pub suspects: Vec<SuspectTable>,
+    /// Tables that were due to be compared with the deployment, and are left to the next run: the limit of the download was reached.
+    pub postponed: Vec<TableRef>,
     /// Up to here it is known that nothing happened but what the change log tells, and what stands in `healed` and `suspects`. Absent, where
     /// nobody can watch. RFC 3339 in JSON.
     #[serde(serialize_with = "time_text::option")]

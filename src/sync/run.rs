@@ -35,6 +35,8 @@ pub(super) struct SyncRun {
     pub(super) correcting: BTreeMap<TableRef, TableComparison>,
     /// Tables that are walked because somebody asked for it.
     pub(super) asked: BTreeSet<TableRef>,
+    /// Tables whose comparison is left to the next run.
+    pub(super) postponed: Vec<TableRef>,
 }
 
 /// What a run did.
@@ -66,6 +68,7 @@ impl SyncRun {
             watch: Watch::default(),
             correcting: BTreeMap::new(),
             asked: BTreeSet::new(),
+            postponed: Vec::new(),
         }
     }
 
@@ -93,7 +96,7 @@ impl SyncRun {
 
     /// What to tell of it. `unhealed`: gaps of earlier runs that are a finding of this one too.
     pub(super) fn report(self, unhealed: Vec<Gap>, caught_up: bool) -> SyncReport {
-        let Self { head, counts, first, .. } = self;
+        let Self { head, counts, first, postponed, .. } = self;
         SyncReport {
             deployment: head.deployment().clone(),
             first_run: first,
@@ -110,6 +113,7 @@ impl SyncRun {
             gaps: unhealed.into_iter().chain(counts.gaps).collect(),
             healed: counts.healed,
             suspects: suspects(&head),
+            postponed,
             guarded: head.guarded(),
             findings: FindingCounts::default(),
             version: head.version(),

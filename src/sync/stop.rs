@@ -1,23 +1,34 @@
 //! A request to end a run at its next commit.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
 
-/// A request to end a run at its next commit, by somebody or by the clock. Clones are the same request.
+/// A request to end a run at its next commit, by somebody, by the clock, or by what was downloaded. Clones are the same request.
 #[derive(Debug, Clone)]
 pub struct Stop {
     asked: Arc<watch::Sender<bool>>,
     at: Option<Instant>,
+    download: Option<Arc<Download>>,
+}
+
+/// Bytes of answers that may be read.
+#[derive(Debug)]
+struct Download {
+    limit: u64,
+    left: AtomicU64,
 }
 
 impl Default for Stop {
     /// Only once it is asked for.
     fn default() -> Self {
-        Self { asked: Arc::new(watch::Sender::new(false)), at: None }
+        Self { asked: Arc::new(watch::Sender::new(false)), at: None, download: None }
     }
 }
 
@@ -33,7 +44,34 @@ impl Stop {
         Self { at: Instant::now().checked_add(time), ..self }
     }
 
-    /// Ready once the end was asked for, or the time is over.
+    /// The same request, which also comes by itself once `bytes` of answers were read, uncompressed. The page that reaches the limit is
+    /// archived.
+    #[must_use]
+    pub fn after_download(self, bytes: u64) -> Self {
+        Self { download: Some(Arc::new(Download { limit: bytes, left: AtomicU64::new(bytes) })), ..self }
+    }
+
+    /// So many bytes of answers were read.
+    pub(super) fn downloaded(&self, bytes: u64) {
+        let Some(download) = &self.download else { return };
+        let before =
+            download.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(bytes)));
+        if before.is_ok_and(|before| before <= bytes) {
+            self.request();
+        }
+    }
+
+    /// Whether so many bytes may still be read.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
+        self.download.as_ref().is_none_or(|download| bytes <= download.left.load(Ordering::SeqCst))
+    }
+
+    /// The limit of the download, if so many bytes are more than it allows in any run.
+    pub(super) fn never_allows(&self, bytes: u64) -> Option<u64> {
+        self.download.as_ref().map(|download| download.limit).filter(|limit| bytes > *limit)
+    }
+
+    /// Ready once the end was asked for, the time is over, or enough was read.
     pub async fn requested(&self) {
         let over = async {
             match self.at {

@@ -237,7 +237,9 @@ impl Watch {
         if let Some(changed) = self.excess_has_changed() {
             self.memory.compared.clear();
             heard.strangers = true;
-            if heard.touched.is_empty() && !suspects && changed {
+            // What was hidden before the sentinel began has ended, well or not, and no name tells which table it was.
+            let nameless = self.written.sync.as_ref().is_some_and(|before| before.harmless > 0);
+            if nameless || (heard.touched.is_empty() && !suspects && changed) {
                 heard.all = heard.all.or(Some("import"));
             }
         }
@@ -246,8 +248,10 @@ impl Watch {
         heard
     }
 
-    /// Up to where somebody watched, of an archive that is moved to `cursor`: not while something is hidden that the sentinel cannot name.
+    /// Up to where somebody watched, of an archive that is moved to `cursor`: not while something is hidden that the sentinel cannot name,
+    /// nor without the list of tables, which alone tells of drops.
     fn guarded(&self, cursor: Timestamp) -> Option<Timestamp> {
+        self.listed.as_ref()?;
         let sync = self.memory.sync.as_ref().filter(|sync| sync.through >= cursor)?;
         (sync.harmless == 0 || sync.excess == Some(0)).then_some(cursor)
     }

@@ -206,10 +206,7 @@ impl Writer<'_> {
         draft.guarded = heard.guarded;
         let suspects = notice::suspects(&self.run.head, draft, &heard, &self.run.watch);
         if let (OnSuspicion::Fail, Some((table, why))) = (self.input.options.on_suspicion, suspects.first()) {
-            return Err(Error::protocol(format!(
-                "table {table} may differ from the deployment ({why}), and such a change is not to be archived: nothing of it was committed. Run \
-                 again with --on-suspicion heal, which compares the table and corrects it"
-            )));
+            return Err(notice::refused(table, why));
         }
         notice::say(&self.run.head, draft, suspects);
         Ok(())

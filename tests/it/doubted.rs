@@ -14,7 +14,7 @@ use convex_archiver::{
     archive::{Archive, Head, ProvenBy, Status, TableStatus},
     read::{
         DoubtedTable, ExportFormat, ExportOptions, History, LogOptions, RestoreOptions, RestoreReport, Transactions,
-        doubted_at, doubted_within, export, plan_restore, restore,
+        UndoOptions, doubted_at, doubted_within, export, plan_restore, plan_undo, restore, undo, undo_by_mutation,
     },
     server::{ImportMode, RouterOptions, SimulatedDeployment},
     sync::{OnSuspicion, Stop, SyncOptions, SyncReport, sync},
@@ -292,4 +292,70 @@ async fn what_a_sync_has_not_asked_yet_is_told_and_refuses_nothing() {
     world.sync().await;
     let read = Read::of(&world).await;
     assert_eq!(read.doubted(read.through()), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn an_undo_of_a_table_in_doubt_is_told_and_refused_unless_that_is_accepted() {
+    let world = world(blind()).await;
+    insert(&world, "t", 20);
+    insert(&world, "kept", 3);
+    let from = synced(&world, OnSuspicion::Heal).await.through.unwrap();
+    let mut import = world.deployment.begin_import(ImportMode::Replace, &[named("t")]).unwrap();
+    import.insert(&named("t"), (0..30).map(fields).collect()).unwrap();
+    import.fail();
+    let healed = synced(&world, OnSuspicion::Heal).await.healed[0].at;
+    insert(&world, "kept", 1);
+    let (within, now) = (before(healed), synced(&world, OnSuspicion::Heal).await.through.unwrap());
+    let read = Read::of(&world).await;
+    let undone = async |options: UndoOptions| {
+        let options = options.now(now).inserted(true).overwrite(true).output(read.work.path().join("undo.zip"));
+        undo(&read.archive, &read.head, &options, &NoMonitor).await
+    };
+    let planned = async |options: UndoOptions| {
+        plan_undo(&read.archive, &read.head, &options.now(now).inserted(true), &NoMonitor, |_| Ok(())).await.unwrap()
+    };
+
+    // At proven moments nothing is said.
+    let good = UndoOptions::default().from(from).to(now);
+    let (report, _) = undone(good.clone()).await.unwrap();
+    assert!(report.doubted.is_empty() && report.undone() == 1, "{report:?}");
+
+    for (options, flag) in [
+        (UndoOptions::default().from(within).to(now), "--from "),
+        (UndoOptions::default().from(from).to(within), "--to "),
+    ] {
+        let report = planned(options.clone()).await;
+        assert!(report.is_doubted() && report.has_findings() && report.doubted.len() == 1, "{report:?}");
+        let refused = undone(options.clone()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+        let text = refused.to_string();
+        for words in ["of table t than", &format!("{flag}{}", healed.0), "--exclude t;", "--accept-doubt"] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        let (folder, of_now) = (read.work.path().join("folder"), options.clone().now(now));
+        let by_mutation = undo_by_mutation(&read.archive, &read.head, &of_now, &folder, &NoMonitor).await;
+        assert_eq!(by_mutation.unwrap_err().to_string(), text);
+        assert!(!folder.exists());
+        // Accepted, or of other tables.
+        assert!(undone(options.clone().accept_doubt(true)).await.unwrap().0.is_doubted());
+        let others = options.selection(Selection::new([] as [&str; 0], ["t"]).unwrap());
+        assert!(undone(others).await.unwrap().0.doubted.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_undo_whose_present_is_in_doubt_offers_no_other_moment() {
+    let world = world(blind()).await;
+    insert(&world, "t", 20);
+    let from = synced(&world, OnSuspicion::Heal).await.through.unwrap();
+    let mut import = world.deployment.begin_import(ImportMode::Replace, &[named("t")]).unwrap();
+    import.insert(&named("t"), (0..30).map(fields).collect()).unwrap();
+    import.fail();
+    let report = synced(&world, OnSuspicion::Warn).await;
+    assert_eq!(report.suspects.iter().map(|suspect| suspect.why.as_str()).collect::<Vec<_>>(), ["differs"]);
+    let now = report.through.unwrap();
+    let read = Read::of(&world).await;
+    let options = UndoOptions::default().from(from).to(from).now(now).output(read.work.path().join("undo.zip"));
+    let text = undo(&read.archive, &read.head, &options, &NoMonitor).await.unwrap_err().to_string();
+    assert!(text.contains("run sync, which compares the table") && !text.contains("nearest"), "{text}");
 }

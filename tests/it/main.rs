@@ -11,6 +11,7 @@ mod conformance;
 mod crash;
 mod data_sync;
 mod doubted;
+mod download;
 mod encodings;
 mod fed;
 mod histories;

@@ -6,6 +6,7 @@ use convex_archiver::{Result, Selection};
 use super::super::{
     config::{ArchiveArgs, DeploymentArgs},
     past::LimitArgs,
+    units,
 };
 
 /// Compares the archive with the deployment
@@ -28,6 +29,10 @@ pub(crate) struct AuditArgs {
     /// If tables differ, run a sync that corrects them. It also archives everything new
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) repair: bool,
+    /// Read about so much at most, uncompressed, and leave out tables that go beyond it. Those compared longest ago come first, so later audits reach the
+    /// others
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(super) max_download: Option<u64>,
     /// Do not record the result in the archive
     #[arg(long)]
     pub(super) dry_run: bool,

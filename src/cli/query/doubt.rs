@@ -40,9 +40,9 @@ pub(super) fn check(head: &Head, sql: Option<&str>, at: Option<Timestamp>, accep
         }
     }
     if !accepted {
-        refuse_doubted(head, &plain, at, "--as-of ")?;
+        refuse_doubted(head, &plain, at, Some("--as-of "))?;
         for (table, moment) in &moments {
-            refuse_doubted(head, &[*table], *moment, "")?;
+            refuse_doubted(head, &[*table], *moment, Some(""))?;
         }
     }
     let mut doubted = doubted_at(head, plain, at);

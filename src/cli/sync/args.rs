@@ -74,6 +74,10 @@ pub(crate) struct SyncArgs {
     /// End the run at a commit after this time, whether it has caught up or not
     #[arg(long, value_name = "TIME", value_parser = units::some_duration, help_heading = LIMITS)]
     pub(crate) max_duration: Option<Duration>,
+    /// End the run at a commit once so much was downloaded, uncompressed, whether it has caught up or not; at least 16MiB. Tables that are due to be
+    /// compared with the deployment and do not fit are left to the next run
+    #[arg(long, value_name = "SIZE", value_parser = download, help_heading = LIMITS)]
+    pub(crate) max_download: Option<u64>,
     /// Save progress at least this often: what a crash costs
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = units::some_duration, help_heading = LIMITS)]
     pub(crate) commit_every: Duration,
@@ -194,7 +198,19 @@ pub(super) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         .audit_every(args.audit_every.0)
         .rebase(rebase(args)?)
         .component_base_every(args.component_base_every)
-        .stop(args.max_duration.map_or(stop.clone(), |time| stop.within(time))))
+        .stop(limited(stop, args)))
+}
+
+/// The request to stop, which also comes at the run's limits.
+fn limited(stop: Stop, args: &SyncArgs) -> Stop {
+    let stop = args.max_duration.map_or(stop.clone(), |time| stop.within(time));
+    args.max_download.map_or(stop.clone(), |bytes| stop.after_download(bytes))
+}
+
+/// Less than a few pages would end a run before it could commit anything.
+fn download(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 16 << 20;
+    units::size(text).and_then(|size| if size < LEAST { Err("at least 16MiB".to_owned()) } else { Ok(size) })
 }
 
 #[cfg(test)]

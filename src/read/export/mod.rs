@@ -70,7 +70,7 @@ pub async fn export(
     let tables: Vec<_> = selected.iter().map(|state| &state.table).collect();
     all_covered(head, &tables, options.at, "--as-of ")?;
     if !options.accept_doubt {
-        refuse_doubted(head, &tables, options.at, "--as-of ")?;
+        refuse_doubted(head, &tables, options.at, Some("--as-of "))?;
     }
     must_be_empty(target).await?;
     let mut report = ExportReport {

@@ -236,7 +236,7 @@ impl Survey {
     pub(super) fn check(&self, head: &Head, options: &RestoreOptions) -> Result<()> {
         all_covered(head, &selected(head, options), options.at, AS_OF)?;
         if !options.accept_doubt {
-            refuse_doubted(head, &self.concerned(head, options), options.at, AS_OF)?;
+            refuse_doubted(head, &self.concerned(head, options), options.at, Some(AS_OF))?;
         }
         if let Some(NumberConflict { number, tables }) = self.conflicts.first() {
             let tables: Vec<_> = tables.iter().map(ToString::to_string).collect();

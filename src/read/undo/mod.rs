@@ -51,6 +51,7 @@ use crate::{
     monitor::{Event, FindingCounter, FindingCounts, Monitor},
     rows::{
         common::all_covered,
+        doubt::{DoubtedTable, doubted_at, refuse_doubted},
         files::{FilesByTable, TableFiles},
         moment::{base_at, in_full},
     },
@@ -73,8 +74,15 @@ pub async fn plan_undo(
     let selected = selected(head, options)?;
     let undo = Undo { archive, head, options, monitor };
     let UndoOptions { from, to, now, .. } = *options;
-    let mut report =
-        UndoReport { from, to, now, tables: Vec::new(), untyped: false, findings: FindingCounts::default() };
+    let mut report = UndoReport {
+        from,
+        to,
+        now,
+        tables: Vec::new(),
+        untyped: false,
+        doubted: Vec::new(),
+        findings: FindingCounts::default(),
+    };
     let mut unknown = options.ids.clone();
     let mut files = FilesByTable::open(archive, head).await?;
     let tables = selected.len() as u64;
@@ -83,6 +91,7 @@ pub async fn plan_undo(
         if !may_hold(&files, options) {
             continue;
         }
+        report.doubted.extend(doubts(head, table, options));
         monitor.report(Event::Reading { table, number: place, tables });
         let number = number_at(archive, head, &files, now, options.budget).await?;
         let (done, known) = TableUndo::walk(&undo, &files, number, Written::Nowhere, &mut tell).await?;
@@ -111,7 +120,8 @@ pub async fn plan_undo(
 /// the same bytes. Returns its bytes, too; None if there is nothing to undo, and then nothing is written.
 ///
 /// # Errors
-/// As [`plan_undo`]; Usage, if the output is there already and must not be overwritten; as writing has them.
+/// As [`plan_undo`]; Usage, if the output is there already and must not be overwritten; NotFound, if a table is in doubt at one of
+/// the moments, and that was not accepted; as writing has them.
 pub async fn undo(
     archive: &Archive,
     head: &Head,
@@ -135,6 +145,7 @@ pub async fn undo_unless(
     let mut zip = SnapshotZip::create(&options.output, options.overwrite, options.budget).await?;
     let whole = async {
         let report = plan_undo(archive, head, options, monitor, |_| Ok(())).await?;
+        check_doubt(head, options, &report)?;
         if report.undone() == 0 {
             return Ok((report, None));
         }
@@ -184,7 +195,7 @@ async fn write_zip(
 /// there is nothing for a mutation, and then nothing is written.
 ///
 /// # Errors
-/// As [`plan_undo`]; Usage, if something is in the folder; Resource, if it cannot be written.
+/// As [`undo`]; Usage, if something is in the folder; Resource, if it cannot be written.
 pub async fn undo_by_mutation(
     archive: &Archive,
     head: &Head,
@@ -194,6 +205,7 @@ pub async fn undo_by_mutation(
 ) -> Result<(UndoReport, Option<UndoBatches>)> {
     let mut batches = Batches::create(output)?;
     let report = plan_undo(archive, head, options, monitor, |_| Ok(())).await?;
+    check_doubt(head, options, &report)?;
     if report.tables.iter().all(|table| table.reverted + table.removed == 0) {
         return Ok((report, None));
     }
@@ -231,6 +243,31 @@ fn selected(head: &Head, options: &UndoOptions) -> Result<BTreeSet<TableRef>> {
         all_covered(head, &tables, at, flag)?;
     }
     Ok(tables.into_iter().cloned().collect())
+}
+
+/// What speaks against the table at one of the moments, each span once.
+fn doubts(head: &Head, table: &TableRef, options: &UndoOptions) -> Vec<DoubtedTable> {
+    let mut doubted: Vec<DoubtedTable> = Vec::new();
+    for at in [options.from, options.to, options.now] {
+        let found = doubted_at(head, [table], at);
+        doubted.extend(found.into_iter().filter(|new| !doubted.contains(new)).collect::<Vec<_>>());
+    }
+    doubted
+}
+
+/// No table that was looked at is in doubt, unless that was accepted.
+fn check_doubt(head: &Head, options: &UndoOptions, report: &UndoReport) -> Result<()> {
+    if options.accept_doubt {
+        return Ok(());
+    }
+    let selected = selected(head, options)?;
+    // Of wanted documents their tables count, and nothing can be excluded.
+    let is_one = |table: &&TableRef| options.ids.is_empty() || report.doubted.iter().any(|d| d.table == **table);
+    let tables: Vec<_> = selected.iter().filter(is_one).collect();
+    for (at, flag) in [(options.from, Some("--from ")), (options.to, Some("--to ")), (options.now, None)] {
+        refuse_doubted(head, &tables, at, flag)?;
+    }
+    Ok(())
 }
 
 /// Whether one of the wanted documents may be in the table.

@@ -27,6 +27,9 @@ pub struct UndoOptions {
     pub over_later_writes: bool,
     /// Whether documents inserted after `from` are removed.
     pub inserted: bool,
+    /// Whether tables may be in doubt at one of the three moments: the archive may show something else of them than the deployment held
+    /// ([`doubted_at`](crate::read::doubted_at)). Otherwise that is an error, unless they are only not watched yet. A plan tells of both.
+    pub accept_doubt: bool,
     /// Where the ZIP is written. A plan writes none.
     #[setters(into)]
     pub output: RestoreTarget,

@@ -3,6 +3,7 @@
 use crate::{
     document::{TableRef, Timestamp},
     monitor::FindingCounts,
+    rows::doubt::DoubtedTable,
 };
 
 /// What an undo changes, or would change, and what it leaves alone.
@@ -19,6 +20,8 @@ pub struct UndoReport {
     pub tables: Vec<UndoneTable>,
     /// Whether documents came in an encoding that does not tell int64 and bytes from text: they come back as text.
     pub untyped: bool,
+    /// Selected tables that are in doubt at one of the moments, each as often as there are such spans of it.
+    pub doubted: Vec<DoubtedTable>,
     /// What was told to the monitor, by kind.
     pub findings: FindingCounts,
 }
@@ -88,10 +91,15 @@ impl UndoReport {
         self.tables.iter().filter(|table| table.undone() > 0)
     }
 
+    /// Whether something speaks against a table at one of the moments.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.iter().any(|doubted| !doubted.unwatched)
+    }
+
     /// Whether somebody should look before it is done: documents were changed again since, belong to a table that was dropped, or
-    /// came without types.
+    /// came without types, or a table is in doubt.
     pub fn has_findings(&self) -> bool {
-        self.untyped || self.tables.iter().any(|table| table.changed_since + table.of_dropped > 0)
+        self.untyped || self.is_doubted() || self.tables.iter().any(|table| table.changed_since + table.of_dropped > 0)
     }
 }
 

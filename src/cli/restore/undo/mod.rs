@@ -87,6 +87,7 @@ fn options(args: &RestoreArgs, common: &CommonMoment, from: Timestamp, to: Times
         .matching(args.undo.matching.clone())
         .over_later_writes(args.undo.over_later_writes)
         .inserted(args.undo.inserted)
+        .accept_doubt(args.doubt.accept_doubt)
         .overwrite(args.force)
 }
 

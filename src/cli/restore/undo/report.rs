@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use convex_archiver::{
     FindingCounts, Result, TableRef,
-    read::{CommonMoment, UndoBatches, UndoOptions, UndoReport, UndoneDocument, UndoneTable},
+    read::{CommonMoment, DoubtedTable, UndoBatches, UndoOptions, UndoReport, UndoneDocument, UndoneTable},
 };
 use serde::Serialize;
 
 use super::super::{
     super::{
+        doubt::about_doubt,
         outcome::Outcome,
         output,
         past::{self, moment},
@@ -72,6 +73,7 @@ pub(super) struct UndoOutput<'a> {
     undone: u64,
     tables: Vec<TableOutput>,
     came_without_types: bool,
+    doubted: Vec<DoubtedTable>,
     findings: FindingCounts,
     /// Of a mutation, and where nothing is undone, there is none.
     import: Option<&'static str>,
@@ -176,6 +178,7 @@ impl<'a> UndoOutput<'a> {
             undone: report.undone(),
             tables: report.tables.iter().map(TableOutput::from).collect(),
             came_without_types: report.untyped,
+            doubted: report.doubted.clone(),
             findings: opened.plus(&report.findings),
             imported: None,
             written_meanwhile: None,
@@ -311,6 +314,10 @@ impl<'a> UndoOutput<'a> {
         }
         if report.untyped {
             lines.push("documents came in the encoding json: their int64 and bytes come back as text".to_owned());
+        }
+        lines.extend(about_doubt(&report.doubted));
+        if report.is_doubted() && !self.options.accept_doubt {
+            lines.push("this undo needs --accept-doubt".to_owned());
         }
         let put_back = self.sum(|t| t.put_back);
         if self.is_mutation() && put_back > 0 {
