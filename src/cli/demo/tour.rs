@@ -96,7 +96,10 @@ FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
         verb(vec!["diff", &before, "now", "--archive", dir]).await?;
         heading("How do I get that moment back? What a restore would hold, and the restore")?;
         verb(vec!["restore", "--plan", "--as-of", &before, "--archive", dir]).await?;
-        verb(vec!["restore", "--as-of", &before, "--output", zip, "--archive", dir]).await
+        verb(vec!["restore", "--as-of", &before, "--output", zip, "--archive", dir]).await?;
+        heading("Or undo that one transaction alone, and keep what was written since")?;
+        let after = (self.before.0 + 1).to_string();
+        verb(vec!["restore", "--undo", "--from", &before, "--to", &after, "--plan", "--archive", dir]).await
     }
 }
 

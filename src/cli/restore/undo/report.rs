@@ -73,6 +73,7 @@ pub(super) struct UndoOutput<'a> {
     undone: u64,
     tables: Vec<TableOutput>,
     came_without_types: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     doubted: Vec<DoubtedTable>,
     findings: FindingCounts,
     /// Of a mutation, and where nothing is undone, there is none.
