@@ -116,8 +116,10 @@ pub(super) fn print_begin(
         counted(plan.tables.len() as u64, "table"),
         counted(plan.documents, "document")
     );
+    let limit = args.max_download.filter(|limit| *limit < plan.bytes);
+    let limit = limit.map_or_else(String::new, |limit| format!("; --max-download stops at {}", bytes(limit)));
     let cost = format!(
-        "about {}, {} at Convex's US list prices of August 2026, beyond what the plan includes",
+        "about {}, {} at Convex's US list prices of August 2026, beyond what the plan includes{limit}",
         bytes(plan.bytes),
         dollars(plan.dollars())
     );

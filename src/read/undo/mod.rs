@@ -172,7 +172,7 @@ async fn write_zip(
     monitor: &dyn Monitor,
 ) -> Result<()> {
     zip.entry(readme::NAME.to_owned()).await?;
-    zip.write(readme::text(archive, head, options).as_bytes()).await?;
+    zip.write(readme::text(archive, head, options, &report.doubted).as_bytes()).await?;
     let undo = Undo { archive, head, options, monitor };
     let mut files = FilesByTable::open(archive, head).await?;
     for (place, touched) in (1..).zip(report.touched()) {

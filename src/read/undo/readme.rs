@@ -6,15 +6,15 @@
 use super::options::UndoOptions;
 use crate::{
     archive::{Archive, Head},
-    rows::moment::in_full,
+    rows::{doubt::DoubtedTable, moment::in_full},
 };
 
 /// Its entry.
 pub(super) const NAME: &str = "README.md";
 
 /// Its text.
-pub(super) fn text(archive: &Archive, head: &Head, options: &UndoOptions) -> String {
-    format!(
+pub(super) fn text(archive: &Archive, head: &Head, options: &UndoOptions, doubted: &[DoubtedTable]) -> String {
+    let mut text = format!(
         "# An undo for the Convex deployment {}\n\n\
          It undoes changes made after {}, up to {}.\n\
          Each table in it is whole: as it was at {}, but for the documents that are undone.\n\n\
@@ -30,5 +30,13 @@ pub(super) fn text(archive: &Archive, head: &Head, options: &UndoOptions) -> Str
         head.version(),
         head.digest(),
         in_full(options.now),
-    )
+    );
+    for DoubtedTable { table, span, .. } in doubted.iter().filter(|doubted| !doubted.unwatched) {
+        let after = in_full(span.after);
+        text += &format!(
+            "\nThe archive may show something else of table {table} after {after} than the deployment held: {}.\n",
+            span.reason()
+        );
+    }
+    text
 }
