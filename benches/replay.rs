@@ -65,6 +65,7 @@ fn file(table: u64, version: u64, counter: u64) -> DataFile {
         max_id: Some("j57ctvgn8g1g4g69wrh7hgjdmn8jrcng".into()),
         ids_ascend: false,
         schema: 1,
+        joined: 0,
         misfits: BTreeMap::default(),
         brought_by: None,
         encryption: None,

@@ -58,6 +58,7 @@ pub mod audit;
 mod budget;
 mod certificates;
 mod codec;
+pub mod compact;
 mod content;
 pub mod convex;
 mod data;

@@ -31,7 +31,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("archive", &["data", "schema", "store"]),
     ("rows", &["archive", "data", "codec", "schema", "store"]),
     ("read", &["rows", "archive", "data", "codec", "schema", "store"]),
-    ("sync", &["convex", "rows", "archive", "data", "codec", "schema", "store"]),
+    ("compact", &["rows", "archive", "data", "codec", "schema", "store"]),
+    ("sync", &["compact", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("server", &["read", "rows", "archive", "data", "codec", "schema", "store"]),
 ];

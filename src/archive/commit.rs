@@ -5,7 +5,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::DataFile,
+    data::{DataFile, is_zero},
     document::{Encoding, TableRef, Timestamp},
     error::{Error, Result},
     identity::DeploymentIdentity,
@@ -184,6 +184,9 @@ pub struct RemovedFile {
     pub min_ts: Timestamp,
     /// Largest `_ts`.
     pub max_ts: Timestamp,
+    /// How often its rows were written again to join small files.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub joined: u8,
     /// The sum of its line: all that was known of it.
     pub line: Sum,
 }
@@ -248,8 +251,16 @@ impl RemovedFile {
             rescued_rows: file.rescued_rows,
             min_ts: file.min_ts,
             max_ts: file.max_ts,
+            joined: file.joined,
             line: Sum::of(&json_text(file)?),
         })
+    }
+}
+
+impl RemovedFile {
+    /// As [`DataFile::is_fresh`].
+    pub(super) fn is_fresh(&self) -> bool {
+        self.phase == Phase::Delta && self.joined == 0
     }
 }
 

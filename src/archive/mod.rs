@@ -403,6 +403,11 @@ impl Archive {
         self.live(head, WantedFiles::Tables(BTreeSet::from([table.clone()]))).await
     }
 
+    /// The files of these tables and months (first days) that live at `head`, sorted by table, month and path. Only their lists are read.
+    pub(crate) async fn live_files_in(&self, head: &Head, months: BTreeSet<(TableRef, String)>) -> Result<LiveFiles> {
+        self.live(head, WantedFiles::Parts(months)).await
+    }
+
     async fn live(&self, head: &Head, wanted: WantedFiles) -> Result<LiveFiles> {
         LiveFiles::open(&self.log, head, wanted, Arc::clone(&self.monitor)).await
     }

@@ -65,6 +65,7 @@ pub(crate) fn delta(name: &str, n: u64, min: i64, max: i64) -> DataFile {
         max_id: Some("b".into()),
         ids_ascend: true,
         schema: 0,
+        joined: 0,
         misfits: BTreeMap::from([("/x".to_owned(), BTreeMap::from([("string".to_owned(), 1)]))]),
         brought_by: None,
         encryption: None,

@@ -32,7 +32,7 @@ pub(crate) use self::{
     digest::kept_text,
     encode::field_id,
     json::write_string,
-    pick::{pick, weigh},
+    pick::{conform, pick, weigh},
 };
 
 #[cfg(test)]

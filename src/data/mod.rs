@@ -104,6 +104,9 @@ pub struct DataFile {
     pub ids_ascend: bool,
     /// The table's schema id under which it was written.
     pub schema: u32,
+    /// How often its rows were written again since they came, at most, to join small files. Decides what is joined next.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub joined: u8,
     /// Per column, by its field id, or by its path where it has none, per kind of value: how many values did not fit. Decides
     /// about siblings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -115,6 +118,18 @@ pub struct DataFile {
     /// Reserved: how the stored bytes are encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<String>,
+}
+
+impl DataFile {
+    /// Whether it holds changes as a run brought them: nobody has joined it with others.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.phase == Phase::Delta && self.joined == 0
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+pub(crate) fn is_zero(n: &u8) -> bool {
+    *n == 0
 }
 
 /// The end of a data file: all that follows the pages and Bloom filters of the last row group, that is the indexes of the

@@ -230,6 +230,7 @@ impl FileWriter {
             max_id: Some(tally.max_id),
             ids_ascend: tally.ids_ascend,
             schema: self.file.schema_id,
+            joined: 0,
             misfits,
             brought_by: None,
             encryption: None,

@@ -112,6 +112,13 @@ pub enum Finding {
         /// The cause.
         why: String,
     },
+    /// Small files of a table could not be joined, and stay as they are.
+    NotCompacted {
+        /// The table; empty, if it was no matter of one.
+        table: String,
+        /// The cause.
+        why: String,
+    },
     /// Nobody could ask for what the change log does not tell.
     NotWatched {
         /// The cause.
@@ -282,6 +289,7 @@ impl Finding {
             Self::ImportUnderWay { .. } => "import_under_way",
             Self::TableDiffers { .. } => "table_differs",
             Self::NotCompared { .. } => "not_compared",
+            Self::NotCompacted { .. } => "not_compacted",
             Self::NotWatched { .. } => "not_watched",
             Self::SentinelNotWritten { .. } => "sentinel_not_written",
             Self::ShapesUnknown { .. } => "shapes_unknown",
@@ -379,6 +387,12 @@ impl fmt::Display for Finding {
             ),
             Self::NotCompared { table, why } => {
                 write!(f, "table {table} could not be compared with the deployment: {why}")
+            }
+            Self::NotCompacted { table, why } if table.is_empty() => {
+                write!(f, "small files were not joined; the next run tries again: {why}")
+            }
+            Self::NotCompacted { table, why } => {
+                write!(f, "small files of table {table} were not joined, and stay as they are: {why}")
             }
             Self::NotWatched { why } => write!(
                 f,
@@ -520,6 +534,7 @@ pub(super) mod tests {
             Finding::ImportUnderWay { table: "a".into(), documents: 3 },
             Finding::TableDiffers { table: "a".into(), extra: 1, missing: 2, different: 3 },
             Finding::NotCompared { table: "a".into(), why: why() },
+            Finding::NotCompacted { table: "a".into(), why: why() },
             Finding::NotWatched { why: why() },
             Finding::SentinelNotWritten { why: why() },
             Finding::ShapesUnknown { why: why() },

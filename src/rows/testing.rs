@@ -436,6 +436,7 @@ pub(crate) fn part(min_id: &str, max_id: &str) -> super::files::Part {
         max_id: Some(max_id.into()),
         ids_ascend: true,
         schema: 1,
+        joined: 0,
         misfits: BTreeMap::new(),
         brought_by: None,
         encryption: None,

@@ -69,6 +69,7 @@ pub use self::{
 use crate::{
     archive::{Archive, Base, Coverage, Gap, Head},
     codec::Oddities,
+    compact::{CompactOptions, CompactReport, compact},
     convex::{Shapes, Source},
     document::TableRef,
     error::{Error, Result},
@@ -183,7 +184,9 @@ async fn run(
     let unhealed = unhealed(head.coverage(), &tables);
     let clock = Arc::new(Clock::new(Arc::clone(&source), Arc::clone(&monitor)));
     let input = RunInput { source, archive, shapes, options, monitor, clock };
+    let (head, compacted) = join_small_files(head, &input).await;
     let mut run = SyncRun::begin(head, moved);
+    run.compacted = compacted;
     if options.accept_deployment.is_some() {
         run.doubted = None;
     }
@@ -198,6 +201,31 @@ async fn run(
         input.monitor.report(Event::Finding(&finding));
     }
     Ok(run.report(unhealed, caught_up))
+}
+
+/// Joins small files, as far as a run does that. Nothing of it fails the run: what could not be joined stays as it is.
+async fn join_small_files(head: Head, input: &RunInput<'_>) -> (Head, CompactReport) {
+    let &RunInput { archive, options, ref monitor, .. } = input;
+    let Some(bytes) = options.compact else { return (head, CompactReport::default()) };
+    let how = CompactOptions::default()
+        .budget(options.budget)
+        .compression_level(options.compression_level)
+        .bytes(Some(bytes))
+        .all_months(false)
+        .fan_in(options.fan_in);
+    let done = tokio::select! {
+        biased;
+        () = options.stop.requested() => return (head, CompactReport::default()),
+        done = compact(archive, &head, &how, input.clock.now(), Arc::clone(monitor)) => done,
+    };
+    match done {
+        Ok(done) => done,
+        Err(error) => {
+            let (table, why) = (String::new(), error.to_string());
+            monitor.report(Event::Finding(&Finding::NotCompacted { table, why }));
+            (head, CompactReport::default())
+        }
+    }
 }
 
 /// What was odd about documents of the run, each kind once.

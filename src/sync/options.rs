@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::stop::Stop;
-use crate::{budget::MemoryBudget, content::DigestShare, selection::Selection};
+use crate::{budget::MemoryBudget, compact::CompactOptions, content::DigestShare, selection::Selection};
 use derive_setters::Setters;
 
 /// How a sync is done.
@@ -42,6 +42,11 @@ pub struct SyncOptions {
     /// Tables of the archive that get a new base once the run has caught up, whatever is known of them: fetched by list_snapshot as they
     /// were at one moment. The old base serves until the commit that completes the new one.
     pub rebase: Option<Selection>,
+    /// Stored bytes of small files that the run may join, before it asks for anything; None: it joins none. What is left waits for the next run.
+    pub compact: Option<u64>,
+    /// So many small files are joined; for tests.
+    #[doc(hidden)]
+    pub fan_in: usize,
     /// Ends the run at a commit.
     pub stop: Stop,
 }
@@ -84,6 +89,8 @@ impl Default for SyncOptions {
             audit_every: Some(Duration::from_secs(24 * 60 * 60)),
             on_suspicion: OnSuspicion::default(),
             rebase: None,
+            compact: Some(32 << 20),
+            fan_in: CompactOptions::default().fan_in,
             stop: Stop::default(),
         }
     }

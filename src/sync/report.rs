@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     archive::Gap,
+    compact::CompactReport,
     document::{TableRef, Timestamp, time_text},
     identity::DeploymentIdentity,
     monitor::FindingCounts,
@@ -40,6 +41,8 @@ pub struct SyncReport {
     /// Gaps that this run found and recorded, or that an earlier one did which ended before the new base was complete: a
     /// finding, whatever else went well.
     pub gaps: Vec<Gap>,
+    /// What was joined of small files.
+    pub compacted: CompactReport,
     /// Tables that differed from the deployment, and were corrected.
     pub healed: Vec<HealedTable>,
     /// Tables that may differ from the deployment now.
@@ -68,7 +71,7 @@ impl SyncReport {
     /// Whether there is something to look at, though all went well: a gap, documents of an import that did not finish, a table that differs
     /// and was not corrected, a table that is selected by name and that the deployment does not have, or a selection that holds nothing.
     pub fn has_findings(&self) -> bool {
-        let kinds = ["no_such_table", "nothing_selected", "import_leftovers", "table_differs"];
+        let kinds = ["no_such_table", "nothing_selected", "import_leftovers", "table_differs", "not_compacted"];
         !self.gaps.is_empty() || kinds.iter().any(|kind| self.findings.of(kind) > 0)
     }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     archive::{Archive, CommitOutcome, Counts, Draft, Gap, Head, Run, TableState},
     codec::Oddities,
+    compact::CompactReport,
     document::TableRef,
     error::{Error, Result},
     identity::DeploymentIdentity,
@@ -35,6 +36,8 @@ pub(super) struct SyncRun {
     pub(super) correcting: BTreeMap<TableRef, TableComparison>,
     /// Tables that are walked because somebody asked for it.
     pub(super) asked: BTreeSet<TableRef>,
+    /// What was joined of small files.
+    pub(super) compacted: CompactReport,
     /// Tables whose comparison is left to the next run.
     pub(super) postponed: Vec<TableRef>,
 }
@@ -69,6 +72,7 @@ impl SyncRun {
             correcting: BTreeMap::new(),
             asked: BTreeSet::new(),
             postponed: Vec::new(),
+            compacted: CompactReport::default(),
         }
     }
 
@@ -96,7 +100,7 @@ impl SyncRun {
 
     /// What to tell of it. `unhealed`: gaps of earlier runs that are a finding of this one too.
     pub(super) fn report(self, unhealed: Vec<Gap>, caught_up: bool) -> SyncReport {
-        let Self { head, counts, first, postponed, .. } = self;
+        let Self { head, counts, first, postponed, compacted, .. } = self;
         SyncReport {
             deployment: head.deployment().clone(),
             first_run: first,
@@ -110,6 +114,7 @@ impl SyncRun {
             files: counts.rows.files,
             file_bytes: counts.rows.bytes,
             commits: counts.commits,
+            compacted,
             gaps: unhealed.into_iter().chain(counts.gaps).collect(),
             healed: counts.healed,
             suspects: suspects(&head),

@@ -147,11 +147,12 @@ impl Watch {
         if self.memory.sync.as_ref().is_some_and(|sync| sync.selection == input.source.selection()) {
             return;
         }
-        let (was_watched, has_base) = (head.guarded().is_some(), !head.coverage().bases.is_empty());
+        // A base that is still being walked counts: its first tables were read when nobody watched.
+        let (was_watched, has_rows) = (head.guarded().is_some(), head.progress().delta.is_some());
         let Some(sentinel) = input.source.sentinel() else { return };
         self.memory.sync = None;
         match self.watch_anew(sentinel, head, input).await {
-            Ok(began) => self.memory.blind |= has_base && (began || was_watched),
+            Ok(began) => self.memory.blind |= has_rows && (began || was_watched),
             Err(error) => not_watched(input.monitor.as_ref(), &error),
         }
     }

@@ -6,6 +6,7 @@
 mod advice;
 mod audit;
 mod broken_pages;
+mod compact;
 mod components;
 mod conformance;
 mod crash;

@@ -73,6 +73,7 @@ fn told(head: &Head, n: usize, ts: Timestamp, counter: i64) -> DataFile {
         max_id: Some("j57ctvgn8g1g4g69wrh7hgjdmn8jrcng".to_owned()),
         ids_ascend: false,
         schema: state.schema.size.schema,
+        joined: 0,
         misfits: BTreeMap::new(),
         brought_by: None,
         encryption: None,

@@ -313,7 +313,7 @@ impl History {
 
     async fn run(&self, source: Arc<dyn Source>) -> Result<SyncReport> {
         let archive: Archive = self.world.archive().await;
-        let every_run = SyncOptions::default().audit_every(Some(Duration::ZERO));
+        let every_run = SyncOptions::default().audit_every(Some(Duration::ZERO)).fan_in(3);
         sync(source, &archive, &every_run, Arc::new(NoMonitor)).await
     }
 

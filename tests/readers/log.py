@@ -8,7 +8,7 @@ from texts import Difference, Sum, compact, read_json, sha256, sum_of
 FORMAT = 0
 KNOWN_WORDS = set()
 COUNTED = ("bytes", "rows", "tombstones", "rescued_rows")
-REMOVED = ("table", "path", "phase", "base", "month", "encoding", *COUNTED, "min_ts", "max_ts")
+REMOVED = ("table", "path", "phase", "base", "month", "encoding", *COUNTED, "min_ts", "max_ts", "joined")
 
 
 def commit_path(version):
@@ -173,7 +173,7 @@ class Head:
         encryption = {"encryption": file["encryption"]} if "encryption" in file else {}
         told = {name: held for name, held in file.items() if name not in ("brought_by", "encryption")}
         line = compact(told | {"brought_by": file.get("brought_by", version)} | encryption).encode()
-        known = {"base": None} | file | {"line": line, "sum": sum_of([line])}
+        known = {"base": None, "joined": None} | file | {"line": line, "sum": sum_of([line])}
         self.live[file["path"]] = known
         self.change(table, known, version, 1)
         if not replaces:
@@ -195,8 +195,9 @@ class Head:
 
     def change(self, table, file, version, sign):
         count(table.setdefault(self.bucket(file), counts()), file, sign)
-        before = table["months"].get(file["month"], (0, Sum()))[1]
-        table["months"][file["month"]] = (version, before + Sum(sign * file["sum"].count, sign * file["sum"].total))
+        _, before, fresh = table["months"].get(file["month"], (0, Sum(), 0))
+        fresh += sign * (file["phase"] == "delta" and not file["joined"])
+        table["months"][file["month"]] = (version, before + Sum(sign * file["sum"].count, sign * file["sum"].total), fresh)
 
     def check_groups(self, groups, removed, added, must):
         """Outputs hold as many rows as inputs, of the same kind."""
@@ -298,7 +299,8 @@ def table_entry(table):
     if table["months"]:
         found["months"] = {
             month: {"version": version, "count": lines.count, "sum": f"{lines.total:064x}"}
-            for month, (version, lines) in sorted(table["months"].items())
+            | ({"fresh": fresh} if fresh else {})
+            for month, (version, lines, fresh) in sorted(table["months"].items())
         }
     return found
 

@@ -87,7 +87,7 @@ class Whole:
 
     def check_parts(self, head, name):
         table = head.tables[name]
-        for month, (version, lines) in table["months"].items():
+        for month, (version, lines, fresh) in table["months"].items():
             said = {"version": version, "count": lines.count, "sum": f"{lines.total:064x}"}
             found = part_lines(self.store, table["folder"], month, said)
             wanted = [file["line"] for file in head.files(name) if file["month"] == month]

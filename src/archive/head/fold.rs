@@ -195,7 +195,7 @@ impl Head {
             table.count_misfits(&file.misfits);
         }
         let line = line_of(file, commit.version).map_err(|e| e.to_string())?;
-        table.add_line(&file.month, Sum::of(&line), commit.version);
+        table.add_line(file, Sum::of(&line), commit.version);
         Ok(())
     }
 
@@ -205,7 +205,7 @@ impl Head {
         *counts = counts.minus(file.into()).ok_or("more is removed than there is")?;
         let Some(table) = self.tables.get_mut(&file.table) else { return Ok(()) };
         Arc::make_mut(table)
-            .remove_line(&file.month, file.line, version)
+            .remove_line(file, version)
             .ok_or_else(|| format!("its table has no files of {}", file.month))
     }
 

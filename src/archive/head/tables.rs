@@ -68,6 +68,14 @@ pub struct Month {
     /// How many there are, and the sum of their lines.
     #[serde(flatten)]
     pub lines: Sum,
+    /// How many of them hold changes as a run brought them, not joined with others.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub fresh: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_nothing(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Sums over files.
@@ -149,16 +157,18 @@ impl TableState {
     }
 
     /// A file with this line lives from `version` on.
-    pub(super) fn add_line(&mut self, month: &str, line: Sum, version: u64) {
-        let empty = Month { version, lines: Sum::default() };
-        let month = self.months.entry(month.to_owned()).or_insert(empty);
-        *month = Month { version, lines: month.lines.plus(line) };
+    pub(super) fn add_line(&mut self, file: &DataFile, line: Sum, version: u64) {
+        let empty = Month { version, lines: Sum::default(), fresh: 0 };
+        let month = self.months.entry(file.month.clone()).or_insert(empty);
+        let fresh = month.fresh.saturating_add(file.is_fresh().into());
+        *month = Month { version, lines: month.lines.plus(line), fresh };
     }
 
-    /// A file with this line no longer lives; None, if that month has no files.
-    pub(super) fn remove_line(&mut self, name: &str, line: Sum, version: u64) -> Option<()> {
-        let month = self.months.get_mut(name)?;
-        *month = Month { version, lines: month.lines.minus(line) };
+    /// The file no longer lives; None, if its month has no such files.
+    pub(super) fn remove_line(&mut self, file: &RemovedFile, version: u64) -> Option<()> {
+        let month = self.months.get_mut(&file.month)?;
+        let fresh = month.fresh.checked_sub(file.is_fresh().into())?;
+        *month = Month { version, lines: month.lines.minus(file.line), fresh };
         Some(())
     }
 

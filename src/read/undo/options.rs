@@ -10,6 +10,7 @@ use crate::{budget::MemoryBudget, document::Timestamp, selection::Selection};
 /// What is undone, and how.
 #[derive(Debug, Clone, Default, Setters)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct UndoOptions {
     /// The last moment before the changes that are undone.
     pub from: Timestamp,

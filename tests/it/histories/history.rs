@@ -43,6 +43,8 @@ pub(crate) struct Told {
     syncs: u64,
     failed: u64,
     conflicts: u64,
+    /// Small files that were joined.
+    joined: u64,
     gaps: u64,
     /// Walks that grew too old and left finished tables behind.
     partial_bases: u64,
@@ -57,9 +59,21 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn has_seen_everything(&self) -> bool {
-        let Self { syncs, failed, conflicts, gaps, partial_bases, later_bases, selections, moves, upgrades, states } =
-            *self;
-        let all = [syncs, failed, conflicts, gaps, partial_bases, later_bases, selections, moves, upgrades, states];
+        let Self {
+            syncs,
+            failed,
+            conflicts,
+            joined,
+            gaps,
+            partial_bases,
+            later_bases,
+            selections,
+            moves,
+            upgrades,
+            states,
+        } = *self;
+        let all =
+            [syncs, failed, conflicts, joined, gaps, partial_bases, later_bases, selections, moves, upgrades, states];
         all.iter().all(|times| *times > 0)
     }
 }
@@ -69,6 +83,7 @@ impl AddAssign for Told {
         self.syncs += other.syncs;
         self.failed += other.failed;
         self.conflicts += other.conflicts;
+        self.joined += other.joined;
         self.gaps += other.gaps;
         self.partial_bases += other.partial_bases;
         self.later_bases += other.later_bases;
@@ -81,11 +96,22 @@ impl AddAssign for Told {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { syncs, failed, conflicts, gaps, partial_bases, later_bases, selections, moves, upgrades, states } =
-            self;
+        let Self {
+            syncs,
+            failed,
+            conflicts,
+            joined,
+            gaps,
+            partial_bases,
+            later_bases,
+            selections,
+            moves,
+            upgrades,
+            states,
+        } = self;
         write!(
             f,
-            "{syncs} syncs, {failed} of them failed, {conflicts} conflicts, {gaps} gaps, {partial_bases} snapshots that grew too old, \
+            "{syncs} syncs, {failed} of them failed, {conflicts} conflicts, {joined} small files joined, {gaps} gaps, {partial_bases} snapshots that grew too old, \
              {later_bases} later bases, {selections} selections, {moves} moves, {upgrades} upgrades, {states} states read back"
         )
     }
@@ -254,6 +280,7 @@ impl History {
                 .accept_selection(true)
                 .accept_deployment(pace.accepts_a_move.then_some(identity.origin))
                 .on_gap(pace.on_gap)
+                .fan_in(pace.fan_in)
                 .stop(stop);
             sync(Arc::new(source), &archive, &options, Arc::new(monitor)).await
         }
@@ -265,6 +292,7 @@ impl History {
             // A gap is what the deployment truly no longer kept.
             Ok(report) => {
                 let kept = Timestamp(self.clock.load(Ordering::SeqCst) - 13 * 24 * 3_600_000_000_000);
+                self.told.joined += report.compacted.inputs;
                 assert!(report.gaps.iter().all(|gap| gap.from < gap.to && gap.to < kept), "{report:?}");
             }
             Err(error) if error.kind() == ErrorKind::Conflict => self.told.conflicts += 1,

@@ -25,6 +25,8 @@ pub(crate) struct Pace {
     pub(crate) target_file_bytes: u64,
     /// Transactions while it runs, one before each page.
     pub(crate) writes_meanwhile: usize,
+    /// So many small files of changes are joined.
+    pub(crate) fan_in: usize,
     pub(crate) on_gap: OnGap,
     /// Whether the archive may go on with a deployment that has moved.
     pub(crate) accepts_a_move: bool,
@@ -80,6 +82,7 @@ pub(crate) fn pace(rng: &mut StdRng) -> Pace {
         commit_every: *[Duration::ZERO, Duration::from_secs(1_000_000)].choose(rng).unwrap(),
         target_file_bytes: *[1, 128 << 20].choose(rng).unwrap(),
         writes_meanwhile: *[0, 0, 6].choose(rng).unwrap(),
+        fan_in: rng.random_range(2..6),
         on_gap: *[OnGap::Heal, OnGap::Heal, OnGap::Heal, OnGap::Fail].choose(rng).unwrap(),
         accepts_a_move: rng.random_range(0..4) > 0,
     }

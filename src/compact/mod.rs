@@ -1,0 +1,287 @@
+//! The verb `compact`, and what each `sync` does of it: many small files become few, in a commit that says nothing else.
+//!
+//! A run that comes every five minutes leaves 105,000 small files of changes for each table in a year. `plan` says which are joined with their
+//! neighbours, and how often a row is written again; `join` writes them.
+//!
+//! # What it never does
+//! It never joins a file that was not live before its commit: otherwise a lost race would drop the rows that a run had just brought. It never removes an
+//! object; vacuum does. It says nothing of the deployment, so a sync that commits meanwhile is no conflict: the commit is tried again behind it,
+//! without what has died in between.
+//!
+//! # How much it does
+//! Each row is written again at most once for each tier, once when something ends its window, and never again when its file is large: five times in
+//! all. In a sync a run joins at most [`CompactOptions::bytes`]; what is left waits for the next one. Months that are over are looked at a few in each run, in
+//! turn, since their tables may have become quiet and would never be looked at otherwise.
+//!
+//! A damaged input is found here before anybody else reads it: its group stays as it is, and is told.
+
+mod join;
+mod plan;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use derive_setters::Setters;
+
+use self::{join::Joiner, plan::Group};
+use crate::{
+    archive::{Archive, CommitOutcome, Draft, Head, RemovedFile, Replacement, ReplacementReason, Run},
+    budget::MemoryBudget,
+    data::DataFile,
+    document::{TableRef, Timestamp},
+    error::{Error, ErrorKind, Result},
+    layout,
+    monitor::{Event, Finding, Monitor},
+    selection::Selection,
+};
+
+/// Months that are over which a sync looks at in one run.
+const OVER_AT_ONCE: usize = 2;
+
+/// How files are joined.
+#[derive(Debug, Clone, Setters)]
+#[non_exhaustive]
+pub struct CompactOptions {
+    /// The memory that it may take.
+    pub budget: MemoryBudget,
+    /// Level of zstd, 1 to 22.
+    pub compression_level: i32,
+    /// Stored bytes of the files that are joined at most; None: all that are due.
+    pub bytes: Option<u64>,
+    /// Only files of these tables.
+    pub selection: Selection,
+    /// Look at all months, and not only at those that a run of sync looks at.
+    pub all_months: bool,
+    /// So many files of a tier are joined; for tests.
+    #[doc(hidden)]
+    pub fan_in: usize,
+}
+
+impl Default for CompactOptions {
+    fn default() -> Self {
+        Self {
+            budget: MemoryBudget::default(),
+            compression_level: 1,
+            bytes: None,
+            selection: Selection::default(),
+            all_months: true,
+            fan_in: plan::FAN_IN,
+        }
+    }
+}
+
+/// What joins files, and what that takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct CompactReport {
+    /// Tables of which files are joined.
+    pub tables: u64,
+    /// Files that are joined.
+    pub inputs: u64,
+    /// Files that they become.
+    pub outputs: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Stored bytes of the inputs.
+    pub input_bytes: u64,
+    /// Stored bytes of the outputs; 0 in a plan.
+    pub output_bytes: u64,
+    /// Groups of files that are due and wait for a later run.
+    pub later: u64,
+    /// Groups that stay as they are because one of their files is damaged.
+    pub damaged: u64,
+    /// The version of the archive that has the joined files; None, if nothing was joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+/// What would be joined now. Nothing is read but lists of files.
+///
+/// # Errors
+/// As reading the lists of files has them.
+pub async fn plan_compact(archive: &Archive, head: &Head, options: &CompactOptions) -> Result<CompactReport> {
+    let (groups, later) = due(archive, head, options).await?;
+    let mut report = CompactReport { later: later as u64, ..CompactReport::default() };
+    groups.iter().for_each(|group| report.count(group));
+    report.count_tables(&groups);
+    report.outputs = groups.len() as u64;
+    Ok(report)
+}
+
+/// Joins what is due, in one commit. The head at the end, and what was done.
+///
+/// # Errors
+/// Corrupt, Access, Unavailable, as archive and store say; then nothing was replaced. A damaged file is no error: its group stays, and the monitor
+/// hears of it.
+pub async fn compact(
+    archive: &Archive,
+    head: &Head,
+    options: &CompactOptions,
+    now: Timestamp,
+    monitor: Arc<dyn Monitor>,
+) -> Result<(Head, CompactReport)> {
+    let (groups, later) = due(archive, head, options).await?;
+    let mut report = CompactReport { later: later as u64, ..CompactReport::default() };
+    let mut run = Run::begin();
+    let joiner = Joiner {
+        archive,
+        head,
+        budget: options.budget,
+        compression_level: options.compression_level,
+        monitor: Arc::clone(&monitor),
+    };
+    let mut joined = Vec::new();
+    for (counter, group) in (0..).zip(groups) {
+        let first = group.first().and_then(|file| Some((head.table(&file.table)?.folder.as_str(), file.min_ts)));
+        let Some((folder, first)) = first else { continue };
+        match joiner.join(&group, layout::delta_file(folder, first, counter, &run.id)).await {
+            Ok(file) => joined.push((group, file)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                report.damaged += 1;
+                let table = group.first().map(|file| file.table.to_string()).unwrap_or_default();
+                monitor.report(Event::Finding(&Finding::NotCompacted { table, why: error.to_string() }));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let (mut head, mut version) = (head.clone(), None);
+    while let Some(draft) = draft(&head, &joined, now)? {
+        match archive.commit(&head, &mut run, draft).await? {
+            CommitOutcome::Committed(next) => {
+                version = Some(next.version());
+                if next.version() != head.version() + 1 {
+                    // Behind another writer's: without what had died.
+                    let live = live_paths(archive, &next, &joined).await?;
+                    joined.retain(|(_, file)| live.contains(&file.path));
+                }
+                head = *next;
+                break;
+            }
+            // Another writer joined or removed some of them, or took a base between them.
+            CommitOutcome::Stale(next) => {
+                joined = still_whole(archive, &next, joined).await?;
+                head = *next;
+            }
+            CommitOutcome::Conflict { .. } => return Err(Error::internal("maintenance is never in conflict")),
+        }
+    }
+    if version.is_some() {
+        for (group, file) in &joined {
+            report.count(group);
+            report.outputs += 1;
+            report.output_bytes += file.bytes;
+        }
+        report.count_tables(joined.iter().map(|(group, _)| group));
+        report.version = version;
+    }
+    Ok((head, report))
+}
+
+impl CompactReport {
+    fn count(&mut self, group: &Group) {
+        self.inputs += group.len() as u64;
+        self.rows += group.iter().map(|file| file.rows).sum::<u64>();
+        self.input_bytes += plan::bytes(group);
+    }
+
+    fn count_tables<'a>(&mut self, groups: impl IntoIterator<Item = &'a Group>) {
+        let tables: BTreeSet<_> = groups.into_iter().flatten().map(|file| &file.table).collect();
+        self.tables = tables.len() as u64;
+    }
+}
+
+/// The groups that are to be joined, and how many are left for later.
+async fn due(archive: &Archive, head: &Head, options: &CompactOptions) -> Result<(Vec<Group>, usize)> {
+    let Some(cursor) = head.progress().delta.as_ref().map(|delta| delta.ts) else { return Ok((Vec::new(), 0)) };
+    let month = layout::month_of(cursor);
+    let months = months(head, &month, options);
+    if months.is_empty() {
+        return Ok((Vec::new(), 0));
+    }
+    let mut files = archive.live_files_in(head, months).await?;
+    let (mut groups, mut part) = (Vec::new(), Vec::<DataFile>::new());
+    loop {
+        let next = files.next().await?;
+        let is_other = |file: &DataFile| {
+            part.first().is_some_and(|first| (&first.table, &first.month) != (&file.table, &file.month))
+        };
+        if next.as_ref().is_none_or(is_other) {
+            let part = std::mem::take(&mut part);
+            if let Some(first) = part.first() {
+                let (moments, is_over) = (moments(head, &first.table), first.month < month);
+                groups.extend(plan::groups(part, &moments, is_over, options.fan_in));
+            }
+        }
+        let Some(next) = next else { break };
+        if next.base.is_none() {
+            part.push(next);
+        }
+    }
+    Ok(options.bytes.map_or((groups.clone(), 0), |most| plan::within(groups, most)))
+}
+
+/// The tables and months whose files may be due: a count in the head says so, and nothing is read for the others.
+fn months(head: &Head, now: &str, options: &CompactOptions) -> BTreeSet<(TableRef, String)> {
+    let (mut due, mut over) = (BTreeSet::new(), Vec::new());
+    for state in head.tables().filter(|state| options.selection.contains(&state.table)) {
+        for (name, month) in &state.months {
+            let key = || (state.table.clone(), name.clone());
+            if name.as_str() >= now && month.fresh >= options.fan_in as u64 {
+                due.insert(key());
+            } else if name.as_str() < now && month.lines.count > 1 && (month.fresh > 0 || options.all_months) {
+                over.push(key());
+            }
+        }
+    }
+    if options.all_months {
+        due.extend(over);
+    } else if !over.is_empty() {
+        // In turn, so that one that cannot be joined does not hold up the others.
+        let begin = (head.version() as usize).wrapping_mul(OVER_AT_ONCE) % over.len();
+        due.extend(over.iter().cycle().skip(begin).take(OVER_AT_ONCE.min(over.len())).cloned());
+    }
+    due
+}
+
+/// S of the bases of a table, and of the walk that is open.
+fn moments(head: &Head, table: &TableRef) -> Vec<Timestamp> {
+    let bases = head.coverage().bases.iter().filter(|base| base.scope.contains(table)).map(|base| base.ts);
+    let walk = head.progress().walk.as_ref().filter(|walk| walk.scope.contains(table)).map(|walk| walk.ts);
+    bases.chain(walk).collect()
+}
+
+/// Those of the groups whose files all live at `head`, and between which no S of a base lies.
+async fn still_whole(archive: &Archive, head: &Head, joined: Vec<(Group, DataFile)>) -> Result<Vec<(Group, DataFile)>> {
+    let live = live_paths(archive, head, &joined).await?;
+    let stands = |(group, file): &(Group, DataFile)| {
+        let across = |s: &Timestamp| file.min_ts <= *s && *s < file.max_ts;
+        group.iter().all(|file| live.contains(&file.path)) && !moments(head, &file.table).iter().any(across)
+    };
+    Ok(joined.into_iter().filter(stands).collect())
+}
+
+/// Paths of the files that live at `head` where files were joined.
+async fn live_paths(archive: &Archive, head: &Head, joined: &[(Group, DataFile)]) -> Result<BTreeSet<String>> {
+    let keys = joined.iter().map(|(_, file)| (file.table.clone(), file.month.clone())).collect();
+    let (mut live, mut files) = (BTreeSet::new(), archive.live_files_in(head, keys).await?);
+    while let Some(file) = files.next().await? {
+        live.insert(file.path);
+    }
+    Ok(live)
+}
+
+fn draft(head: &Head, joined: &[(Group, DataFile)], now: Timestamp) -> Result<Option<Draft>> {
+    let Some(draft) = head.maintenance(now).filter(|_| !joined.is_empty()) else { return Ok(None) };
+    let paths = |group: &Group| group.iter().map(|file| file.path.clone()).collect();
+    let replaced = joined.iter().map(|(group, file)| Replacement {
+        inputs: paths(group),
+        outputs: vec![file.path.clone()],
+        why: ReplacementReason::Compaction,
+        left: None,
+    });
+    Ok(Some(Draft {
+        add: joined.iter().map(|(_, file)| file.clone()).collect(),
+        remove: joined.iter().flat_map(|(group, _)| group).map(RemovedFile::of).collect::<Result<_>>()?,
+        replaced: replaced.collect(),
+        ..draft
+    }))
+}
