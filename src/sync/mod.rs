@@ -30,6 +30,7 @@ pub(crate) mod compare;
 pub(crate) mod compared;
 mod correct;
 mod deltas;
+mod explain;
 mod fetch;
 mod file_rows;
 mod gap;
@@ -63,7 +64,7 @@ use self::{
 };
 pub use self::{
     options::{OnGap, OnSuspicion, SyncOptions},
-    report::{Correction, HealedTable, SuspectTable, SyncReport},
+    report::{Correction, Explanation, HealedTable, SuspectTable, SyncReport},
     stop::Stop,
 };
 use crate::{
@@ -191,13 +192,16 @@ async fn run(
         // The open walk's cursor, and what it says of tables without rows, are of before.
         close_walk(&mut run, &input, "the selection or the deployment has changed").await?;
     }
+    let suspects = explain::suspects(&run.head);
     run.watch = Watch::read(archive).await?;
     run.watch.begin(&run.head, &input).await;
     let caught_up = catch_up(&mut run, &input).await?;
     for finding in odd_documents(run.counts.oddities) {
         input.monitor.report(Event::Finding(&finding));
     }
-    Ok(run.report(unhealed, caught_up))
+    let report = run.report(unhealed, caught_up);
+    let explained = explain::explain(&report, &suspects, &input).await;
+    Ok(SyncReport { explained, ..report })
 }
 
 /// What was odd about documents of the run, each kind once.
