@@ -14,6 +14,7 @@ use super::{
     page::json,
     params::Params,
     refusal::Refusal,
+    sync_source::DataSyncSource,
 };
 use crate::document::Timestamp;
 
@@ -68,7 +69,7 @@ pub(crate) fn list(deployment: &dyn Deployment, kept: AuditLogs, params: &Params
     let limit = limit
         .ok_or_else(|| Refusal::bad_request("LimitOutOfRange", "The limit for audit logs must be between 1 and 100"))?;
     // Bound to the deployment as the cursors of Data Sync are.
-    let secret = deployment.data_sync().map_or([0; 16], |source| source.secret());
+    let secret = deployment.data_sync().map_or([0; 16], DataSyncSource::secret);
     let begin: usize = match cursor {
         None => 0,
         Some(text) => {

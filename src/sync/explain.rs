@@ -10,11 +10,12 @@ use super::{
     report::{Correction, Explanation, SyncReport},
 };
 use crate::{
-    archive::{Head, Suspect},
+    archive::{Doubt, Head, Suspect},
     convex::AuditLogEvent,
     document::{TableRef, Timestamp},
     error::{Error, Result},
     monitor::Event,
+    position::Scope,
 };
 
 /// An entry is written a little before or after what it tells of, nanoseconds.
@@ -37,19 +38,34 @@ impl Touched<'_> {
     }
 }
 
-/// The tables that are suspect.
-pub(super) fn suspects(head: &Head) -> BTreeSet<TableRef> {
-    head.tables().filter(|state| state.suspect.is_some()).map(|state| state.table.clone()).collect()
+/// What the archive said of its tables when the run began.
+pub(super) struct Before {
+    suspects: BTreeSet<TableRef>,
+    /// How many spans were in doubt. More are added at the end.
+    doubts: usize,
 }
 
-/// What the audit log says of the tables that this run corrected, and of those that became suspect since `before`. Nothing, where there are
-/// none, or it cannot be read.
+impl Before {
+    pub(super) fn of(head: &Head) -> Self {
+        let suspects = head.tables().filter(|state| state.suspect.is_some()).map(|state| state.table.clone());
+        Self { suspects: suspects.collect(), doubts: head.coverage().doubts.len() }
+    }
+
+    /// The spans that are in doubt since.
+    pub(super) fn new_doubts(&self, head: &Head) -> Vec<Doubt> {
+        head.coverage().doubts.iter().skip(self.doubts).cloned().collect()
+    }
+}
+
+/// What the audit log says of the tables that this run corrected, of those that became suspect, and of those that have a span in doubt
+/// since: they were touched, and may have been found equal. Nothing, where there are none, or it cannot be read.
 pub(super) async fn explain(
     report: &SyncReport,
-    before: &BTreeSet<TableRef>,
+    before: &Before,
+    doubts: &[Doubt],
     input: &RunInput<'_>,
 ) -> Vec<Explanation> {
-    let touched = touched(report, before);
+    let touched = touched(report, before, doubts);
     let (Some(after), Some(log)) = (touched.iter().map(|of| of.after).min(), input.source.audit_log()) else {
         return Vec::new();
     };
@@ -73,12 +89,19 @@ pub(super) async fn explain(
 }
 
 /// The tables that something happened to. Whoever asked for a table to be fetched anew knows why.
-fn touched<'a>(report: &'a SyncReport, before: &BTreeSet<TableRef>) -> Vec<Touched<'a>> {
+fn touched<'a>(report: &'a SyncReport, before: &Before, doubts: &'a [Doubt]) -> Vec<Touched<'a>> {
     let healed = report.healed.iter().filter(|healed| healed.what != Correction::Asked);
-    let suspects = report.suspects.iter().filter(|of| of.why != Suspect::ASKED && !before.contains(&of.table));
+    let suspects = report.suspects.iter().filter(|of| of.why != Suspect::ASKED && !before.suspects.contains(&of.table));
     let healed = healed.map(|of| Touched { table: &of.table, after: of.after, to: of.at });
     let suspects = suspects.map(|of| Touched { table: &of.table, after: of.after, to: Timestamp(i64::MAX) });
-    healed.chain(suspects).collect()
+    let doubts = doubts.iter().filter(|doubt| doubt.why != Suspect::ASKED);
+    let doubted = doubts.flat_map(|doubt| match &doubt.scope {
+        Scope::Tables(tables) => {
+            tables.iter().map(|table| Touched { table, after: doubt.after, to: doubt.to }).collect()
+        }
+        Scope::All | Scope::Except(_) => Vec::new(),
+    });
+    healed.chain(suspects).chain(doubted).collect()
 }
 
 /// The events that concern these tables, in their order.

@@ -58,6 +58,7 @@ pub use self::selected::refuse_empty_selection;
 use self::{
     catch_up::{catch_up, close_walk},
     clock::Clock,
+    explain::{Before, explain},
     input::RunInput,
     run::SyncRun,
     watch::Watch,
@@ -192,15 +193,16 @@ async fn run(
         // The open walk's cursor, and what it says of tables without rows, are of before.
         close_walk(&mut run, &input, "the selection or the deployment has changed").await?;
     }
-    let suspects = explain::suspects(&run.head);
+    let before = Before::of(&run.head);
     run.watch = Watch::read(archive).await?;
     run.watch.begin(&run.head, &input).await;
     let caught_up = catch_up(&mut run, &input).await?;
     for finding in odd_documents(run.counts.oddities) {
         input.monitor.report(Event::Finding(&finding));
     }
+    let doubts = before.new_doubts(&run.head);
     let report = run.report(unhealed, caught_up);
-    let explained = explain::explain(&report, &suspects, &input).await;
+    let explained = explain(&report, &before, &doubts, &input).await;
     Ok(SyncReport { explained, ..report })
 }
 

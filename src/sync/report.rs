@@ -46,8 +46,8 @@ pub struct SyncReport {
     pub suspects: Vec<SuspectTable>,
     /// Tables that were due to be compared with the deployment, and are left to the next run: the limit of the download was reached.
     pub postponed: Vec<TableRef>,
-    /// What the deployment's audit log says of the tables that this run corrected or newly suspects, oldest first. It explains, and never
-    /// detects: an import that failed or was cancelled has no entry, and only a key with the permission `deployment:auditLog:view`, of a plan that
+    /// What the deployment's audit log says of the tables that this run corrected, newly suspects, or found touched and equal, oldest first. It
+    /// explains, and never detects: an import that failed or was cancelled has no entry, and only a key with the permission `deployment:auditLog:view`, of a plan that
     /// has an audit log, can read it. Empty, where it cannot be read.
     pub explained: Vec<Explanation>,
     /// Up to here it is known that nothing happened but what the change log tells, and what stands in `healed` and `suspects`. Absent, where
@@ -150,6 +150,6 @@ pub struct Explanation {
     /// Who did it, as far as that is told: `member 7`, `system`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
-    /// The corrected or suspect tables that it names. Empty, if it names none: `clear_tables` never does.
+    /// Those of these tables that it names. Empty, if it names none: `clear_tables` never does.
     pub tables: Vec<TableRef>,
 }

@@ -113,6 +113,25 @@ async fn a_replacement_a_drop_and_a_clear_are_explained_and_a_quiet_run_does_not
     }
 }
 
+/// The documents keep their ids: the table is what it was, and what was written before and not read is in doubt.
+#[tokio::test]
+async fn a_table_that_was_touched_and_is_equal_is_explained_too() {
+    let w = Explained::new(kept(watched())).await;
+    w.watched.insert("t", 3);
+    w.watched.insert("other", 3);
+    w.sync().await;
+    let deployment = &w.watched.world.deployment;
+    let documents = deployment.state_at(Timestamp(i64::MAX)).remove(&named("t")).unwrap();
+    let mut import = deployment.begin_import(ImportMode::Replace, &[named("t")]).unwrap();
+    let documents = documents.values().map(|revision| revision.document.clone().unwrap()).collect();
+    import.insert(&named("t"), documents).unwrap();
+    import.finish().unwrap();
+    let (report, asked) = w.sync().await;
+    assert_eq!((healed(&report), report.suspects.len()), (vec![], 0));
+    assert_eq!((explained(&report), asked), (vec!["snapshot_import Replace member 0: t".to_owned()], 1));
+    assert_eq!(w.sync().await.1, 0);
+}
+
 /// A report as JSON, with nothing of where and when it ran.
 fn comparable(report: &SyncReport) -> Json {
     let mut json = serde_json::to_value(report).unwrap();
