@@ -107,6 +107,12 @@ pub enum Event<'a> {
         /// Wait before the next, milliseconds.
         after_ms: u64,
     },
+    /// The deployment's audit log could not be read, which might have explained why tables differed. Most deployments and keys have none to
+    /// read.
+    NotExplained {
+        /// Why.
+        error: &'a Error,
+    },
     /// Something that the person should know, though the verb goes on.
     Finding(&'a Finding),
 }

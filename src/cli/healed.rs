@@ -1,10 +1,11 @@
-//! What a sync says of what the change log does not tell: tables that it corrected, tables that may differ, and who watches.
+//! What a sync says of what the change log does not tell: tables that it corrected, tables that may differ, what the audit log says of them, and who
+//! watches.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use convex_archiver::{
     TableRef,
-    sync::{Correction, HealedTable, SyncReport},
+    sync::{Correction, Explanation, HealedTable, SyncReport},
 };
 
 use super::{
@@ -12,10 +13,10 @@ use super::{
     words,
 };
 
-/// Corrected tables that are listed one by one.
+/// Corrected tables, and entries of the audit log, that are listed one by one.
 const SHOWN: usize = 10;
 
-/// A line for each table that was corrected, and for each reason why tables may differ now.
+/// A line for each table that was corrected, for each reason why tables may differ now, and for what the audit log says of them.
 pub(super) fn lines(report: &SyncReport) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> = report.healed.iter().take(SHOWN).map(|table| ("Healed", healed(table))).collect();
     let left = report.healed.len().saturating_sub(SHOWN) as u64;
@@ -36,6 +37,11 @@ pub(super) fn lines(report: &SyncReport) -> Vec<(&'static str, String)> {
             "Postponed",
             format!("{count} were due to be compared, and --max-download leaves them to the next run: {names}"),
         ));
+    }
+    lines.extend(report.explained.iter().take(SHOWN).map(|explanation| ("Audit log", explained(explanation))));
+    let left = report.explained.len().saturating_sub(SHOWN) as u64;
+    if left > 0 {
+        lines.push(("Audit log", format!("{} (all with --json)", counted(left, "more event"))));
     }
     lines
 }
@@ -78,6 +84,22 @@ fn healed(table: &HealedTable) -> String {
         .collect();
     let counts = if counts.is_empty() { "fetched anew".to_owned() } else { counts.join(", ") };
     format!("{table} {what}: {counts}. It is right from {} on, and in doubt after {}", time(*at), time(*after))
+}
+
+/// One entry of the audit log.
+fn explained(explanation: &Explanation) -> String {
+    let Explanation { at, action, mode, who, tables, .. } = explanation;
+    let mut text = format!("{}: {action}", time(*at));
+    if let Some(mode) = mode {
+        let _ = write!(text, " ({mode})");
+    }
+    if !tables.is_empty() {
+        let _ = write!(text, " of {}", words::list(tables.iter()));
+    }
+    if let Some(who) = who {
+        let _ = write!(text, ", by {who}");
+    }
+    text
 }
 
 /// Why a table may differ, to be read after "since".

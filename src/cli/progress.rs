@@ -194,6 +194,9 @@ impl Monitor for Progress {
             Event::Retry { error, attempt, after_ms } => {
                 tracing::warn!(attempt, after_ms, "asking again: {error}");
             }
+            Event::NotExplained { error } => {
+                tracing::debug!("the audit log explains nothing: {error}");
+            }
             Event::Finding(finding) => telemetry::log_finding(finding),
             _ => {}
         }

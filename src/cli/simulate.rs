@@ -6,7 +6,9 @@ use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use convex_archiver::{
     Result, Timestamp,
-    server::{Contents, JsonSchemas, LaterContents, RouterOptions, SimulateOptions, SimulatedDeployment, serve},
+    server::{
+        AuditLogs, Contents, JsonSchemas, LaterContents, RouterOptions, SimulateOptions, SimulatedDeployment, serve,
+    },
 };
 
 use super::{
@@ -92,6 +94,9 @@ pub(crate) struct SimulateArgs {
     /// Answer the first request for schemas with 503, as a deployment does after a restart
     #[arg(long, help_heading = ANSWERS)]
     schemas_unavailable_once: bool,
+    /// Let the audit log be read. Without this it is refused, as by a self-hosted deployment
+    #[arg(long, help_heading = ANSWERS)]
+    audit_log: bool,
 }
 
 const DOCUMENTS: &str = "Documents";
@@ -140,7 +145,8 @@ impl From<&SimulateArgs> for SimulateOptions {
             .deltas_window(args.deltas_window)
             .latency(args.latency)
             .schemas(args.schemas.into())
-            .summaries_unavailable_once(args.schemas_unavailable_once);
+            .summaries_unavailable_once(args.schemas_unavailable_once)
+            .audit_logs(if args.audit_log { AuditLogs::Kept } else { AuditLogs::Disabled });
         Self::default()
             .name(args.name.clone())
             .seed(args.seed)

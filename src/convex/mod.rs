@@ -18,6 +18,7 @@
 //!   `0.0.0` where the server was built from source, and neither tells a date. Only a row of one that has come tells.
 //! - Errors have the kind that says what to do; after `Unavailable` the retries have been made already.
 
+mod audit_log;
 pub(crate) mod export;
 mod import;
 mod page;
@@ -45,6 +46,7 @@ pub use self::{
 // What the program, the tests and the benches of this project see beyond that. There is no promise at all.
 #[doc(hidden)]
 pub use self::{
+    audit_log::{AuditLog, AuditLogEvent},
     page::Page,
     sentinel::{Sentinel, SentinelAnswer, SentinelPage},
     source::{IdPage, Shapes, SnapshotScope},

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use super::{page::Page, sentinel::Sentinel};
+use super::{audit_log::AuditLog, page::Page, sentinel::Sentinel};
 use crate::{
     document::{TableRef, Timestamp},
     error::Result,
@@ -76,6 +76,12 @@ pub trait Source: Send + Sync {
     /// Who watches what the deltas do not tell, if the protocol has somebody.
     #[doc(hidden)]
     fn sentinel(&self) -> Option<&dyn Sentinel> {
+        None
+    }
+
+    /// Who tells what was done to whole tables, if the protocol has somebody. It explains what was found without it.
+    #[doc(hidden)]
+    fn audit_log(&self) -> Option<&dyn AuditLog> {
         None
     }
 

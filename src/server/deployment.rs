@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    imports::target::TakesImports, requested::RequestedTables, shape::SampledShape, sync_source::DataSyncSource,
-    tablet::Tablet,
+    audit_source::AuditLogSource, imports::target::TakesImports, requested::RequestedTables, shape::SampledShape,
+    sync_source::DataSyncSource, tablet::Tablet,
 };
 use crate::{
     document::{Revision, TableRef, Timestamp},
@@ -81,6 +81,12 @@ pub trait Deployment: Send + Sync + 'static {
     /// What Data Sync asks of it, if it has that; by default it has not.
     #[doc(hidden)]
     fn data_sync(&self) -> Option<&dyn DataSyncSource> {
+        None
+    }
+
+    /// Its audit log, if it keeps one; by default it does not.
+    #[doc(hidden)]
+    fn audit_log(&self) -> Option<&dyn AuditLogSource> {
         None
     }
 }

@@ -25,6 +25,18 @@ impl Components {
     }
 }
 
+/// What becomes of a request for the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AuditLogs {
+    /// It is refused with 403, as by a server of one's own and under a plan without an audit log.
+    #[default]
+    Disabled,
+    /// It is answered, if the deployment keeps one.
+    Kept,
+    /// There is no such route: before 2026-06-22.
+    Absent,
+}
+
 /// What becomes of a request for a page by POST.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Posts {

@@ -10,6 +10,8 @@
 
 mod access;
 mod archived;
+mod audit_log;
+mod audit_source;
 mod data_sync;
 mod deltas;
 mod deployment;
@@ -47,8 +49,9 @@ pub use self::{
 // What the program, the tests and the benches of this project see beyond that. There is no promise at all.
 #[doc(hidden)]
 pub use self::{
+    audit_source::{Actor, AuditLogEntry, AuditLogSource},
     deployment::{LogRow, LogRows},
-    era::{Components, Posts, TableParameter},
+    era::{AuditLogs, Components, Posts, TableParameter},
     fault::Fault,
     imports::target::{PreparedImport, TakesImports},
     requested::RequestedTables,

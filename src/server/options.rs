@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use derive_setters::Setters;
 
 use super::{
-    era::{Components, JsonSchemas, Posts, TableParameter},
+    era::{AuditLogs, Components, JsonSchemas, Posts, TableParameter},
     fault::Fault,
 };
 use crate::document::Encoding;
@@ -49,6 +49,9 @@ pub struct RouterOptions {
     /// What becomes of a request for a page by POST.
     #[doc(hidden)]
     pub posts: Posts,
+    /// What becomes of a request for `/api/v1/list_audit_log_events`.
+    #[doc(hidden)]
+    pub audit_logs: AuditLogs,
     /// Whether there is `/instance_name`.
     pub instance_name: bool,
     /// What `/instance_version` tells, if there is one: the number of a release, `0.0.0` where it was built from source.
@@ -92,6 +95,7 @@ impl Default for RouterOptions {
             formats: vec![Encoding::ConvexEncodedJson, Encoding::ExportJson, Encoding::Json],
             table_parameter: TableParameter::Both,
             posts: Posts::Select,
+            audit_logs: AuditLogs::Disabled,
             instance_name: true,
             instance_version: Some("0.0.0".to_owned()),
             bad_cursor_code: true,
@@ -149,6 +153,7 @@ impl RouterOptions {
             bad_cursor_code: since(2026, 8, 17),
             data_sync_cursor: since(2026, 8, 17),
             data_sync: since(2026, 8, 13),
+            audit_logs: if since(2026, 6, 22) { self.audit_logs } else { AuditLogs::Absent },
             ..self
         }
     }

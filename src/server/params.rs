@@ -81,6 +81,11 @@ impl Params {
         number.transpose()
     }
 
+    /// A whole number that must not be absent.
+    pub(crate) fn required_number(&self, name: &str) -> Result<i64, Refusal> {
+        self.number(name)?.ok_or_else(|| self.bad(format!("missing field `{name}`")))
+    }
+
     /// `true` or `false`; everything else is refused.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, Refusal> {
         match self.text(name)? {

@@ -21,9 +21,9 @@ use axum::{
 use tokio::net::TcpListener;
 
 use super::{
-    access, data_sync, deltas,
+    access, audit_log, data_sync, deltas,
     deployment::Deployment,
-    era::Posts,
+    era::{AuditLogs, Posts},
     fault::Faults,
     imports::Imports,
     json_schemas,
@@ -86,6 +86,9 @@ fn monitored_router(deployment: Arc<dyn Deployment>, options: RouterOptions, mon
     if served.options.has(served.options.data_sync) && served.deployment.data_sync().is_some() {
         routes = routes.route("/api/v1/data/sync", post(data_sync));
         routes = routes.route("/api/v1/data/list_active_syncs", get(list_active_syncs));
+    }
+    if served.options.audit_logs != AuditLogs::Absent {
+        routes = routes.route("/api/v1/list_audit_log_events", get(list_audit_log_events));
     }
     if served.options.instance_name {
         routes = routes.route("/instance_name", get(instance_name));
@@ -252,6 +255,15 @@ async fn list_active_syncs(
     let params = s.admit(&headers, query.as_deref()).await?;
     let source = s.deployment.data_sync().ok_or_else(Refusal::internal)?;
     data_sync::active_syncs(&*s.deployment, source, &params).await
+}
+
+async fn list_audit_log_events(
+    State(s): State<Arc<ServedDeployment>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
+    let params = s.admit(&headers, query.as_deref()).await?;
+    audit_log::list(&*s.deployment, s.options.audit_logs, &params)
 }
 
 /// A cursor for Data Sync. Of a deployment that has none, only a body that the real route refuses too is understood.

@@ -30,6 +30,7 @@ pub(crate) mod compare;
 pub(crate) mod compared;
 mod correct;
 mod deltas;
+mod explain;
 mod fetch;
 mod file_rows;
 mod gap;
@@ -57,13 +58,14 @@ pub use self::selected::refuse_empty_selection;
 use self::{
     catch_up::{catch_up, close_walk},
     clock::Clock,
+    explain::{Before, explain},
     input::RunInput,
     run::SyncRun,
     watch::Watch,
 };
 pub use self::{
     options::{OnGap, OnSuspicion, SyncOptions},
-    report::{Correction, HealedTable, SuspectTable, SyncReport},
+    report::{Correction, Explanation, HealedTable, SuspectTable, SyncReport},
     stop::Stop,
 };
 use crate::{
@@ -194,13 +196,17 @@ async fn run(
         // The open walk's cursor, and what it says of tables without rows, are of before.
         close_walk(&mut run, &input, "the selection or the deployment has changed").await?;
     }
+    let before = Before::of(&run.head);
     run.watch = Watch::read(archive).await?;
     run.watch.begin(&run.head, &input).await;
     let caught_up = catch_up(&mut run, &input).await?;
     for finding in odd_documents(run.counts.oddities) {
         input.monitor.report(Event::Finding(&finding));
     }
-    Ok(run.report(unhealed, caught_up))
+    let doubts = before.new_doubts(&run.head);
+    let report = run.report(unhealed, caught_up);
+    let explained = explain(&report, &before, &doubts, &input).await;
+    Ok(SyncReport { explained, ..report })
 }
 
 /// Joins small files, as far as a run does that. Nothing of it fails the run: what could not be joined stays as it is.

@@ -49,6 +49,10 @@ pub struct SyncReport {
     pub suspects: Vec<SuspectTable>,
     /// Tables that were due to be compared with the deployment, and are left to the next run: the limit of the download was reached.
     pub postponed: Vec<TableRef>,
+    /// What the deployment's audit log says of the tables that this run corrected, newly suspects, or found touched and equal, oldest first. It
+    /// explains, and never detects: an import that failed or was cancelled has no entry, and only a key with the permission `deployment:auditLog:view`, of a plan that
+    /// has an audit log, can read it. Empty, where it cannot be read.
+    pub explained: Vec<Explanation>,
     /// Up to here it is known that nothing happened but what the change log tells, and what stands in `healed` and `suspects`. Absent, where
     /// nobody can watch. RFC 3339 in JSON.
     #[serde(serialize_with = "time_text::option")]
@@ -132,4 +136,23 @@ pub struct SuspectTable {
     pub after: Timestamp,
     /// One word.
     pub why: String,
+}
+
+/// Something that was done to whole tables, as the deployment's audit log tells it (`GET /api/v1/list_audit_log_events`).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// When it was written down, to the millisecond. RFC 3339 in JSON.
+    #[serde(serialize_with = "time_text::one")]
+    pub at: Timestamp,
+    /// `snapshot_import`, `delete_tables`, `clear_tables` or `delete_component`.
+    pub action: String,
+    /// The mode of an import: `Replace`, `ReplaceAll` or `RequireEmpty`. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Who did it, as far as that is told: `member 7`, `system`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Those of these tables that it names. Empty, if it names none: `clear_tables` never does.
+    pub tables: Vec<TableRef>,
 }

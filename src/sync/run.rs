@@ -119,6 +119,7 @@ impl SyncRun {
             healed: counts.healed,
             suspects: suspects(&head),
             postponed,
+            explained: Vec::new(),
             guarded: head.guarded(),
             findings: FindingCounts::default(),
             version: head.version(),

@@ -14,6 +14,7 @@ mod data_sync;
 mod doubted;
 mod download;
 mod encodings;
+mod explained;
 mod fed;
 mod histories;
 mod imports;

@@ -24,16 +24,16 @@ use crate::support::{
 };
 
 const BEGINNING: i64 = 1_795_434_575_000_000_000;
-const MINUTE: i64 = 60 * 1_000_000_000;
+pub(crate) const MINUTE: i64 = 60 * 1_000_000_000;
 
 /// A deployment on a clock that the test moves, and its archive.
-struct Watched {
-    world: World,
+pub(crate) struct Watched {
+    pub(crate) world: World,
     clock: Arc<AtomicI64>,
 }
 
 impl Watched {
-    async fn new(options: RouterOptions) -> Self {
+    pub(crate) async fn new(options: RouterOptions) -> Self {
         let clock = Arc::new(AtomicI64::new(BEGINNING));
         let now = Arc::clone(&clock);
         // It never stands still: two questions have two answers.
@@ -42,51 +42,51 @@ impl Watched {
         Self { world: World::of(deployment, options).await, clock }
     }
 
-    fn pass(&self, time: i64) {
+    pub(crate) fn pass(&self, time: i64) {
         self.clock.fetch_add(time, Ordering::SeqCst);
     }
 
-    fn insert(&self, table: &str, n: i64) {
+    pub(crate) fn insert(&self, table: &str, n: i64) {
         for n in 0..n {
             self.world.deployment.transaction(|tx| tx.insert(&named(table), fields(n))).unwrap();
         }
     }
 
-    async fn sync(&self) -> SyncReport {
+    pub(crate) async fn sync(&self) -> SyncReport {
         let report = self.world.sync_with(&SyncOptions::default().audit_every(Some(Duration::ZERO))).await.unwrap();
         assert!(report.caught_up);
         report
     }
 
     /// The archive shows at its cursor what the deployment had then.
-    async fn assert_true(&self) {
+    pub(crate) async fn assert_true(&self) {
         let held = self.world.held().await;
         let through = held.through();
         assert_same_state(&held.state_at(through), &deployment_state(&self.world.deployment, through));
     }
 }
 
-fn named(name: &str) -> TableRef {
+pub(crate) fn named(name: &str) -> TableRef {
     TableRef::new("", name).unwrap()
 }
 
-fn fields(n: i64) -> std::collections::BTreeMap<String, Value> {
+pub(crate) fn fields(n: i64) -> std::collections::BTreeMap<String, Value> {
     [("n".to_owned(), Value::Int64(n))].into()
 }
 
 /// What was healed: table, what, extra, missing.
-fn healed(report: &SyncReport) -> Vec<(String, String, u64, u64)> {
+pub(crate) fn healed(report: &SyncReport) -> Vec<(String, String, u64, u64)> {
     let healed = report.healed.iter();
     healed.map(|h| (h.table.to_string(), format!("{:?}", h.what), h.extra, h.missing)).collect()
 }
 
 /// A server without Data Sync: tables are compared by their ids.
-fn blind() -> RouterOptions {
+pub(crate) fn blind() -> RouterOptions {
     pages(10, 100).data_sync(false).data_sync_cursor(false)
 }
 
 /// One with Data Sync, which names tables.
-fn watched() -> RouterOptions {
+pub(crate) fn watched() -> RouterOptions {
     pages(10, 100)
 }
 

@@ -7,7 +7,7 @@ use convex_archiver::{
     audit::{AuditPlan, AuditReport, AuditResult, AuditedTable, Difference, DifferingDocument},
     convex::Traffic,
     read::compare,
-    sync::{HealedTable, SuspectTable, SyncReport},
+    sync::{Explanation, HealedTable, SuspectTable, SyncReport},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -77,6 +77,7 @@ struct Repair<'a> {
     caught_up: bool,
     healed: &'a [HealedTable],
     suspects: &'a [SuspectTable],
+    explained: &'a [Explanation],
 }
 
 /// A document, as JSON.
@@ -213,6 +214,7 @@ pub(super) fn print_end(ended: &Ended<'_>, screen: &Screen, lines: &mut output::
                 caught_up: sync.caught_up,
                 healed: &sync.healed,
                 suspects: &sync.suspects,
+                explained: &sync.explained,
             }),
         };
         // One line among lines, one object alone.

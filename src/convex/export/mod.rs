@@ -13,6 +13,7 @@
 //! be walked, the current one first, or `tables` those that are walked alone; `selection` names the words in which the cursor was got, and it goes on in them or in
 //! none: `everything` says that the component is not named any more either. Deltas: the cursor, `1795434104928097578`.
 
+mod audit_log;
 mod data_sync;
 mod dialect;
 mod front;
@@ -41,6 +42,7 @@ use self::{
     spooled::split_body,
 };
 use super::{
+    audit_log::AuditLog,
     page::Page,
     sentinel::Sentinel,
     source::{IdPage, Shapes, SnapshotScope, Source},
@@ -397,6 +399,10 @@ impl Source for Client {
     }
 
     fn sentinel(&self) -> Option<&dyn Sentinel> {
+        Some(self)
+    }
+
+    fn audit_log(&self) -> Option<&dyn AuditLog> {
         Some(self)
     }
 

@@ -39,7 +39,7 @@ const CONNECT: Duration = Duration::from_secs(20);
 const ERROR_BODY: usize = 16 << 10;
 /// How long advice is worth waiting for.
 const PATIENCE_FOR_ADVICE: Duration = Duration::from_secs(60);
-/// How long what is asked for its refusal alone is waited for.
+/// How long what is asked once is waited for.
 const PATIENCE_FOR_A_PROBE: Duration = Duration::from_secs(20);
 
 /// What has been asked and got so far.
@@ -177,12 +177,19 @@ impl Http {
         held(self.answer(request, policy, Room::Memory(most)).await?)
     }
 
-    /// Makes `request` once: how it is refused; None, if it is not, or not within some seconds.
-    pub(super) async fn send_once(&self, request: &Request, most: u64) -> Option<Refusal> {
-        let attempt = self.attempt(request.try_clone()?, Room::Memory(most));
+    /// Makes `request` once, and waits some seconds for the answer, which has at most `most` bytes.
+    ///
+    /// # Errors
+    /// Unavailable without any answer, Resource if it is too large.
+    pub(super) async fn send_once(&self, request: Request, most: u64) -> Result<Reply> {
+        let attempt = self.attempt(request, Room::Memory(most));
         match tokio::time::timeout(PATIENCE_FOR_A_PROBE, attempt).await {
-            Ok(Ok(Err(Failure::Refused(refusal, _)))) => Some(refusal),
-            _ => None,
+            Ok(attempted) => match attempted? {
+                Ok(body) => held(Reply::Answer(body)),
+                Err(Failure::Refused(refusal, _)) => Ok(Reply::Refused(refusal)),
+                Err(Failure::Broken(error)) => Err(error),
+            },
+            Err(_) => Err(Error::unavailable(format!("{} does not answer in time", self.who))),
         }
     }
 

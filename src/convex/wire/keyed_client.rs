@@ -133,8 +133,16 @@ impl KeyedClient {
 
     /// Asks once for what is expected to be refused: how. None, if it is answered, or not at all.
     pub(in crate::convex) async fn probe(&self, path: &str, query: &(impl Serialize + Sync)) -> Option<Refusal> {
-        let request = self.request(&self.keys.current(), path, query, None::<&()>).ok()?;
-        self.http.send_once(&request, self.advice).await
+        refusal(self.once(path, query).await)
+    }
+
+    /// Asks once for what one can do without, whatever comes of it: nothing is asked again, and no other key is tried.
+    ///
+    /// # Errors
+    /// Unavailable without any answer within some seconds, Resource if it is too large.
+    pub(in crate::convex) async fn once(&self, path: &str, query: &(impl Serialize + Sync)) -> Result<Reply> {
+        let request = self.request(&self.keys.current(), path, query, None::<&()>)?;
+        self.http.send_once(request, self.advice).await
     }
 
     /// The same by POST, with an empty object for a body.
@@ -142,7 +150,7 @@ impl KeyedClient {
         let request = self.http.client().request(Method::POST, self.access.url(path));
         let request = request.header(CONTENT_TYPE, "application/json").body("{}");
         let request = signed(request, &self.keys.current()).build().ok()?;
-        self.http.send_once(&request, self.advice).await
+        refusal(self.http.send_once(request, self.advice).await)
     }
 
     /// Asks for a page: by GET, or by POST where a selection has to be told.
@@ -242,6 +250,14 @@ impl KeyedClient {
         Err(Error::usage(format!(
             "it is a key of the deployment {now}, but this run archives {told}: give one of that"
         )))
+    }
+}
+
+/// How it was refused, if it was.
+fn refusal(reply: Result<Reply>) -> Option<Refusal> {
+    match reply {
+        Ok(Reply::Refused(refusal)) => Some(refusal),
+        Ok(Reply::Answer(_)) | Err(_) => None,
     }
 }
 

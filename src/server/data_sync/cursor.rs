@@ -58,13 +58,13 @@ impl SyncState {
 }
 
 /// Any value as text that only its maker reads.
-pub(super) fn seal(value: &impl Serialize, secret: [u8; 16]) -> Result<String, Refusal> {
+pub(crate) fn seal(value: &impl Serialize, secret: [u8; 16]) -> Result<String, Refusal> {
     let bytes = serde_json::to_vec(value).map_err(|_| Refusal::internal())?;
     Ok(format!("{VERSION}{}{}", check(&bytes, secret), hex::encode(bytes)))
 }
 
 /// The value that [`seal`] made text of, or `None` if it was not this, or not with this secret.
-pub(super) fn open<T: DeserializeOwned>(text: &str, secret: [u8; 16]) -> Option<T> {
+pub(crate) fn open<T: DeserializeOwned>(text: &str, secret: [u8; 16]) -> Option<T> {
     let (sum, bytes) = text.strip_prefix(VERSION)?.split_at_checked(CHECK)?;
     let bytes = hex::decode(bytes).ok()?;
     (sum == check(&bytes, secret)).then(|| serde_json::from_slice(&bytes).ok())?

@@ -12,4 +12,9 @@ mod cursor;
 mod page;
 mod sync;
 
-pub(crate) use self::{active::active_syncs, convert::cursor_from_deltas, sync::sync};
+pub(crate) use self::{
+    active::active_syncs,
+    convert::cursor_from_deltas,
+    cursor::{open, seal},
+    sync::sync,
+};

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::deployment::SimulatedDeployment;
+use super::{audit_log, deployment::SimulatedDeployment};
 use crate::{
     document::Timestamp,
     error::Result,
@@ -65,6 +65,9 @@ impl DataSyncSource for SimulatedDeployment {
                     t.write_hidden_rows(1);
                     Ok(())
                 })?;
+                if known.is_none() {
+                    self.state().audit_log.push(audit_log::begun_sync(ts, &progress.sync_id));
+                }
                 ts
             }
         };

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
+    audit_log,
     id::table_number,
     state::{State, Syncs},
     transaction::OpenTransaction,
@@ -20,6 +21,7 @@ use crate::{
     document::{Revision, TableRef, Timestamp},
     error::Result,
     server::{
+        audit_source::AuditLogSource,
         deployment::{Deployment, LogRow, LogRows},
         imports::target::TakesImports,
         shape::SampledShape,
@@ -66,6 +68,7 @@ impl SimulatedDeployment {
             log: Vec::new(),
             rng: StdRng::seed_from_u64(seed),
             syncs: Syncs::new(&name, seed),
+            audit_log: Vec::new(),
         };
         let database = Database { clock: Box::new(clock), state: Mutex::new(state) };
         Self { name, database: Arc::new(database) }
@@ -87,7 +90,9 @@ impl SimulatedDeployment {
     /// # Errors
     /// Usage, if there is no such table.
     pub fn drop_table(&self, table: &TableRef) -> Result<Timestamp> {
-        Ok(self.transaction(|t| t.drop_table(table))?.0)
+        let (ts, ()) = self.transaction(|t| t.drop_table(table))?;
+        self.state().audit_log.push(audit_log::dropped(ts, table));
+        Ok(ts)
     }
 
     /// All live documents at a moment, by table and `_id`: what a complete snapshot has to show. Empty tables are listed,
@@ -173,6 +178,10 @@ impl Deployment for SimulatedDeployment {
     }
 
     fn data_sync(&self) -> Option<&dyn DataSyncSource> {
+        Some(self)
+    }
+
+    fn audit_log(&self) -> Option<&dyn AuditLogSource> {
         Some(self)
     }
 

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
+    audit_log,
     deployment::{Database, SimulatedDeployment},
     state::{Fields, HIDDEN_FOR, State},
     transaction::NewDocument,
@@ -77,7 +78,9 @@ impl SimulatedDeployment {
     /// # Errors
     /// Usage, if a table is named twice.
     pub fn clear_tables(&self, tables: &[TableRef]) -> Result<Timestamp> {
-        self.begin_import(ImportMode::Replace, tables)?.finish()
+        let (ts, _) = self.begin_import(ImportMode::Replace, tables)?.complete()?;
+        self.state().audit_log.push(audit_log::cleared(ts));
+        Ok(ts)
     }
 }
 
@@ -183,26 +186,34 @@ impl OpenImport {
     /// # Errors
     /// Usage, if the import has failed before, or if meanwhile another table has got the number of one of its tables.
     pub fn finish(mut self) -> Result<Timestamp> {
+        let (ts, dropped) = self.complete()?;
+        self.database.state().audit_log.push(audit_log::imported(ts, self.mode, &self.tables, &dropped));
+        Ok(ts)
+    }
+
+    /// The moment, and the tables that were dropped besides.
+    fn complete(&mut self) -> Result<(Timestamp, Vec<TableRef>)> {
         self.check_open()?;
         for table in self.tables.clone() {
             if self.mode != ImportMode::Append && !self.hidden.contains_key(&table) {
                 self.reach(&table, None)?;
             }
         }
-        let (ts, ()) = self.database.transaction(|t| {
+        let (ts, dropped) = self.database.transaction(|t| {
             for (table, index) in &self.hidden {
                 let number = t.state().tables[*index].number;
                 self.check_number(t.state(), table, number)?;
                 t.activate(*index);
             }
+            let mut others = Vec::new();
             if self.mode == ImportMode::ReplaceAll {
-                let others: Vec<_> = t.tables().into_iter().filter(|(name, _)| !self.tables.contains(name)).collect();
-                others.iter().try_for_each(|(name, _)| t.drop_table(name))?;
+                others.extend(t.tables().into_iter().map(|(name, _)| name).filter(|name| !self.tables.contains(name)));
+                others.iter().try_for_each(|name| t.drop_table(name))?;
             }
-            Ok(())
+            Ok(others)
         })?;
         self.hidden.clear();
-        Ok(ts)
+        Ok((ts, dropped))
     }
 
     /// Ends the import as a document does that Convex does not take: what was written stays in the hidden tables.

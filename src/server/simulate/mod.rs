@@ -1,8 +1,9 @@
 //! A deployment in memory, for the demo and for tests: what it holds (`state`), how it is written to (`transaction`, `writer`,
-//! `change`, `import`, `feed`), where its documents come from (`generate`, `load`, `snapshot_zip`, `demo`), and how it is served (`serve`, `data_sync`).
+//! `change`, `import`, `feed`), where its documents come from (`generate`, `load`, `snapshot_zip`, `demo`), and how it is served (`serve`, `data_sync`, `audit_log`).
 //!
 //! It is seeded: the same steps with the same clock give the same ids, the same tablets and the same log.
 
+mod audit_log;
 mod change;
 mod data_sync;
 mod demo;

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     document::{Revision, TableRef, Timestamp, Value},
     error::{Error, Result},
-    server::{sync_source::SyncProgress, tablet::Tablet},
+    server::{audit_source::AuditLogEntry, sync_source::SyncProgress, tablet::Tablet},
 };
 
 /// A document's fields.
@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) log: Vec<LogEntry>,
     pub(crate) rng: StdRng,
     pub(super) syncs: Syncs,
+    /// Entries of the audit log, oldest first.
+    pub(super) audit_log: Vec<AuditLogEntry>,
 }
 
 /// What there is of Data Sync.
