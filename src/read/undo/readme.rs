@@ -3,6 +3,8 @@
 //! It says nothing of when and by whom the ZIP was made, so that the same version of an archive and the same moments give the
 //! same bytes.
 
+use std::fmt::Write as _;
+
 use super::options::UndoOptions;
 use crate::{
     archive::{Archive, Head},
@@ -33,9 +35,11 @@ pub(super) fn text(archive: &Archive, head: &Head, options: &UndoOptions, doubte
     );
     for DoubtedTable { table, span, .. } in doubted.iter().filter(|doubted| !doubted.unwatched) {
         let after = in_full(span.after);
-        text += &format!(
-            "\nThe archive may show something else of table {table} after {after} than the deployment held: {}.\n",
-            span.reason()
+        let why = span.reason();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "\nThe archive may show something else of table {table} after {after} than the deployment held: {why}."
         );
     }
     text
