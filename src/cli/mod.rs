@@ -8,6 +8,7 @@
 
 mod audit;
 mod child_environment;
+mod compact;
 mod completions;
 mod config;
 mod demo;
@@ -111,6 +112,7 @@ pub(crate) enum Command {
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
     Audit(audit::AuditArgs),
+    Compact(compact::CompactArgs),
     Restore(restore::RestoreArgs),
     Export(export::ExportArgs),
     Serve(serve::ServeArgs),
@@ -134,6 +136,7 @@ impl Cli {
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
             Command::Audit(args) => args.json,
+            Command::Compact(args) => args.json,
             Command::Restore(args) => args.json && !args.is_to_stdout(),
             Command::Export(args) => args.json,
             Command::Query(_)
@@ -167,6 +170,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Audit(args) => audit::run(args, screen).await,
+        Command::Compact(args) => compact::run(args, screen).await,
         Command::Restore(args) => restore::run(args, screen).await,
         Command::Export(args) => export::run(args, screen).await,
         Command::Serve(args) => serve::run(args).await,

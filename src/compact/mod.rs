@@ -177,6 +177,22 @@ pub async fn compact(
 }
 
 impl CompactReport {
+    /// Both together, of one archive: what is left for later, and the version, are those of `next`.
+    #[must_use]
+    pub fn plus(self, next: &Self) -> Self {
+        Self {
+            tables: self.tables.max(next.tables),
+            inputs: self.inputs + next.inputs,
+            outputs: self.outputs + next.outputs,
+            rows: self.rows + next.rows,
+            input_bytes: self.input_bytes + next.input_bytes,
+            output_bytes: self.output_bytes + next.output_bytes,
+            later: next.later,
+            damaged: self.damaged.max(next.damaged),
+            version: next.version.or(self.version),
+        }
+    }
+
     fn count(&mut self, group: &Group) {
         self.inputs += group.len() as u64;
         self.rows += group.iter().map(|file| file.rows).sum::<u64>();

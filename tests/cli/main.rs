@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do, and start processes")]
 
 mod audit;
+mod compact;
 mod completions;
 mod damage;
 mod demo;

@@ -67,6 +67,9 @@ pub(crate) struct SyncArgs {
     /// once their newest snapshot is older than this. Each is a moment that can be restored
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = units::some_duration)]
     pub(crate) component_base_every: Duration,
+    /// Do not join small files of earlier runs. Otherwise each run joins up to 32 MiB of them, so that an archive of many runs stays quick to read
+    #[arg(long, help_heading = LIMITS)]
+    pub(crate) no_compact: bool,
     /// Memory that the run may take, at least 64MiB; a page of the deployment that is larger than a quarter of it goes to
     /// --temp-dir
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
@@ -196,6 +199,7 @@ pub(super) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         .on_gap(args.on_gap.into())
         .on_suspicion(args.on_suspicion.into())
         .audit_every(args.audit_every.0)
+        .compact(SyncOptions::default().compact.filter(|_| !args.no_compact))
         .rebase(rebase(args)?)
         .component_base_every(args.component_base_every)
         .stop(limited(stop, args)))

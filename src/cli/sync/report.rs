@@ -155,6 +155,10 @@ fn text(done: &SyncedArchive, lag: Option<Duration>, facts: &RunFacts) -> String
     if report.rescued_rows > 0 {
         facts.push(("Rescued", format!("values of {} in _rescued", counted(report.rescued_rows, "row"))));
     }
+    let joined = &report.compacted;
+    if joined.inputs > 0 {
+        facts.push(("Joined", format!("{} into {}", counted(joined.inputs, "small file"), joined.outputs)));
+    }
     facts.extend(report.gaps.iter().map(|gap| ("Lost", words::missing(gap))));
     facts.extend(healed::lines(report));
     facts.extend(healed::watching(report, *audit_every));

@@ -1,0 +1,153 @@
+//! The verb `compact`.
+
+use std::sync::Arc;
+
+use clap::Args;
+use convex_archiver::{
+    FindingCounts, Monitor, Result, Timestamp,
+    archive::{Archive, Head},
+    compact::{CompactOptions, CompactReport, compact, plan_compact},
+};
+use serde::Serialize;
+
+use super::{
+    config::ArchiveArgs,
+    outcome::Outcome,
+    output,
+    past::{LimitArgs, Past, SelectionArgs},
+    signals,
+    telemetry::Screen,
+    units::{bytes, counted},
+};
+
+/// Stored bytes that are joined in one commit: what is lost if the program is stopped.
+const AT_ONCE: u64 = 256 << 20;
+
+/// Joins small files of changes, so that the archive stays quick to read
+///
+/// Every sync does this by itself, a little in each run. Run it by hand for an archive whose syncs had --no-compact, or after many syncs at once. The documents and their
+/// history stay as they are. Syncs may run meanwhile. It can be stopped at any time and goes on where it was. The replaced files stay in the store until they are
+/// removed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver compact --archive s3://bucket/happy-otter --plan
+      tells how many files would become how many
+
+  convex-archiver compact --archive s3://bucket/happy-otter
+      joins them
+
+Exit codes: 0 if all is joined, also if there was nothing to do; 3 if a damaged file was found: it stays as it is.")]
+pub(crate) struct CompactArgs {
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// Only tell what would be joined
+    #[arg(long)]
+    plan: bool,
+    /// Print one JSON object, also when it fails
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    tables: SelectionArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// The report, as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    archive: &'a str,
+    exit_code: u8,
+    plan: bool,
+    #[serde(flatten)]
+    done: &'a CompactReport,
+    findings: &'a FindingCounts,
+}
+
+pub(super) async fn run(args: &CompactArgs, screen: &Screen) -> Result<Outcome> {
+    let budget = args.limits.budget()?;
+    let past = Past::open(&args.archive).await?;
+    let selection = args.tables.selection(&past.head)?;
+    let options = CompactOptions::default().budget(budget).selection(selection);
+    let done = if args.plan {
+        plan_compact(&past.archive, &past.head, &options).await?
+    } else {
+        let monitor = Arc::clone(&past.findings) as Arc<dyn Monitor>;
+        let interrupted = signals::interrupted()?;
+        let options = options.bytes(Some(AT_ONCE));
+        let done = tokio::select! {
+            biased;
+            () = interrupted => None,
+            done = join_all(&past.archive, past.head.clone(), &options, &monitor) => Some(done?),
+        };
+        let Some(done) = done else {
+            tracing::warn!("interrupted: what was joined before stays joined; run it again to go on");
+            return Ok(Outcome::Interrupted);
+        };
+        done
+    };
+    let findings = past.findings.counts();
+    let outcome = if done.damaged > 0 { Outcome::Findings } else { Outcome::Done };
+    if args.json {
+        let archive = past.archive.url();
+        output::print_json(&Report {
+            archive,
+            exit_code: outcome.code(),
+            plan: args.plan,
+            done: &done,
+            findings: &findings,
+        })?;
+    } else if !screen.quiet() || outcome != Outcome::Done {
+        output::print(&text(past.archive.url(), args.plan, &done, &findings))?;
+    }
+    Ok(outcome)
+}
+
+/// Commit after commit, until nothing is due.
+async fn join_all(
+    archive: &Archive,
+    mut head: Head,
+    options: &CompactOptions,
+    monitor: &Arc<dyn Monitor>,
+) -> Result<CompactReport> {
+    let mut sum = CompactReport::default();
+    loop {
+        let (next, done) = compact(archive, &head, options, Timestamp::now(), Arc::clone(monitor)).await?;
+        head = next;
+        let goes_on = done.version.is_some() && done.later > 0;
+        sum = sum.plus(&done);
+        if !goes_on {
+            break;
+        }
+    }
+    if archive.is_manifest_due(&head)? {
+        archive.write_manifest(&head).await?;
+    }
+    Ok(sum)
+}
+
+fn text(archive: &str, plan: bool, done: &CompactReport, findings: &FindingCounts) -> String {
+    let mut facts = vec![("Archive", archive.to_owned())];
+    let becomes = format!(
+        "{} of {} become {}",
+        counted(done.inputs, "file"),
+        counted(done.tables, "table"),
+        counted(done.outputs, "file")
+    );
+    facts.push(match (done.inputs, plan) {
+        (0, _) => ("Joined", "nothing: there are no small files to join".to_owned()),
+        (_, true) => ("Would join", format!("{becomes}; {} to read", bytes(done.input_bytes))),
+        (_, false) => {
+            ("Joined", format!("{becomes}; {} before, {} now", bytes(done.input_bytes), bytes(done.output_bytes)))
+        }
+    });
+    if done.damaged > 0 {
+        let groups = counted(done.damaged, "group");
+        facts.push(("Damaged", format!("{groups} of files stay as they are, because one of their files is damaged")));
+    }
+    if let Some(version) = done.version {
+        facts.push(("Version", version.to_string()));
+    }
+    facts.extend(output::findings(findings));
+    output::facts(facts)
+}
