@@ -59,6 +59,7 @@ mod race;
 mod repeats;
 mod schemas;
 mod status;
+mod superseded;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod staging;
 mod upload;
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 
 use crate::error::{Error, Result};
@@ -80,6 +81,25 @@ pub(crate) async fn put_new(store: &dyn ObjectStore, path: &str, bytes: Bytes) -
         Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(PutNew::Exists),
         Err(e) => Err(store_error(e, &format!("cannot write {path}"))),
     }
+}
+
+/// Deletes objects. How many of them were there. The only place where anything of ours is deleted: `clippy.toml` says so.
+///
+/// # Errors
+/// Access, if the credentials may not delete; Unavailable, as the store says. What was deleted before stays deleted.
+pub(crate) async fn delete(store: &dyn ObjectStore, paths: Vec<String>) -> Result<u64> {
+    let paths = stream::iter(paths).map(|path| Ok(Path::from(path))).boxed();
+    #[expect(clippy::disallowed_methods, reason = "this is that place")]
+    let mut deleted = store.delete_stream(paths);
+    let mut count = 0;
+    while let Some(done) = deleted.next().await {
+        match done {
+            Ok(_) => count += 1,
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(e) => return Err(store_error(e, "cannot delete what is no longer needed")),
+        }
+    }
+    Ok(count)
 }
 
 #[cfg(test)]
