@@ -61,7 +61,6 @@ class Tools:
 
     def typings_of(self, name, used):
         package, sha512 = PROVIDERS[name]
-        folder = self.root / f"{name}-typings"
         archive = self.root / f"{name}-package" / (package[1:].replace("/", "-").replace("@", "-") + ".tgz")
 
         def download():
@@ -75,6 +74,9 @@ class Tools:
         wanted = {"provider"} | {
             (f"data-{of}" if kind == "data" else of.removeprefix(f"{name}_")).replace("_", "-") for kind, of in used
         }
+        text = package + sha512 + "\n".join(sorted(wanted))
+        # Named by what it holds, so that another checkout that uses other resources does not take it away from a check that runs.
+        folder = self.root / f"{name}-typings-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
         def extract():
             shutil.rmtree(folder, ignore_errors=True)
@@ -87,4 +89,4 @@ class Tools:
                         target.write_bytes(tar.extractfile(member).read())
 
         self.once(f"{name}-package", package + sha512, download)
-        return self.once(f"{name}-typings", package + sha512 + "\n".join(sorted(wanted)), extract)
+        return self.once(folder.name, text, extract)
