@@ -17,6 +17,21 @@ mock_provider "aws" {
   mock_resource "aws_s3_bucket" {
     defaults = { arn = "arn:aws:s3:::convex-archiver-123456789012-eu-north-1" }
   }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-north-1:123456789012:log-group:/convex-archiver/convex-archiver" }
+  }
+  mock_resource "aws_secretsmanager_secret" {
+    defaults = { arn = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:convex-archiver/deploy-key-AbCdEf" }
+  }
+  mock_resource "aws_sqs_queue" {
+    defaults = { arn = "arn:aws:sqs:eu-north-1:123456789012:convex-archiver-dead-letters" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/convex-archiver" }
+  }
+  mock_resource "aws_ecs_cluster" {
+    defaults = { arn = "arn:aws:ecs:eu-north-1:123456789012:cluster/convex-archiver" }
+  }
   mock_resource "aws_ecs_task_definition" {
     defaults = { arn_without_revision = "arn:aws:ecs:eu-north-1:123456789012:task-definition/convex-archiver" }
   }
@@ -29,6 +44,7 @@ variables {
   deploy_key = "prod:happy-otter-123|secret"
 }
 
+# terraform/check takes what it holds against parliament and against ECS's events from this run.
 run "the_bucket_is_closed_and_keeps_every_live_file" {
   assert {
     condition = alltrue([
