@@ -128,7 +128,7 @@ pub(super) async fn probe(store: &dyn ObjectStore, monitor: &dyn Monitor) -> Res
             }
         }
     };
-    if let Err(e) = store.delete(&Path::from(layout::HEADER)).await {
+    if let Err(e) = store::delete(store, vec![layout::HEADER.to_owned()]).await {
         let left = Finding::HeaderLeftBehind { path: layout::HEADER.into(), why: e.to_string() };
         monitor.report(Event::Finding(&left));
         return Err(failed.context(left.to_string()));

@@ -95,6 +95,12 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
         ErrorKind::Access,
         "the store refused; the identity or signature lacks the permission to read, write and list there",
     ),
+    // Of a listing: the client knows only that a request for an object was refused.
+    (
+        "AccessDenied",
+        ErrorKind::Access,
+        "the store refused; the credentials lack the permission to read, write and list there",
+    ),
     ("AccountIsDisabled", ErrorKind::Access, "the storage account is disabled; enable it"),
     (
         "KeyBasedAuthenticationNotPermitted",
@@ -217,6 +223,7 @@ mod tests {
             (socket(std::io::ErrorKind::PermissionDenied), ErrorKind::Unavailable),
             (generic("PUT http://169.254.169.254/latest/api/token".into()), ErrorKind::Access),
             (generic("<Code>NoSuchBucket</Code>".into()), ErrorKind::NotFound),
+            (generic("403 <Code>AccessDenied</Code>".into()), ErrorKind::Access),
             (generic("503 <Code>SlowDown</Code>".into()), ErrorKind::Unavailable),
             (generic("501 <Code>NotImplemented</Code>".into()), ErrorKind::Usage),
             (generic("404 <Code>ContainerNotFound</Code>".into()), ErrorKind::NotFound),
