@@ -33,6 +33,8 @@ pub const HEADER: &str = "archive.json";
 pub const MANIFEST: &str = "manifest.json";
 /// What the watchman over the archive remembers.
 pub const SENTINEL: &str = "sentinel.json";
+/// How far vacuum has gone through the log.
+pub const VACUUMED: &str = "runs/vacuumed.json";
 /// The folder of commits and checkpoints.
 pub const LOG: &str = "log";
 /// A checkpoint belongs to every version that is a multiple of this.
@@ -94,6 +96,42 @@ pub fn parse_log(path: &str) -> Option<LogObject> {
             hex.then_some(LogObject::Schemas(version))
         }
     }
+}
+
+/// Whether an object is kept whatever names it: one of those that have one name, and all that is reserved for others beside us.
+pub fn is_kept(path: &str) -> bool {
+    let mut segments = path.split('/');
+    [HEADER, MANIFEST, SENTINEL, "lease.json"].contains(&path)
+        || path.starts_with("runs/")
+        || segments.any(|name| name == "_delta_log" || name == "iceberg" || name.starts_with("deletion_vector_"))
+}
+
+/// Whether a path is of the form that [`snapshot_file`] and [`delta_file`] give.
+pub fn is_data_file(path: &str) -> bool {
+    let segments: Vec<_> = path.split('/').collect();
+    let [.., revisions, phase, month, name] = segments.as_slice() else { return false };
+    let is_folder = ["tables/", "components/"].iter().any(|root| path.starts_with(root)) && *revisions == REVISIONS;
+    let is_partition = |text: &str, key: &str| text.strip_prefix(key).is_some_and(|rest| rest.starts_with('='));
+    let is_ours = || {
+        let stem = name.strip_suffix(".parquet")?;
+        let (rest, run) = stem.rsplit_once('-')?;
+        let (_, counter) = rest.rsplit_once('-')?;
+        let is_run = run.len() == 8 && run.bytes().all(|b| b.is_ascii_hexdigit());
+        Some(is_run && counter.len() >= 5 && counter.bytes().all(|b| b.is_ascii_digit()))
+    };
+    is_folder && is_partition(phase, PHASE_KEY) && is_partition(month, MONTH_KEY) && is_ours() == Some(true)
+}
+
+/// Whether a path is of the form that [`part`] gives.
+pub fn is_part(path: &str) -> bool {
+    let is_ours = || {
+        let rest = path.strip_prefix(PARTS)?.strip_prefix('/')?;
+        let (folder, name) = rest.rsplit_once('/')?;
+        let digits = name.strip_suffix(".jsonl.gz")?;
+        let is_folder = folder.starts_with("tables/") || folder.starts_with("components/");
+        Some(is_folder && digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+    };
+    is_ours() == Some(true)
 }
 
 /// The first day of the UTC month of `ts`, `2026-11-01`.

@@ -77,6 +77,7 @@ mod store;
 mod sum;
 pub mod sync;
 mod temporary;
+pub mod vacuum;
 
 pub use crate::{
     budget::MemoryBudget,

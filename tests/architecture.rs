@@ -32,7 +32,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("rows", &["archive", "data", "codec", "schema", "store"]),
     ("read", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("compact", &["rows", "archive", "data", "codec", "schema", "store"]),
-    ("sync", &["compact", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
+    ("vacuum", &["archive", "store"]),
+    ("sync", &["vacuum", "compact", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("server", &["read", "rows", "archive", "data", "codec", "schema", "store"]),
 ];

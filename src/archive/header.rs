@@ -1,7 +1,7 @@
 //! `archive.json`: what makes a prefix an archive. Written once, if absent, and never again.
 
 use bytes::Bytes;
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use object_store::ObjectStore;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 

@@ -86,6 +86,7 @@ use crate::{
 };
 
 pub(crate) use self::needs::READERS;
+pub(crate) use self::superseded::lists;
 pub use self::{
     files::LiveFiles,
     head::{

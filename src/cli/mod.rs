@@ -40,6 +40,7 @@ mod tables;
 pub(crate) mod telemetry;
 mod terminal;
 mod units;
+mod vacuum;
 mod views;
 mod words;
 
@@ -113,6 +114,7 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     Audit(audit::AuditArgs),
     Compact(compact::CompactArgs),
+    Vacuum(vacuum::VacuumArgs),
     Restore(restore::RestoreArgs),
     Export(export::ExportArgs),
     Serve(serve::ServeArgs),
@@ -137,6 +139,7 @@ impl Cli {
             Command::Diff(args) => args.json,
             Command::Audit(args) => args.json,
             Command::Compact(args) => args.json,
+            Command::Vacuum(args) => args.json,
             Command::Restore(args) => args.json && !args.is_to_stdout(),
             Command::Export(args) => args.json,
             Command::Query(_)
@@ -171,6 +174,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Diff(args) => diff::run(args).await,
         Command::Audit(args) => audit::run(args, screen).await,
         Command::Compact(args) => compact::run(args, screen).await,
+        Command::Vacuum(args) => vacuum::run(args, screen).await,
         Command::Restore(args) => restore::run(args, screen).await,
         Command::Export(args) => export::run(args, screen).await,
         Command::Serve(args) => serve::run(args).await,

@@ -119,6 +119,11 @@ pub enum Finding {
         /// The cause.
         why: String,
     },
+    /// What older commits have replaced could not be deleted.
+    NotVacuumed {
+        /// The cause.
+        why: String,
+    },
     /// Nobody could ask for what the change log does not tell.
     NotWatched {
         /// The cause.
@@ -290,6 +295,7 @@ impl Finding {
             Self::TableDiffers { .. } => "table_differs",
             Self::NotCompared { .. } => "not_compared",
             Self::NotCompacted { .. } => "not_compacted",
+            Self::NotVacuumed { .. } => "not_vacuumed",
             Self::NotWatched { .. } => "not_watched",
             Self::SentinelNotWritten { .. } => "sentinel_not_written",
             Self::ShapesUnknown { .. } => "shapes_unknown",
@@ -393,6 +399,9 @@ impl fmt::Display for Finding {
             }
             Self::NotCompacted { table, why } => {
                 write!(f, "small files of table {table} were not joined, and stay as they are: {why}")
+            }
+            Self::NotVacuumed { why } => {
+                write!(f, "what older versions needed was not deleted; a later run tries again: {why}")
             }
             Self::NotWatched { why } => write!(
                 f,
@@ -535,6 +544,7 @@ pub(super) mod tests {
             Finding::TableDiffers { table: "a".into(), extra: 1, missing: 2, different: 3 },
             Finding::NotCompared { table: "a".into(), why: why() },
             Finding::NotCompacted { table: "a".into(), why: why() },
+            Finding::NotVacuumed { why: why() },
             Finding::NotWatched { why: why() },
             Finding::SentinelNotWritten { why: why() },
             Finding::ShapesUnknown { why: why() },

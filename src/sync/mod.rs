@@ -76,7 +76,9 @@ use crate::{
     document::TableRef,
     error::{Error, Result},
     identity::DeploymentIdentity,
+    layout::CHECKPOINT_EVERY,
     monitor::{Event, Finding, FindingCounter, Monitor},
+    vacuum::{VacuumOptions, vacuum_behind},
 };
 
 /// What the deployment says of itself, if it is the archive's own; and who it is, if it has moved.
@@ -189,6 +191,7 @@ async fn run(
     let (head, compacted) = join_small_files(head, &input).await;
     let mut run = SyncRun::begin(head, moved);
     run.compacted = compacted;
+    let begun = run.head.version();
     if options.accept_deployment.is_some() {
         run.doubted = None;
     }
@@ -200,6 +203,7 @@ async fn run(
     run.watch = Watch::read(archive).await?;
     run.watch.begin(&run.head, &input).await;
     let caught_up = catch_up(&mut run, &input).await?;
+    vacuum_replaced(&run.head, begun, &input).await;
     for finding in odd_documents(run.counts.oddities) {
         input.monitor.report(Event::Finding(&finding));
     }
@@ -231,6 +235,24 @@ async fn join_small_files(head: Head, input: &RunInput<'_>) -> (Head, CompactRep
             monitor.report(Event::Finding(&Finding::NotCompacted { table, why }));
             (head, CompactReport::default())
         }
+    }
+}
+
+/// Deletes some of what commits of long ago have replaced, in runs that pass the number of a checkpoint: that is as often as there is more. Nothing of
+/// it fails the run.
+async fn vacuum_replaced(head: &Head, begun: u64, input: &RunInput<'_>) {
+    let &RunInput { archive, options, ref monitor, .. } = input;
+    let Some(min_age) = options.vacuum_after.filter(|_| head.version() / CHECKPOINT_EVERY > begun / CHECKPOINT_EVERY)
+    else {
+        return;
+    };
+    let done = tokio::select! {
+        biased;
+        () = options.stop.requested() => return,
+        done = vacuum_behind(archive, head, min_age.max(VacuumOptions::LEAST), input.clock.now()) => done,
+    };
+    if let Err(error) = done {
+        monitor.report(Event::Finding(&Finding::NotVacuumed { why: error.to_string() }));
     }
 }
 

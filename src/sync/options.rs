@@ -44,6 +44,9 @@ pub struct SyncOptions {
     pub rebase: Option<Selection>,
     /// Stored bytes of small files that the run may join, before it asks for anything; None: it joins none. What is left waits for the next run.
     pub compact: Option<u64>,
+    /// What commits of so long ago have replaced is deleted at the end of a run, now and then and a little of it; None: nothing is. Credentials that
+    /// may not delete are no error.
+    pub vacuum_after: Option<Duration>,
     /// So many small files are joined; for tests.
     #[doc(hidden)]
     pub fan_in: usize,
@@ -90,6 +93,7 @@ impl Default for SyncOptions {
             on_suspicion: OnSuspicion::default(),
             rebase: None,
             compact: Some(32 << 20),
+            vacuum_after: Some(Duration::from_secs(7 * 24 * 60 * 60)),
             fan_in: CompactOptions::default().fan_in,
             stop: Stop::default(),
         }

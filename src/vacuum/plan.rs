@@ -1,6 +1,6 @@
 //! Whether an object of a listing may go: pure.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::{
     document::Timestamp,
@@ -29,18 +29,18 @@ pub(super) enum Judgement {
     Stray,
 }
 
-/// What is needed, and what was needed until when.
+/// What is needed, and what was until a short while ago.
 #[derive(Debug, Default)]
 pub(super) struct Needed {
     /// Paths of data files and lists that live, or that `manifest.json` or a kept checkpoint names.
-    pub(super) live: std::collections::BTreeSet<String>,
-    /// When what no longer lives was replaced, nanoseconds.
-    pub(super) replaced: BTreeMap<String, Timestamp>,
+    pub(super) live: BTreeSet<String>,
+    /// Paths of what was replaced not long enough ago.
+    pub(super) recent: BTreeSet<String>,
     /// The oldest checkpoint that is kept.
     pub(super) checkpoints_from: u64,
 }
 
-/// What becomes of the object, if everything that is needed was needed at `until` for the last time or is younger.
+/// What becomes of the object, if what is useless may go once it is older than `until`.
 pub(super) fn judge(object: &FoundObject, needed: &Needed, until: Timestamp) -> Judgement {
     let path = object.path.as_str();
     let age = |at: Timestamp| if at < until { Judgement::Useless } else { Judgement::Young };
@@ -56,8 +56,11 @@ pub(super) fn judge(object: &FoundObject, needed: &Needed, until: Timestamp) -> 
     if !layout::is_data_file(path) && !layout::is_part(path) {
         return Judgement::Stray;
     }
-    // Of one that no commit names its run has died, or has not committed yet.
-    age(needed.replaced.get(path).copied().map_or(object.written, |at| at.max(object.written)))
+    if needed.recent.contains(path) {
+        return Judgement::Young;
+    }
+    // It was replaced long ago, or no commit names it: its run has died, or has not committed yet.
+    age(object.written)
 }
 
 #[cfg(test)]
@@ -71,7 +74,7 @@ mod tests {
     fn only_what_bears_our_name_is_not_needed_and_is_old_may_go() {
         let mut needed = Needed { checkpoints_from: 128, ..Needed::default() };
         needed.live.insert(PART.replace("42", "43"));
-        needed.replaced.insert(DATA.to_owned(), Timestamp(50));
+        needed.recent.insert(DATA.to_owned());
         for (path, written, expected) in [
             (DATA, 10, Judgement::Young),
             (PART, 10, Judgement::Useless),
@@ -100,7 +103,7 @@ mod tests {
             let object = FoundObject { path: path.to_owned(), bytes: 1, written: Timestamp(written) };
             assert_eq!(judge(&object, &needed, Timestamp(40)), expected, "{path} {written}");
         }
-        needed.replaced.insert(DATA.to_owned(), Timestamp(39));
+        needed.recent.clear();
         let object = FoundObject { path: DATA.to_owned(), bytes: 1, written: Timestamp(10) };
         assert_eq!(judge(&object, &needed, Timestamp(40)), Judgement::Useless);
     }

@@ -36,5 +36,6 @@ mod support;
 mod sync;
 mod undo;
 mod untold;
+mod vacuum;
 mod windows;
 mod years;

@@ -70,6 +70,9 @@ pub(crate) struct SyncArgs {
     /// Do not join small files of earlier runs. Otherwise each run joins up to 32 MiB of them, so that an archive of many runs stays quick to read
     #[arg(long, help_heading = LIMITS)]
     pub(crate) no_compact: bool,
+    /// Do not delete what versions of more than 7 days ago needed. Otherwise a run does that now and then, if its credentials may delete
+    #[arg(long, help_heading = LIMITS)]
+    pub(crate) no_vacuum: bool,
     /// Memory that the run may take, at least 64MiB; a page of the deployment that is larger than a quarter of it goes to
     /// --temp-dir
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size, help_heading = LIMITS)]
@@ -200,6 +203,7 @@ pub(super) fn sync_options(args: &SyncArgs, stop: Stop) -> Result<SyncOptions> {
         .on_suspicion(args.on_suspicion.into())
         .audit_every(args.audit_every.0)
         .compact(SyncOptions::default().compact.filter(|_| !args.no_compact))
+        .vacuum_after(SyncOptions::default().vacuum_after.filter(|_| !args.no_vacuum))
         .rebase(rebase(args)?)
         .component_base_every(args.component_base_every)
         .stop(limited(stop, args)))

@@ -1,0 +1,100 @@
+//! The verb `vacuum`.
+
+use std::{sync::Arc, time::Duration};
+
+use clap::Args;
+use convex_archiver::{
+    FindingCounts, Result, Timestamp,
+    vacuum::{VacuumOptions, VacuumReport, vacuum},
+};
+use serde::Serialize;
+
+use super::{
+    config::ArchiveArgs,
+    outcome::Outcome,
+    output,
+    past::Past,
+    telemetry::Screen,
+    units::{self, bytes, counted, long},
+};
+
+/// Deletes files that no version of the archive needs any more
+///
+/// Files that were replaced by joined ones, files of runs that died before they could commit, and old lists of files. What is younger than --min-age stays: somebody who reads
+/// yesterday's version needs it. The documents and their history stay as they are, and syncs may run meanwhile. Objects that are not named as this program names its own are
+/// left alone. Every sync deletes what older versions needed by itself, if its credentials may delete; files of dead runs are found by this verb only.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  convex-archiver vacuum --archive s3://bucket/happy-otter --plan
+      tells what would be deleted, and how much space that gives
+
+  convex-archiver vacuum --archive ./archive --min-age 30d
+
+Uploads that were never finished are not objects, and are not seen: let a rule of the bucket end them.")]
+pub(crate) struct VacuumArgs {
+    #[command(flatten)]
+    archive: ArchiveArgs,
+    /// Only tell what would be deleted
+    #[arg(long)]
+    plan: bool,
+    /// How long files stay after they were needed last; at least 2d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = min_age)]
+    min_age: Duration,
+    /// Print one JSON object, also when it fails
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn min_age(text: &str) -> Result<Duration, String> {
+    let age = units::duration(text)?;
+    if age < VacuumOptions::LEAST {
+        Err("say at least 2d: readers and runs need what is younger".to_owned())
+    } else {
+        Ok(age)
+    }
+}
+
+/// The report, as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    archive: &'a str,
+    plan: bool,
+    min_age_seconds: u64,
+    #[serde(flatten)]
+    found: &'a VacuumReport,
+    findings: &'a FindingCounts,
+}
+
+pub(super) async fn run(args: &VacuumArgs, screen: &Screen) -> Result<Outcome> {
+    let past = Past::open(&args.archive).await?;
+    let options = VacuumOptions::default().min_age(args.min_age).plan(args.plan);
+    let found = vacuum(&past.archive, &past.head, &options, Timestamp::now()).await?;
+    let (archive, findings) = (past.archive.url(), Arc::clone(&past.findings).counts());
+    if args.json {
+        let min_age_seconds = args.min_age.as_secs();
+        output::print_json(&Report { archive, plan: args.plan, min_age_seconds, found: &found, findings: &findings })?;
+    } else if !screen.quiet() {
+        output::print(&text(archive, args, &found, &findings))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn text(archive: &str, args: &VacuumArgs, found: &VacuumReport, findings: &FindingCounts) -> String {
+    let objects = |count, size| format!("{}, {}", counted(count, "object"), bytes(size));
+    let what = if args.plan { "Would delete" } else { "Deleted" };
+    let mut facts = vec![
+        ("Archive", archive.to_owned()),
+        (what, objects(found.useless, found.useless_bytes)),
+        ("Too young", format!("{} (younger than {})", objects(found.young, found.young_bytes), long(args.min_age))),
+        ("Kept", objects(found.kept, found.kept_bytes)),
+    ];
+    if found.strays > 0 {
+        let examples = found.stray_examples.join(", ");
+        let more = if found.strays > found.stray_examples.len() as u64 { ", …" } else { "" };
+        let strays = objects(found.strays, found.stray_bytes);
+        facts.push(("Strays", format!("{strays} that this program did not write, left alone: {examples}{more}")));
+    }
+    facts.extend(output::findings(findings));
+    output::facts(facts)
+}
