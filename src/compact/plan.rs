@@ -130,7 +130,7 @@ mod tests {
 
     /// File `n`, written `joined` times, of so many bytes.
     fn file(n: i64, joined: u8, bytes: u64) -> DataFile {
-        DataFile { joined, bytes, ..delta("a", n as u64, 10 * n, 10 * n + 5) }
+        DataFile { bytes, joined, ..delta("a", n as u64, 10 * n, 10 * n + 5) }
     }
 
     fn of_tiers(tiers: &[u8]) -> Vec<DataFile> {

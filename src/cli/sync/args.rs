@@ -24,6 +24,7 @@ use super::super::{
 /// at any moment, nothing committed is lost and nothing is written twice.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct SyncArgs {
     #[command(flatten)]
     pub(super) archive: ArchiveArgs,
