@@ -52,6 +52,7 @@ pub(super) async fn correct_by(
     let after = say_correction(&run.head, &mut draft, &table, at, Depth::Ids, settles);
     let rows = run.head.table(&table).map_or(0, |state| state.delta.rows);
     commit(run, input, draft).await?;
+    run.watch.found_equal(&table);
     if !settles {
         run.watch.compared(&table, at);
     }
@@ -150,6 +151,7 @@ pub(super) fn correct_by_walk(run: &SyncRun, draft: &mut Draft) -> Vec<(TableRef
 /// The commit that corrected these is made.
 pub(super) fn corrected(run: &mut SyncRun, input: &RunInput<'_>, told: Vec<(TableRef, Timestamp, Timestamp, bool)>) {
     for (table, after, at, settles) in told {
+        run.watch.found_equal(&table);
         if !settles {
             run.watch.compared(&table, at);
         }

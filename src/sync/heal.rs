@@ -266,6 +266,7 @@ impl Found {
                 different,
             }));
             run.watch.compared(&table, at);
+            run.watch.found_different(&table);
             self.told.push(table);
             return;
         }
@@ -276,6 +277,7 @@ impl Found {
             let documents = comparison.extra;
             input.monitor.report(Event::Finding(&Finding::ImportUnderWay { table: table.to_string(), documents }));
             run.watch.compared(&table, at);
+            run.watch.found_different(&table);
             self.filling.push(table);
         } else if too_much && (comparison.documents == 0 || comparison.extras.is_some()) {
             self.own.push(comparison);
@@ -318,6 +320,7 @@ impl Found {
             });
         }
         draft.doubts = touched_doubts(&run.head, &said, cursor, &run.watch);
+        said.iter().for_each(|table| run.watch.found_equal(table));
         let new = |table: &&TableRef| run.head.table(table).is_none_or(|state| state.suspect.is_none());
         let news = differ.iter().chain(&told).filter(new).map(|table| (table.clone(), "differs"));
         let filling =

@@ -52,6 +52,10 @@ struct Memory {
     /// S at which a suspect was compared last, under the present excess, by the table's path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     compared: BTreeMap<String, Timestamp>,
+    /// Tables that differed when they were compared last, and were left as they are: an import was filling them, say. That they are equal later
+    /// proves nothing of before.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    differed: BTreeSet<String>,
     /// Tables that are not listed and were found empty, with the delta rows that they had then.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     gone: BTreeMap<String, u64>,
@@ -354,9 +358,20 @@ impl Watch {
         !self.has_excess() || at.0.saturating_sub(before.0) >= DAY || (*before < old && old <= at)
     }
 
-    /// Whether the table was not compared since it was named, or since the excess changed.
+    /// Whether the table was not compared since it was named, or since the excess changed; or differed then.
     pub(super) fn is_news(&self, table: &TableRef) -> bool {
-        !self.memory.compared.contains_key(&table.to_string())
+        let table = table.to_string();
+        !self.memory.compared.contains_key(&table) || self.memory.differed.contains(&table)
+    }
+
+    /// The table differs, and is left as it is.
+    pub(super) fn found_different(&mut self, table: &TableRef) {
+        self.memory.differed.insert(table.to_string());
+    }
+
+    /// The table is equal, or was corrected.
+    pub(super) fn found_equal(&mut self, table: &TableRef) {
+        self.memory.differed.remove(&table.to_string());
     }
 
     /// A suspect was compared at `at`, and is not settled.
