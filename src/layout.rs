@@ -6,6 +6,7 @@
 //! log/00000000000000000042.schemas.SHA256.json
 //! log/00000000000000000064.checkpoint.json.gz
 //! manifest.json
+//! runs/verified.json
 //! parts/tables/messages/2026-11-01/00000000000000000042.jsonl.gz
 //! tables/messages/revisions/convex_phase=snapshot/convex_month=2026-11-01/20261120T101500Z-5f3a9c01-00000-5f3a9c01.parquet
 //! tables/messages/revisions/convex_phase=delta/convex_month=2026-11-01/20261123T101500.123456789Z-00017-5f3a9c01.parquet
@@ -33,6 +34,10 @@ pub const HEADER: &str = "archive.json";
 pub const MANIFEST: &str = "manifest.json";
 /// What the watchman over the archive remembers.
 pub const SENTINEL: &str = "sentinel.json";
+/// What was run over the archive and is worth remembering: nothing that holds.
+pub const RUNS: &str = "runs";
+/// The last verifications of the archive.
+pub const VERIFIED: &str = "runs/verified.json";
 /// How far vacuum has gone through the log.
 pub const VACUUMED: &str = "runs/vacuumed.json";
 /// The folder of commits and checkpoints.

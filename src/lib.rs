@@ -79,6 +79,7 @@ mod store;
 mod sum;
 pub mod sync;
 mod temporary;
+pub mod verify;
 pub mod vacuum;
 
 pub use crate::{

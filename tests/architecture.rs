@@ -30,6 +30,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("convex", LEAVES),
     ("archive", &["data", "schema", "store"]),
     ("rows", &["archive", "data", "codec", "schema", "store"]),
+    ("verify", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("read", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("compact", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("vacuum", &["archive", "store"]),

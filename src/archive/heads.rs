@@ -22,7 +22,7 @@ const SETTLED: Duration = Duration::from_secs(60 * 60);
 
 /// An object that is farther behind the newest commit than so many numbers, with none between, is none of ours: five-minute
 /// runs take three days for as many.
-const FAR: u64 = 1_000;
+pub(super) const FAR: u64 = 1_000;
 
 /// What `manifest.json` shows.
 enum Shown {

@@ -49,6 +49,7 @@ mod growth;
 mod head;
 mod header;
 mod heads;
+mod inspect;
 mod log;
 #[cfg(test)]
 mod model_tests;
@@ -105,6 +106,11 @@ use self::{
     header::StoredHeader,
     log::{Log, Put},
     race::RebaseOutcome,
+};
+pub(crate) use self::{
+    inspect::{Blame, FoundCommit, WrittenHead},
+    needs::READERS,
+    parts::Part as ListPart,
 };
 pub use crate::store::{Location, Settings};
 

@@ -34,19 +34,19 @@ const AT_ONCE: usize = 8;
 const LOOKED_AT: usize = 64;
 
 /// Which part: a table and a month (first day).
-pub(super) type Key = (TableRef, String);
+pub(crate) type Key = (TableRef, String);
 
 /// A part that a head names.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
-    pub(super) key: Key,
+pub(crate) struct Part {
+    pub(crate) key: Key,
     /// The folder of the table.
     pub(super) folder: String,
-    pub(super) month: Month,
+    pub(crate) month: Month,
 }
 
 impl Part {
-    pub(super) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         layout::part(&self.folder, &self.key.1, self.month.version)
     }
 }

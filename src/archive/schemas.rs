@@ -116,6 +116,17 @@ impl Schemas {
         Ok(Some(digest))
     }
 
+    /// All schemas in the object at `path`, which has this digest; nothing of it is kept.
+    ///
+    /// # Errors
+    /// Corrupt, if it is missing or damaged. Unsupported, if it has a type that this program does not know.
+    pub(super) async fn found(&self, path: &str, named: &str) -> Result<BTreeMap<TableRef, Arc<TableSchema>>> {
+        match store::get(&self.store, path).await? {
+            Some(bytes) => parse(path, &bytes, named),
+            None => Err(Error::corrupt(format!("{path} is missing; restore it from a copy"))),
+        }
+    }
+
     fn kept(&self, digest: &str) -> Option<Arc<Known>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|(known, _)| known == digest)?;

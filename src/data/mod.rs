@@ -8,6 +8,7 @@
 //! before it is decoded (`blocks` says how); whoever reads all of a file compares its SHA-256 as well.
 
 mod blocks;
+mod check;
 mod created;
 mod frame;
 mod object;
@@ -32,7 +33,10 @@ use crate::{
     position::{BaseId, Phase},
 };
 
-pub(crate) use self::stored::StoredFile;
+pub(crate) use self::{
+    check::{FileContext, RowsCheck},
+    stored::StoredFile,
+};
 pub use self::{
     created::CreationTime,
     reader::FileReader,

@@ -26,7 +26,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(file: DataFile, table: &Arc<TableRef>) -> Self {
+    pub(crate) fn new(file: DataFile, table: &Arc<TableRef>) -> Self {
         Self {
             file: StoredFile::new(&file, Arc::clone(table)),
             base: file.base,

@@ -257,7 +257,7 @@ impl Head {
     }
 
     /// Whether the schema object of this digest was erased.
-    pub(super) fn is_erased(&self, schemas: &str) -> bool {
+    pub(crate) fn is_erased(&self, schemas: &str) -> bool {
         self.erased.contains(schemas)
     }
 

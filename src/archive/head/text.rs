@@ -205,6 +205,14 @@ impl ReadHead {
     }
 }
 
+impl ReadHead {
+    /// The head, if `next` follows on the commit that it names. Nothing is proven until `next` is folded into it.
+    pub(in crate::archive) fn followed_by(self, next: &Commit) -> Option<Head> {
+        let head = self.0;
+        (head.version + 1 == next.version && head.digest == next.previous).then(|| head.anchored())
+    }
+}
+
 impl WrittenTop {
     fn into_head(self) -> Result<Head> {
         // The sum of what is written there, entry by entry: also of one that stands there twice.
