@@ -40,6 +40,7 @@ mod tables;
 pub(crate) mod telemetry;
 mod terminal;
 mod units;
+mod verify;
 mod vacuum;
 mod views;
 mod words;
@@ -80,6 +81,9 @@ Examples:
   convex-archiver audit --archive s3://bucket/happy-otter
       compares it with the deployment, document by document
 
+  convex-archiver verify --archive s3://bucket/happy-otter --read-data=10%
+      checks the archive itself: its log, its files, and a tenth of the data
+
   convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
       yesterday, as a ZIP for `npx convex import`
 
@@ -113,6 +117,7 @@ pub(crate) enum Command {
     Log(log::LogArgs),
     Diff(diff::DiffArgs),
     Audit(audit::AuditArgs),
+    Verify(verify::VerifyArgs),
     Compact(compact::CompactArgs),
     Vacuum(vacuum::VacuumArgs),
     Restore(restore::RestoreArgs),
@@ -138,6 +143,7 @@ impl Cli {
             Command::Log(args) => args.json,
             Command::Diff(args) => args.json,
             Command::Audit(args) => args.json,
+            Command::Verify(args) => args.json,
             Command::Compact(args) => args.json,
             Command::Vacuum(args) => args.json,
             Command::Restore(args) => args.json && !args.is_to_stdout(),
@@ -173,6 +179,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Log(args) => log::run(args).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Audit(args) => audit::run(args, screen).await,
+        Command::Verify(args) => verify::run(args, screen).await,
         Command::Compact(args) => compact::run(args, screen).await,
         Command::Vacuum(args) => vacuum::run(args, screen).await,
         Command::Restore(args) => restore::run(args, screen).await,

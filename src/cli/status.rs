@@ -2,6 +2,7 @@
 
 mod conditions;
 mod trust;
+mod verified;
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
@@ -9,6 +10,7 @@ use clap::Args;
 use convex_archiver::{
     Encoding, Phase, Result, Timestamp,
     archive::{Archive, Counts, Location, Status},
+    verify::{Verification, verifications},
 };
 use serde::Serialize;
 
@@ -48,7 +50,8 @@ Conditions of --fail-on:
   unproven=TIME  a selected table was last proven equal to the deployment longer ago than this, or
                never. Holds also if the last check lies in the future of this machine's clock
   suspect      a selected table may differ from the deployment, and no sync has compared it yet
-  unverified   no verification of the archive is recorded: always, as this version records none
+  unverified   no verification of the archive is recorded, or the last one found problems
+  unverified=TIME  the same, or the last one is longer ago than this
 
 Exit codes: 3 if a condition holds; the reasons come first.")]
 pub(crate) struct StatusArgs {
@@ -60,7 +63,7 @@ pub(crate) struct StatusArgs {
     /// The same as --fail-on lag=TIME
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     max_lag: Option<Duration>,
-    /// Exit with 3 if one of these holds: lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified; separated by commas, and may be repeated
+    /// Exit with 3 if one of these holds: lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified, unverified=TIME; separated by commas, and may be repeated
     #[arg(long, value_name = "CONDITION", value_delimiter = ',')]
     fail_on: Vec<Condition>,
 }
@@ -77,6 +80,8 @@ struct Report<'a> {
     status: &'a Status,
     /// How far the last check lies in the future of this machine's clock, if it does.
     clock_ahead_seconds: Option<u64>,
+    /// The last verifications, the newest first.
+    verified: Vec<verified::Told<'a>>,
 }
 
 pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
@@ -85,8 +90,9 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
     let archive = archive.with_monitor(Arc::new(FindingLog));
     let now = Timestamp::now();
     let status = Status::of(&archive.head().await?, now);
+    let verified = verifications(&archive).await?;
     let conditions: Vec<_> = args.max_lag.map(Condition::Lag).into_iter().chain(args.fail_on.iter().copied()).collect();
-    let failed = conditions::failed(&conditions, &status, now);
+    let failed = conditions::failed(&conditions, &status, &verified, now);
     if args.json {
         output::print_json(&Report {
             failed_on: (!conditions.is_empty()).then_some(&failed),
@@ -94,18 +100,19 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
             format: archive.header().format,
             status: &status,
             clock_ahead_seconds: clock_ahead(&status, now).map(|ahead| ahead.as_secs()),
+            verified: verified.iter().map(|one| verified::Told::of(one, now)).collect(),
         })?;
     } else {
         let reasons = failed.iter().map(|failed| format!("Failed: {failed}\n"));
         let reasons = reasons.chain((!failed.is_empty()).then(|| "\n".to_owned()));
-        output::print(&(reasons.collect::<String>() + &text(&status, archive.url(), now)))?;
+        output::print(&(reasons.collect::<String>() + &text(&status, &verified, archive.url(), now)))?;
     }
     failed.iter().for_each(|failed| tracing::warn!(condition = failed.condition, "{}", failed.reason));
     Ok(if failed.is_empty() { Outcome::Done } else { Outcome::Findings })
 }
 
 /// The status, for people.
-pub(super) fn text(status: &Status, archive: &str, now: Timestamp) -> String {
+pub(super) fn text(status: &Status, verified: &[Verification], archive: &str, now: Timestamp) -> String {
     let mut facts = vec![
         ("Archive", format!("{archive}, version {}", status.version)),
         ("Deployment", status.deployment.to_string()),
@@ -144,6 +151,7 @@ pub(super) fn text(status: &Status, archive: &str, now: Timestamp) -> String {
         };
         facts.push(("Window", text));
     }
+    facts.extend(verified::facts(verified));
     facts.push(("Digest", status.digest.clone()));
     let mut text = output::facts(facts);
     if !status.tables.is_empty() {

@@ -36,6 +36,7 @@ mod support;
 mod sync;
 mod undo;
 mod untold;
+mod verify;
 mod vacuum;
 mod windows;
 mod years;

@@ -97,7 +97,7 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Re
     let archive = demo.archive().await?;
     let head = archive.head().await?;
     let now = Timestamp::now();
-    say(&status::text(&Status::of(&head, now), &dir.display().to_string(), now))?;
+    say(&status::text(&Status::of(&head, now), &[], &dir.display().to_string(), now))?;
 
     let table = TableRef::new("", TABLE)?;
     let sights = Sights::of(&archive, &head, &table).await?;

@@ -5,12 +5,16 @@ use std::{fmt, str::FromStr, time::Duration};
 use convex_archiver::{
     Timestamp,
     archive::{Status, TableStatus},
+    verify::Verification,
 };
 use serde::Serialize;
 
-use super::super::{
-    units::{self, counted, long},
-    words,
+use super::{
+    super::{
+        units::{self, counted, long},
+        words,
+    },
+    verified,
 };
 
 /// Clocks of two machines may differ by so much without anybody having to look.
@@ -37,8 +41,8 @@ pub(super) enum Condition {
     Unproven(Duration),
     /// A selected table may differ from the deployment.
     Suspect,
-    /// No verification of it is recorded. Nothing records one yet.
-    Unverified,
+    /// It was last verified longer ago than this, or never; or the last verification found problems.
+    Unverified(Option<Duration>),
 }
 
 impl FromStr for Condition {
@@ -50,12 +54,13 @@ impl FromStr for Condition {
             Some(("lag", most)) => time(most).map(Self::Lag),
             Some(("window", least)) => time(least).map(Self::Window),
             Some(("unproven", most)) => time(most).map(Self::Unproven),
+            Some(("unverified", most)) => time(most).map(Some).map(Self::Unverified),
             None => match text.trim() {
                 "gap" => Ok(Self::Gap),
                 "uncovered" => Ok(Self::Uncovered),
                 "empty" => Ok(Self::Empty),
                 "suspect" => Ok(Self::Suspect),
-                "unverified" => Ok(Self::Unverified),
+                "unverified" => Ok(Self::Unverified(None)),
                 _ => Err(no_condition()),
             },
             Some(_) => Err(no_condition()),
@@ -64,7 +69,7 @@ impl FromStr for Condition {
 }
 
 fn no_condition() -> String {
-    "say lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect or unverified".to_owned()
+    "say lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified or unverified=TIME".to_owned()
 }
 
 /// A condition that holds.
@@ -84,10 +89,15 @@ impl fmt::Display for Failed {
 }
 
 /// Those that hold at `now`, each once, in the order in which they were asked for.
-pub(super) fn failed(conditions: &[Condition], status: &Status, now: Timestamp) -> Vec<Failed> {
+pub(super) fn failed(
+    conditions: &[Condition],
+    status: &Status,
+    verified: &[Verification],
+    now: Timestamp,
+) -> Vec<Failed> {
     let mut failed: Vec<Failed> = Vec::new();
     for condition in conditions {
-        for found in holds(*condition, status, now) {
+        for found in holds(*condition, status, verified, now) {
             if !failed.contains(&found) {
                 failed.push(found);
             }
@@ -96,7 +106,7 @@ pub(super) fn failed(conditions: &[Condition], status: &Status, now: Timestamp) 
     failed
 }
 
-fn holds(condition: Condition, status: &Status, now: Timestamp) -> Vec<Failed> {
+fn holds(condition: Condition, status: &Status, verifications: &[Verification], now: Timestamp) -> Vec<Failed> {
     let because = |condition, reason: Option<String>| reason.map(|reason| Failed { condition, reason });
     let clock = || because("clock", clock_ahead(status, now).map(clock));
     let window = |least: Duration| because("window", window(status, least));
@@ -119,10 +129,7 @@ fn holds(condition: Condition, status: &Status, now: Timestamp) -> Vec<Failed> {
         }
         Condition::Unproven(most) => vec![because("unproven", unproven(status, most)), clock()],
         Condition::Suspect => vec![because("suspect", suspect(status))],
-        Condition::Unverified => {
-            let reason = "no verification of the archive is recorded; this version of the program records none";
-            vec![because("unverified", Some(reason.to_owned()))]
-        }
+        Condition::Unverified(most) => vec![because("unverified", verified::unverified(verifications, most, now))],
     };
     found.into_iter().flatten().collect()
 }
@@ -226,7 +233,8 @@ mod tests {
             ("empty", Some(Condition::Empty)),
             ("unproven=7d", Some(Condition::Unproven(Duration::from_secs(604_800)))),
             ("suspect", Some(Condition::Suspect)),
-            ("unverified", Some(Condition::Unverified)),
+            ("unverified", Some(Condition::Unverified(None))),
+            ("unverified=7d", Some(Condition::Unverified(Some(Duration::from_secs(604_800))))),
             ("unproven", None),
             ("suspect=1d", None),
             ("lag", None),
