@@ -20,6 +20,8 @@
 //! elsewhere proves all that came before it.
 
 mod data;
+#[cfg(test)]
+mod forged_tests;
 mod lists;
 mod log;
 mod objects;
