@@ -50,7 +50,8 @@ Conditions of --fail-on:
   unproven=TIME  a selected table was last proven equal to the deployment longer ago than this, or
                never. Holds also if the last check lies in the future of this machine's clock
   suspect      a selected table may differ from the deployment, and no sync has compared it yet
-  unverified   no verification of the archive is recorded, or the last one found problems
+  unverified   no verification of the archive is recorded, or one found problems, and none as
+               deep since has found nothing
   unverified=TIME  the same, or the last one is longer ago than this
 
 Exit codes: 3 if a condition holds; the reasons come first.")]

@@ -333,6 +333,8 @@ impl LogWalk<'_> {
         if this.version == 0 {
             if let Some(why) = this.altered {
                 self.break_fold();
+                // Its id is not to be relied on, either.
+                self.id = self.manifest.archive().unwrap_or_default();
                 let what =
                     format!("{} is not as it was written: {why}; until it is, syncs refuse to write", layout::HEADER);
                 let problem = Problem::new(ProblemKind::Header, layout::HEADER, Suffers::Nothing, what);

@@ -27,7 +27,7 @@ const LONGEST: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verification {
-    /// When it ended, nanoseconds since 1970.
+    /// When it began, nanoseconds since 1970.
     pub at: Timestamp,
     /// The program that did it.
     pub program: String,

@@ -18,6 +18,7 @@ fn help_is_what_the_files_say() {
         "log",
         "diff",
         "audit",
+        "verify",
         "restore",
         "export",
         "serve",

@@ -37,5 +37,6 @@ mod sync;
 mod undo;
 #[cfg(target_os = "linux")]
 mod unwritable;
+mod verify;
 #[cfg(target_os = "linux")]
 mod wide;

@@ -41,7 +41,7 @@ pub(super) enum Condition {
     Unproven(Duration),
     /// A selected table may differ from the deployment.
     Suspect,
-    /// It was last verified longer ago than this, or never; or the last verification found problems.
+    /// It was last verified longer ago than this, or never; or a verification found problems.
     Unverified(Option<Duration>),
 }
 
@@ -244,7 +244,7 @@ mod tests {
         ] {
             let read = text.parse::<Condition>();
             assert_eq!(read.clone().ok(), expected, "{text}");
-            let list = "lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect or";
+            let list = "lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified or";
             assert!(read.is_ok() || read.unwrap_err().contains(list));
         }
     }

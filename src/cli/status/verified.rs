@@ -13,7 +13,7 @@ use super::super::units::{counted, long, time};
 /// A verification, as JSON.
 #[derive(Serialize)]
 pub(super) struct Told<'a> {
-    /// RFC 3339.
+    /// When it began, RFC 3339.
     at: String,
     seconds_ago: u64,
     version: u64,
@@ -62,19 +62,21 @@ fn of_one(one: &Verification) -> String {
     format!("{} at version {}, {what}: {found}", time(one.at), one.version)
 }
 
-/// Why the archive does not count as verified: it never was, the last time is longer ago than `most`, or problems were found then.
+/// Why the archive does not count as verified: it never was, the last time is longer ago than `most`, or problems were found that no
+/// later verification, as deep, found repaired.
 pub(super) fn unverified(verified: &[Verification], most: Option<Duration>, now: Timestamp) -> Option<String> {
     let Some(last) = verified.first() else {
         return Some("no verification of the archive is recorded: run verify".to_owned());
     };
     let ago = ago(last.at, now);
-    match most.filter(|most| ago > *most) {
-        Some(most) => Some(format!("the archive was last verified {} ago, more than {}", long(ago), long(most))),
-        None if last.total.problems > 0 => Some(format!(
-            "the last verification, of {}, found {}: run verify to see them",
-            time(last.at),
-            counted(last.total.problems, "problem")
-        )),
-        None => None,
+    if let Some(most) = most.filter(|most| ago > *most) {
+        return Some(format!("the archive was last verified {} ago, more than {}", long(ago), long(most)));
     }
+    // One that went as far and found nothing would have taken its place.
+    let found = verified.iter().find(|one| one.total.problems > 0)?;
+    Some(format!(
+        "the verification of {} found {}: run verify as deep as that to see whether they are repaired",
+        time(found.at),
+        counted(found.total.problems, "problem")
+    ))
 }
