@@ -543,7 +543,7 @@ impl LogWalk<'_> {
                 "no commit has the digest {expected}: commits that were there when it was noted are gone, or it is of another archive"
             );
             let problem = Problem::new(ProblemKind::ExpectedHead, layout::commit(newest), Suffers::State, what);
-            self.found.push((None, problem.from_copy()));
+            self.found.push((None, problem.repairs([Repair::CopyOfLog])));
         }
         self.schemas.iter().for_each(|(path, bytes)| unneeded.add(path, *bytes));
         if self.read.unfolded > 0 {

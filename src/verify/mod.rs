@@ -158,7 +158,8 @@ async fn readable_head(archive: &Archive, has_header: bool, found: Option<Head>)
     }
     match archive.head().await {
         Ok(head) => Ok(Some(head)),
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(found),
+        // That no newer program is needed is known by now: what says so was altered.
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => Ok(found),
         Err(error) => Err(error),
     }
 }

@@ -178,8 +178,8 @@ impl<'a> Live<'a> {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 live.is_broken = true;
                 let what = format!("the live files cannot be listed for all tables at once: {error}");
-                let problem = Problem::new(ProblemKind::List, layout::commit(head.version()), Suffers::State, what);
-                problems.add(problem.from_copy());
+                let problem = Problem::new(ProblemKind::List, layout::LOG, Suffers::State, what);
+                problems.add(problem.repairs([Repair::OthersFirst]));
             }
             Err(error) => return Err(error),
         }
@@ -223,10 +223,11 @@ impl<'a> Live<'a> {
         }
         (self.files, self.next, self.is_broken, self.alone) = (None, None, true, Some(table.clone()));
         let what = format!("which files of {table} live cannot be told: {error}");
-        let mut problem = Problem::new(ProblemKind::List, layout::commit(self.head.version()), Suffers::State, what);
+        let folder = self.head.table(table).map_or(layout::PARTS, |state| state.folder.as_str());
+        let mut problem = Problem::new(ProblemKind::List, folder, Suffers::State, what);
         problem.table = Some(table.clone());
         problem.revisions = self.head.table(table).map(|state| state.live().rows);
-        self.problems.push(problem.from_copy());
+        self.problems.push(problem.repairs([Repair::OthersFirst]));
         Ok(Next::Lost)
     }
 }

@@ -236,6 +236,10 @@ pub enum Repair {
     Rebase(TableRef),
     /// The object, which holds nothing, is deleted; then a sync fetches again what it may have brought.
     DeleteAndSync(String),
+    /// The log has to come from a copy that has more of it.
+    CopyOfLog,
+    /// What else was found has to be repaired first.
+    OthersFirst,
     /// The clock that is wrong is set: here, or where syncs run.
     Clock,
 }
@@ -248,6 +252,10 @@ impl fmt::Display for Repair {
             Self::Sync => f.write_str("run sync"),
             Self::Rebase(table) => write!(f, "run sync --rebase {table}"),
             Self::DeleteAndSync(path) => write!(f, "if there is no copy, delete {path} and run sync"),
+            Self::CopyOfLog => f.write_str("restore the archive from a copy that has this commit"),
+            Self::OthersFirst => {
+                f.write_str("repair the lists and commits that are damaged, which are told beside this")
+            }
             Self::Clock => f.write_str("set the clock of this machine, or of the one where sync runs"),
         }
     }

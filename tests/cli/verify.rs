@@ -135,3 +135,17 @@ fn what_cannot_be_verified_is_refused_with_advice() {
     is("verify", &other);
     assert_eq!(other["problems"][0]["kind"], "expected_head");
 }
+
+#[test]
+fn an_archive_that_cannot_remember_it_is_verified_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("a");
+    archived(&archive);
+    fs::write(archive.join("runs"), "in the way").unwrap();
+    let ended = verify(&archive, &["--json"]).with(0);
+    assert!(ended.stderr.contains("does not remember this verification"), "{ended:?}");
+    let report = ended.json();
+    is("verify", &report);
+    assert!(report["not_recorded"].is_string(), "{report}");
+    run(archiver(["status", "--archive"]).arg(&archive)).with(0);
+}

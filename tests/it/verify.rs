@@ -370,3 +370,43 @@ async fn gaps_new_bases_and_dropped_tables_are_no_damage() {
     world.sync().await;
     assert_sound(&check(&world.store, &deep()).await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_whose_files_cannot_be_listed_is_told_and_the_others_are_verified() {
+    let world = world().await;
+    let mut all = objects(&world.store).await;
+    let part = all.keys().filter(|path| path.starts_with("parts/tables/a/")).max().unwrap().clone();
+    let checkpoint = all.keys().find(|path| path.contains(".checkpoint.")).unwrap().clone();
+    let whole = check(&world.store, &deep()).await;
+    for path in [&part, &layout::commit(10), &checkpoint] {
+        all.remove(path);
+    }
+    let report = check(&store_of(&all).await, &deep()).await;
+    let told: Vec<_> = report.problems.iter().map(|p| (p.kind, p.object.as_str(), p.suffers)).collect();
+    let expected = [
+        (ProblemKind::Commit, layout::commit(10), Suffers::Nothing),
+        (ProblemKind::Checkpoint, checkpoint, Suffers::Nothing),
+        (ProblemKind::Part, part, Suffers::Nothing),
+        (ProblemKind::List, "tables/a".to_owned(), Suffers::State),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(kind, path, suffers)| (*kind, path.as_str(), *suffers)).collect();
+    assert_eq!(told, expected, "{report:#?}");
+    let (files, all_files) = (report.data.unwrap().files, whole.data.unwrap().files);
+    assert!(files > 0 && files < all_files, "{files} of {all_files}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn moments_ahead_of_the_clock_are_told_once_and_an_archive_without_commits_is_sound() {
+    let world = World::new(pages(1_000, 1_000)).await;
+    drop(world.archive().await);
+    assert_sound(&check(&world.store, &deep()).await);
+    world.deployment.transaction(|t| t.insert(&table("a"), document(1)).map(drop)).unwrap();
+    world.sync().await;
+    let hour = Timestamp(Timestamp::now().0 - 3_600_000_000_000);
+    let early = verify(Arc::clone(&world.store), "a", &deep(), hour, Arc::new(NoMonitor)).await.unwrap();
+    let told = assert_told("an hour ago", &early, ProblemKind::Clock, &layout::commit(1));
+    assert_eq!((early.total.problems, told.suffers), (1, Suffers::Nothing));
+    let nobody: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let none = verify(nobody, "a", &deep(), hour, Arc::new(NoMonitor)).await.unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::NotFound);
+}
