@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 use tokio::task::JoinSet;
 
 use super::{
-    objects::file_problem,
+    file::file_problem,
     report::{Problem, ProblemKind, Problems, Suffers, VerifiedData},
     sample::Sample,
     unique::{self, Twice},

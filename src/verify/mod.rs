@@ -20,6 +20,7 @@
 //! elsewhere proves all that came before it.
 
 mod data;
+mod file;
 #[cfg(test)]
 mod forged_tests;
 mod lists;

@@ -8,12 +8,13 @@ use object_store::{ObjectStore, path::Path};
 
 use super::{
     data::DataLevel,
+    file::file_problem,
     report::{Problem, ProblemKind, Problems, Repair, Suffers, UnneededObjects, VerifiedObjects},
 };
 use crate::{
-    archive::{Archive, Covers, Head, LiveFiles, TableState},
+    archive::{Archive, Head, LiveFiles, TableState},
     data::DataFile,
-    document::{TableRef, Timestamp},
+    document::TableRef,
     error::{ErrorKind, Result},
     layout,
     monitor::{Event, Monitor},
@@ -109,44 +110,6 @@ fn incomplete_bases(head: &Head, state: &TableState, rows: &BTreeMap<BaseId, u64
         Some(problem.repairs([Repair::Rebase(table.clone())]))
     });
     wrong.collect()
-}
-
-/// What is wrong with a live file.
-pub(super) fn file_problem(head: &Head, file: &DataFile, what: impl Into<String>) -> Problem {
-    let suffers = suffers(head, file);
-    let mut problem = Problem::new(ProblemKind::File, &file.path, suffers, what);
-    problem.table = Some(file.table.clone());
-    (problem.from, problem.to, problem.revisions) = (Some(file.min_ts), Some(file.max_ts), Some(file.rows));
-    let copy = Repair::Copy(file.path.clone());
-    match suffers {
-        Suffers::State => problem.repairs([copy, Repair::Rebase(file.table.clone())]),
-        Suffers::History | Suffers::Nothing => problem.repairs([copy]),
-    }
-}
-
-/// What suffers if a live file cannot be read.
-pub(super) fn suffers(head: &Head, file: &DataFile) -> Suffers {
-    let through = head.progress().delta.as_ref().map_or(Timestamp(i64::MIN), |delta| delta.ts);
-    let current = match head.coverage().covers(&file.table, through) {
-        Covers::Covered(base) => Some(base),
-        Covers::NotCovered(_) => None,
-    };
-    match &file.base {
-        None if current.is_some_and(|base| file.max_ts > base.ts) => Suffers::State,
-        None => Suffers::History,
-        Some(id) => {
-            // The base that is being made will be the newest one.
-            let is_open = head.progress().walk.as_ref().is_some_and(|walk| walk.base == *id);
-            let is_marked = file.repeats && !head.coverage().unmarked.contains(id);
-            if is_open || current.is_some_and(|base| base.id == *id) {
-                Suffers::State
-            } else if is_marked || !head.shows(file) {
-                Suffers::Nothing
-            } else {
-                Suffers::History
-            }
-        }
-    }
 }
 
 /// The live files, table by table. Where they cannot be listed for all tables at once, they are for each alone.
@@ -261,7 +224,7 @@ async fn others(archive: &Archive, head: &Head, unneeded: &mut UnneededObjects) 
             if NOT_OURS.contains(&path) || folders.contains(&path) {
                 continue;
             }
-            if path != layout::PARTS && folders.iter().any(|folder| leads_on(&folder)) {
+            if path != layout::PARTS && folders.iter().any(leads_on) {
                 open.push(path.to_owned());
                 continue;
             }

@@ -288,7 +288,7 @@ impl Problem {
     }
 
     /// It can only come from a copy.
-    pub(super) fn from_copy(self) -> Self {
+    pub(super) fn with_copy(self) -> Self {
         let path = self.object.clone();
         self.repairs([Repair::Copy(path)])
     }
