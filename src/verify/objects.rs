@@ -49,7 +49,7 @@ pub(super) async fn check(
     let store = archive.store().as_ref();
     let listings = stream::iter(&tables).map(|state| list(store, &state.folder)).buffered(LISTED_AHEAD);
     let mut listings = std::pin::pin!(listings);
-    let mut live = Live::open(archive, head, problems).await?;
+    let mut live = Live::open(archive, head).await?;
     for (number, state) in (1..).zip(&tables) {
         monitor.report(Event::Reading { table: &state.table, number, tables: count });
         let Some(mut listed) = listings.try_next().await? else { break };
@@ -83,7 +83,9 @@ pub(super) async fn check(
         data.end_table(monitor, problems).await?;
         if is_whole {
             problems.extend(incomplete_bases(head, state, &bases));
-            listed.iter().for_each(|(path, bytes)| found.unneeded.add(path, *bytes));
+            let mut left: Vec<_> = listed.into_iter().collect();
+            left.sort();
+            left.iter().for_each(|(path, bytes)| found.unneeded.add(path, *bytes));
         }
     }
     problems.extend(live.problems);
@@ -133,17 +135,13 @@ enum Next {
 }
 
 impl<'a> Live<'a> {
-    async fn open(archive: &'a Archive, head: &'a Head, problems: &mut Problems) -> Result<Self> {
+    async fn open(archive: &'a Archive, head: &'a Head) -> Result<Self> {
         let mut live =
             Self { archive, head, files: None, alone: None, next: None, is_broken: false, problems: Vec::new() };
         match archive.live_files(head).await {
             Ok(files) => live.files = Some(files),
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                live.is_broken = true;
-                let what = format!("the live files cannot be listed for all tables at once: {error}");
-                let problem = Problem::new(ProblemKind::List, layout::LOG, Suffers::State, what);
-                problems.add(problem.repairs([Repair::OthersFirst]));
-            }
+            // Which tables cannot be listed is told of each.
+            Err(error) if error.kind() == ErrorKind::Corrupt => live.is_broken = true,
             Err(error) => return Err(error),
         }
         Ok(live)
