@@ -79,8 +79,8 @@ mod store;
 mod sum;
 pub mod sync;
 mod temporary;
-pub mod verify;
 pub mod vacuum;
+pub mod verify;
 
 pub use crate::{
     budget::MemoryBudget,

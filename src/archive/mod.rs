@@ -86,8 +86,6 @@ use crate::{
     sum::Sum,
 };
 
-pub(crate) use self::needs::READERS;
-pub(crate) use self::superseded::lists;
 pub use self::{
     files::LiveFiles,
     head::{
@@ -111,6 +109,7 @@ pub(crate) use self::{
     inspect::{Blame, FoundCommit, WrittenHead},
     needs::READERS,
     parts::Part as ListPart,
+    superseded::lists,
 };
 pub use crate::store::{Location, Settings};
 

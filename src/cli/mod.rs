@@ -40,8 +40,8 @@ mod tables;
 pub(crate) mod telemetry;
 mod terminal;
 mod units;
-mod verify;
 mod vacuum;
+mod verify;
 mod views;
 mod words;
 

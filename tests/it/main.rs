@@ -36,7 +36,7 @@ mod support;
 mod sync;
 mod undo;
 mod untold;
-mod verify;
 mod vacuum;
+mod verify;
 mod windows;
 mod years;

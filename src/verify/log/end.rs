@@ -98,7 +98,7 @@ impl LogWalk<'_> {
             self.found.push((None, checkpoint_problem(due, what)));
         }
         let old = missing.iter().filter(|version| **version < due).count();
-        let note = format!("{old} older checkpoints are missing: readers begin at newer ones");
+        let note = format!("{old} older checkpoints are not there: readers begin at newer ones");
         (old > 0).then_some(note).into_iter().collect()
     }
 
