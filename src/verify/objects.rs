@@ -15,7 +15,7 @@ use crate::{
     archive::{Archive, Head, LiveFiles, TableState},
     data::DataFile,
     document::TableRef,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     layout,
     monitor::{Event, Monitor},
     position::BaseId,
@@ -178,7 +178,7 @@ impl<'a> Live<'a> {
         }
     }
 
-    fn lose(&mut self, table: &TableRef, error: crate::Error) -> Result<Next> {
+    fn lose(&mut self, table: &TableRef, error: Error) -> Result<Next> {
         if error.kind() != ErrorKind::Corrupt {
             return Err(error);
         }
