@@ -9,8 +9,8 @@
 //! without what has died in between.
 //!
 //! # How much it does
-//! Each row is written again at most once for each tier, once when something ends its window, and never again when its file is large: five times in
-//! all. In a sync a run joins at most [`CompactOptions::bytes`]; what is left waits for the next one. Months that are over are looked at a few in each run, in
+//! Each row is written again once for each tier that its file climbs, and once when its window ends or its month is over; never again once its file is
+//! large. With a run every five minutes that is about four times. In a sync a run joins at most [`CompactOptions::bytes`]; what is left waits for the next one. Months that are over are looked at a few in each run, in
 //! turn, since their tables may have become quiet and would never be looked at otherwise.
 //!
 //! A damaged input is found here before anybody else reads it: its group stays as it is, and is told.
