@@ -1,8 +1,8 @@
 //! A month of cron: 60 tables, 40 of which change with every run, archived by real syncs over HTTP from a simulation whose clock is moved.
 //! `cargo bench --bench cron`; `CRON_RUNS=288 CRON_EVERY=5m` for other months, `CRON_COMPACT=off` for how it would be without.
 //!
-//! It tells for some runs what stands in the prefix, what the run asked of deployment and store, and its CPU time. That of the simulation, which runs in
-//! the same process, is in it.
+//! It tells for some runs what stands in the prefix, what the run asked of deployment and store, and its CPU time. The simulation runs in threads of its own, whose
+//! CPU time is taken off.
 
 #![allow(clippy::print_stdout, reason = "a bench is a program of its own")]
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
@@ -40,14 +40,25 @@ const ROWS: usize = 300;
 const DOCUMENTS: usize = 200;
 const BEGINNING: i64 = 1_798_761_600_000_000_000; // 2027-01-01
 const KEY: &str = "otter-1|secret";
+/// The name of the threads of the simulation.
+const SERVER: &str = "simulation";
 
 fn setting(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// CPU time of this process so far, seconds.
+/// CPU time so far, seconds, of this process without the threads of the simulation.
 fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of_server = |thread: &std::fs::DirEntry| {
+        std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.trim() == SERVER)
+    };
+    let server: f64 = threads.filter(of_server).map(|thread| cpu_of(&thread.path().join("stat"))).sum();
+    cpu_of(Path::new("/proc/self/stat")) - server
+}
+
+fn cpu_of(stat: &Path) -> f64 {
+    let stat = std::fs::read_to_string(stat).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }
@@ -105,9 +116,18 @@ impl Month {
         }
         let routes =
             router(Arc::clone(&deployment) as Arc<dyn Deployment>, RouterOptions::default().key(KEY.to_owned()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name(SERVER).enable_all().build();
+        let runtime = runtime.unwrap();
+        let (told, address) = tokio::sync::oneshot::channel();
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            told.send(listener.local_addr().unwrap()).unwrap();
+            axum::serve(listener, routes).await
+        });
+        let url = format!("http://{}", address.await.unwrap());
+        // It lives as long as the process.
+        std::mem::forget(runtime);
         let location = Location::create(folder.to_str().unwrap(), &Settings::default()).unwrap();
         let options = SyncOptions::default();
         let is_off = setting("CRON_COMPACT", "on") == "off";
