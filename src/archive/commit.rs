@@ -5,7 +5,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::{DataFile, is_zero},
+    data::{DataFile, is_default},
     document::{Encoding, TableRef, Timestamp},
     error::{Error, Result},
     identity::DeploymentIdentity,
@@ -63,7 +63,7 @@ pub struct Draft {
     /// Whether it had nothing more then. An idle deployment's lag is now minus `checked_at`.
     pub caught_up: bool,
     /// Whether it is maintenance: it says nothing of the deployment. Progress, selection and schemas stay.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub maintenance: bool,
     /// The encoding in which documents were asked for.
     pub encoding: Encoding,
@@ -185,7 +185,7 @@ pub struct RemovedFile {
     /// Largest `_ts`.
     pub max_ts: Timestamp,
     /// How often its rows were written again to join small files.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub joined: u8,
     /// The sum of its line: all that was known of it.
     pub line: Sum,
@@ -255,9 +255,7 @@ impl RemovedFile {
             line: Sum::of(&json_text(file)?),
         })
     }
-}
 
-impl RemovedFile {
     /// As [`DataFile::is_fresh`].
     pub(super) fn is_fresh(&self) -> bool {
         self.phase == Phase::Delta && self.joined == 0
@@ -375,11 +373,6 @@ pub(super) fn json_line(value: &impl Serialize) -> Result<Bytes> {
 pub(super) fn json_text(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value)
         .map_err(|e| Error::internal("a record of the archive cannot be written as JSON").with_source(e))
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 #[cfg(test)]

@@ -22,11 +22,7 @@ use super::{
     },
     log::StoredCommit,
 };
-use crate::{
-    data::DataFile,
-    document::{TableRef, Timestamp},
-    position::BaseId,
-};
+use crate::{data::DataFile, document::TableRef, position::BaseId};
 
 /// What becomes of a draft that found its number taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +128,7 @@ fn drop_stale(draft: &mut Draft, between: &[StoredCommit], now: &Head) -> bool {
     let walk = now.progress().walk.as_ref().map(|walk| (walk.ts, &walk.scope));
     let moments: Vec<_> = came.chain(walk).collect();
     let across = |file: &DataFile| {
-        file.base.is_none() && moments.iter().any(|(s, scope)| lies_across(file, *s) && scope.contains(&file.table))
+        file.base.is_none() && moments.iter().any(|(s, scope)| file.lies_across(*s) && scope.contains(&file.table))
     };
     let stale: Vec<bool> = draft
         .replaced
@@ -177,14 +173,9 @@ fn stands(base: &Base, between: &[StoredCommit], now: &Head) -> bool {
             .filter(|group| group.why != ReplacementReason::Compaction)
             .any(|group| draft.remove.iter().any(|file| group.inputs.contains(&file.path) && named(&file.table)));
         let across =
-            draft.add.iter().any(|file| file.base.is_none() && named(&file.table) && lies_across(file, base.ts));
+            draft.add.iter().any(|file| file.base.is_none() && named(&file.table) && file.lies_across(base.ts));
         !(spoken || rewritten || across)
     })
-}
-
-/// Whether the file has rows on both sides of S.
-fn lies_across(file: &DataFile, s: Timestamp) -> bool {
-    file.min_ts <= s && s < file.max_ts
 }
 
 #[cfg(test)]
@@ -201,6 +192,7 @@ mod tests {
                 base_id, cursor, delta, deployment, draft, first_draft, join, next_draft, removed, snapshot, table,
             },
         },
+        document::Timestamp,
         position::{Progress, Scope},
     };
 

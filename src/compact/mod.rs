@@ -269,8 +269,8 @@ fn moments(head: &Head, table: &TableRef) -> Vec<Timestamp> {
 async fn still_whole(archive: &Archive, head: &Head, joined: Vec<(Group, DataFile)>) -> Result<Vec<(Group, DataFile)>> {
     let live = live_paths(archive, head, &joined).await?;
     let stands = |(group, file): &(Group, DataFile)| {
-        let across = |s: &Timestamp| file.min_ts <= *s && *s < file.max_ts;
-        group.iter().all(|file| live.contains(&file.path)) && !moments(head, &file.table).iter().any(across)
+        group.iter().all(|file| live.contains(&file.path))
+            && !moments(head, &file.table).iter().any(|s| file.lies_across(*s))
     };
     Ok(joined.into_iter().filter(stands).collect())
 }

@@ -48,7 +48,7 @@ fn windows(files: Vec<DataFile>, moments: &[Timestamp]) -> Vec<Vec<DataFile>> {
             let between = |s: &Timestamp| before <= *s && *s < file.max_ts;
             encoding != file.encoding || moments.iter().any(between)
         });
-        let lies_across = moments.iter().any(|s| file.min_ts <= *s && *s < file.max_ts);
+        let lies_across = moments.iter().any(|s| file.lies_across(*s));
         last = Some((file.max_ts, file.encoding));
         if separated {
             windows.push(Vec::new());

@@ -109,7 +109,7 @@ pub struct DataFile {
     /// The table's schema id under which it was written.
     pub schema: u32,
     /// How often its rows were written again since they came, at most, to join small files. Decides what is joined next.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub joined: u8,
     /// Per column, by its field id, or by its path where it has none, per kind of value: how many values did not fit. Decides
     /// about siblings.
@@ -129,11 +129,16 @@ impl DataFile {
     pub(crate) fn is_fresh(&self) -> bool {
         self.phase == Phase::Delta && self.joined == 0
     }
+
+    /// Whether it has rows on both sides of the S of a base.
+    pub(crate) fn lies_across(&self, s: Timestamp) -> bool {
+        self.min_ts <= s && s < self.max_ts
+    }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-pub(crate) fn is_zero(n: &u8) -> bool {
-    *n == 0
+/// For fields that stand in JSON only where they say something.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The end of a data file: all that follows the pages and Bloom filters of the last row group, that is the indexes of the

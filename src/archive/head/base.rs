@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    data::is_default,
     document::{TableRef, Timestamp},
     position::{BaseId, Scope},
     selection::Selection,
@@ -33,7 +34,7 @@ pub struct Base {
     pub selected: Selection,
     /// The commit that completed it: of two bases with one S the later counts. In a commit that is its own, and not
     /// repeated: 0.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub version: u64,
 }
 
@@ -288,9 +289,4 @@ impl BaseMaker {
     fn is_deployment(&self) -> bool {
         *self == Self::Deployment
     }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
 }

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{data::DataFile, document::TableRef, sum::Sum};
+use crate::{
+    data::{DataFile, is_default},
+    document::TableRef,
+    sum::Sum,
+};
 
 use super::{
     super::commit::{RemovedFile, SchemaSize, TableEntry},
@@ -69,13 +73,8 @@ pub struct Month {
     #[serde(flatten)]
     pub lines: Sum,
     /// How many of them hold changes as a run brought them, not joined with others.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub fresh: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_nothing(n: &u64) -> bool {
-    *n == 0
 }
 
 /// Sums over files.

@@ -203,9 +203,7 @@ impl ReadHead {
             && head.latest.as_ref().is_some_and(|latest| *latest == Latest::of(commit));
         proven.then(|| head.anchored())
     }
-}
 
-impl ReadHead {
     /// The head, if `next` follows on the commit that it names. Nothing is proven until `next` is folded into it.
     pub(in crate::archive) fn followed_by(self, next: &Commit) -> Option<Head> {
         let head = self.0;
