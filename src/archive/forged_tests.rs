@@ -272,25 +272,36 @@ async fn an_idle_run_leaves_the_manifest_as_it_is_until_the_next_checkpoint() {
     assert_eq!(open(&store).await.0.head().await.unwrap(), head);
 }
 
+/// Maintenance that says a gap. Another writer comes between its first plan and the commit.
+struct Lost<'a> {
+    archive: &'a Archive,
+    planned: Vec<u64>,
+    is_done: bool,
+}
+
+impl Maintenance for Lost<'_> {
+    async fn plan(&mut self, head: &Head) -> Result<Option<Draft>> {
+        if self.is_done {
+            return Ok(None);
+        }
+        self.planned.push(head.version());
+        if self.planned.len() == 1 {
+            advance(self.archive, head.clone(), &mut Run::begin(), 10).await?;
+        }
+        let s = head.progress().delta.as_ref().map_or(Timestamp(0), |delta| delta.ts);
+        let gap = Gap { scope: crate::Scope::All, from: Timestamp(s.0 - 1), to: s, why: "lost".into() };
+        Ok(head.maintenance(NOW).map(|draft| Draft { gaps: vec![gap], ..draft }))
+    }
+}
+
 #[tokio::test]
 async fn maintenance_that_lost_a_race_is_planned_anew_until_it_stands() {
     let (store, head) = published(9).await;
     let (archive, _) = open(&store).await;
-    let mut planned = Vec::new();
-    let after = archive
-        .update(&head, &mut Run::begin(), async |head: &Head| {
-            planned.push(head.version());
-            if planned.len() == 1 {
-                // Another writer comes between the plan and its commit.
-                advance(&archive, head.clone(), &mut Run::begin(), 10).await?;
-            }
-            let s = head.progress().delta.as_ref().map_or(Timestamp(0), |delta| delta.ts);
-            let gap = Gap { scope: crate::Scope::All, from: Timestamp(s.0 - 1), to: s, why: "lost".into() };
-            Ok(head.maintenance(NOW).map(|draft| Draft { gaps: vec![gap], ..draft }))
-        })
-        .await
-        .unwrap();
-    assert_eq!((planned, after.version()), (vec![9, 10], 11));
-    let none = archive.update(&after, &mut Run::begin(), async |_: &Head| Ok(None)).await.unwrap();
+    let mut lost = Lost { archive: &archive, planned: Vec::new(), is_done: false };
+    let after = archive.update(&head, &mut Run::begin(), &mut lost).await.unwrap();
+    assert_eq!((&lost.planned, after.version()), (&vec![9, 10], 11));
+    lost.is_done = true;
+    let none = archive.update(&after, &mut Run::begin(), &mut lost).await.unwrap();
     assert_eq!(none.version(), 11);
 }

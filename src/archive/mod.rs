@@ -162,6 +162,15 @@ struct ShownManifest {
     substance: Sum,
 }
 
+/// What keeps an archive in order, and can be planned as often as another writer was faster.
+///
+/// A trait, and no closure: of the futures of a closure nobody can promise that they may be sent between threads.
+#[doc(hidden)]
+pub trait Maintenance: Send {
+    /// What is to be committed on this head; None, if there is nothing to do.
+    fn plan(&mut self, head: &Head) -> impl Future<Output = Result<Option<Draft>>> + Send;
+}
+
 /// What became of a commit.
 #[derive(Debug)]
 #[doc(hidden)]
@@ -337,21 +346,16 @@ impl Archive {
         }
     }
 
-    /// Maintenance: commits what `plan` makes of the newest head, and plans anew as often as another writer makes that
-    /// necessary. None of `plan` means that there is nothing to do. Gives the head at the end.
+    /// Commits maintenance on the newest head, and plans it anew as often as another writer makes that necessary. Gives the head
+    /// at the end.
     ///
     /// # Errors
-    /// Those of `plan` and of [`commit`](Self::commit). Internal, if the plan is no maintenance.
+    /// Those of the plan and of [`commit`](Self::commit). Internal, if the plan is no maintenance.
     #[doc(hidden)]
-    pub async fn update(
-        &self,
-        head: &Head,
-        run: &mut Run,
-        mut plan: impl AsyncFnMut(&Head) -> Result<Option<Draft>>,
-    ) -> Result<Head> {
+    pub async fn update(&self, head: &Head, run: &mut Run, maintenance: &mut impl Maintenance) -> Result<Head> {
         let mut head = head.clone();
         loop {
-            let Some(draft) = plan(&head).await? else { return Ok(head) };
+            let Some(draft) = maintenance.plan(&head).await? else { return Ok(head) };
             if !draft.maintenance {
                 return Err(Error::internal("data are committed as if they were maintenance"));
             }

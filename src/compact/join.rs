@@ -14,7 +14,7 @@ use crate::{
     budget::MemoryBudget,
     codec::{ContentSum, conform},
     content::{ContentDigest, DigestShare},
-    data::{DataFile, FileReader, FileWriter, NewFile, WantedRows, WriterOptions},
+    data::{DataFile, FileContext, FileReader, FileWriter, NewFile, RowsCheck, WantedRows, WriterOptions},
     error::{Error, Result},
     monitor::Monitor,
     schema::{Misfits, TableSchema},
@@ -109,19 +109,25 @@ impl Joiner<'_> {
         said: Option<ContentDigest>,
     ) -> Result<()> {
         let mut reader = self.open(joined).await?;
-        let mut found = sum_for(joined, said);
-        let mut rows = 0;
+        let (mut found, mut rows) = (sum_for(joined, said), RowsCheck::new(joined, FileContext::default()));
         while let Some(batch) = reader.next().await? {
             found.take_rows(schema, &batch)?;
-            rows += batch.num_rows() as u64;
+            rows.add(&batch)?;
         }
-        let wanted: u64 = group.iter().map(|file| file.rows).sum();
-        if rows == wanted && found.digest() == said && reader.content()? == said {
+        let mut wrong = rows.end();
+        if joined.rows != group.iter().map(|file| file.rows).sum::<u64>() {
+            wrong.push("it has another number of rows".to_owned());
+        }
+        if found.digest() != said || reader.content()? != said {
+            wrong.push("its documents are others (content digest)".to_owned());
+        }
+        if wrong.is_empty() {
             return Ok(());
         }
         Err(Error::internal(format!(
-            "{} does not hold what the files that it joins hold; they stay, and nothing was committed: report it",
-            joined.path
+            "{} does not hold what the files that it joins hold; they stay, and nothing was committed: {}: report it",
+            joined.path,
+            wrong.join("; ")
         )))
     }
 }

@@ -24,11 +24,11 @@ use derive_setters::Setters;
 
 use self::{join::Joiner, plan::Group};
 use crate::{
-    archive::{Archive, CommitOutcome, Draft, Head, RemovedFile, Replacement, ReplacementReason, Run},
+    archive::{Archive, Draft, Head, Maintenance, RemovedFile, Replacement, ReplacementReason, Run},
     budget::MemoryBudget,
     data::DataFile,
     document::{TableRef, Timestamp},
-    error::{Error, ErrorKind, Result},
+    error::{ErrorKind, Result},
     layout,
     monitor::{Event, Finding, Monitor},
     selection::Selection,
@@ -143,35 +143,22 @@ pub async fn compact(
             Err(error) => return Err(error),
         }
     }
-    let (mut head, mut version) = (head.clone(), None);
-    while let Some(draft) = draft(&head, &joined, now)? {
-        match archive.commit(&head, &mut run, draft).await? {
-            CommitOutcome::Committed(next) => {
-                version = Some(next.version());
-                if next.version() != head.version() + 1 {
-                    // Behind another writer's: without what had died.
-                    let live = live_paths(archive, &next, &joined).await?;
-                    joined.retain(|(_, file)| live.contains(&file.path));
-                }
-                head = *next;
-                break;
-            }
-            // Another writer joined or removed some of them, or took a base between them.
-            CommitOutcome::Stale(next) => {
-                joined = still_whole(archive, &next, joined).await?;
-                head = *next;
-            }
-            CommitOutcome::Conflict { .. } => return Err(Error::internal("maintenance is never in conflict")),
-        }
+    let mut joining = Joining { archive, joined, now, planned_on: None };
+    let head = archive.update(head, &mut run, &mut joining).await?;
+    let Joining { mut joined, planned_on, .. } = joining;
+    if planned_on.is_some_and(|version| head.version() > version + 1) {
+        // It stands behind another writer's commit: without what had died.
+        let live = live_paths(archive, &head, &joined).await?;
+        joined.retain(|(_, file)| live.contains(&file.path));
     }
-    if version.is_some() {
+    if !joined.is_empty() {
         for (group, file) in &joined {
             report.count(group);
             report.outputs += 1;
             report.output_bytes += file.bytes;
         }
         report.count_tables(joined.iter().map(|(group, _)| group));
-        report.version = version;
+        report.version = Some(head.version());
     }
     Ok((head, report))
 }
@@ -232,7 +219,10 @@ async fn due(archive: &Archive, head: &Head, options: &CompactOptions) -> Result
             part.push(next);
         }
     }
-    Ok(options.bytes.map_or((groups.clone(), 0), |most| plan::within(groups, most)))
+    Ok(match options.bytes {
+        Some(most) => plan::within(groups, most),
+        None => (groups, 0),
+    })
 }
 
 /// The tables and months whose files may be due: a count in the head says so, and nothing is read for the others.
@@ -263,6 +253,25 @@ fn moments(head: &Head, table: &TableRef) -> Vec<Timestamp> {
     let bases = head.coverage().bases.iter().filter(|base| base.scope.contains(table)).map(|base| base.ts);
     let walk = head.progress().walk.as_ref().filter(|walk| walk.scope.contains(table)).map(|walk| walk.ts);
     bases.chain(walk).collect()
+}
+
+/// Files that are joined and complete in the store, on their way into a commit.
+struct Joining<'a> {
+    archive: &'a Archive,
+    joined: Vec<(Group, DataFile)>,
+    now: Timestamp,
+    /// The version of the head on which it was planned last.
+    planned_on: Option<u64>,
+}
+
+impl Maintenance for Joining<'_> {
+    async fn plan(&mut self, head: &Head) -> Result<Option<Draft>> {
+        if self.planned_on.replace(head.version()).is_some() {
+            // Another writer joined or removed some of them, or took a base between them.
+            self.joined = still_whole(self.archive, head, std::mem::take(&mut self.joined)).await?;
+        }
+        draft(head, &self.joined, self.now)
+    }
 }
 
 /// Those of the groups whose files all live at `head`, and between which no S of a base lies.

@@ -1,47 +1,19 @@
 //! A deploy key that is rotated while a run goes on: the file is read again, and only what it says anew is tried.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use convex_archiver::{
-    ErrorKind, Event, Monitor, NoMonitor, Timestamp,
+    ErrorKind, Monitor, NoMonitor, Timestamp,
     archive::Archive,
     convex::{Access, AccessOptions, Client, ClientOptions, DeployKey, Source},
     server::SeededWriter,
     sync::{SyncOptions, sync},
 };
 
-use crate::support::{World, pages};
+use crate::support::{Warnings, World, pages};
 
 const OLD: &str = "otter-1|first-secret-of-all";
 const NEW: &str = "otter-1|second-secret-of-all";
-
-/// Writes the next text into the key file whenever a page has come, and keeps all that it hears.
-struct Rotator {
-    file: PathBuf,
-    at_page: u64,
-    text: &'static str,
-    pages: Mutex<u64>,
-    heard: Mutex<Vec<String>>,
-}
-
-impl Monitor for Rotator {
-    fn report(&self, event: Event<'_>) {
-        match event {
-            Event::Page { .. } => {
-                let mut pages = self.pages.lock().unwrap();
-                *pages += 1;
-                if *pages == self.at_page {
-                    std::fs::write(&self.file, self.text).unwrap();
-                }
-            }
-            Event::Finding(finding) => self.heard.lock().unwrap().push(finding.to_string()),
-            _ => {}
-        }
-    }
-}
 
 /// A deployment that knows the old key for `requests` requests, and a file that holds it.
 struct Rotated {
@@ -72,26 +44,26 @@ impl Rotated {
         options.resolve(Arc::new(NoMonitor)).await.unwrap()
     }
 
-    /// A client that hears everything; the file changes to `text` at a page.
-    async fn client(&self, at_page: u64, text: &'static str) -> (Client, Arc<Rotator>) {
-        let rotator =
-            Arc::new(Rotator { file: self.file(), at_page, text, pages: Mutex::default(), heard: Mutex::default() });
-        let monitor = Arc::clone(&rotator) as Arc<dyn Monitor>;
-        (Client::new(self.access().await, ClientOptions::default(), monitor).unwrap(), rotator)
+    /// A client that has read the old key from the file, and hears everything.
+    async fn client(&self) -> (Arc<Client>, Arc<Warnings>) {
+        let warnings = Arc::new(Warnings::default());
+        let monitor = Arc::clone(&warnings) as Arc<dyn Monitor>;
+        (Arc::new(Client::new(self.access().await, ClientOptions::default(), monitor).unwrap()), warnings)
     }
 }
 
 #[tokio::test]
 async fn a_key_that_is_rotated_in_the_middle_of_a_run_is_read_again_and_the_run_goes_on() {
     let rotated = Rotated::new(8).await;
-    let (client, rotator) = rotated.client(2, NEW).await;
-    let client = Arc::new(client);
+    let (client, warnings) = rotated.client().await;
     let archive = rotated_archive(&rotated, &client).await;
-    let monitor = Arc::clone(&rotator) as Arc<dyn Monitor>;
+    // The client holds the old key, and looks at the file again only when the deployment refuses it, eight requests later.
+    std::fs::write(rotated.file(), NEW).unwrap();
+    let monitor = Arc::clone(&warnings) as Arc<dyn Monitor>;
     let report =
         sync(Arc::clone(&client) as Arc<dyn Source>, &archive, &SyncOptions::default(), monitor).await.unwrap();
     assert!(report.caught_up && report.pages > 8);
-    let heard = rotator.heard.lock().unwrap();
+    let heard = warnings.0.lock().unwrap();
     let [told] = &heard[..] else { panic!("{heard:?}") };
     assert!(told.contains("holds another one now") && !told.contains("secret"), "{told}");
     // One request more than there were answers.
@@ -122,7 +94,7 @@ async fn the_same_key_is_not_tried_again_and_no_other_deployments_key_is_taken()
     ];
     for (text, kind, expected, requests) in table {
         let rotated = Rotated::new(0).await;
-        let (client, _) = rotated.client(u64::MAX, NEW).await;
+        let (client, _) = rotated.client().await;
         client.identity().await.unwrap();
         std::fs::write(rotated.file(), text).unwrap();
         let error = client.page(&client.snapshot_start()).await.unwrap_err();

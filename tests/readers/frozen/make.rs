@@ -172,46 +172,40 @@ impl Maker {
     /// The delta files of a table in the month that has the most are joined, as far as they are of one kind.
     async fn compaction(&self, name: &str) {
         let table = table(name);
-        let mut run = Run::begin();
         let head = self.head().await;
-        let counter = AtomicI64::new(0);
-        let plan = async |head: &Head| {
-            let mut alike: BTreeMap<(String, u32), Vec<DataFile>> = BTreeMap::new();
-            for file in self.live(head, &table).await {
-                if file.phase == Phase::Delta && file.encoding != Encoding::Json {
-                    alike.entry((file.month.clone(), file.schema)).or_default().push(file);
-                }
+        let mut alike: BTreeMap<(String, u32), Vec<DataFile>> = BTreeMap::new();
+        for file in self.live(&head, &table).await {
+            if file.phase == Phase::Delta && file.encoding != Encoding::Json {
+                alike.entry((file.month.clone(), file.schema)).or_default().push(file);
             }
-            let mut inputs = alike.into_values().max_by_key(Vec::len).unwrap();
-            inputs.sort_by_key(|file| file.min_ts);
-            assert!(inputs.len() > 1, "there is something to join");
-            let mut batches = Vec::new();
-            for file in &inputs {
-                batches.extend(self.batches(file).await);
-            }
-            let folder = &head.table(&table).unwrap().folder;
-            let counter = counter.fetch_add(1, Ordering::Relaxed) as u32;
-            let file = NewFile {
-                path: layout::delta_file(folder, inputs[0].min_ts, counter, &run_id()),
-                base: None,
-                repeats: false,
-                schema_id: inputs[0].schema,
-                ..new_file(&table, Phase::Delta, &inputs[0].month)
-            };
-            let joined = concat_batches(&batches[0].schema(), &batches).unwrap();
-            let output = self.write(head, file, joined).await;
-            let mut draft = head.maintenance(Timestamp::now()).unwrap();
-            draft.replaced.push(Replacement {
-                inputs: inputs.iter().map(|file| file.path.clone()).collect(),
-                outputs: vec![output.path.clone()],
-                why: ReplacementReason::Compaction,
-                left: None,
-            });
-            draft.remove.extend(inputs.iter().map(|file| RemovedFile::of(file).unwrap()));
-            draft.add.push(output);
-            Ok(Some(draft))
+        }
+        let mut inputs = alike.into_values().max_by_key(Vec::len).unwrap();
+        inputs.sort_by_key(|file| file.min_ts);
+        assert!(inputs.len() > 1, "there is something to join");
+        let mut batches = Vec::new();
+        for file in &inputs {
+            batches.extend(self.batches(file).await);
+        }
+        let folder = &head.table(&table).unwrap().folder;
+        let file = NewFile {
+            path: layout::delta_file(folder, inputs[0].min_ts, 0, &run_id()),
+            base: None,
+            repeats: false,
+            schema_id: inputs[0].schema,
+            ..new_file(&table, Phase::Delta, &inputs[0].month)
         };
-        self.archive.update(&head, &mut run, plan).await.unwrap();
+        let joined = concat_batches(&batches[0].schema(), &batches).unwrap();
+        let output = self.write(&head, file, joined).await;
+        let mut draft = head.maintenance(Timestamp::now()).unwrap();
+        draft.replaced.push(Replacement {
+            inputs: inputs.iter().map(|file| file.path.clone()).collect(),
+            outputs: vec![output.path.clone()],
+            why: ReplacementReason::Compaction,
+            left: None,
+        });
+        draft.remove.extend(inputs.iter().map(|file| RemovedFile::of(file).unwrap()));
+        draft.add.push(output);
+        self.commit(head, draft).await;
     }
 
     /// A base that the archive makes of its own state.
