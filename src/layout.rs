@@ -129,14 +129,17 @@ pub fn is_data_file(path: &str) -> bool {
 
 /// Whether a path is of the form that [`part`] gives.
 pub fn is_part(path: &str) -> bool {
-    let is_ours = || {
-        let rest = path.strip_prefix(PARTS)?.strip_prefix('/')?;
-        let (folder, name) = rest.rsplit_once('/')?;
-        let digits = name.strip_suffix(".jsonl.gz")?;
-        let is_folder = folder.starts_with("tables/") || folder.starts_with("components/");
-        Some(is_folder && digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
-    };
-    is_ours() == Some(true)
+    part_version(path).is_some()
+}
+
+/// The version in a path that [`part`] gave; None, if it is of another form.
+pub fn part_version(path: &str) -> Option<u64> {
+    let rest = path.strip_prefix(PARTS)?.strip_prefix('/')?;
+    let (folder, name) = rest.rsplit_once('/')?;
+    let digits = name.strip_suffix(".jsonl.gz")?;
+    let is_folder = folder.starts_with("tables/") || folder.starts_with("components/");
+    let is_number = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_folder && is_number)
 }
 
 /// The first day of the UTC month of `ts`, `2026-11-01`.

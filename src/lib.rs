@@ -71,6 +71,7 @@ mod layout;
 mod monitor;
 mod position;
 pub mod read;
+pub mod repair;
 mod rows;
 mod schema;
 mod selection;

@@ -33,6 +33,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("verify", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("read", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("compact", &["rows", "archive", "data", "codec", "schema", "store"]),
+    ("repair", &["compact", "verify", "archive", "data", "store"]),
     ("vacuum", &["archive", "store"]),
     ("sync", &["vacuum", "compact", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),

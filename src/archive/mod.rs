@@ -57,6 +57,7 @@ mod needs;
 mod parts;
 mod proof;
 mod race;
+mod rebuild;
 mod repeats;
 mod schemas;
 mod status;

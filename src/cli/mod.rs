@@ -28,6 +28,7 @@ mod output;
 mod past;
 mod progress;
 mod query;
+mod repair;
 mod restore;
 mod schema;
 mod secret;
@@ -82,7 +83,7 @@ Examples:
       compares it with the deployment, document by document
 
   convex-archiver verify --archive s3://bucket/happy-otter --read-data=10%
-      checks the archive itself: its log, its files, and a tenth of the data
+      checks the archive itself: its log, its files, and a tenth of the data; repair mends what it finds
 
   convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
       yesterday, as a ZIP for `npx convex import`
@@ -118,6 +119,7 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     Audit(audit::AuditArgs),
     Verify(verify::VerifyArgs),
+    Repair(repair::RepairArgs),
     Compact(compact::CompactArgs),
     Vacuum(vacuum::VacuumArgs),
     Restore(restore::RestoreArgs),
@@ -144,6 +146,7 @@ impl Cli {
             Command::Diff(args) => args.json,
             Command::Audit(args) => args.json,
             Command::Verify(args) => args.json,
+            Command::Repair(args) => args.json,
             Command::Compact(args) => args.json,
             Command::Vacuum(args) => args.json,
             Command::Restore(args) => args.json && !args.is_to_stdout(),
@@ -180,6 +183,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Diff(args) => diff::run(args).await,
         Command::Audit(args) => audit::run(args, screen).await,
         Command::Verify(args) => verify::run(args, screen).await,
+        Command::Repair(args) => repair::run(args, screen).await,
         Command::Compact(args) => compact::run(args, screen).await,
         Command::Vacuum(args) => vacuum::run(args, screen).await,
         Command::Restore(args) => restore::run(args, screen).await,

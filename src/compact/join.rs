@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
 
-use super::plan::Group;
 use crate::{
     archive::{Archive, Head},
     budget::MemoryBudget,
@@ -38,7 +37,7 @@ impl Joiner<'_> {
     /// # Errors
     /// Corrupt, if an input is damaged, or its rows are not the documents that came. Internal, if the joined file does not hold them. Otherwise as the
     /// store says. Nothing is joined then.
-    pub(super) async fn join(&self, group: &Group, path: String) -> Result<DataFile> {
+    pub(super) async fn join(&self, group: &[DataFile], path: String) -> Result<DataFile> {
         let newest = group.iter().max_by_key(|file| file.schema);
         let Some(newest) = newest else { return Err(Error::internal("nothing is joined: report it")) };
         let schema = self.archive.schema(self.head, &newest.table).await?;
@@ -105,7 +104,7 @@ impl Joiner<'_> {
         &self,
         joined: &DataFile,
         schema: &TableSchema,
-        group: &Group,
+        group: &[DataFile],
         said: Option<ContentDigest>,
     ) -> Result<()> {
         let mut reader = self.open(joined).await?;
@@ -137,7 +136,7 @@ fn sum_for(file: &DataFile, said: Option<ContentDigest>) -> ContentSum {
 }
 
 /// How many values did not fit, in all the files.
-fn misfits(group: &Group) -> Misfits {
+fn misfits(group: &[DataFile]) -> Misfits {
     let mut sums = Misfits::new();
     for (column, kinds) in group.iter().flat_map(|file| &file.misfits) {
         for (kind, n) in kinds {

@@ -28,7 +28,7 @@ use crate::{
     budget::MemoryBudget,
     data::DataFile,
     document::{TableRef, Timestamp},
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     layout,
     monitor::{Event, Finding, Monitor},
     selection::Selection,
@@ -122,18 +122,9 @@ pub async fn compact(
     let (groups, later) = due(archive, head, options).await?;
     let mut report = CompactReport { later: later as u64, ..CompactReport::default() };
     let mut run = Run::begin();
-    let joiner = Joiner {
-        archive,
-        head,
-        budget: options.budget,
-        compression_level: options.compression_level,
-        monitor: Arc::clone(&monitor),
-    };
     let mut joined = Vec::new();
     for (counter, group) in (0..).zip(groups) {
-        let first = group.first().and_then(|file| Some((head.table(&file.table)?.folder.as_str(), file.min_ts)));
-        let Some((folder, first)) = first else { continue };
-        match joiner.join(&group, layout::delta_file(folder, first, counter, &run.id)).await {
+        match join(archive, head, options, &group, (counter, &run), Arc::clone(&monitor)).await {
             Ok(file) => joined.push((group, file)),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 report.damaged += 1;
@@ -161,6 +152,26 @@ pub async fn compact(
         report.version = Some(head.version());
     }
     Ok((head, report))
+}
+
+/// One file with the rows of `files`, which are of one table and month and in order of `_ts`; its counter in the run is `counter`. It is complete
+/// in the store, and in no commit yet.
+///
+/// # Errors
+/// Corrupt, if one of them is damaged, or its rows are not the documents that came. Otherwise as the store says.
+pub(crate) async fn join(
+    archive: &Archive,
+    head: &Head,
+    options: &CompactOptions,
+    files: &[DataFile],
+    (counter, run): (u32, &Run),
+    monitor: Arc<dyn Monitor>,
+) -> Result<DataFile> {
+    let first = files.first().and_then(|file| Some((head.table(&file.table)?.folder.as_str(), file.min_ts)));
+    let Some((folder, first)) = first else { return Err(Error::internal("nothing is joined: report it")) };
+    let joiner =
+        Joiner { archive, head, budget: options.budget, compression_level: options.compression_level, monitor };
+    joiner.join(files, layout::delta_file(folder, first, counter, &run.id)).await
 }
 
 impl CompactReport {

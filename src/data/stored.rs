@@ -47,8 +47,8 @@ impl StoredFile {
         let Self { table, path, rows, min_ts, max_ts, .. } = self;
         let revisions = if *rows == 1 { "revision" } else { "revisions" };
         Error::corrupt(format!(
-            "the data file {path} {is}. It holds {rows} {revisions} of table {table}, _ts {} ({min_ts}) to {} ({max_ts}). Restore it from a copy \
-             of the archive; with --accept-damage {table}, restore and export leave out what it holds",
+            "the data file {path} {is}. It holds {rows} {revisions} of table {table}, _ts {} ({min_ts}) to {} ({max_ts}). Take it from a copy of \
+             the archive (repair --from COPY); with --accept-damage {table}, restore and export leave out what it holds",
             min_ts.0, max_ts.0
         ))
     }

@@ -13,11 +13,10 @@ pub(super) fn file_problem(head: &Head, file: &DataFile, what: impl Into<String>
     let mut problem = Problem::new(ProblemKind::File, &file.path, suffers, what);
     problem.table = Some(file.table.clone());
     (problem.from, problem.to, problem.revisions) = (Some(file.min_ts), Some(file.max_ts), Some(file.rows));
-    let copy = Repair::Copy(file.path.clone());
-    match suffers {
-        Suffers::State => problem.repairs([copy, Repair::Rebase(file.table.clone())]),
-        Suffers::History | Suffers::Nothing => problem.repairs([copy]),
-    }
+    // The files that a joined one had joined stay for some days.
+    let rewrite = (file.joined > 0 || !head.shows(file)).then_some(Repair::Rewrite);
+    let rebase = (suffers == Suffers::State).then(|| Repair::Rebase(file.table.clone()));
+    problem.repairs(rewrite.into_iter().chain([Repair::Copy, Repair::AcceptLoss]).chain(rebase))
 }
 
 /// What suffers if a live file cannot be read.

@@ -94,5 +94,5 @@ impl Lists {
 fn part_problem(part: &ListPart, why: String) -> Problem {
     let mut problem = Problem::new(ProblemKind::Part, part.path(), Suffers::Nothing, why);
     problem.table = Some(part.key.0.clone());
-    problem.repairs([Repair::Sync, Repair::Copy(part.path())])
+    problem.repairs([Repair::Rewrite])
 }

@@ -229,7 +229,11 @@ pub enum Suffers {
 #[non_exhaustive]
 pub enum Repair {
     /// The object has to come from a copy of the archive.
-    Copy(String),
+    Copy,
+    /// It is written again, from what else the archive has.
+    Rewrite,
+    /// It is recorded as lost.
+    AcceptLoss,
     /// A sync writes it again.
     Sync,
     /// A sync takes a new base of the table from the deployment. It brings the newest state back, and no history.
@@ -248,7 +252,9 @@ pub enum Repair {
 impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Copy(path) => write!(f, "restore {path} from a copy of the archive"),
+            Self::Copy => f.write_str("run repair --from COPY, where COPY is a copy of the archive"),
+            Self::Rewrite => f.write_str("run repair"),
+            Self::AcceptLoss => f.write_str("if nobody has it, record that it is lost: run repair --accept-loss"),
             Self::Sync => f.write_str("run sync"),
             Self::Rebase(table) => write!(f, "run sync --rebase {table}"),
             Self::DeleteAndSync(path) => write!(f, "if there is no copy, delete {path} and run sync"),
@@ -289,8 +295,7 @@ impl Problem {
 
     /// It can only come from a copy.
     pub(super) fn with_copy(self) -> Self {
-        let path = self.object.clone();
-        self.repairs([Repair::Copy(path)])
+        self.repairs([Repair::Copy])
     }
 }
 

@@ -24,6 +24,7 @@ mod past;
 mod query;
 mod reading;
 mod refusals;
+mod repair;
 mod reports;
 mod restore;
 mod selection;

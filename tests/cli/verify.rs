@@ -14,14 +14,14 @@ fn verify(archive: &Path, args: &[&str]) -> Ended {
 }
 
 /// An archive of some commits.
-fn archived(archive: &Path) -> Value {
+pub(crate) fn archived(archive: &Path) -> Value {
     let simulation = Simulation::start(["--generate", "200", "--writes-per-second", "100"]);
     run(&mut simulation.sync(archive)).with(0);
     std::thread::sleep(std::time::Duration::from_millis(300));
     run(simulation.sync(archive).arg("--json")).with(0).json()
 }
 
-fn data_files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+pub(crate) fn data_files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -101,7 +101,7 @@ fn damage_ends_with_3_and_says_what_suffers_and_what_repairs_it() {
         assert_eq!(problem["table"]["name"], "messages");
         assert!(problem["revisions"].as_u64().unwrap() > 0 && problem["from_ts"].is_string(), "{problem}");
         let repairs: Vec<_> = problem["repairs"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
-        assert!(repairs[0].starts_with("restore tables/messages/") && repairs[1] == "run sync --rebase messages");
+        assert!(repairs[0].starts_with("run repair --from COPY") && repairs[2] == "run sync --rebase messages");
     }
     let text = verify(&archive, &["--read-data"]).with(3).stdout;
     for word in

@@ -25,6 +25,7 @@ mod parts;
 mod read;
 mod recordings;
 mod refusals;
+mod repair;
 mod restore;
 mod rotation;
 mod same_database;

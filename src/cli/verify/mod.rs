@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use convex_archiver::{Result, Timestamp, archive::Location, verify::verify};
 
-pub(super) use self::args::VerifyArgs;
+pub(super) use self::{args::VerifyArgs, report::problem_lines};
 use super::{config, outcome::Outcome, progress::Progress, signals, telemetry::Screen};
 
 pub(super) async fn run(args: &VerifyArgs, screen: &Screen) -> Result<Outcome> {

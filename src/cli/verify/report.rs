@@ -54,7 +54,7 @@ fn text(archive: &str, found: &VerifyReport, took: Duration) -> String {
     let mut text = String::new();
     for problem in found.problems.iter().take(SHOWN) {
         // A String takes everything.
-        let _ = writeln!(text, "* {}\n", of_problem(problem).join("\n  "));
+        let _ = writeln!(text, "* {}\n", problem_lines(problem).join("\n  "));
     }
     let left = found.total.problems - found.problems.len().min(SHOWN) as u64;
     if left > 0 {
@@ -141,7 +141,7 @@ fn result(total: &ProblemCounts) -> String {
 }
 
 /// A problem, some lines.
-fn of_problem(problem: &Problem) -> Vec<String> {
+pub(in super::super) fn problem_lines(problem: &Problem) -> Vec<String> {
     let mut lines = vec![problem.what.clone()];
     let mut concerns = Vec::new();
     if let Some(table) = &problem.table {

@@ -67,7 +67,7 @@ impl LogWalk<'_> {
 
     pub(super) fn tell_manifest(&mut self, what: String) {
         let problem = Problem::new(ProblemKind::Manifest, layout::MANIFEST, Suffers::Nothing, what);
-        self.found.push((None, problem.repairs([Repair::Sync])));
+        self.found.push((None, problem.repairs([Repair::Rewrite])));
     }
 
     /// The checkpoint of the commit that waits.

@@ -111,5 +111,5 @@ pub(super) struct Ahead {
 pub(super) fn checkpoint_problem(version: u64, what: impl Into<String>) -> Problem {
     let path = layout::checkpoint(version);
     let problem = Problem::new(ProblemKind::Checkpoint, path.clone(), Suffers::Nothing, what);
-    problem.repairs([Repair::Sync, Repair::Copy(path)])
+    problem.repairs([Repair::Rewrite])
 }

@@ -5,6 +5,7 @@ pub(crate) mod fake_protocol;
 #[path = "../../../src/store/faults.rs"]
 pub(crate) mod faults;
 pub(crate) mod fed;
+pub(crate) mod harmed;
 mod held;
 pub(crate) mod replay;
 pub(crate) mod source;
