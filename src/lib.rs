@@ -69,6 +69,7 @@ mod error;
 mod identity;
 mod layout;
 mod monitor;
+mod own_base;
 mod position;
 pub mod read;
 mod rows;

@@ -32,9 +32,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("rows", &["archive", "data", "codec", "schema", "store"]),
     ("verify", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("read", &["rows", "archive", "data", "codec", "schema", "store"]),
-    ("compact", &["rows", "archive", "data", "codec", "schema", "store"]),
+    ("own_base", &["rows", "archive", "data", "codec", "schema", "store"]),
+    ("compact", &["own_base", "rows", "archive", "data", "codec", "schema", "store"]),
     ("vacuum", &["archive", "store"]),
-    ("sync", &["vacuum", "compact", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
+    ("sync", &["vacuum", "compact", "own_base", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("server", &["read", "rows", "archive", "data", "codec", "schema", "store"]),
 ];

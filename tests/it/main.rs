@@ -21,6 +21,7 @@ mod imports;
 mod large;
 mod lost;
 mod noticed;
+mod own_bases;
 mod parts;
 mod read;
 mod recordings;
