@@ -66,6 +66,7 @@ pub mod convex;
 mod data;
 mod document;
 mod error;
+pub mod forget;
 mod identity;
 mod layout;
 mod monitor;

@@ -1,7 +1,7 @@
 //! A base that the archive makes of its own state: the documents of a table at a moment, written down. Nothing is downloaded.
 //!
-//! Who makes one: `compact`, where changes have outgrown their base; `sync`, to correct a table, without the documents that the
-//! deployment does not have.
+//! Who makes one: `compact`, where changes have outgrown their base; `forget`, as a new beginning; `sync`, to correct a table, without the
+//! documents that the deployment does not have.
 //!
 //! # Guarantees
 //! 1. The files ascend by `_id`, inside and from one to the next, and their documents came in one encoding: where the rows of a state
@@ -30,6 +30,7 @@ use crate::{
     position::{Phase, Scope},
     rows::{
         files::TableFiles,
+        generations::numbers_at,
         state::{Columns, State, StateBatch, StateOptions},
     },
     schema::{Misfits, TableSchema},
@@ -74,6 +75,13 @@ pub(crate) fn encoding_of(head: &Head, files: &TableFiles, at: Timestamp) -> Opt
     let mut encodings = files.of_state(base, at).map(|part| part.encoding);
     let first = encodings.next().or(head.latest().map(|latest| latest.encoding));
     first.filter(|first| encodings.all(|other| other == *first))
+}
+
+/// The same of a base that stands for all that came before it. None also, if the documents bear the numbers of several tables of that name: which of them
+/// are the table's own, tombstones tell, and a base has none. That is left to whoever corrects the table.
+pub(crate) fn encoding_of_one_generation(head: &Head, files: &TableFiles, at: Timestamp) -> Option<Encoding> {
+    let Covers::Covered(base) = head.coverage().covers(&files.table, at) else { return None };
+    if numbers_at(files, base, at).len() > 1 { None } else { encoding_of(head, files, at) }
 }
 
 /// How bases are written.

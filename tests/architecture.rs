@@ -34,6 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("read", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("own_base", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("compact", &["own_base", "rows", "archive", "data", "codec", "schema", "store"]),
+    ("forget", &["own_base", "rows", "archive", "data", "codec", "schema", "store"]),
     ("vacuum", &["archive", "store"]),
     ("sync", &["vacuum", "compact", "own_base", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),

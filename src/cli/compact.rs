@@ -179,3 +179,23 @@ pub(super) fn bases(plan: bool, done: &CompactReport) -> Vec<(&'static str, Stri
     stay(done.bases_damaged, "a file is damaged; see `verify`");
     facts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_are_told_where_some_are_made_or_due() {
+        let mut done = CompactReport::default();
+        assert_eq!(bases(false, &done), []);
+        (done.bases, done.base_rows, done.base_input_bytes, done.base_bytes) = (2, 1_234, 3 << 20, 1 << 20);
+        let told = |plan| bases(plan, &done);
+        assert_eq!(told(false), [("Bases", "2 bases of 1,234 documents; 3.00 MiB read, 1.00 MiB written".to_owned())]);
+        assert_eq!(told(true), [("Would write", "2 bases of at most 1,234 documents; 3.00 MiB to read".to_owned())]);
+        (done.bases, done.bases_later, done.bases_damaged) = (0, 1, 3);
+        let lines = bases(false, &done);
+        assert!(lines.iter().all(|(label, _)| *label == "No base") && lines.len() == 2, "{lines:?}");
+        assert!(lines[0].1.starts_with("for 1 table: too much to read"), "{lines:?}");
+        assert!(lines[1].1.starts_with("for 3 tables: a file is damaged"), "{lines:?}");
+    }
+}

@@ -17,6 +17,7 @@ mod doubt;
 pub(crate) mod exit;
 mod export;
 mod field_changes;
+mod forget;
 mod get;
 mod healed;
 mod history;
@@ -120,6 +121,7 @@ pub(crate) enum Command {
     Verify(verify::VerifyArgs),
     Compact(compact::CompactArgs),
     Vacuum(vacuum::VacuumArgs),
+    Forget(forget::ForgetArgs),
     Restore(restore::RestoreArgs),
     Export(export::ExportArgs),
     Serve(serve::ServeArgs),
@@ -146,6 +148,7 @@ impl Cli {
             Command::Verify(args) => args.json,
             Command::Compact(args) => args.json,
             Command::Vacuum(args) => args.json,
+            Command::Forget(args) => args.json,
             Command::Restore(args) => args.json && !args.is_to_stdout(),
             Command::Export(args) => args.json,
             Command::Query(_)
@@ -182,6 +185,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Verify(args) => verify::run(args, screen).await,
         Command::Compact(args) => compact::run(args, screen).await,
         Command::Vacuum(args) => vacuum::run(args, screen).await,
+        Command::Forget(args) => forget::run(args, screen).await,
         Command::Restore(args) => restore::run(args, screen).await,
         Command::Export(args) => export::run(args, screen).await,
         Command::Serve(args) => serve::run(args).await,

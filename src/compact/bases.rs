@@ -14,13 +14,13 @@ use crate::{
     archive::{
         Archive, Base, Covers, Draft, Head, Maintenance, RemovedFile, Run, TableState, Withdrawal, WithdrawalReason,
     },
-    document::{Encoding, TableRef, Timestamp},
+    document::{TableRef, Timestamp},
     error::{ErrorKind, Result},
     layout,
     monitor::{Event, Finding, Monitor},
-    own_base::{BaseWriter, NewBase, OwnBase, encoding_of},
+    own_base::{BaseWriter, NewBase, OwnBase, encoding_of_one_generation},
     position::Scope,
-    rows::{files::TableFiles, generations::numbers_at},
+    rows::files::TableFiles,
 };
 
 /// Tables whose lists of files a sync reads in one run, to count what came.
@@ -39,7 +39,7 @@ pub(super) async fn plan(archive: &Archive, head: &Head, options: &CompactOption
     let mut report = CompactReport::default();
     for due in due(archive, head, options).await? {
         let Some(cursor) = cursor(head) else { break };
-        if encoding_for(head, &TableFiles::of(archive, head, &due.table).await?, cursor).is_none() {
+        if encoding_of_one_generation(head, &TableFiles::of(archive, head, &due.table).await?, cursor).is_none() {
             report.bases_mixed += 1;
         } else {
             report.bases += 1;
@@ -90,13 +90,6 @@ pub(super) async fn make(
     Ok((head, report))
 }
 
-/// The encoding of a base; None, if there can be none. Documents with the ids of several tables are left to whoever corrects them: which of them are
-/// the table's own, tombstones tell, and a base has none.
-fn encoding_for(head: &Head, files: &TableFiles, at: Timestamp) -> Option<Encoding> {
-    let Covers::Covered(base) = head.coverage().covers(&files.table, at) else { return None };
-    if numbers_at(files, base, at).len() > 1 { None } else { encoding_of(head, files, at) }
-}
-
 enum Made {
     Base {
         head: Box<Head>,
@@ -119,7 +112,7 @@ async fn make_one(
 ) -> Result<Made> {
     let Some(at) = cursor(head) else { return Ok(Made::Mixed) };
     let files = TableFiles::of(archive, head, table).await?;
-    let Some(encoding) = encoding_for(head, &files, at) else { return Ok(Made::Mixed) };
+    let Some(encoding) = encoding_of_one_generation(head, &files, at) else { return Ok(Made::Mixed) };
     let mut run = Run::begin();
     let writer = BaseWriter {
         archive,

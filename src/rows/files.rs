@@ -154,6 +154,11 @@ impl TableFiles {
         Ok(Self { table: table.clone(), schema: archive.schema(head, table).await?, parts: parts.into() })
     }
 
+    /// Those of changes.
+    pub(crate) fn deltas(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.base.is_none())
+    }
+
     /// Those of which the state at `at` is made, which `base` serves.
     pub(crate) fn of_state<'a>(&'a self, base: &'a Base, at: Timestamp) -> impl Iterator<Item = &'a Part> + 'a {
         let moments = Timestamp(base.ts.0.saturating_add(1))..=at;

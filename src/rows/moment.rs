@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive, str::FromStr};
 use chrono::{DateTime, NaiveDate, NaiveTime};
 
 use crate::{
-    archive::{Base, Covers, Head, Span, TableState},
+    archive::{Base, Covers, Head, Span, TableState, WithdrawalReason},
     document::{TableRef, Timestamp},
     error::{Error, Result},
 };
@@ -125,9 +125,22 @@ pub fn base_at<'a>(head: &'a Head, table: &TableRef, at: Timestamp) -> Result<(&
     match head.coverage().covers(table, at) {
         Covers::Covered(base) => Ok((state, base)),
         Covers::NotCovered(spans) => {
-            Err(Error::not_found(format!("table {table} is not covered at {}: {}", in_full(at), covered(&spans))))
+            let (at, why) = (in_full(at), forgotten(head, table, at));
+            Err(Error::not_found(format!("table {table} is not covered at {at}{why}: {}", covered(&spans))))
         }
     }
+}
+
+/// That the moment was once in the archive, and somebody asked for it to be forgotten; nothing, if that is not why it is not covered.
+fn forgotten(head: &Head, table: &TableRef, at: Timestamp) -> &'static str {
+    let coverage = head.coverage();
+    let expired = |base: &&Base| {
+        let mut said = coverage.withdrawals.iter().filter(|w| w.base == base.id && w.scope.contains(table));
+        base.ts <= at && base.holds(table) && said.any(|w| w.why == WithdrawalReason::Expired)
+    };
+    let is_before_all = coverage.spans(table).first().is_none_or(|span| at < span.from);
+    let is_forgotten = is_before_all && coverage.bases.iter().any(|base| expired(&base));
+    if is_forgotten { ", which was forgotten (`forget`)" } else { "" }
 }
 
 /// What the archive knows of `table`.
@@ -172,10 +185,12 @@ pub(crate) fn missing<'a>(
     all
 }
 
-/// From the first base on, as far as the deltas reach.
+/// From the first base on that still serves a table, as far as the deltas reach.
 pub(crate) fn whole_span(head: &Head) -> Result<RangeInclusive<Timestamp>> {
     let coverage = head.coverage();
-    match (coverage.bases.iter().map(|base| base.ts).min(), coverage.through) {
+    let serves = |base: &&Base| head.tables().any(|state| coverage.serves(base, &state.table));
+    let first = coverage.bases.iter().filter(serves).map(|base| base.ts).min();
+    match (first.or_else(|| coverage.bases.iter().map(|base| base.ts).min()), coverage.through) {
         (Some(first), Some(through)) => Ok(first..=through),
         _ => Err(Error::not_found("the archive holds no complete snapshot yet; run sync, and see status")),
     }

@@ -311,7 +311,8 @@ fn unhealed(coverage: &Coverage, tables: &[&TableRef]) -> Vec<Gap> {
         concerned.any(|table| !healed(gap, &|base| coverage.serves(base, table)))
             || (gap.scope.holds_unseen() && !healed(gap, &|base| coverage.serves_unseen(base)))
     };
-    coverage.gaps.iter().filter(open).cloned().collect()
+    // What was forgotten, nobody misses.
+    coverage.gaps.iter().filter(|gap| !gap.is_forgotten()).filter(open).cloned().collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod download;
 mod encodings;
 mod explained;
 mod fed;
+mod forget;
 mod histories;
 mod imports;
 mod large;
