@@ -11,7 +11,7 @@
 //! # What stays as it is
 //! - A table of which a walk is under way that began before the border: its base, once complete, would lie there again.
 //! - A table whose documents at the border came in several encodings, or bear the numbers of several tables of that name, has no base of the archive's
-//!   own. An older base that lies there already is its new beginning; without one it stays whole.
+//!   own. An older base that lies there already is its new beginning; where that is its first one, it is held up, and told.
 //! - Doubts and suspicions: the new beginning is what the archive showed.
 //!
 //! # Commits
@@ -287,6 +287,13 @@ impl<'a> Cut<'a> {
                     let kept = kept.and_then(|at| match coverage.covers(table, at) {
                         Covers::Covered(base) if base.ts == at && can_begin(base) => Some((at, Beginning::Kept(base))),
                         _ => None,
+                    });
+                    // Where that base is the first already, something is older all the same, and whoever asked is told.
+                    let older = |kept: &Base| serving().any(|base| (base.ts, base.version) < (kept.ts, kept.version));
+                    let leaves = |at: Timestamp| deltas.iter().any(|(_, last)| *last <= at);
+                    let kept = kept.filter(|(at, beginning)| match beginning {
+                        Beginning::Kept(base) => older(base) || leaves(*at),
+                        _ => false,
                     });
                     kept.unwrap_or((at, Beginning::HeldUp(HeldUp::Mixed)))
                 }
