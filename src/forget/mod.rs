@@ -320,8 +320,7 @@ impl<'a> Cut<'a> {
 
     fn leaves_anything(&self, head: &Head, files: &TableFiles) -> bool {
         let serves = |base: &&Base| head.coverage().serves(base, &files.table);
-        files.parts.iter().any(|part| self.takes(part.base(), part.file.max_ts))
-            || self.before.iter().any(|base| serves(&base))
+        files.parts.iter().any(|part| self.takes(part.base(), part.file.max_ts)) || self.before.iter().any(serves)
     }
 
     /// What leaves, and what the new base takes.
