@@ -116,7 +116,8 @@ async fn assert_moment(
         let covers = matches!(head.coverage().covers(&table, at), Covers::Covered(_));
         assert_eq!(covers, is_kept, "{table} at {at}, kept from {:?}", kept_from.get(&table));
         if !is_kept {
-            (shown.remove(&table), truth.remove(&table));
+            shown.remove(&table);
+            truth.remove(&table);
             let refused = State::open(archive, head, &table, at, &StateOptions::default()).await.map(drop);
             let error = refused.unwrap_err();
             assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("was forgotten"), "{error}");
@@ -464,7 +465,8 @@ async fn live(seed: u64) -> (usize, u64) {
                 assert!(is_kept || !covered, "{table} at {at} was forgotten");
                 assert!(!is_kept || covered || head.table(&table).is_none(), "{table} at {at} was not to be forgotten");
                 if !covered || head.doubted_at(&table, *at).is_some() {
-                    (shown.remove(&table), truth.remove(&table));
+                    shown.remove(&table);
+                    truth.remove(&table);
                 }
             }
             assert_same_state(&shown, &truth);
