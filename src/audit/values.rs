@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::report::{AuditedTable, CANNOT_ASK, Difference, DifferingDocument, UNORDERED};
 use crate::{
-    archive::{Archive, Head},
+    archive::{Archive, BaseMaker, Head},
     budget::MemoryBudget,
     codec::{kept_text, parse_value, write_value},
     convex::{SnapshotScope, Source},
@@ -230,7 +230,10 @@ impl OurDocuments {
     /// Whether a revision of this moment may have come without types.
     fn is_untyped(&self, head: &Head, ts: Timestamp) -> bool {
         let base = self.state.as_ref().map(State::base);
+        let own = base.is_some_and(|base| base.made == BaseMaker::Archive && ts <= base.ts);
         head.coverage().untyped.iter().any(|untyped| match &untyped.base {
+            // The archive made it of what came before.
+            Some(_) if own => untyped.after >= ts,
             Some(id) => base.is_some_and(|base| base.id == *id && ts <= base.ts),
             None => untyped.after < ts && ts <= untyped.to,
         })

@@ -25,14 +25,15 @@ const AT_ONCE: u64 = 256 << 20;
 
 /// Joins small files of changes, so that the archive stays quick to read
 ///
-/// Every sync does this by itself, a little in each run. Run it by hand for an archive whose syncs had --no-compact, or after many syncs at once. The documents and their
-/// history stay as they are. Syncs may run meanwhile. It can be stopped at any time and goes on where it was. The replaced files stay in the store until they are
-/// removed.
+/// And where so many changes came to a table that reading it means reading mostly them, it writes down what the table is now, as a new base. Every sync does this by
+/// itself, a little in each run. Run it by hand for an archive whose syncs had --no-compact, after many syncs at once, or where the report of a sync says that a table
+/// waits for it. The documents and their history stay as they are. Syncs may run meanwhile. It can be stopped at any time and goes on where it was. The replaced files
+/// stay in the store until they are removed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver compact --archive s3://bucket/happy-otter --plan
-      tells how many files would become how many
+      tells how many files would become how many, and which tables would get a base
 
   convex-archiver compact --archive s3://bucket/happy-otter
       joins them
@@ -87,7 +88,7 @@ pub(super) async fn run(args: &CompactArgs, screen: &Screen) -> Result<Outcome> 
         done
     };
     let findings = past.findings.counts();
-    let outcome = if done.damaged > 0 { Outcome::Findings } else { Outcome::Done };
+    let outcome = if done.damaged + done.bases_damaged > 0 { Outcome::Findings } else { Outcome::Done };
     if args.json {
         let archive = past.archive.url();
         output::print_json(&Report {
@@ -141,6 +142,7 @@ fn text(archive: &str, plan: bool, done: &CompactReport, findings: &FindingCount
             ("Joined", format!("{becomes}; {} before, {} now", bytes(done.input_bytes), bytes(done.output_bytes)))
         }
     });
+    facts.extend(bases(plan, done));
     if done.damaged > 0 {
         let groups = counted(done.damaged, "group");
         facts.push(("Damaged", format!("{groups} of files stay as they are, because one of their files is damaged")));
@@ -150,4 +152,50 @@ fn text(archive: &str, plan: bool, done: &CompactReport, findings: &FindingCount
     }
     facts.extend(output::findings(findings));
     output::facts(facts)
+}
+
+/// What was done about bases; nothing, where there was nothing to do.
+pub(super) fn bases(plan: bool, done: &CompactReport) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let (made, read, rows) = (done.bases, bytes(done.base_input_bytes), counted(done.base_rows, "document"));
+    if made > 0 && plan {
+        facts.push(("Would write", format!("{} of at most {rows}; {read} to read", counted(made, "base"))));
+    } else if made > 0 {
+        facts.push((
+            "Bases",
+            format!("{} of {rows}; {read} read, {} written", counted(made, "base"), bytes(done.base_bytes)),
+        ));
+    }
+    let mut stay = |tables: u64, why: &str| {
+        if tables > 0 {
+            facts.push(("No base", format!("for {}: {why}", counted(tables, "table"))));
+        }
+    };
+    stay(done.bases_later, "too much to read in this run; a later one makes it, or `compact`");
+    stay(
+        done.bases_mixed,
+        "the documents came in several encodings, or are of several tables of that name; `sync --rebase` fetches it anew",
+    );
+    stay(done.bases_damaged, "a file is damaged; see `verify`");
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_are_told_where_some_are_made_or_due() {
+        let mut done = CompactReport::default();
+        assert_eq!(bases(false, &done), []);
+        (done.bases, done.base_rows, done.base_input_bytes, done.base_bytes) = (2, 1_234, 3 << 20, 1 << 20);
+        let told = |plan| bases(plan, &done);
+        assert_eq!(told(false), [("Bases", "2 bases of 1,234 documents; 3.00 MiB read, 1.00 MiB written".to_owned())]);
+        assert_eq!(told(true), [("Would write", "2 bases of at most 1,234 documents; 3.00 MiB to read".to_owned())]);
+        (done.bases, done.bases_later, done.bases_damaged) = (0, 1, 3);
+        let lines = bases(false, &done);
+        assert!(lines.iter().all(|(label, _)| *label == "No base") && lines.len() == 2, "{lines:?}");
+        assert!(lines[0].1.starts_with("for 1 table: too much to read"), "{lines:?}");
+        assert!(lines[1].1.starts_with("for 3 tables: a file is damaged"), "{lines:?}");
+    }
 }

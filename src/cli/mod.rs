@@ -17,6 +17,7 @@ mod doubt;
 pub(crate) mod exit;
 mod export;
 mod field_changes;
+mod forget;
 mod get;
 mod healed;
 mod history;
@@ -122,6 +123,7 @@ pub(crate) enum Command {
     Repair(repair::RepairArgs),
     Compact(compact::CompactArgs),
     Vacuum(vacuum::VacuumArgs),
+    Forget(forget::ForgetArgs),
     Restore(restore::RestoreArgs),
     Export(export::ExportArgs),
     Serve(serve::ServeArgs),
@@ -149,6 +151,7 @@ impl Cli {
             Command::Repair(args) => args.json,
             Command::Compact(args) => args.json,
             Command::Vacuum(args) => args.json,
+            Command::Forget(args) => args.json,
             Command::Restore(args) => args.json && !args.is_to_stdout(),
             Command::Export(args) => args.json,
             Command::Query(_)
@@ -186,6 +189,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Repair(args) => repair::run(args, screen).await,
         Command::Compact(args) => compact::run(args, screen).await,
         Command::Vacuum(args) => vacuum::run(args, screen).await,
+        Command::Forget(args) => forget::run(args, screen).await,
         Command::Restore(args) => restore::run(args, screen).await,
         Command::Export(args) => export::run(args, screen).await,
         Command::Serve(args) => serve::run(args).await,

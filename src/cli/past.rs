@@ -207,8 +207,9 @@ pub(crate) fn document(revision: &Revision) -> Result<Option<Box<RawValue>>> {
 
 /// Warns of what is missing.
 pub(crate) fn warn_of(missing: &[MissingSpan], what: &str) {
-    for MissingSpan { tables, from, to } in missing {
+    for MissingSpan { tables, from, to, forgotten } in missing {
         let tables = words::list(tables.iter());
-        tracing::warn!("{what} of {tables} may be missing after {} to {}", moment(*from), moment(*to));
+        let are = if *forgotten { "were forgotten" } else { "may be missing" };
+        tracing::warn!("{what} of {tables} {are} after {} to {}", moment(*from), moment(*to));
     }
 }

@@ -215,7 +215,8 @@ fn tables(status: &Status) -> String {
 fn coverage(status: &Status) -> String {
     let mut text = covered(status.tables.iter().map(|t| (&t.table, t.covered.as_slice())));
     for gap in &status.gaps {
-        let _ = writeln!(text, "Missing: {}", missing(gap));
+        let what = if gap.is_forgotten() { "Forgotten" } else { "Missing" };
+        let _ = writeln!(text, "{what}: {}", missing(gap));
     }
     for untyped in &status.untyped {
         let what = match &untyped.base {

@@ -1,7 +1,8 @@
-//! The verb `compact`, and what each `sync` does of it: many small files become few, in a commit that says nothing else.
+//! The verb `compact`, and what each `sync` does of it: many small files become few, in a commit that says nothing else; and a table whose changes
+//! have outgrown its base gets a new one, of the archive's own.
 //!
 //! A run that comes every five minutes leaves 105,000 small files of changes for each table in a year. `plan` says which are joined with their
-//! neighbours, and how often a row is written again; `join` writes them.
+//! neighbours, and how often a row is written again; `join` writes them. `outgrown` says when a base is due; `bases` makes it.
 //!
 //! # What it never does
 //! It never joins a file that was not live before its commit: otherwise a lost race would drop the rows that a run had just brought. It never removes an
@@ -11,21 +12,27 @@
 //! # How much it does
 //! Each row is written again once for each tier that its file climbs, and once when its window ends or its month is over; never again once its file is
 //! large. With a run every five minutes that is about four times. In a sync a run joins at most [`CompactOptions::bytes`]; what is left waits for the next one. Months that are over are looked at a few in each run, in
-//! turn, since their tables may have become quiet and would never be looked at otherwise.
+//! turn, since their tables may have become quiet and would never be looked at otherwise. Bases come at the end of a sync, when what the deployment had is in the
+//! archive: whoever is stopped there has lost nothing.
 //!
-//! A damaged input is found here before anybody else reads it: its group stays as it is, and is told.
+//! A damaged input is found here before anybody else reads it: its group stays as it is, no base is made of it, and that is told.
 
+mod bases;
 mod join;
+mod outgrown;
 mod plan;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use derive_setters::Setters;
 
+#[doc(hidden)]
+pub use self::outgrown::OwnBaseRule;
 use self::{join::Joiner, plan::Group};
 use crate::{
     archive::{Archive, Draft, Head, Maintenance, RemovedFile, Replacement, ReplacementReason, Run},
     budget::MemoryBudget,
+    content::DigestShare,
     data::DataFile,
     document::{TableRef, Timestamp},
     error::{Error, ErrorKind, Result},
@@ -37,7 +44,7 @@ use crate::{
 /// Months that are over which a sync looks at in one run.
 const OVER_AT_ONCE: usize = 2;
 
-/// How files are joined.
+/// How files are joined, and bases made.
 #[derive(Debug, Clone, Setters)]
 #[non_exhaustive]
 pub struct CompactOptions {
@@ -45,15 +52,22 @@ pub struct CompactOptions {
     pub budget: MemoryBudget,
     /// Level of zstd, 1 to 22.
     pub compression_level: i32,
-    /// Stored bytes of the files that are joined at most; None: all that are due.
+    /// Stored bytes at which a file of a base ends.
+    pub target_file_bytes: u64,
+    /// Of which documents each file of a base keeps a digest. A joined file keeps that of its inputs.
+    pub content_digest: DigestShare,
+    /// Stored bytes of the files that are joined in one commit at most; None: all that are due.
     pub bytes: Option<u64>,
     /// Only files of these tables.
     pub selection: Selection,
-    /// Look at all months, and not only at those that a run of sync looks at.
-    pub all_months: bool,
+    /// All that is due, and not only what a run of sync does: files of all months, and bases of all tables, however large.
+    pub everything: bool,
     /// So many files of a tier are joined; for tests.
     #[doc(hidden)]
     pub fan_in: usize,
+    /// When a table gets a base; for tests.
+    #[doc(hidden)]
+    pub own_bases: OwnBaseRule,
 }
 
 impl Default for CompactOptions {
@@ -61,15 +75,18 @@ impl Default for CompactOptions {
         Self {
             budget: MemoryBudget::default(),
             compression_level: 1,
+            target_file_bytes: 128 << 20,
+            content_digest: DigestShare::default(),
             bytes: None,
             selection: Selection::default(),
-            all_months: true,
+            everything: true,
             fan_in: plan::FAN_IN,
+            own_bases: OwnBaseRule::default(),
         }
     }
 }
 
-/// What joins files, and what that takes.
+/// What joins files and makes bases, and what that takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct CompactReport {
@@ -89,30 +106,76 @@ pub struct CompactReport {
     pub later: u64,
     /// Groups that stay as they are because one of their files is damaged.
     pub damaged: u64,
-    /// The version of the archive that has the joined files; None, if nothing was joined.
+    /// Tables that get a base of the archive's own, because what came since their last one has outgrown it.
+    pub bases: u64,
+    /// Documents in these bases; in a plan, at most so many.
+    pub base_rows: u64,
+    /// Stored bytes that are read for them.
+    pub base_input_bytes: u64,
+    /// Stored bytes of the bases; 0 in a plan.
+    pub base_bytes: u64,
+    /// Tables whose base is due and waits: for a later run, or, if it is too large for a sync, for `compact`.
+    pub bases_later: u64,
+    /// Tables whose base is due, and that get none because their documents came in several encodings, or bear the numbers of several tables of that
+    /// name.
+    pub bases_mixed: u64,
+    /// Tables whose base is due, and that get none because a file of theirs is damaged.
+    pub bases_damaged: u64,
+    /// The version of the archive that has the joined files and the bases; None, if there is neither.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
 }
 
-/// What would be joined now. Nothing is read but lists of files.
+/// What would be joined now, and which bases made. Nothing is read but lists of files.
 ///
 /// # Errors
 /// As reading the lists of files has them.
 pub async fn plan_compact(archive: &Archive, head: &Head, options: &CompactOptions) -> Result<CompactReport> {
     let (groups, later) = due(archive, head, options).await?;
-    let mut report = CompactReport { later: later as u64, ..CompactReport::default() };
+    let mut report = CompactReport { later: later as u64, ..bases::plan(archive, head, options).await? };
     groups.iter().for_each(|group| report.count(group));
     report.count_tables(&groups);
     report.outputs = groups.len() as u64;
     Ok(report)
 }
 
-/// Joins what is due, in one commit. The head at the end, and what was done.
+/// Makes the bases that are due, each in a commit, and joins what is due, in one commit. The head at the end, and what was done.
 ///
 /// # Errors
-/// Corrupt, Access, Unavailable, as archive and store say; then nothing was replaced. A damaged file is no error: its group stays, and the monitor
-/// hears of it.
+/// Corrupt, Access, Unavailable, as archive and store say; what was committed before stays. A damaged file is no error: its group stays, no base is made
+/// of it, and the monitor hears of it.
 pub async fn compact(
+    archive: &Archive,
+    head: &Head,
+    options: &CompactOptions,
+    now: Timestamp,
+    monitor: Arc<dyn Monitor>,
+) -> Result<(Head, CompactReport)> {
+    // A base comes first: what lies before its S is then joined for good.
+    let (head, made) = make_bases(archive, head, options, now, &monitor).await?;
+    let (head, joined) = join_files(archive, &head, options, now, monitor).await?;
+    Ok((head, made.plus(&joined)))
+}
+
+/// Makes the bases that are due, each in a commit.
+///
+/// # Errors
+/// As [`compact`].
+pub(crate) async fn make_bases(
+    archive: &Archive,
+    head: &Head,
+    options: &CompactOptions,
+    now: Timestamp,
+    monitor: &Arc<dyn Monitor>,
+) -> Result<(Head, CompactReport)> {
+    bases::make(archive, head, options, now, monitor).await
+}
+
+/// Joins the files that are due, in one commit.
+///
+/// # Errors
+/// As [`compact`].
+pub(crate) async fn join_files(
     archive: &Archive,
     head: &Head,
     options: &CompactOptions,
@@ -175,7 +238,7 @@ pub(crate) async fn join(
 }
 
 impl CompactReport {
-    /// Both together, of one archive: what is left for later, and the version, are those of `next`.
+    /// Both together, of one archive: the files that are left for later are those of `next`.
     #[must_use]
     pub fn plus(self, next: &Self) -> Self {
         Self {
@@ -187,7 +250,14 @@ impl CompactReport {
             output_bytes: self.output_bytes + next.output_bytes,
             later: next.later,
             damaged: self.damaged.max(next.damaged),
-            version: next.version.or(self.version),
+            bases: self.bases + next.bases,
+            base_rows: self.base_rows + next.base_rows,
+            base_input_bytes: self.base_input_bytes + next.base_input_bytes,
+            base_bytes: self.base_bytes + next.base_bytes,
+            bases_later: self.bases_later.max(next.bases_later),
+            bases_mixed: self.bases_mixed.max(next.bases_mixed),
+            bases_damaged: self.bases_damaged.max(next.bases_damaged),
+            version: self.version.max(next.version),
         }
     }
 
@@ -244,12 +314,12 @@ fn months(head: &Head, now: &str, options: &CompactOptions) -> BTreeSet<(TableRe
             let key = || (state.table.clone(), name.clone());
             if name.as_str() >= now && month.fresh >= options.fan_in as u64 {
                 due.insert(key());
-            } else if name.as_str() < now && month.lines.count > 1 && (month.fresh > 0 || options.all_months) {
+            } else if name.as_str() < now && month.lines.count > 1 && (month.fresh > 0 || options.everything) {
                 over.push(key());
             }
         }
     }
-    if options.all_months {
+    if options.everything {
         due.extend(over);
     } else if !over.is_empty() {
         // In turn, so that one that cannot be joined does not hold up the others.

@@ -13,7 +13,7 @@ use crate::{
 pub(crate) struct StoredFile {
     pub(crate) table: Arc<TableRef>,
     pub(crate) path: String,
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     pub(super) footer: Footer,
     pub(super) sha256: String,
     pub(crate) rows: u64,

@@ -112,7 +112,7 @@ pub enum Finding {
         /// The cause.
         why: String,
     },
-    /// Small files of a table could not be joined, and stay as they are.
+    /// Small files of a table could not be joined, or no base be made of it.
     NotCompacted {
         /// The table; empty, if it was no matter of one.
         table: String,
@@ -395,10 +395,10 @@ impl fmt::Display for Finding {
                 write!(f, "table {table} could not be compared with the deployment: {why}")
             }
             Self::NotCompacted { table, why } if table.is_empty() => {
-                write!(f, "small files were not joined; the next run tries again: {why}")
+                write!(f, "nothing was compacted; the next run tries again: {why}")
             }
             Self::NotCompacted { table, why } => {
-                write!(f, "small files of table {table} were not joined, and stay as they are: {why}")
+                write!(f, "table {table} was not compacted, and stays as it is: {why}")
             }
             Self::NotVacuumed { why } => {
                 write!(f, "what older versions needed was not deleted; a later run tries again: {why}")

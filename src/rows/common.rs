@@ -15,7 +15,7 @@ use crate::{
     selection::Selection,
 };
 
-use super::moment::{Moment, covered, in_full};
+use super::moment::{Moment, covered, forgotten, in_full};
 
 /// How much older than the newest moment the one may be that is taken for it, nanoseconds.
 const AT_MOST_OLDER: i64 = 3_600_000_000_000;
@@ -112,9 +112,10 @@ pub(crate) fn all_covered(head: &Head, tables: &[&TableRef], at: Timestamp, flag
         }
         return Ok(());
     };
+    let why = forgotten(head, &lacking, at);
     let what = match lacking.len() {
-        1 => format!("table {first} is not covered at {}", in_full(at)),
-        n => format!("{n} tables are not covered at {}, {}", in_full(at), listed(&lacking, ", ")),
+        1 => format!("table {first} is not covered at {}{why}", in_full(at)),
+        n => format!("{n} tables are not covered at {}{why}, {}", in_full(at), listed(&lacking, ", ")),
     };
     let nearest = NearestMoments::of(head, tables, at);
     let offer = |moment: Timestamp, where_: &str| format!("{flag}{} ({moment}, {where_})", moment.0);

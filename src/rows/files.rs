@@ -21,8 +21,8 @@ pub(crate) struct Part {
     /// The least and the largest `_id`; None, if they were erased.
     pub(crate) ids: Option<(String, String)>,
     pub(crate) ids_ascend: bool,
-    /// Whether its documents came with types: of two rows with one `_id` and `_ts` one that did counts.
-    typed: bool,
+    /// The encoding in which its documents came.
+    pub(crate) encoding: Encoding,
 }
 
 impl Part {
@@ -32,7 +32,7 @@ impl Part {
             base: file.base,
             ids: file.min_id.zip(file.max_id),
             ids_ascend: file.ids_ascend,
-            typed: file.encoding != Encoding::Json,
+            encoding: file.encoding,
         }
     }
 
@@ -54,7 +54,7 @@ impl Part {
     /// Of two rows with one `_id` and `_ts` that of the larger file counts: one that came with types. Otherwise they are
     /// equal.
     pub(crate) fn seniority(&self) -> (bool, &str) {
-        (self.typed, &self.file.path)
+        (self.encoding != Encoding::Json, &self.file.path)
     }
 
     /// Whether it may hold a document of this id.
@@ -152,6 +152,17 @@ impl TableFiles {
             parts.push(Part::new(file, &shared));
         }
         Ok(Self { table: table.clone(), schema: archive.schema(head, table).await?, parts: parts.into() })
+    }
+
+    /// Those of changes.
+    pub(crate) fn deltas(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.base.is_none())
+    }
+
+    /// Those of which the state at `at` is made, which `base` serves.
+    pub(crate) fn of_state<'a>(&'a self, base: &'a Base, at: Timestamp) -> impl Iterator<Item = &'a Part> + 'a {
+        let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
+        self.parts.iter().filter(move |part| part.is_of(base) || (at > base.ts && part.has_deltas(&moments)))
     }
 
     /// The first moment of which they tell: S of the first complete base with a document, or the first change.

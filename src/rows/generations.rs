@@ -45,9 +45,7 @@ pub(crate) fn numbers_of(part: &Part) -> (Option<u32>, Option<u32>) {
 
 /// The numbers that the files of a state show.
 pub(crate) fn numbers_at(files: &TableFiles, base: &Base, at: Timestamp) -> BTreeSet<u32> {
-    let moments = Timestamp(base.ts.0.saturating_add(1))..=at;
-    let counts = |part: &&Part| part.is_of(base) || (at > base.ts && part.has_deltas(&moments));
-    let numbers = files.parts.iter().filter(counts).map(numbers_of);
+    let numbers = files.of_state(base, at).map(numbers_of);
     numbers.flat_map(|(least, largest)| least.into_iter().chain(largest)).collect()
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive, str::FromStr};
 use chrono::{DateTime, NaiveDate, NaiveTime};
 
 use crate::{
-    archive::{Base, Covers, Head, Span, TableState},
+    archive::{Base, Covers, Gap, Head, Span, TableState, WithdrawalReason},
     document::{TableRef, Timestamp},
     error::{Error, Result},
 };
@@ -125,9 +125,24 @@ pub fn base_at<'a>(head: &'a Head, table: &TableRef, at: Timestamp) -> Result<(&
     match head.coverage().covers(table, at) {
         Covers::Covered(base) => Ok((state, base)),
         Covers::NotCovered(spans) => {
-            Err(Error::not_found(format!("table {table} is not covered at {}: {}", in_full(at), covered(&spans))))
+            let (why, at) = (forgotten(head, &[table], at), in_full(at));
+            Err(Error::not_found(format!("table {table} is not covered at {at}{why}: {}", covered(&spans))))
         }
     }
+}
+
+/// That the moment was once in the archive for one of the tables, and somebody asked for it to be forgotten; nothing, if that is not why they are
+/// not covered.
+pub(super) fn forgotten(head: &Head, tables: &[&TableRef], at: Timestamp) -> &'static str {
+    let coverage = head.coverage();
+    let is_forgotten = |table: &TableRef| {
+        let expired = |base: &Base| {
+            let mut said = coverage.withdrawals.iter().filter(|w| w.base == base.id && w.scope.contains(table));
+            base.ts <= at && base.holds(table) && said.any(|w| w.why == WithdrawalReason::Expired)
+        };
+        coverage.spans(table).first().is_none_or(|span| at < span.from) && coverage.bases.iter().any(expired)
+    };
+    if tables.iter().any(|table| is_forgotten(table)) { ", which was forgotten (`forget`)" } else { "" }
 }
 
 /// What the archive knows of `table`.
@@ -147,6 +162,8 @@ pub struct MissingSpan {
     pub from: Timestamp,
     /// … up to this.
     pub to: Timestamp,
+    /// Whether somebody asked for them to be forgotten.
+    pub forgotten: bool,
 }
 
 /// What may be missing of these tables within a span.
@@ -158,13 +175,15 @@ pub(crate) fn missing<'a>(
     let mut all: Vec<MissingSpan> = Vec::new();
     for table in tables {
         for (from, to) in head.coverage().missing(table) {
+            let is_asked = |gap: &Gap| gap.is_forgotten() && (gap.from, gap.to) == (from, to);
+            let forgotten = head.coverage().gaps.iter().any(|gap| is_asked(gap) && gap.scope.contains(table));
             let (from, to) = (from.max(*span.start()), to.min(*span.end()));
             if from >= to {
                 continue;
             }
-            match all.iter_mut().find(|known| (known.from, known.to) == (from, to)) {
+            match all.iter_mut().find(|known| (known.from, known.to, known.forgotten) == (from, to, forgotten)) {
                 Some(known) => known.tables.push(table.clone()),
-                None => all.push(MissingSpan { tables: vec![table.clone()], from, to }),
+                None => all.push(MissingSpan { tables: vec![table.clone()], from, to, forgotten }),
             }
         }
     }
@@ -172,10 +191,12 @@ pub(crate) fn missing<'a>(
     all
 }
 
-/// From the first base on, as far as the deltas reach.
+/// From the first base on that still serves a table, as far as the deltas reach.
 pub(crate) fn whole_span(head: &Head) -> Result<RangeInclusive<Timestamp>> {
     let coverage = head.coverage();
-    match (coverage.bases.iter().map(|base| base.ts).min(), coverage.through) {
+    let serves = |base: &&Base| head.tables().any(|state| coverage.serves(base, &state.table));
+    let first = coverage.bases.iter().filter(serves).map(|base| base.ts).min();
+    match (first.or_else(|| coverage.bases.iter().map(|base| base.ts).min()), coverage.through) {
         (Some(first), Some(through)) => Ok(first..=through),
         _ => Err(Error::not_found("the archive holds no complete snapshot yet; run sync, and see status")),
     }

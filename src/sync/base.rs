@@ -19,7 +19,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    archive::{Base, Covers, Draft, Head, OwedBase, RemovedFile, Run},
+    archive::{Base, BaseMaker, Covers, Draft, Head, OwedBase, RemovedFile, Run},
     convex::{SnapshotScope, Source},
     document::{TableRef, Timestamp},
     error::Result,
@@ -74,7 +74,9 @@ fn are_components_due(head: &Head, cursor: Timestamp, input: &RunInput<'_>) -> b
     let mut of_components = tables.filter(|table| !table.component().is_empty() && selected.contains(table));
     let longest = i64::try_from(input.options.component_base_every.as_nanos()).unwrap_or(i64::MAX);
     of_components.any(|table| {
-        let bases = coverage.bases.iter().filter(|base| coverage.serves(base, table));
+        // One of the archive's own only repeats what came.
+        let told = |base: &&Base| base.made == BaseMaker::Deployment && coverage.serves(base, table);
+        let bases = coverage.bases.iter().filter(told);
         bases.map(|base| base.ts).max().is_none_or(|newest| cursor.0.saturating_sub(newest.0) > longest)
     })
 }

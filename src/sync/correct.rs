@@ -1,10 +1,11 @@
 //! How a correction is made and said: a base that is a *cut*, the doubt before it, and what is told of it once it is committed.
 
+use std::sync::Arc;
+
 use super::{
     compare::TableComparison,
     input::RunInput,
     notice,
-    own_base::{self, OwnBase},
     report::{Correction, HealedTable},
     run::SyncRun,
 };
@@ -15,7 +16,9 @@ use crate::{
     error::Result,
     layout,
     monitor::{Event, Finding},
+    own_base::{BaseWriter, NewBase, OwnBase, encoding_of},
     position::{Progress, Scope, Walk},
+    rows::files::TableFiles,
 };
 
 /// The base of the archive's own that corrects the table; None, if only the deployment can tell it.
@@ -26,11 +29,27 @@ pub(super) async fn own_base_of(
 ) -> Result<Option<OwnBase>> {
     let (table, at) = (&comparison.table, comparison.at);
     if comparison.documents == 0 {
-        return Ok(Some(own_base::empty(run, input, table, at)));
+        return Ok(Some(new_cut(&run.writer, input, table, at).empty()));
     }
     let Some(extras) = &comparison.extras else { return Ok(None) };
-    let Some(encoding) = own_base::encoding_of(input.archive, &run.head, table).await? else { return Ok(None) };
-    own_base::without(run, input, table, at, extras, encoding).await.map(Some)
+    let files = TableFiles::of(input.archive, &run.head, table).await?;
+    let Some(encoding) = encoding_of(&run.head, &files, at) else { return Ok(None) };
+    let &RunInput { archive, options, ref monitor, .. } = input;
+    let writer = BaseWriter {
+        archive,
+        head: &run.head,
+        budget: options.budget,
+        compression_level: options.compression_level,
+        target_file_bytes: options.target_file_bytes,
+        content_digest: options.content_digest,
+        monitor: Arc::clone(monitor),
+    };
+    writer.write(&new_cut(&run.writer, input, table, at), &files, encoding, extras).await.map(Some)
+}
+
+/// A base of the archive's own that corrects its table.
+pub(super) fn new_cut<'a>(run: &'a Run, input: &RunInput<'_>, table: &'a TableRef, at: Timestamp) -> NewBase<'a> {
+    NewBase { table, at, is_cut: true, run, now: input.clock.now() }
 }
 
 /// Commits a base of the archive's own that corrects its table.

@@ -22,16 +22,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     compare::{self, Compared, TableComparison, compare, is_comparable},
-    correct::{begin_walk, commit, correct_by, draft, own_base_of},
+    correct::{begin_walk, commit, correct_by, draft, new_cut, own_base_of},
     input::RunInput,
     notice::{self, says_nothing_yet, touched_doubts},
     options::OnSuspicion,
-    own_base,
     run::SyncRun,
     same_database,
 };
 use crate::{
-    archive::{BaseMaker, Comparison, Covers, Depth, Suspect, Suspicion, TableState},
+    archive::{Base, BaseMaker, Comparison, Covers, Depth, Suspect, Suspicion, TableState},
     document::{TableRef, Timestamp},
     error::{ErrorKind, Result},
     monitor::{Event, Finding},
@@ -191,10 +190,9 @@ fn due(run: &SyncRun, input: &RunInput<'_>, cursor: Timestamp, healing: &Healing
         let known = head.tables().map(|state| &state.table);
         for table in known.chain(run.watch.listed()).filter(|table| open(table)) {
             let proven = head.table(table).and_then(|state| state.proven).map(|proven| proven.ts);
-            let base = match head.coverage().covers(table, cursor) {
-                Covers::Covered(base) if base.made == BaseMaker::Deployment => Some(base.ts),
-                _ => None,
-            };
+            let covered = matches!(head.coverage().covers(table, cursor), Covers::Covered(_));
+            let told = |base: &&Base| base.made == BaseMaker::Deployment && head.coverage().serves(base, table);
+            let base = head.coverage().bases.iter().filter(|_| covered).filter(told).map(|base| base.ts).max();
             let late = proven.max(base).is_none_or(|proven| cursor.0.saturating_sub(proven.0) >= every);
             let place = run.watch.place(table).filter(|_| !late).map(ToOwned::to_owned);
             due.entry(table.clone()).or_insert(place);
@@ -333,7 +331,7 @@ impl Found {
             said.iter().for_each(|table| run.watch.compared(table, cursor));
         }
         for table in dropped {
-            let own = own_base::empty(run, input, &table, cursor);
+            let own = new_cut(&run.writer, input, &table, cursor).empty();
             correct_by(run, input, own, None).await?;
         }
         for comparison in own {

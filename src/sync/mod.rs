@@ -39,7 +39,6 @@ mod heal;
 mod input;
 mod notice;
 mod options;
-mod own_base;
 mod report;
 mod run;
 mod same_database;
@@ -71,7 +70,7 @@ pub use self::{
 use crate::{
     archive::{Archive, Base, Coverage, Gap, Head},
     codec::Oddities,
-    compact::{CompactOptions, CompactReport, compact},
+    compact::{CompactOptions, CompactReport, join_files, make_bases},
     convex::{Shapes, Source},
     document::TableRef,
     error::{Error, Result},
@@ -203,6 +202,9 @@ async fn run(
     run.watch = Watch::read(archive).await?;
     run.watch.begin(&run.head, &input).await;
     let caught_up = catch_up(&mut run, &input).await?;
+    if caught_up {
+        make_own_bases(&mut run, &input).await;
+    }
     vacuum_replaced(&run.head, begun, &input).await;
     for finding in odd_documents(run.counts.oddities) {
         input.monitor.report(Event::Finding(&finding));
@@ -216,26 +218,60 @@ async fn run(
 /// Joins small files, as far as a run does that. Nothing of it fails the run: what could not be joined stays as it is.
 async fn join_small_files(head: Head, input: &RunInput<'_>) -> (Head, CompactReport) {
     let &RunInput { archive, options, ref monitor, .. } = input;
-    let Some(bytes) = options.compact else { return (head, CompactReport::default()) };
-    let how = CompactOptions::default()
-        .budget(options.budget)
-        .compression_level(options.compression_level)
-        .bytes(Some(bytes))
-        .all_months(false)
-        .fan_in(options.fan_in);
+    let Some(how) = compact_options(options) else { return (head, CompactReport::default()) };
     let done = tokio::select! {
         biased;
         () = options.stop.requested() => return (head, CompactReport::default()),
-        done = compact(archive, &head, &how, input.clock.now(), Arc::clone(monitor)) => done,
+        done = join_files(archive, &head, &how, input.clock.now(), Arc::clone(monitor)) => done,
     };
     match done {
         Ok(done) => done,
         Err(error) => {
-            let (table, why) = (String::new(), error.to_string());
-            monitor.report(Event::Finding(&Finding::NotCompacted { table, why }));
+            not_compacted(&error, monitor.as_ref());
             (head, CompactReport::default())
         }
     }
+}
+
+/// Makes bases of the archive's own, as far as a run does that. It comes last: they may take a while, and what the deployment had is committed. Nothing
+/// of it fails the run.
+async fn make_own_bases(run: &mut SyncRun, input: &RunInput<'_>) {
+    let &RunInput { archive, options, ref monitor, .. } = input;
+    let Some(how) = compact_options(options) else { return };
+    let done = tokio::select! {
+        biased;
+        () = options.stop.requested() => return,
+        done = make_bases(archive, &run.head, &how, input.clock.now(), monitor) => done,
+    };
+    match done {
+        Ok((head, made)) => {
+            run.head = head;
+            run.compacted = made.plus(&run.compacted);
+            run.advisory.write(archive, &mut run.head, monitor.as_ref()).await;
+        }
+        Err(error) => not_compacted(&error, monitor.as_ref()),
+    }
+}
+
+/// How a run compacts; None, if it does not.
+fn compact_options(options: &SyncOptions) -> Option<CompactOptions> {
+    let bytes = options.compact?;
+    Some(
+        CompactOptions::default()
+            .budget(options.budget)
+            .compression_level(options.compression_level)
+            .target_file_bytes(options.target_file_bytes)
+            .content_digest(options.content_digest)
+            .bytes(Some(bytes))
+            .everything(false)
+            .fan_in(options.fan_in)
+            .own_bases(options.own_bases),
+    )
+}
+
+fn not_compacted(error: &Error, monitor: &dyn Monitor) {
+    let (table, why) = (String::new(), error.to_string());
+    monitor.report(Event::Finding(&Finding::NotCompacted { table, why }));
 }
 
 /// Deletes some of what commits of long ago have replaced, in runs that pass the number of a checkpoint: that is as often as there is more. Nothing of
@@ -275,7 +311,8 @@ fn unhealed(coverage: &Coverage, tables: &[&TableRef]) -> Vec<Gap> {
         concerned.any(|table| !healed(gap, &|base| coverage.serves(base, table)))
             || (gap.scope.holds_unseen() && !healed(gap, &|base| coverage.serves_unseen(base)))
     };
-    coverage.gaps.iter().filter(open).cloned().collect()
+    // What was forgotten, nobody misses.
+    coverage.gaps.iter().filter(|gap| !gap.is_forgotten()).filter(open).cloned().collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use super::stop::Stop;
-use crate::{budget::MemoryBudget, compact::CompactOptions, content::DigestShare, selection::Selection};
+use crate::{
+    budget::MemoryBudget,
+    compact::{CompactOptions, OwnBaseRule},
+    content::DigestShare,
+    selection::Selection,
+};
 use derive_setters::Setters;
 
 /// How a sync is done.
@@ -43,6 +48,8 @@ pub struct SyncOptions {
     /// were at one moment. The old base serves until the commit that completes the new one.
     pub rebase: Option<Selection>,
     /// Stored bytes of small files that the run may join, before it asks for anything; None: it joins none. What is left waits for the next run.
+    /// Once it has caught up it also makes bases of the archive's own, where changes have outgrown the newest one; on average over the runs it
+    /// reads no more for them than this.
     pub compact: Option<u64>,
     /// What commits of so long ago have replaced is deleted at the end of a run, now and then and a little of it; None: nothing is. Credentials that
     /// may not delete are no error.
@@ -50,6 +57,9 @@ pub struct SyncOptions {
     /// So many small files are joined; for tests.
     #[doc(hidden)]
     pub fan_in: usize,
+    /// When a table gets a base of the archive's own; for tests.
+    #[doc(hidden)]
+    pub own_bases: OwnBaseRule,
     /// Ends the run at a commit.
     pub stop: Stop,
 }
@@ -95,6 +105,7 @@ impl Default for SyncOptions {
             compact: Some(32 << 20),
             vacuum_after: Some(Duration::from_secs(7 * 24 * 60 * 60)),
             fan_in: CompactOptions::default().fan_in,
+            own_bases: OwnBaseRule::default(),
             stop: Stop::default(),
         }
     }

@@ -41,7 +41,7 @@ pub struct SyncReport {
     /// Gaps that this run found and recorded, or that an earlier one did which ended before the new base was complete: a
     /// finding, whatever else went well.
     pub gaps: Vec<Gap>,
-    /// What was joined of small files.
+    /// What was joined of small files, and which bases were made.
     pub compacted: CompactReport,
     /// Tables that differed from the deployment, and were corrected.
     pub healed: Vec<HealedTable>,

@@ -22,6 +22,7 @@ fn help_is_what_the_files_say() {
         "repair",
         "compact",
         "vacuum",
+        "forget",
         "restore",
         "export",
         "serve",

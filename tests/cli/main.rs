@@ -9,6 +9,7 @@ mod completions;
 mod damage;
 mod demo;
 mod doubted;
+mod forget;
 #[path = "../it/support/held.rs"]
 mod held;
 mod help;

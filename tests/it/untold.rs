@@ -26,6 +26,7 @@ use async_trait::async_trait;
 use convex_archiver::{
     DeploymentIdentity, Error, ErrorKind, NoMonitor, Position, Result, TableRef, Timestamp, Value,
     archive::{Archive, Covers},
+    compact::OwnBaseRule,
     convex::{Client, IdPage, Page, Sentinel, Shapes, SnapshotScope, Source},
     server::{ImportMode, OpenImport, RouterOptions, SimulatedDeployment},
     sync::{SyncOptions, SyncReport, sync},
@@ -313,7 +314,8 @@ impl History {
 
     async fn run(&self, source: Arc<dyn Source>) -> Result<SyncReport> {
         let archive: Archive = self.world.archive().await;
-        let every_run = SyncOptions::default().audit_every(Some(Duration::ZERO)).fan_in(3);
+        let own_bases = OwnBaseRule { floor: 2, apart: 0 };
+        let every_run = SyncOptions::default().audit_every(Some(Duration::ZERO)).fan_in(3).own_bases(own_bases);
         sync(source, &archive, &every_run, Arc::new(NoMonitor)).await
     }
 

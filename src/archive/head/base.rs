@@ -98,6 +98,16 @@ pub struct Gap {
     pub why: String,
 }
 
+impl Gap {
+    /// Why a gap is one that somebody asked for: its history was forgotten.
+    pub const EXPIRED: &str = "expired";
+
+    /// Whether what is missing was forgotten, because somebody asked for it.
+    pub fn is_forgotten(&self) -> bool {
+        self.why == Self::EXPIRED
+    }
+}
+
 /// A span (after, to) of `_ts` in which what the archive shows of a table may differ from what the deployment held: from
 /// the last moment at which they were known to be equal to the S of the base that corrected it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,8 @@
 use serde::Serialize;
 
 use super::base::{
-    Base, ComponentRows, Doubt, Gap, LossyEncoding, Proof, ProofSource, SelectionEntry, Withdrawal, WithdrawalReason,
+    Base, BaseMaker, ComponentRows, Doubt, Gap, LossyEncoding, Proof, ProofSource, SelectionEntry, Withdrawal,
+    WithdrawalReason,
 };
 use crate::{
     document::{TableRef, Timestamp},
@@ -243,14 +244,36 @@ impl Coverage {
     /// Whether a base other than `base`, of those in force, serves every moment of the table that `base` serves: no gap and
     /// no cut lies between the two.
     pub(super) fn is_repeated(&self, base: &Base, table: &TableRef) -> bool {
+        self.is_repeated_without(base, table, &[])
+    }
+
+    /// The same, where some other bases no longer serve.
+    fn is_repeated_without(&self, base: &Base, table: &TableRef, gone: &[&Base]) -> bool {
         let of = Of::Table(table);
-        let others = self.bases.iter().filter(|other| other.rank() < base.rank() && self.serves(other, table));
+        let serves = |other: &Base| self.serves(other, table) && gone.iter().all(|gone| gone.id != other.id);
+        let others = self.bases.iter().filter(|other| other.rank() < base.rank() && serves(other));
         others.max_by_key(|other| other.rank()).is_some_and(|other| {
             let gap = self.gaps_of(of).any(|(from, to)| from < base.ts && to > other.ts && from < to);
             let between = other.rank()..=base.rank();
             let cut = |base: &Base| base.cuts(table) && between.contains(&base.rank()) && base.id != other.id;
             !gap && !self.bases.iter().any(cut)
         })
+    }
+
+    /// The archive's own bases of the table that may be superseded, together: of which another base in force, that is none of them, serves
+    /// every moment. Not those that may be the only ones that hold their rows.
+    pub(crate) fn needless(&self, table: &TableRef) -> Vec<&Base> {
+        let repeats = |base: &&Base| base.made == BaseMaker::Archive && !base.cuts(table) && self.serves(base, table);
+        let mut own: Vec<_> = self.bases.iter().filter(repeats).collect();
+        own.retain(|base| !self.unmarked.contains(&base.id));
+        own.sort_by_key(|base| base.rank());
+        let mut needless = Vec::new();
+        for base in own {
+            if self.is_repeated_without(base, table, &needless) {
+                needless.push(base);
+            }
+        }
+        needless
     }
 
     /// The gaps (from, to] of the table; an open one ends at the end of time.

@@ -224,3 +224,33 @@ fn a_table_never_seen_was_empty_wherever_a_base_of_all_but_some_is_intact() {
     c.bases.push(Base { selected: "** !b".parse().unwrap(), ..base(44, Scope::All) });
     assert_eq!(unseen(&c, 50), [true; 2]);
 }
+
+proptest! {
+    /// Moment by moment, and by the rule about what may be superseded, which looks at all of them withdrawn.
+    #[test]
+    fn own_bases_that_are_needless_leave_together_and_no_moment_is_less_covered(
+        mut c in coverage(),
+        made in proptest::collection::vec(any::<bool>(), 4),
+        unmarked in proptest::sample::subsequence(vec!["0", "1", "2", "3"], 0..=1),
+        table in proptest::sample::select(tables()),
+    ) {
+        for (base, own) in c.bases.iter_mut().zip(made) {
+            base.made = if own { BaseMaker::Archive } else { BaseMaker::Deployment };
+        }
+        c.unmarked = unmarked.into_iter().map(|id| BaseId(id.to_owned())).collect();
+        let needless: Vec<_> = c.needless(&table).into_iter().cloned().collect();
+        let mut after = c.clone();
+        after.withdrawals.extend(needless.iter().map(|base| Withdrawal {
+            base: base.id.clone(),
+            scope: Scope::Tables(vec![table.clone()]),
+            why: WithdrawalReason::Superseded,
+        }));
+        prop_assert_eq!(after.spans(&table), c.spans(&table));
+        for base in &needless {
+            prop_assert!(base.made == BaseMaker::Archive && !base.cuts(&table) && !c.unmarked.contains(&base.id));
+            prop_assert!(c.serves(base, &table) && after.is_repeated(base, &table));
+        }
+        // Of those that stay none is needless.
+        prop_assert_eq!(after.needless(&table), Vec::<&Base>::new());
+    }
+}

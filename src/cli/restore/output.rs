@@ -147,7 +147,7 @@ impl<'a> RestoreOutput<'a> {
             gaps_before: report
                 .gaps
                 .iter()
-                .map(|MissingSpan { tables, from, to }| Gap { tables, after: from.to_string(), to: to.to_string() })
+                .map(|MissingSpan { tables, from, to, .. }| Gap { tables, after: from.to_string(), to: to.to_string() })
                 .collect(),
             archived: report.archived.to_string(),
             damaged: &report.damaged,
@@ -292,7 +292,7 @@ impl<'a> RestoreOutput<'a> {
         if !report.archived.is_everything() {
             lines.push(format!("not archived, so not in it: tables beyond {}", report.archived));
         }
-        for MissingSpan { tables, from, to } in &report.gaps {
+        for MissingSpan { tables, from, to, .. } in &report.gaps {
             let tables = words::list(tables.iter());
             lines.push(format!(
                 "changes of {tables} are missing after {} to {}; the state then does not depend on them",

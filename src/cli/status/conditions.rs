@@ -119,7 +119,8 @@ fn holds(condition: Condition, status: &Status, verifications: &[Verification], 
         }
         Condition::Window(least) => vec![window(least), clock()],
         Condition::Gap => {
-            let gaps = status.gaps.iter().map(words::missing).collect::<Vec<_>>();
+            let found = status.gaps.iter().filter(|gap| !gap.is_forgotten());
+            let gaps = found.map(words::missing).collect::<Vec<_>>();
             vec![because("gap", (!gaps.is_empty()).then(|| gaps.join("; ")))]
         }
         Condition::Uncovered => vec![uncovered()],

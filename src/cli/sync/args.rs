@@ -68,7 +68,8 @@ pub(crate) struct SyncArgs {
     /// once their newest snapshot is older than this. Each is a moment that can be restored
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = units::some_duration)]
     pub(crate) component_base_every: Duration,
-    /// Do not join small files of earlier runs. Otherwise each run joins up to 32 MiB of them, so that an archive of many runs stays quick to read
+    /// Do not join small files of earlier runs, nor write down anew what a table is to which very many changes came. Otherwise each run does a little of both, for up to
+    /// 32 MiB, so that an archive of many runs stays quick to read
     #[arg(long, help_heading = LIMITS)]
     pub(crate) no_compact: bool,
     /// Do not delete what versions of more than 7 days ago needed. Otherwise a run does that now and then, if its credentials may delete

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     super::{
+        compact,
         exit::{self, ErrorDescription},
         healed,
         outcome::Outcome,
@@ -159,6 +160,7 @@ fn text(done: &SyncedArchive, lag: Option<Duration>, facts: &RunFacts) -> String
     if joined.inputs > 0 {
         facts.push(("Joined", format!("{} into {}", counted(joined.inputs, "small file"), joined.outputs)));
     }
+    facts.extend(compact::bases(false, joined));
     facts.extend(report.gaps.iter().map(|gap| ("Lost", words::missing(gap))));
     facts.extend(healed::lines(report));
     facts.extend(healed::watching(report, *audit_every));

@@ -44,7 +44,7 @@ pub use self::{
     target::RestoreTarget,
 };
 use crate::{
-    archive::{Archive, Head},
+    archive::{Archive, BaseMaker, Head},
     codec::write_value,
     document::{Encoding, Revision, Timestamp, Value, table_number},
     error::{Error, Result, ResultExt},
@@ -286,10 +286,14 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Whether documents of a base at `base`, or changes after it up to `at`, came in the encoding `json`.
+/// Whether documents of a base at `base`, or changes after it up to `at`, came in the encoding `json`. A base of the archive's own holds what
+/// came before.
 pub(super) fn came_without_types(head: &Head, base: Timestamp, at: Timestamp) -> bool {
-    head.coverage().untyped.iter().any(|untyped| match &untyped.base {
-        Some(id) => head.coverage().bases.iter().any(|known| known.id == *id && known.ts == base),
+    let coverage = head.coverage();
+    let own = coverage.bases.iter().any(|known| known.ts == base && known.made == BaseMaker::Archive);
+    coverage.untyped.iter().any(|untyped| match &untyped.base {
+        _ if own && untyped.after <= base => true,
+        Some(id) => coverage.bases.iter().any(|known| known.id == *id && known.ts == base),
         None => untyped.after < at && base < untyped.to,
     })
 }

@@ -18,7 +18,7 @@ use crate::{
         doubt::{DoubtedTable, doubted_at, refuse_doubted},
         files::{FilesByTable, TableFiles},
         generations::{Generation, generations, numbers_at, numbers_of},
-        moment::{in_full, missing},
+        moment::{in_full, missing, whole_span},
     },
 };
 
@@ -114,7 +114,7 @@ pub(super) async fn survey(archive: &Archive, head: &Head, options: &RestoreOpti
     found.doubted = doubted;
     found.look_at_collisions(archive, head, options).await?;
     found.settle_numbers();
-    let first = head.coverage().bases.iter().map(|base| base.ts).min().unwrap_or(options.at);
+    let first = whole_span(head).map_or(options.at, |span| *span.start());
     found.gaps = missing(head, covered.into_iter(), &(first..=options.at));
     Ok(found)
 }

@@ -34,6 +34,7 @@ use crate::{
     document::{Revision, TableRef, Timestamp},
     error::{Error, Result},
     read::{FilesByTable, Replay, TableFiles, in_full},
+    rows::moment::whole_span,
 };
 
 /// Walks through tables that can be under way at once; one more, and the one that was asked for least lately begins anew
@@ -75,11 +76,7 @@ impl ArchivedDeployment {
     /// NotFound, if it covers no table at that moment.
     pub async fn open(archive: Archive, as_of: Option<Timestamp>, budget: MemoryBudget) -> Result<Self> {
         let head = archive.head().await?;
-        let (Some(first), Some(through)) =
-            (head.coverage().bases.iter().map(|base| base.ts).min(), head.covered_through())
-        else {
-            return Err(Error::not_found("the archive holds no complete snapshot yet; run sync, and see status"));
-        };
+        let (first, through) = whole_span(&head)?.into_inner();
         let now = as_of.unwrap_or(through);
         let mut by_table = FilesByTable::open(&archive, &head).await?;
         let (mut tables, mut files) = (Vec::new(), Vec::new());

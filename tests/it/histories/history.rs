@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use convex_archiver::{
     DeploymentIdentity, DigestShare, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Position, Result,
     Selection, TableRef, Timestamp, Value,
-    archive::{Archive, Covers, Span},
+    archive::{Archive, BaseMaker, Covers, Span},
+    compact::OwnBaseRule,
     convex::{Access, Client, ClientOptions, DeployKey, Page, RetryPolicy, Shapes, SnapshotScope, Source},
     server::{Components, Deployment, RouterOptions, SeededWriter, SimulatedDeployment},
     sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
@@ -45,6 +46,8 @@ pub(crate) struct Told {
     conflicts: u64,
     /// Small files that were joined.
     joined: u64,
+    /// Bases that the archive made of its own state.
+    own_bases: u64,
     gaps: u64,
     /// Walks that grew too old and left finished tables behind.
     partial_bases: u64,
@@ -64,6 +67,7 @@ impl Told {
             failed,
             conflicts,
             joined,
+            own_bases,
             gaps,
             partial_bases,
             later_bases,
@@ -72,8 +76,20 @@ impl Told {
             upgrades,
             states,
         } = *self;
-        let all =
-            [syncs, failed, conflicts, joined, gaps, partial_bases, later_bases, selections, moves, upgrades, states];
+        let all = [
+            syncs,
+            failed,
+            conflicts,
+            joined,
+            own_bases,
+            gaps,
+            partial_bases,
+            later_bases,
+            selections,
+            moves,
+            upgrades,
+            states,
+        ];
         all.iter().all(|times| *times > 0)
     }
 }
@@ -84,6 +100,7 @@ impl AddAssign for Told {
         self.failed += other.failed;
         self.conflicts += other.conflicts;
         self.joined += other.joined;
+        self.own_bases += other.own_bases;
         self.gaps += other.gaps;
         self.partial_bases += other.partial_bases;
         self.later_bases += other.later_bases;
@@ -101,6 +118,7 @@ impl fmt::Display for Told {
             failed,
             conflicts,
             joined,
+            own_bases,
             gaps,
             partial_bases,
             later_bases,
@@ -111,7 +129,7 @@ impl fmt::Display for Told {
         } = self;
         write!(
             f,
-            "{syncs} syncs, {failed} of them failed, {conflicts} conflicts, {joined} small files joined, {gaps} gaps, {partial_bases} snapshots that grew too old, \
+            "{syncs} syncs, {failed} of them failed, {conflicts} conflicts, {joined} small files joined, {own_bases} bases of its own, {gaps} gaps, {partial_bases} snapshots that grew too old, \
              {later_bases} later bases, {selections} selections, {moves} moves, {upgrades} upgrades, {states} states read back"
         )
     }
@@ -281,6 +299,7 @@ impl History {
                 .accept_deployment(pace.accepts_a_move.then_some(identity.origin))
                 .on_gap(pace.on_gap)
                 .fan_in(pace.fan_in)
+                .own_bases(OwnBaseRule { floor: pace.own_base_floor, apart: 0 })
                 .stop(stop);
             sync(Arc::new(source), &archive, &options, Arc::new(monitor)).await
         }
@@ -293,6 +312,8 @@ impl History {
             Ok(report) => {
                 let kept = Timestamp(self.clock.load(Ordering::SeqCst) - 13 * 24 * 3_600_000_000_000);
                 self.told.joined += report.compacted.inputs;
+                self.told.own_bases += report.compacted.bases;
+                assert_eq!((report.compacted.damaged, report.compacted.bases_damaged), (0, 0));
                 assert!(report.gaps.iter().all(|gap| gap.from < gap.to && gap.to < kept), "{report:?}");
             }
             Err(error) if error.kind() == ErrorKind::Conflict => self.told.conflicts += 1,
@@ -464,7 +485,8 @@ impl History {
         self.told.gaps += coverage.gaps.len() as u64;
         self.told.selections += coverage.selections.len() as u64;
         let bases = &coverage.bases;
-        self.told.partial_bases += bases.iter().filter(|b| !b.scope.holds_unseen()).count() as u64;
+        let of_walks = bases.iter().filter(|base| base.made == BaseMaker::Deployment);
+        self.told.partial_bases += of_walks.filter(|b| !b.scope.holds_unseen()).count() as u64;
         let later = bases.iter().skip(1).filter(|b| b.scope.holds_unseen()).count() as u64;
         self.told.later_bases += later;
     }

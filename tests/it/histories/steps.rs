@@ -27,6 +27,8 @@ pub(crate) struct Pace {
     pub(crate) writes_meanwhile: usize,
     /// So many small files of changes are joined.
     pub(crate) fan_in: usize,
+    /// A table gets a base of the archive's own once so many rows came, and more than it has.
+    pub(crate) own_base_floor: u64,
     pub(crate) on_gap: OnGap,
     /// Whether the archive may go on with a deployment that has moved.
     pub(crate) accepts_a_move: bool,
@@ -83,6 +85,7 @@ pub(crate) fn pace(rng: &mut StdRng) -> Pace {
         target_file_bytes: *[1, 128 << 20].choose(rng).unwrap(),
         writes_meanwhile: *[0, 0, 6].choose(rng).unwrap(),
         fan_in: rng.random_range(2..6),
+        own_base_floor: *[0, 3, 20, 1_000].choose(rng).unwrap(),
         on_gap: *[OnGap::Heal, OnGap::Heal, OnGap::Heal, OnGap::Fail].choose(rng).unwrap(),
         accepts_a_move: rng.random_range(0..4) > 0,
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use convex_archiver::{
-    DataFile, DigestShare, FileReader, Phase, Revision, RowReader, TableRef, Timestamp, WantedRows,
+    BaseId, DataFile, DigestShare, FileReader, Phase, Revision, RowReader, TableRef, Timestamp, WantedRows,
     archive::{Archive, Base, Covers, Head},
     server::SimulatedDeployment,
     testing::codec::ContentSum,
@@ -21,8 +21,8 @@ pub(crate) type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
 /// All that an archive holds and shows: rows of complete bases and of deltas.
 pub(crate) struct Held {
     pub(crate) head: Head,
-    /// Table, S, revision.
-    pub(crate) bases: Vec<(TableRef, Timestamp, Revision)>,
+    /// Also of bases that no longer serve, while their files live.
+    pub(crate) bases: Vec<(TableRef, BaseId, Revision)>,
     pub(crate) deltas: Vec<(TableRef, Revision)>,
 }
 
@@ -37,7 +37,7 @@ impl Held {
     /// Reads what was not seen before.
     pub(crate) async fn read_on(archive: &Archive, seen: &mut FileRows) -> Self {
         let head = archive.head().await.unwrap();
-        let complete: BTreeMap<_, _> = head.coverage().bases.iter().map(|b| (b.id.clone(), b.ts)).collect();
+        let complete: BTreeSet<_> = head.coverage().bases.iter().map(|b| b.id.clone()).collect();
         let mut live = archive.live_files(&head).await.unwrap();
         let (mut bases, mut deltas) = (Vec::new(), Vec::new());
         while let Some(file) = live.next().await.unwrap() {
@@ -46,7 +46,9 @@ impl Held {
             }
             let rows = seen[&file.path].iter().map(|revision| (file.table.clone(), revision.clone()));
             match (&file.phase, file.base.as_ref().map(|b| complete.get(b))) {
-                (Phase::Snapshot, Some(Some(s))) => bases.extend(rows.map(|(table, revision)| (table, *s, revision))),
+                (Phase::Snapshot, Some(Some(id))) => {
+                    bases.extend(rows.map(|(table, revision)| (table, id.clone(), revision)));
+                }
                 (Phase::Snapshot, _) => {}
                 (Phase::Delta, _) => deltas.extend(rows),
             }
@@ -61,13 +63,20 @@ impl Held {
 
     /// The state of all tables at `at`: of each its newest base, and the newest revision after it.
     pub(crate) fn state_at(&self, at: Timestamp) -> States {
-        let base_of = |table: &TableRef| {
-            let bases = self.head.coverage().bases.iter().filter(|b| b.ts <= at && b.scope.contains(table));
-            bases.map(|b| b.ts).max().unwrap()
-        };
+        let coverage = self.head.coverage();
+        let mut newest: BTreeMap<&TableRef, Option<&Base>> = BTreeMap::new();
+        let tables = self.bases.iter().map(|(table, ..)| table).chain(self.deltas.iter().map(|(table, _)| table));
+        for table in tables {
+            newest.entry(table).or_insert_with(|| {
+                let bases = coverage.bases.iter().filter(|b| b.ts <= at && coverage.serves(b, table));
+                bases.max_by_key(|b| (b.ts, b.version))
+            });
+        }
+        let is_of_base = |table: &TableRef, id: &BaseId| newest[table].is_some_and(|base| base.id == *id);
+        let is_later = |table: &TableRef, ts: Timestamp| newest[table].is_none_or(|base| ts > base.ts);
         let mut state = States::new();
-        let base = self.bases.iter().filter(|(table, ts, _)| *ts == base_of(table)).map(|(table, _, r)| (table, r));
-        let deltas = self.deltas.iter().filter(|(table, r)| r.ts > base_of(table) && r.ts <= at);
+        let base = self.bases.iter().filter(|(table, id, _)| is_of_base(table, id)).map(|(table, _, r)| (table, r));
+        let deltas = self.deltas.iter().filter(|(table, r)| is_later(table, r.ts) && r.ts <= at);
         let mut deltas: Vec<_> = deltas.map(|(table, r)| (table, r)).collect();
         deltas.sort_by_key(|(_, r)| r.ts);
         for (table, revision) in base.chain(deltas) {
@@ -82,11 +91,16 @@ impl Held {
         assert_same_state(&self.state_at(through), &deployment_state(deployment, through));
         assert_same_state(&self.state_at(first), &deployment_state(deployment, first));
         let of_base = |base: &Base| {
-            let tables = deployment_state(deployment, base.ts).into_iter().filter(|(t, _)| base.scope.contains(t));
+            let serves = |table: &TableRef| self.head.coverage().serves(base, table);
+            let tables = deployment_state(deployment, base.ts).into_iter().filter(|(table, _)| serves(table));
             tables.map(|(_, documents)| documents.len()).sum::<usize>()
         };
         let expected: usize = self.head.coverage().bases.iter().map(of_base).sum();
-        assert_eq!(self.bases.len(), expected, "every document of every base at its S once");
+        let serves = |table: &TableRef, id: &BaseId| {
+            self.head.coverage().bases.iter().any(|base| base.id == *id && self.head.coverage().serves(base, table))
+        };
+        let held = self.bases.iter().filter(|(table, id, _)| serves(table, id)).count();
+        assert_eq!(held, expected, "every document of every base that serves at its S once");
         let revisions = deployment.revisions().into_iter().filter(|(_, r)| r.ts > first && r.ts <= through);
         self.assert_revisions(revisions.map(|(table, r)| ((*table).clone(), (*r).clone())).collect());
     }
@@ -121,7 +135,7 @@ impl Held {
             for table in &tables {
                 let Covers::Covered(base) = coverage.covers(table, at) else { continue };
                 let mut found = BTreeMap::new();
-                for (_, _, r) in self.bases.iter().filter(|(t, ts, _)| t == *table && *ts == base.ts) {
+                for (_, _, r) in self.bases.iter().filter(|(t, id, _)| t == *table && *id == base.id) {
                     assert!(
                         found.insert(r.id.clone(), r).is_none(),
                         "{table} {} twice in the base of {}",

@@ -1,5 +1,6 @@
 //! A deployment and an archive of it.
 
+pub(crate) mod answers;
 pub(crate) mod counted;
 pub(crate) mod fake_protocol;
 #[path = "../../../src/store/faults.rs"]
