@@ -34,6 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("read", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("compact", &["rows", "archive", "data", "codec", "schema", "store"]),
     ("vacuum", &["archive", "store"]),
+    ("copy", &["archive", "data", "store"]),
     ("sync", &["vacuum", "compact", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("server", &["read", "rows", "archive", "data", "codec", "schema", "store"]),
