@@ -14,7 +14,7 @@ use super::{
     checkpoint,
     files::WantedFiles,
     head::Head,
-    log::{self, Log},
+    log::{self, Log, StoredCommit},
     parts,
 };
 use crate::{
@@ -54,57 +54,96 @@ impl Brought {
     }
 }
 
+/// What commits brought, as they are read one behind the other.
+struct Gathered<'a> {
+    head: &'a Head,
+    changes: Changes,
+    schemas: Vec<(u64, String)>,
+    damaged: Vec<(String, String)>,
+    /// The digest of the object before; None, if that is damaged.
+    before: Option<String>,
+    /// The commit before, which the next one has to prove.
+    unproven: Option<StoredCommit>,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(digest: &str, head: &'a Head) -> Self {
+        let before = Some(digest.to_owned());
+        Self { head, changes: Changes::default(), schemas: Vec::new(), damaged: Vec::new(), before, unproven: None }
+    }
+
+    /// The next commit.
+    fn take(&mut self, stored: StoredCommit) -> Result<()> {
+        let (version, named) = (stored.commit.version, &stored.commit.previous);
+        let blame = self.before.as_ref().filter(|found| *found != named).map(|found| Blame::of(named, found));
+        let what = |path: &str| {
+            format!("{path} is not as it was written, by what commit {version} says of it; restore it from a copy")
+        };
+        match blame {
+            Some(Blame::Itself) => return self.lose(version, what(&layout::commit(version))),
+            Some(Blame::Before) => {
+                let path = if version == 1 { layout::HEADER.to_owned() } else { layout::commit(version - 1) };
+                self.damaged.push((path.clone(), what(&path)));
+                self.unproven = None;
+            }
+            None => self.count()?,
+        }
+        self.before = Some(stored.digest.clone());
+        self.unproven = Some(stored);
+        Ok(())
+    }
+
+    /// The next commit is damaged.
+    fn lose(&mut self, version: u64, why: String) -> Result<()> {
+        self.damaged.push((layout::commit(version), why));
+        self.before = None;
+        self.count()
+    }
+
+    /// The commit before counts.
+    fn count(&mut self) -> Result<()> {
+        let Some(StoredCommit { commit, .. }) = self.unproven.take() else { return Ok(()) };
+        if let Some(digest) = commit.schemas.as_ref().filter(|digest| !self.head.is_erased(digest)) {
+            self.schemas.push((commit.version, digest.clone()));
+        }
+        self.changes.push_commit(commit, |_, _| true)
+    }
+
+    /// There are no more.
+    fn end(mut self) -> Result<Brought> {
+        if self.before.as_ref().is_some_and(|found| found != self.head.digest()) {
+            let path = layout::commit(self.head.version());
+            let why = format!("{path} is not the one that was read before; run copy again");
+            self.damaged.push((path, why));
+        } else {
+            self.count()?;
+        }
+        let mut changes = self.changes.sorted()?;
+        let next = changes.next()?;
+        Ok(Brought { changes, next, schemas: self.schemas, damaged: self.damaged })
+    }
+}
+
 impl Archive {
-    /// What the commits behind `after`, whose digest is given, up to `head` brought. All of them are read, and each is compared with the
-    /// digest that the next one names.
+    /// What the commits behind `after`, whose digest is given, up to `head` brought. All of them are read, and of each counts only what the
+    /// digest that the next one names proves.
     ///
     /// # Errors
     /// Access, Unavailable, as the store says; Unsupported, if a newer program is needed to read a commit.
     pub(crate) async fn brought(&self, after: u64, digest: &str, head: &Head) -> Result<Brought> {
-        let (mut changes, mut schemas, mut damaged) = (Changes::default(), Vec::new(), Vec::new());
+        let mut gathered = Gathered::new(digest, head);
         let mut commits = stream::iter(after + 1..=head.version())
             .map(|version| async move { (version, self.log.read(version).await) })
             .buffered(MemoryBudget::COMMITS_AHEAD);
-        // The digest of the object before; None, if that cannot be read.
-        let mut before = Some(digest.to_owned());
         while let Some((version, read)) = commits.next().await {
-            let read = match read {
-                Ok(Some(read)) => Ok(read),
-                Ok(None) => Err(log::missing(version)),
-                Err(error) if error.kind() == ErrorKind::Corrupt => Err(error),
+            match read {
+                Ok(Some(stored)) => gathered.take(stored)?,
+                Ok(None) => gathered.lose(version, log::missing(version).to_string())?,
+                Err(error) if error.kind() == ErrorKind::Corrupt => gathered.lose(version, error.to_string())?,
                 Err(error) => return Err(error),
-            };
-            let stored = match read {
-                Ok(stored) => stored,
-                Err(error) => {
-                    damaged.push((layout::commit(version), error.to_string()));
-                    before = None;
-                    continue;
-                }
-            };
-            if let Some(found) = before.filter(|found| *found != stored.commit.previous) {
-                let named = match Blame::of(&stored.commit.previous, &found) {
-                    Blame::Itself => version,
-                    Blame::Before => version - 1,
-                };
-                let path = if named == 0 { layout::HEADER.to_owned() } else { layout::commit(named) };
-                let what = format!("{path} is not as it was written: commit {version} names another digest");
-                damaged.push((path, what));
             }
-            before = Some(stored.digest);
-            if let Some(digest) = stored.commit.schemas.as_ref().filter(|digest| !head.is_erased(digest)) {
-                schemas.push((version, digest.clone()));
-            }
-            changes.push_commit(stored.commit, |_, _| true)?;
         }
-        if before.is_some_and(|found| found != head.digest()) {
-            let path = layout::commit(head.version());
-            let what = format!("{path} is not the one that was read before");
-            damaged.push((path, what));
-        }
-        let mut changes = changes.sorted()?;
-        let next = changes.next()?;
-        Ok(Brought { changes, next, schemas, damaged })
+        gathered.end()
     }
 
     /// Writes to a copy what repeats the log up to `head`: parts, the newest checkpoint, and `manifest.json` at the end. The copy has what
@@ -112,12 +151,7 @@ impl Archive {
     ///
     /// # Errors
     /// As reading the log and writing to the store have them.
-    pub(crate) async fn write_lists_of_copy(
-        &self,
-        head: &Head,
-        after: u64,
-        to: &Arc<dyn ObjectStore>,
-    ) -> Result<()> {
+    pub(crate) async fn write_lists_of_copy(&self, head: &Head, after: u64, to: &Arc<dyn ObjectStore>) -> Result<()> {
         let (id, due) = (&self.header().archive, log::floor(head.version()));
         let copied = Log::new(Arc::clone(to));
         let mut written = after;

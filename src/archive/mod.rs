@@ -88,6 +88,14 @@ use crate::{
     sum::Sum,
 };
 
+pub(crate) use self::{
+    copied::{Brought, shown_version, unbroken_end},
+    header::probe,
+    inspect::{Blame, FoundCommit, WrittenHead},
+    needs::READERS,
+    parts::Part as ListPart,
+    superseded::lists,
+};
 pub use self::{
     files::LiveFiles,
     head::{
@@ -106,14 +114,6 @@ use self::{
     header::StoredHeader,
     log::{Log, Put},
     race::RebaseOutcome,
-};
-pub(crate) use self::{
-    copied::{Brought, shown_version, unbroken_end},
-    header::probe,
-    inspect::{Blame, FoundCommit, WrittenHead},
-    needs::READERS,
-    parts::Part as ListPart,
-    superseded::lists,
 };
 pub use crate::store::{Location, Settings};
 

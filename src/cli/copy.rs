@@ -198,7 +198,10 @@ fn text(archive: &str, to: &str, plan: bool, copied: &CopyReport, findings: &Fin
     }
     if copied.restarts > 0 {
         let times = counted(u64::from(copied.restarts), "time");
-        facts.push(("Began again", format!("{times}: a vacuum of the archive had deleted files that were being copied")));
+        facts.push((
+            "Began again",
+            format!("{times}: a vacuum of the archive had deleted files that were being copied"),
+        ));
     }
     if copied.problem_count > 0 {
         let problems = counted(copied.problem_count, "problem");

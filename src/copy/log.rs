@@ -89,9 +89,8 @@ pub(super) async fn copy_commits(
     if begin <= newest {
         report.log.add(copy_commit(source, to, begin).await?);
     }
-    let mut rest = stream::iter(begin + 1..=newest)
-        .map(|version| copy_commit(source, to, version))
-        .buffer_unordered(AT_ONCE);
+    let mut rest =
+        stream::iter(begin + 1..=newest).map(|version| copy_commit(source, to, version)).buffer_unordered(AT_ONCE);
     while let Some(is_new) = rest.try_next().await? {
         report.log.add(is_new);
     }

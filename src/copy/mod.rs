@@ -33,11 +33,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use derive_setters::Setters;
 use object_store::ObjectStore;
 
+pub use self::report::{CopiedFiles, CopiedLog, CopyProblem, CopyReport, CopySide};
 use self::{
     files::{Files, source_problem},
     place::Place,
 };
-pub use self::report::{CopiedFiles, CopiedLog, CopyProblem, CopyReport, CopySide};
 use crate::{
     archive::{Archive, Head, digest},
     budget::MemoryBudget,

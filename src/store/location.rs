@@ -142,7 +142,8 @@ impl Location {
                 a.starts_with(&b) || b.starts_with(&a)
             }
             (None, None) => {
-                let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+                let below =
+                    |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
                 self.endpoint == other.endpoint && (below(&self.url, &other.url) || below(&other.url, &self.url))
             }
             _ => false,

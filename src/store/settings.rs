@@ -26,7 +26,8 @@ impl Settings {
     pub fn of_second_place(&self, prefix: &str) -> Self {
         let own = self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
         let own: BTreeMap<String, String> = own.map(|(name, value)| (name.to_owned(), value.clone())).collect();
-        let replaced = |name: &str| KINDS.iter().any(|kind| is_of(kind, name) && own.keys().any(|own| is_of(kind, own)));
+        let replaced =
+            |name: &str| KINDS.iter().any(|kind| is_of(kind, name) && own.keys().any(|own| is_of(kind, own)));
         let kept = self.0.iter().filter(|(name, _)| !replaced(name) && !name.starts_with(prefix));
         let kept = kept.map(|(name, value)| (name.clone(), value.clone()));
         Self(kept.chain(own.clone()).collect())
