@@ -42,8 +42,8 @@ use crate::{
     archive::{Archive, Head, digest},
     budget::MemoryBudget,
     data::DataFile,
-    error::{Error, Result},
-    monitor::Monitor,
+    error::{Error, ErrorKind, Result},
+    monitor::{Event, Finding, Monitor},
     store::refuse_partition_keys,
 };
 
@@ -138,7 +138,13 @@ async fn copy_version(
         return Ok(false);
     }
     log::copy_commits(source, &place, head.version(), head.digest(), report).await?;
-    source.write_lists_of_copy(head, place.shown, to).await?;
+    match source.write_lists_of_copy(head, place.shown, to).await {
+        // A place where objects are locked: readers begin with the older manifest and go on from there.
+        Err(error) if error.kind() == ErrorKind::Access && place.version.is_some() => {
+            monitor.report(Event::Finding(&Finding::ManifestNotRewritten { why: error.to_string() }));
+        }
+        written => written?,
+    }
     if place.version.is_none() {
         log::copy_header(source, &place, report).await?;
     }

@@ -19,6 +19,7 @@ fn help_is_what_the_files_say() {
         "diff",
         "audit",
         "verify",
+        "copy",
         "restore",
         "export",
         "serve",
