@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Instant};
 
 use clap::Args;
 use convex_archiver::{
-    Error, FindingCounter, FindingCounts, Monitor, Result,
+    Error, FindingCounter, FindingCounts, Monitor, Result, Timestamp,
     archive::{Archive, Location, Settings},
     copy::{CopyOptions, CopyReport, CopySide, copy},
 };
@@ -97,6 +97,9 @@ pub(super) async fn run(args: &CopyArgs, screen: &Screen) -> Result<Outcome> {
     let progress = Arc::new(Progress::reading(screen));
     let findings = Arc::new(FindingCounter::new(Arc::clone(&progress)));
     let monitor = Arc::clone(&findings) as Arc<dyn Monitor>;
+    if !args.plan {
+        to.clean_staging(Timestamp::now(), monitor.as_ref())?;
+    }
     let copied = tokio::select! {
         biased;
         () = interrupted => None,

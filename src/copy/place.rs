@@ -7,8 +7,8 @@ use futures::TryStreamExt;
 use object_store::ObjectStore;
 
 use crate::{
-    archive::{Archive, digest, probe, shown_version, unbroken_end},
-    error::{Error, Result},
+    archive::{Archive, Commit, digest, probe, shown_version, unbroken_end},
+    error::{Error, ErrorKind, Result},
     layout,
     monitor::Monitor,
     store::{self, PutNew, store_error},
@@ -29,7 +29,7 @@ impl Place {
     ///
     /// # Errors
     /// Usage, if it holds another archive, something else, or commits that the source does not have. Unsupported, if a newer program made
-    /// it. Corrupt, if the source lacks a commit.
+    /// it. Corrupt, if its newest commit is damaged, or the source lacks a commit.
     pub(super) async fn look(source: &Archive, newest: u64, store: Arc<dyn ObjectStore>, url: &str) -> Result<Self> {
         let has_header = store::exists(store.as_ref(), layout::HEADER).await?;
         let shown = shown_version(&store).await?;
@@ -59,6 +59,13 @@ impl Place {
             return Ok(Self { store, version: Some(version), shown });
         }
         let first = first_other(source, &copied, version.min(newest)).await?;
+        if !is_of_another_run(source, &copied, first).await? {
+            let path = layout::commit(first);
+            return Err(Error::corrupt(format!(
+                "{path} in the destination is damaged; replace it with the one of {}, and run copy again",
+                source.url()
+            )));
+        }
         Err(Error::usage(format!(
             "{url} has another commit {first} than {}: since then each of the two went its own way, because somebody synced into the copy. \
              Decide which of them is the archive, and copy it to another place",
@@ -125,6 +132,17 @@ async fn first_other(source: &Archive, copied: &Archive, last: u64) -> Result<u6
         if is_same(source, copied, middle).await? { same = middle } else { other = middle }
     }
     Ok(other)
+}
+
+/// Whether the commit of the copy is one that somebody wrote there, and not that of the source with other bytes.
+async fn is_of_another_run(source: &Archive, copied: &Archive, version: u64) -> Result<bool> {
+    let (ours, theirs) = futures::try_join!(commit(source, version), commit(copied, version))?;
+    let ours = Commit::from_bytes(version, &ours)?;
+    match Commit::from_bytes(version, &theirs) {
+        Ok(theirs) => Ok(theirs.run != ours.run),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn another(url: &str) -> Error {

@@ -3,12 +3,14 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use convex_archiver::{
     DataFile, DigestShare, ErrorKind, NoMonitor, Result, TableRef, Timestamp, Value,
@@ -21,12 +23,15 @@ use convex_archiver::{
     vacuum::{VacuumOptions, vacuum},
     verify::{VerifyDepth, VerifyOptions, verify},
 };
-use futures::{FutureExt, TryStreamExt};
-use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
+use futures::{FutureExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    CopyOptions as CopyOptionsOfStore, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, memory::InMemory, path::Path,
+};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 
 use crate::support::{
-    World, assert_same_state,
+    Warnings, World, assert_same_state,
     counted::{CountedStore, Verb},
     faults::{Fault, FaultyStore, How},
     pages,
@@ -47,6 +52,61 @@ fn named(name: &str) -> TableRef {
 
 fn empty() -> Store {
     Arc::new(InMemory::new())
+}
+
+/// A store that replaces nothing: a bucket with a retention policy.
+#[derive(Debug)]
+struct Locked(Store);
+
+impl fmt::Display for Locked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "locked {}", self.0)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Locked {
+    async fn put_opts(&self, at: &Path, bytes: PutPayload, mut options: PutOptions) -> object_store::Result<PutResult> {
+        let replaces = options.mode == PutMode::Overwrite;
+        options.mode = PutMode::Create;
+        self.0.put_opts(at, bytes, options).await.map_err(|error| match error {
+            object_store::Error::AlreadyExists { path, source } if replaces => {
+                object_store::Error::PermissionDenied { path, source }
+            }
+            other => other,
+        })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.0.get_opts(at, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.0.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptionsOfStore) -> object_store::Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
 }
 
 /// A source, and what it was at the versions that were copied.
@@ -669,6 +729,45 @@ async fn a_copy_that_somebody_synced_into_is_the_archive_now_and_is_not_copied_o
     let third = empty();
     let report = run(Arc::clone(&to), &third, &CopyOptions::default()).await.unwrap();
     assert_verified(&third, &report.digest).await;
+}
+
+#[tokio::test]
+async fn a_damaged_newest_commit_of_a_copy_is_told_from_one_that_somebody_wrote() {
+    let mut source = Source::new().await;
+    let to = empty();
+    let old = copied(&source, &to).await.version;
+    source.runs(2).await;
+    let path = layout::commit(old);
+    let good = get(&to, &path).await;
+    for at in [good.len() / 2, good.len() - 10] {
+        let mut bad = good.to_vec();
+        bad[at] ^= 1;
+        to.put(&Path::from(path.as_str()), bad.into()).await.unwrap();
+        let before = objects(&to).await;
+        let error = run(Arc::clone(&source.world.store), &to, &CopyOptions::default()).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains(&path), "{error}");
+        assert!(objects(&to).await == before);
+    }
+    to.put(&Path::from(path.as_str()), good.into()).await.unwrap();
+    copied(&source, &to).await;
+}
+
+/// A place whose objects are locked: what only repeats the log stays behind, and the log does not.
+#[tokio::test]
+async fn a_manifest_that_may_not_be_replaced_keeps_no_commit_back() {
+    let mut source = Source::new().await;
+    let to = empty();
+    copied(&source, &to).await;
+    source.runs(3).await;
+    source.note().await;
+    let locked = Arc::new(Locked(Arc::clone(&to))) as Store;
+    let warnings = Arc::new(Warnings::default());
+    let archive = source.archive().await;
+    let report = copy(&archive, &locked, URL, &CopyOptions::default(), warnings.clone()).await.unwrap();
+    assert!(report.complete, "{report:#?}");
+    assert!(warnings.0.lock().unwrap().iter().any(|said| said.contains("manifest.json was not rewritten")));
+    assert_eq!(source.assert_sound(&to, "").await, Some(report.version));
+    assert_verified(&to, &report.digest).await;
 }
 
 #[tokio::test]
