@@ -106,7 +106,7 @@ Environment:
   CONVEX_ARCHIVER_SERVE_KEY                     the key that serve takes
   CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY       the same, both, for your own server
   AWS_*, GOOGLE_*, AZURE_*                      the store, as its own tools take them
-  CONVEX_ARCHIVER_COPY_AWS_*, …_GOOGLE_*, …     the same for the destination of copy, if it needs others
+  CONVEX_ARCHIVER_COPY_AWS_*, …_GOOGLE_*, …     the same for the destination of copy
   RUST_LOG, NO_COLOR                            logs
   No .env file is read.";
 

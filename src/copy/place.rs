@@ -50,8 +50,8 @@ impl Place {
         if is_same(source, &copied, version.min(newest)).await? {
             if version > newest {
                 return Err(Error::usage(format!(
-                    "{url} has commits {} to {version}, which {} does not have: somebody has synced into it since it was copied. It is the archive \
-                     now; copy from it, to another place",
+                    "{url} has commits {} to {version}, which {} does not have. Either somebody has synced into it since it was copied: then it \
+                     is the archive now, and can be copied to another place. Or the archive has lost them: then restore them from the copy",
                     newest + 1,
                     source.url()
                 )));
