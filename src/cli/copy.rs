@@ -5,7 +5,7 @@
 //! as well, so it is said by a flag with the same kind of text. A bare argument would be taken for the source by whoever knows `cp`; --output
 //! is a file or a folder that a verb makes, and not a place that is written to again and again.
 
-use std::{sync::Arc, time::Instant};
+use std::{fmt::Write, sync::Arc, time::Instant};
 
 use clap::Args;
 use convex_archiver::{
@@ -163,11 +163,12 @@ fn text(archive: &str, to: &str, plan: bool, copied: &CopyReport, findings: &Fin
             _ => "source",
         };
         let of = problem.table.as_ref().map_or_else(String::new, |table| format!(", table {table}"));
-        text += &format!("* {side}{of}: {}\n", problem.what);
+        // A String takes everything.
+        let _ = writeln!(text, "* {side}{of}: {}", problem.what);
     }
     let left = copied.problem_count - copied.problems.len().min(SHOWN) as u64;
     if left > 0 {
-        text += &format!("* and {} more (--json has more of them)\n", count(left));
+        let _ = writeln!(text, "* and {} more (--json has more of them)", count(left));
     }
     if !text.is_empty() {
         text.push('\n');
