@@ -63,6 +63,7 @@ mod codec;
 pub mod compact;
 mod content;
 pub mod convex;
+pub mod copy;
 mod data;
 mod document;
 mod error;

@@ -82,6 +82,15 @@ pub enum Event<'a> {
         /// The delta cursor after it.
         through: Option<Timestamp>,
     },
+    /// A data file was copied to another archive, and does not count there before the copy is complete.
+    Copied {
+        /// Its table.
+        table: &'a TableRef,
+        /// Its path inside the archive.
+        path: &'a str,
+        /// Stored bytes.
+        bytes: u64,
+    },
     /// The past is being read: the documents of this table come next.
     Reading {
         /// The table.

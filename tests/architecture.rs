@@ -37,6 +37,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("repair", &["compact", "verify", "archive", "data", "store"]),
     ("forget", &["own_base", "rows", "archive", "data", "codec", "schema", "store"]),
     ("vacuum", &["archive", "store"]),
+    ("copy", &["archive", "data", "store"]),
     ("sync", &["vacuum", "compact", "own_base", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("server", &["read", "rows", "archive", "data", "codec", "schema", "store"]),

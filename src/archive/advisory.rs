@@ -72,7 +72,7 @@ pub(super) async fn read(store: &dyn ObjectStore, monitor: &dyn Monitor) -> Resu
 }
 
 /// The version that `manifest.json` names, if it is there and begins as it should.
-async fn version(store: &dyn ObjectStore) -> Result<Option<u64>> {
+pub(super) async fn version(store: &dyn ObjectStore) -> Result<Option<u64>> {
     let options = GetOptions { range: Some(GetRange::Bounded(0..64)), ..GetOptions::default() };
     let read = async { store.get_opts(&Path::from(layout::MANIFEST), options).await?.bytes().await };
     match read.await {

@@ -46,6 +46,14 @@ impl Change {
         (self.key(), self.version)
     }
 
+    /// The file, if the change adds it.
+    pub(super) fn into_added(self) -> Option<DataFile> {
+        match self.what {
+            What::Add(file) => Some(*file),
+            What::Remove(_) => None,
+        }
+    }
+
     pub(super) fn apply(self, alive: Option<DataFile>) -> Result<Option<DataFile>> {
         let commit = layout::commit(self.version);
         match (self.what, alive) {

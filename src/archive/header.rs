@@ -90,10 +90,7 @@ pub(super) async fn create(
 ) -> Result<Option<StoredHeader>> {
     // In this order: another writer may create both at this very moment.
     if store::get(store, &layout::commit(1)).await?.is_some() && store::get(store, layout::HEADER).await?.is_none() {
-        return Err(Error::corrupt(format!(
-            "{} is missing, though there are commits; restore it from a copy",
-            layout::HEADER
-        )));
+        return Err(lost());
     }
     let header = Header::new(deployment, now);
     let bytes = header.to_bytes()?;
@@ -104,15 +101,38 @@ pub(super) async fn create(
             return Ok(None);
         }
     }
-    probe(store, &NoMonitor).await?;
+    probe(store, layout::HEADER, &NoMonitor).await?;
     Ok(Some(StoredHeader { header, digest: digest(&bytes) }))
 }
 
-/// Puts the header once more, with different bytes: unless that is refused, the store is not one to hold an archive, and
-/// the header is deleted. Only for archives without commits.
-pub(super) async fn probe(store: &dyn ObjectStore, monitor: &dyn Monitor) -> Result<()> {
+/// There are commits, and no header.
+fn lost() -> Error {
+    Error::corrupt(format!(
+        "{} is missing, though there are commits. If this is a copy that was not finished, run copy again; else restore it from a copy",
+        layout::HEADER
+    ))
+}
+
+/// Why there is no archive at `url`, where no header is.
+///
+/// # Errors
+/// NotFound, if there is nothing of an archive. Corrupt, if there are commits.
+pub(super) async fn missing(store: &dyn ObjectStore, url: &str) -> Error {
+    match store::exists(store, &layout::commit(1)).await {
+        Ok(true) => lost().context(url),
+        Ok(false) => Error::not_found(format!("there is no archive at {url}; check the URL")),
+        Err(error) => error,
+    }
+}
+
+/// Puts an object that was put if absent once more, with different bytes: unless that is refused, the store is not one to hold an
+/// archive, and the object is deleted. Only for the header of an archive without commits, and for what is put first of a copy.
+///
+/// # Errors
+/// Usage, if the store overwrites.
+pub(crate) async fn probe(store: &dyn ObjectStore, path: &str, monitor: &dyn Monitor) -> Result<()> {
     let other = Bytes::from_static(b"{\"probe\":\"this must have been refused\"}\n");
-    let failed = match store::put_new(store, layout::HEADER, other.clone()).await {
+    let failed = match store::put_new(store, path, other.clone()).await {
         Ok(PutNew::Exists) => return Ok(()),
         Ok(PutNew::Created) => Error::usage(
             "the store overwrote an object that it was told to create only if absent, so two writers could destroy each \
@@ -122,14 +142,14 @@ pub(super) async fn probe(store: &dyn ObjectStore, monitor: &dyn Monitor) -> Res
             let failed = e.context("trying whether the store refuses to overwrite");
             // Unless this put came through, the header stays: another writer may have committed by now. Whoever makes
             // the first commit tries again.
-            match store::get(store, layout::HEADER).await {
+            match store::get(store, path).await {
                 Ok(Some(found)) if found == other => failed,
                 _ => return Err(failed),
             }
         }
     };
-    if let Err(e) = store::delete(store, vec![layout::HEADER.to_owned()]).await {
-        let left = Finding::HeaderLeftBehind { path: layout::HEADER.into(), why: e.to_string() };
+    if let Err(e) = store::delete(store, vec![path.to_owned()]).await {
+        let left = Finding::HeaderLeftBehind { path: path.to_owned(), why: e.to_string() };
         monitor.report(Event::Finding(&left));
         return Err(failed.context(left.to_string()));
     }
@@ -188,7 +208,7 @@ mod tests {
             assert!(made.is_err(), "{fault:?}");
             let header = read(inner.as_ref()).await.unwrap().unwrap();
             assert_eq!(header.header.deployment, identity());
-            probe(inner.as_ref(), &NoMonitor).await.unwrap();
+            probe(inner.as_ref(), layout::HEADER, &NoMonitor).await.unwrap();
         }
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct WrittenHead {
 pub(crate) struct FoundLog {
     /// The largest number that belongs to the log; 0 if there is none.
     pub(crate) newest: u64,
+    /// The largest number up to which none is missing; 0 if there is none.
+    pub(crate) unbroken: u64,
     /// Checkpoints up to there.
     pub(crate) checkpoints: BTreeSet<u64>,
     /// Objects with schemas, and their bytes.
@@ -173,6 +175,7 @@ impl Archive {
             }
         }
         found.newest = numbers.end();
+        found.unbroken = numbers.unbroken();
         let far = found.checkpoints.split_off(&(found.newest + 1));
         found.others.extend(far.into_iter().map(|version| (layout::checkpoint(version), 0)));
         found.others.extend(numbers.beyond(found.newest).map(|version| (layout::commit(version), 0)));
@@ -318,6 +321,11 @@ impl Numbers {
         near.last().unwrap_or(0)
     }
 
+    /// The end of the range that begins with 1.
+    fn unbroken(&self) -> u64 {
+        self.0.get(&1).copied().unwrap_or(0)
+    }
+
     /// The first numbers of the ranges behind `end`.
     fn beyond(&self, end: u64) -> impl Iterator<Item = u64> {
         self.0.range(end + 1..).map(|(from, _)| *from)
@@ -346,6 +354,8 @@ mod tests {
                 end = *number;
             }
             prop_assert_eq!(found.end(), end);
+            let unbroken = (1..6_000u64).find(|number| !numbers.contains(number)).map_or(0, |hole| hole - 1);
+            prop_assert_eq!(found.unbroken(), unbroken);
             prop_assert_eq!(found.beyond(end).next(), numbers.into_iter().find(|number| *number > end));
         }
     }

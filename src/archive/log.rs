@@ -177,5 +177,7 @@ pub(super) fn floor(version: u64) -> u64 {
 /// A commit is not there, though later ones are.
 pub(super) fn missing(version: u64) -> Error {
     let path = layout::commit(version);
-    Error::corrupt(format!("{path} is missing, though later ones exist; restore it from a copy"))
+    Error::corrupt(format!(
+        "{path} is missing, though later ones exist. If this is a copy that was not finished, run copy again; else restore it from a copy"
+    ))
 }

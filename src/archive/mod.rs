@@ -39,6 +39,7 @@ mod changes;
 mod checkpoint;
 mod commit;
 mod commits;
+mod copied;
 mod ends;
 #[cfg(test)]
 mod ends_tests;
@@ -81,12 +82,21 @@ use crate::{
     document::{TableRef, Timestamp},
     error::{Error, Result},
     identity::DeploymentIdentity,
+    layout,
     monitor::{Event, Finding, Monitor, NoMonitor},
     schema::TableSchema,
     store,
     sum::Sum,
 };
 
+pub(crate) use self::{
+    copied::{Brought, shown_version, unbroken_end},
+    header::probe,
+    inspect::{Blame, FoundCommit, WrittenHead},
+    needs::READERS,
+    parts::Part as ListPart,
+    superseded::lists,
+};
 pub use self::{
     files::LiveFiles,
     head::{
@@ -105,12 +115,6 @@ use self::{
     header::StoredHeader,
     log::{Log, Put},
     race::RebaseOutcome,
-};
-pub(crate) use self::{
-    inspect::{Blame, FoundCommit, WrittenHead},
-    needs::READERS,
-    parts::Part as ListPart,
-    superseded::lists,
 };
 pub use crate::store::{Location, Settings};
 
@@ -210,12 +214,13 @@ impl Archive {
     /// Opens an archive.
     ///
     /// # Errors
-    /// NotFound, if there is none. Unsupported, if a newer program made it.
+    /// NotFound, if there is none. Corrupt, if its header is lost, or it is a copy that was not finished. Unsupported, if a newer program
+    /// made it.
     pub async fn open(store: Arc<dyn ObjectStore>, url: impl Into<String>) -> Result<Self> {
         let url = url.into();
         match header::read(&store).await? {
             Some(header) => Ok(Self::new(store, url, header)),
-            None => Err(Error::not_found(format!("there is no archive at {url}; check the URL"))),
+            None => Err(header::missing(&store, &url).await),
         }
     }
 
@@ -314,7 +319,7 @@ impl Archive {
         let (mut head, mut draft, run) = (head.clone(), draft, run.next());
         // Whoever wrote the header may have died before it tried whether the store refuses to overwrite.
         if head.version() == 0 {
-            header::probe(self.store().as_ref(), self.monitor.as_ref()).await?;
+            header::probe(self.store().as_ref(), layout::HEADER, self.monitor.as_ref()).await?;
         }
         loop {
             self.check_writable(&head).await?;

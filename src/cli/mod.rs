@@ -11,6 +11,7 @@ mod child_environment;
 mod compact;
 mod completions;
 mod config;
+mod copy;
 mod demo;
 mod diff;
 mod doubt;
@@ -86,6 +87,9 @@ Examples:
   convex-archiver verify --archive s3://bucket/happy-otter --read-data=10%
       checks the archive itself: its log, its files, and a tenth of the data; repair mends what it finds
 
+  convex-archiver copy --archive s3://bucket/happy-otter --to gs://other-bucket/happy-otter
+      a second archive elsewhere, brought up to date each time
+
   convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
       yesterday, as a ZIP for `npx convex import`
 
@@ -104,6 +108,7 @@ Environment:
   CONVEX_ARCHIVER_SERVE_KEY                     the key that serve takes
   CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY       the same, both, for your own server
   AWS_*, GOOGLE_*, AZURE_*                      the store, as its own tools take them
+  CONVEX_ARCHIVER_COPY_AWS_*, …_GOOGLE_*, …     the same for the destination of copy
   RUST_LOG, NO_COLOR                            logs
   No .env file is read.";
 
@@ -124,6 +129,7 @@ pub(crate) enum Command {
     Compact(compact::CompactArgs),
     Vacuum(vacuum::VacuumArgs),
     Forget(forget::ForgetArgs),
+    Copy(copy::CopyArgs),
     Restore(restore::RestoreArgs),
     Export(export::ExportArgs),
     Serve(serve::ServeArgs),
@@ -152,6 +158,7 @@ impl Cli {
             Command::Compact(args) => args.json,
             Command::Vacuum(args) => args.json,
             Command::Forget(args) => args.json,
+            Command::Copy(args) => args.json,
             Command::Restore(args) => args.json && !args.is_to_stdout(),
             Command::Export(args) => args.json,
             Command::Query(_)
@@ -190,6 +197,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Compact(args) => compact::run(args, screen).await,
         Command::Vacuum(args) => vacuum::run(args, screen).await,
         Command::Forget(args) => forget::run(args, screen).await,
+        Command::Copy(args) => copy::run(args, screen).await,
         Command::Restore(args) => restore::run(args, screen).await,
         Command::Export(args) => export::run(args, screen).await,
         Command::Serve(args) => serve::run(args).await,

@@ -183,6 +183,16 @@ impl Monitor for Progress {
             Event::File { table, path, rows, bytes } => {
                 tracing::debug!(%table, rows, bytes, "wrote {path}");
             }
+            Event::Copied { table, path, bytes: size } => {
+                if let Some(bars) = &self.bars {
+                    bars.doing.set_message(format!("copying table {table}"));
+                    bars.bytes.inc(size);
+                }
+                if let Some(rate) = self.rate(0, size) {
+                    tracing::info!("copying table {table}: {rate}");
+                }
+                tracing::debug!(%table, bytes = size, "copied {path}");
+            }
             Event::Commit { version, files, rows, through } => {
                 self.version.store(version, Ordering::Relaxed);
                 let through = through.map(time).unwrap_or_default();

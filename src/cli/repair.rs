@@ -33,6 +33,7 @@ const SHOWN: usize = 50;
 /// week. What nobody has any more is told, and recorded only with --accept-loss. Nothing is deleted, and syncs may run meanwhile. See --plan first.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct RepairArgs {
     #[command(flatten)]
     archive: ArchiveArgs,

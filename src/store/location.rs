@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use object_store::{ObjectStore, local::LocalFileSystem, path::Path, prefix::PrefixStore};
+use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path, prefix::PrefixStore};
 
 use crate::{
     document::Timestamp,
@@ -23,6 +23,8 @@ pub struct Location {
     store: Arc<dyn ObjectStore>,
     url: String,
     local: Option<PathBuf>,
+    /// Whose names the URL is of: the endpoint, where the settings say one.
+    endpoint: Option<String>,
 }
 
 /// An opened place for one file.
@@ -78,6 +80,20 @@ impl Cloud {
         }
     }
 
+    /// The settings of which the first one that is set says at whose door the bucket is asked for.
+    fn endpoints(self) -> &'static [&'static str] {
+        match self {
+            Self::S3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"],
+            Self::Gcs => &["STORAGE_EMULATOR_HOST"],
+            Self::Azure => &[
+                "AZURE_STORAGE_CONNECTION_STRING",
+                "AZURE_STORAGE_SERVICE_ENDPOINT",
+                "AZURE_STORAGE_ACCOUNT_NAME",
+                "AZURE_STORAGE_ACCOUNT",
+            ],
+        }
+    }
+
     fn connect(self, bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
         match self {
             Self::S3 => clouds::s3(bucket, settings),
@@ -100,6 +116,38 @@ impl Location {
     /// Opens a place; a folder on a local disk is created if missing.
     pub fn create(archive: &str, settings: &Settings) -> Result<Self> {
         Self::connect(parse(archive)?, settings, true)
+    }
+
+    /// Opens a place only to look at it: a folder that does not exist is an empty place, and is not created.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open), but for NotFound.
+    pub fn look(archive: &str, settings: &Settings) -> Result<Self> {
+        match parse(archive)? {
+            ParsedUrl::Local(path) if !path.exists() => Ok(Self {
+                store: Arc::new(InMemory::new()),
+                url: path.display().to_string(),
+                local: Some(path),
+                endpoint: None,
+            }),
+            parsed => Self::connect(parsed, settings, false),
+        }
+    }
+
+    /// Whether one of the two lies in the other, or both are one place.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (&self.local, &other.local) {
+            (Some(a), Some(b)) => {
+                let (a, b) = (real(a), real(b));
+                a.starts_with(&b) || b.starts_with(&a)
+            }
+            (None, None) => {
+                let below =
+                    |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+                self.endpoint == other.endpoint && (below(&self.url, &other.url) || below(&other.url, &self.url))
+            }
+            _ => false,
+        }
     }
 
     /// The store; its root is the archive's prefix.
@@ -125,6 +173,11 @@ impl Location {
 
     fn connect(parsed: ParsedUrl, settings: &Settings, create: bool) -> Result<Self> {
         let url = parsed.to_string();
+        let endpoint = match &parsed {
+            ParsedUrl::Remote { cloud, .. } => cloud.endpoints().iter().find_map(|name| settings.get(name)),
+            ParsedUrl::Local(_) => None,
+        };
+        let endpoint = endpoint.map(str::to_owned);
         let (store, local) = match parsed {
             ParsedUrl::Local(path) => {
                 if create {
@@ -139,7 +192,7 @@ impl Location {
             }
             ParsedUrl::Remote { cloud, bucket, prefix } => (below(prefix, cloud.connect(&bucket, settings)?), None),
         };
-        Ok(Self { store, url, local })
+        Ok(Self { store, url, local, endpoint })
     }
 }
 
@@ -179,6 +232,13 @@ fn parse(archive: &str) -> Result<ParsedUrl> {
         return Err(Error::usage(format!("`{shown}` has no bucket name; say {scheme}://bucket/prefix")));
     }
     Ok(ParsedUrl::Remote { cloud, bucket, prefix })
+}
+
+/// The path without links, as far as it exists.
+fn real(path: &FilePath) -> PathBuf {
+    let there = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, real)) = there else { return path.to_owned() };
+    path.strip_prefix(above).map_or_else(|_| path.to_owned(), |rest| real.join(rest))
 }
 
 fn local(path: &FilePath) -> Result<ParsedUrl> {
@@ -282,6 +342,39 @@ mod tests {
             [("s3://lake/app=shop/x", false), ("/srv/a=b", false), ("s3://lake/shop", true), ("s3://lake/=x", true)]
         {
             assert_eq!(refuse_partition_keys(url).is_ok(), fine, "{url}");
+        }
+    }
+
+    #[test]
+    fn places_overlap_where_one_lies_in_the_other_and_not_behind_another_door() {
+        let with = |endpoint: &str| -> Settings {
+            let keys = [("AWS_REGION", "x"), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")];
+            keys.into_iter().chain([("AWS_ENDPOINT_URL", endpoint)]).collect()
+        };
+        let at = |url: &str, endpoint: &str| Location::look(url, &with(endpoint)).unwrap();
+        let first = at("s3://lake/a", "");
+        for (url, endpoint, expected) in [
+            ("s3://lake/a", "", true),
+            ("s3://lake/a/b", "", true),
+            ("s3://lake", "", true),
+            ("s3://lake/ab", "", false),
+            ("s3://other/a", "", false),
+            ("s3://lake/a", "http://127.0.0.1:9000", false),
+            ("/lake/a", "", false),
+        ] {
+            let second = at(url, endpoint);
+            assert_eq!((first.overlaps(&second), second.overlaps(&first)), (expected, expected), "{url} {endpoint}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a");
+        std::fs::create_dir(&folder).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&folder, dir.path().join("link")).unwrap();
+        let at = |name: &str| at(dir.path().join(name).to_str().unwrap(), "");
+        let names = [("a", true), ("a/b/c", true), ("ab", false), ("", true), ("link/b", cfg!(unix))];
+        for (name, expected) in names {
+            assert_eq!(at("a").overlaps(&at(name)), expected, "{name}");
+            assert!(!dir.path().join("ab").exists(), "looking creates nothing");
         }
     }
 

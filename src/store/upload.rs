@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 use tokio::task::JoinSet;
 
-use super::store_error;
+use super::{PutNew, put_new, store_error};
 use crate::{
     budget::MemoryBudget,
     error::{Error, Result},
@@ -88,6 +88,16 @@ impl Upload {
         }
         self.open = None;
         Ok(())
+    }
+
+    /// The same of an object that should not exist. One that was pushed in less than a part is put if absent; of a longer one stores
+    /// cannot be asked for that, and it replaces what was there.
+    pub(crate) async fn finish_new(&mut self) -> Result<PutNew> {
+        if self.open.is_some() {
+            return self.finish().await.map(|()| PutNew::Created);
+        }
+        let rest = std::mem::take(&mut self.held);
+        put_new(self.store.as_ref(), self.path.as_ref(), rest.into()).await
     }
 
     /// Gives the parts back. What was there before stays. If that fails, this is what to tell the person.

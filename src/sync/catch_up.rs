@@ -21,14 +21,13 @@ use crate::{
     position::{Phase, Progress},
 };
 
-/// Snapshots that may turn out too old in one run: one that was open, and one at a cursor that was old itself. Those of tables that are to be
-/// corrected do not count: each table is tried once in a run, and stays suspect.
+/// Snapshots that may turn out too old in one run: one that was open, and one at a cursor that was old itself.
 const SNAPSHOTS_REFUSED: u32 = 2;
 
 /// Passes until the deployment has nothing more and no base is owed: true; or until a stop: whether it had.
 pub(super) async fn catch_up(run: &mut SyncRun, input: &RunInput<'_>) -> Result<bool> {
     let mut progress = run.head.progress().clone();
-    let (mut refused, mut walks, mut corrects) = (0, 0, false);
+    let (mut refused, mut walks) = (0, 0);
     let mut healing = Healing::default();
     loop {
         let end = pass(run, input, progress).await?;
@@ -36,9 +35,8 @@ pub(super) async fn catch_up(run: &mut SyncRun, input: &RunInput<'_>) -> Result<
         if let FetchEnd::TooOld(phase, error) = end {
             // A deployment that goes on refusing is to be heard.
             match phase {
-                Phase::Snapshot if corrects || refused < SNAPSHOTS_REFUSED => {
-                    refused += u32::from(!corrects);
-                    corrects = false;
+                Phase::Snapshot if refused < SNAPSHOTS_REFUSED => {
+                    refused += 1;
                     close_walk(run, input, &error.to_string()).await?;
                 }
                 Phase::Delta if run.counts.gaps.is_empty() => {
@@ -64,16 +62,12 @@ pub(super) async fn catch_up(run: &mut SyncRun, input: &RunInput<'_>) -> Result<
         };
         walks += 1;
         if let Some(walk) = walk {
-            corrects = false;
             progress = Progress { walk: Some(walk), ..run.head.progress().clone() };
             continue;
         }
         match heal::next(run, input, &mut healing).await? {
             Next::Done => return Ok(true),
-            Next::Pass(next) => {
-                corrects = next.walk.is_some();
-                progress = next;
-            }
+            Next::Pass(next) => progress = next,
         }
     }
 }

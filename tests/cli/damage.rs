@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::{Ended, KEY, Server, Simulation, archiver, run};
 
 /// Commits that the archive has at least: a checkpoint lies behind some.
-const COMMITS: usize = 68;
+const COMMITS: u64 = 68;
 
 /// An archive, the deployment that it is of, and what verbs say of its moment `at`.
 struct Healthy {
@@ -82,7 +82,7 @@ impl Healthy {
         let simulation = Simulation::start(["--writes-per-second", "60", "--generate", "300"]);
         let mut first = None;
         let mut report = Value::Null;
-        while fs::read_dir(archive.join("log")).map_or(0, Iterator::count) < COMMITS + 2 {
+        while report["version"].as_u64().unwrap_or(0) < COMMITS {
             report = run(simulation.sync(&archive).arg("--json")).with(0).json();
             first.get_or_insert_with(|| report["through"].as_str().unwrap().to_owned());
         }
@@ -356,6 +356,60 @@ fn verify_finds_whatever_is_done_to_whatever_object_and_calls_nothing_else_damag
         }
     }
     assert!(cells > 150, "{cells}");
+}
+
+#[test]
+fn whatever_is_done_to_whatever_object_a_copy_has_none_of_it_and_is_whole_or_no_archive() {
+    let healthy = Healthy::new();
+    let to = healthy.dir.path().join("to");
+    let copy = |story: &str| {
+        let _ = fs::remove_dir_all(&to);
+        let mut copy = archiver(["copy", "--json", "--archive"]);
+        let ended = run(copy.arg(healthy.archive()).arg("--to").arg(&to));
+        no_panic(story, &ended);
+        (ended, if to.exists() { files(&to) } else { BTreeMap::new() })
+    };
+    let (ended, whole) = copy("nothing is harmed");
+    assert_eq!(ended.with(0).json()["complete"], true);
+    let (mut complete, mut told) = (0, 0);
+    for place in healthy.places() {
+        let good = fs::read(healthy.archive().join(&place.path)).unwrap();
+        for (harm, make) in HARMS {
+            let bad = make(&good, &place);
+            if bad.as_ref() == Some(&good) {
+                continue;
+            }
+            let story = format!("{} {harm} ({})", place.name, place.path);
+            write(&healthy.archive(), &place.path, bad.as_deref());
+            let (ended, copied) = copy(&story);
+            write(&healthy.archive(), &place.path, Some(&good));
+            let code = ended.code;
+            if code == Some(0) {
+                assert!(copied == whole, "{story}: it is not the archive: {ended:#?}");
+                complete += 1;
+                continue;
+            }
+            assert!(!place.repeats, "{story}: blocked by what only repeats others: {ended:#?}");
+            assert!(matches!(code, Some(1..=3)), "{story}: {ended:#?}");
+            if code == Some(3) && ended.json()["complete"] == true {
+                // It is lost without a trace but that of the manifest: the version before is copied, and that is told.
+                assert!(place.name == "the newest commit" && ended.stderr.contains("WARN"), "{story}: {ended:#?}");
+                assert_eq!(ended.json()["exit_code"], 3, "{story}");
+                run(archiver(["verify", "--read-data", "--dry-run", "--archive"]).arg(&to)).with(0);
+                continue;
+            }
+            // What was copied before is right.
+            assert!(copied.iter().all(|(path, bytes)| whole.get(path) == Some(bytes)), "{story}: {ended:#?}");
+            assert!(!copied.contains_key("archive.json") && !copied.contains_key(&place.path), "{story}: {ended:#?}");
+            if code == Some(3) {
+                let report = ended.json();
+                let objects: Vec<_> = report["problems"].as_array().unwrap().iter().map(|p| &p["object"]).collect();
+                assert_eq!(objects, [place.path.as_str()], "{story}: {ended:#?}");
+                told += 1;
+            }
+        }
+    }
+    assert!(complete > 20 && told > 20, "{complete} {told}");
 }
 
 #[test]

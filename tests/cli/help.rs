@@ -23,6 +23,7 @@ fn help_is_what_the_files_say() {
         "compact",
         "vacuum",
         "forget",
+        "copy",
         "restore",
         "export",
         "serve",

@@ -6,6 +6,7 @@
 mod audit;
 mod compact;
 mod completions;
+mod copy;
 mod damage;
 mod demo;
 mod doubted;

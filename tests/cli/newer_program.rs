@@ -76,6 +76,7 @@ fn readers() -> Vec<Vec<&'static str>> {
         vec!["restore", "--plan"],
         vec!["restore", "--output", "x.zip"],
         vec!["export", "--output", "x"],
+        vec!["copy", "--to", "y"],
         vec!["serve", "--listen", "127.0.0.1:0"],
     ]
 }
@@ -103,6 +104,8 @@ fn readers_read_on_over_a_word_for_writers_and_a_sync_writes_nothing() {
     archive.run(&["tables", "--count"]).with(0);
     archive.run(&["restore", "--output", "x.zip"]).with(0);
     let before: Vec<_> = fs::read_dir(archive.path().join("log")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    // What repeats the log would have to be written by who knows the word.
+    says_who_can(archive.run(&["copy", "--to", "y"]), "erasure");
     // Nobody answers there: it is refused before anybody is asked.
     let mut sync = archiver(["sync", "--deployment", "http://127.0.0.1:9"]);
     let sync = sync.env("CONVEX_DEPLOY_KEY", "otter-1|a1b2c3d4e5f6").env("CONVEX_ARCHIVE", archive.path());

@@ -9,6 +9,7 @@ mod broken_pages;
 mod compact;
 mod components;
 mod conformance;
+mod copy;
 mod crash;
 mod data_sync;
 mod doubted;

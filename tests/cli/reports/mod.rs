@@ -127,6 +127,10 @@ fn the_reports_of_those_that_look_back_are_what_the_schema_says() {
     is("compact", &ask(&["compact", "--plan"]).with(0).json());
     is("compact", &ask(&["compact"]).with(0).json());
     is("vacuum", &ask(&["vacuum"]).with(0).json());
+    let to = dir.path().join("copy");
+    for plan in [&["--plan"][..], &[], &[]] {
+        is("copy", &ask(&[&["copy", "--to", to.to_str().unwrap()], plan].concat()).with(0).json());
+    }
     is("diff", &ask(&["diff", before, "now", "--exclude", "*/**"]).with(0).json());
     let documents = lines(&ask(&["diff", before, "now", "--documents", "--exclude", "*/**"]).with(0));
     let (last, documents) = documents.split_last().unwrap();

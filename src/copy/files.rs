@@ -1,0 +1,175 @@
+//! Data files: each is read from the source as a stream, compared with the SHA-256 that its commit names, and appears in the destination
+//! only if it is right. Several at a time, as many as the memory limit has room for.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+
+use super::report::{CopyProblem, CopyReport, CopySide};
+use crate::{
+    archive::{Archive, Brought},
+    budget::MemoryBudget,
+    data::{DataFile, whole},
+    error::{Error, ErrorKind, Result},
+    monitor::{Event, Finding, Monitor},
+    store::{self, PutNew, Upload, store_error},
+};
+
+/// Files at a time at most, whatever the limit.
+const AT_ONCE: u64 = 16;
+/// Parts of a file that are held: one fills, one is on its way, one more while it is handed on.
+const HELD: u64 = 3;
+/// Parts that an upload may have.
+const PARTS: u64 = 10_000;
+/// Files whose absence is looked into. More is no vacuum.
+const MISSING: usize = 1_000;
+
+/// Copies data files.
+pub(super) struct Files<'a> {
+    source: &'a Archive,
+    to: &'a Arc<dyn ObjectStore>,
+    budget: MemoryBudget,
+    monitor: &'a dyn Monitor,
+    /// Only look.
+    plan: bool,
+}
+
+/// What became of a file.
+enum Fate {
+    Copied,
+    /// It was there.
+    Present,
+    /// It is not in the source.
+    Missing(String),
+    Problem(CopyProblem),
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(
+        source: &'a Archive,
+        to: &'a Arc<dyn ObjectStore>,
+        budget: MemoryBudget,
+        monitor: &'a dyn Monitor,
+        plan: bool,
+    ) -> Self {
+        Self { source, to, budget, monitor, plan }
+    }
+
+    /// Copies what was brought, and goes on behind what is damaged. Gives the files that the source lacks, with what is said of them.
+    ///
+    /// # Errors
+    /// As the stores say.
+    pub(super) async fn copy(&self, brought: Brought, report: &mut CopyReport) -> Result<Vec<(DataFile, String)>> {
+        let part = self.budget.upload_part() as u64;
+        let at_once = (self.budget.limit() / 2 / (HELD * part)).clamp(1, AT_ONCE) as usize;
+        let files = stream::try_unfold(brought, |mut brought| async move {
+            Ok::<_, Error>(brought.next()?.map(|file| (file, brought)))
+        });
+        let fates = files.map_ok(|file| async move {
+            let fate = self.copy_one(&file).await?;
+            Ok((file, fate))
+        });
+        let mut fates = std::pin::pin!(fates.try_buffer_unordered(at_once));
+        let mut missing = Vec::new();
+        while let Some((file, fate)) = fates.next().await.transpose()? {
+            match fate {
+                Fate::Copied => {
+                    report.files.copied += 1;
+                    report.files.copied_bytes += file.bytes;
+                }
+                Fate::Present => {
+                    report.files.present += 1;
+                    report.files.present_bytes += file.bytes;
+                }
+                Fate::Missing(what) if missing.len() < MISSING => missing.push((file, what)),
+                Fate::Missing(what) => report.add(source_problem(&file, what)),
+                Fate::Problem(problem) => report.add(problem),
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn copy_one(&self, file: &DataFile) -> Result<Fate> {
+        let path = Path::parse(&file.path)
+            .map_err(|e| Error::corrupt(format!("`{}` is no path of a store", file.path)).with_source(e))?;
+        match self.to.head(&path).await {
+            Ok(found) if found.size != file.bytes => return Ok(differs(file)),
+            Ok(_) if self.plan => return Ok(Fate::Present),
+            Ok(_) => return self.compare(file).await,
+            Err(object_store::Error::NotFound { .. }) if self.plan => return Ok(Fate::Copied),
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(e) => return Err(store_error(e, &format!("cannot look for {path} in the destination"))),
+        }
+        let part = (self.budget.upload_part() as u64).max(file.bytes.div_ceil(PARTS)) as usize;
+        let mut upload = Upload::new(Arc::clone(self.to), path).in_parts_of(part);
+        match self.stream(file, &mut upload).await {
+            Ok(PutNew::Created) => {
+                self.monitor.report(Event::Copied { table: &file.table, path: &file.path, bytes: file.bytes });
+                Ok(Fate::Copied)
+            }
+            // Another copy runs beside this one, or only the answer to our put was lost.
+            Ok(PutNew::Exists) => self.compare(file).await,
+            Err(error) => {
+                if let Some(finding) = upload.abort().await {
+                    self.tell(&finding);
+                }
+                self.damaged(file, error).await
+            }
+        }
+    }
+
+    async fn stream(&self, file: &DataFile, upload: &mut Upload) -> Result<PutNew, Broken> {
+        let mut chunks = std::pin::pin!(whole(Arc::clone(self.source.store()), file));
+        while let Some(chunk) = chunks.next().await.transpose().map_err(Broken::Read)? {
+            upload.push(&mut chunk.to_vec()).await.map_err(Broken::Write)?;
+        }
+        upload.finish_new().await.map_err(Broken::Write)
+    }
+
+    /// The file is there with its size: whether it has its digest.
+    async fn compare(&self, file: &DataFile) -> Result<Fate> {
+        let mut chunks = std::pin::pin!(whole(Arc::clone(self.to), file));
+        loop {
+            match chunks.next().await {
+                None => return Ok(Fate::Present),
+                Some(Ok(_)) => {}
+                Some(Err(error)) if error.kind() == ErrorKind::Corrupt => return Ok(differs(file)),
+                Some(Err(error)) => return Err(error.context("reading what lies in the destination")),
+            }
+        }
+    }
+
+    /// What an error while a file is copied means: that the file is damaged, or missing, or an error.
+    async fn damaged(&self, file: &DataFile, broken: Broken) -> Result<Fate> {
+        let error = match broken {
+            Broken::Write(error) => return Err(error),
+            Broken::Read(error) => error,
+        };
+        if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) {
+            return Err(error);
+        }
+        let is_there = store::exists(self.source.store().as_ref(), &file.path).await?;
+        let what = error.to_string();
+        Ok(if is_there { Fate::Problem(source_problem(file, what)) } else { Fate::Missing(what) })
+    }
+
+    fn tell(&self, finding: &Finding) {
+        self.monitor.report(Event::Finding(finding));
+    }
+}
+
+/// Which side ended a copy.
+enum Broken {
+    Read(Error),
+    Write(Error),
+}
+
+/// A file of the source that cannot be copied.
+pub(super) fn source_problem(file: &DataFile, what: impl Into<String>) -> CopyProblem {
+    CopyProblem { table: Some(file.table.clone()), ..CopyProblem::new(CopySide::Source, &file.path, what) }
+}
+
+fn differs(file: &DataFile) -> Fate {
+    Fate::Problem(CopyProblem { table: Some(file.table.clone()), ..CopyProblem::differs(&file.path) })
+}
