@@ -9,18 +9,10 @@ use super::{Archive, commit::ReplacementReason, files::WantedFiles, head::Head, 
 use crate::{budget::MemoryBudget, data::DataFile, error::Result, layout};
 
 impl Archive {
-    /// Writes the checkpoint of `version` again, and lists that it names and that nobody has.
-    ///
-    /// # Errors
-    /// Corrupt, if the log does not tell that version; Access, Unavailable, as the store says.
-    pub(crate) async fn rewrite_checkpoint(&self, version: u64) -> Result<()> {
-        self.write_checkpoint_at(version).await
-    }
-
     /// Writes those of these lists again that `head` names. The paths of those that it wrote.
     ///
     /// # Errors
-    /// As [`rewrite_checkpoint`](Self::rewrite_checkpoint).
+    /// Corrupt, if the log does not tell them; Access, Unavailable, as the store says.
     pub(crate) async fn rewrite_parts(&self, head: &Head, paths: &BTreeSet<String>) -> Result<Vec<String>> {
         let (mut keys, mut written) = (BTreeSet::new(), Vec::new());
         for state in head.tables() {

@@ -127,7 +127,11 @@ impl Archive {
         }
     }
 
-    pub(super) async fn write_checkpoint_at(&self, version: u64) -> Result<()> {
+    /// Writes the checkpoint of `version`, and lists that it names and that nobody has.
+    ///
+    /// # Errors
+    /// Corrupt, if the log does not tell that version; Access, Unavailable, as the store says.
+    pub(crate) async fn write_checkpoint_at(&self, version: u64) -> Result<()> {
         let head = self.head_at(version).await?;
         self.write_checkpoint(&head).await.map(drop)
     }

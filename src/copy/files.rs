@@ -10,8 +10,8 @@ use super::report::{CopyProblem, CopyReport, CopySide};
 use crate::{
     archive::{Archive, Brought},
     budget::MemoryBudget,
-    data::{DataFile, whole},
-    error::{Error, ErrorKind, Result},
+    data::{DataFile, is_intact, whole},
+    error::{Error, ErrorKind, Result, ResultExt},
     monitor::{Event, Finding, Monitor},
     store::{self, PutNew, Upload, store_error},
 };
@@ -129,15 +129,9 @@ impl<'a> Files<'a> {
 
     /// The file is there with its size: whether it has its digest.
     async fn compare(&self, file: &DataFile) -> Result<Fate> {
-        let mut chunks = std::pin::pin!(whole(Arc::clone(self.to), file));
-        loop {
-            match chunks.next().await {
-                None => return Ok(Fate::Present),
-                Some(Ok(_)) => {}
-                Some(Err(error)) if error.kind() == ErrorKind::Corrupt => return Ok(differs(file)),
-                Some(Err(error)) => return Err(error.context("reading what lies in the destination")),
-            }
-        }
+        let is_intact =
+            is_intact(Arc::clone(self.to), file).await.context(|| "reading what lies in the destination")?;
+        Ok(if is_intact { Fate::Present } else { differs(file) })
     }
 
     /// What an error while a file is copied means: that the file is damaged, or missing, or an error.

@@ -36,6 +36,7 @@ use crate::{
 pub(crate) use self::{
     check::{FileContext, RowsCheck},
     stored::StoredFile,
+    whole::is_intact,
 };
 pub use self::{
     created::CreationTime,

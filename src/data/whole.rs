@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use sha2::{Digest, Sha256};
 
 use super::{DataFile, StoredFile, object::Object};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// The stored bytes of `file`, in order.
 ///
@@ -42,4 +42,17 @@ pub fn whole(store: Arc<dyn ObjectStore>, file: &DataFile) -> impl Stream<Item =
         Ok(chunks) => chunks.boxed(),
         Err(error) => stream::once(async { Err(error) }).boxed(),
     })
+}
+
+/// Whether the stored bytes of `file` are those that were written: false, if it is missing, too.
+///
+/// # Errors
+/// Access, Unavailable, as the store says.
+pub(crate) async fn is_intact(store: Arc<dyn ObjectStore>, file: &DataFile) -> Result<bool> {
+    let read = std::pin::pin!(whole(store, file)).try_for_each(|_| std::future::ready(Ok(()))).await;
+    match read {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+        Err(error) => Err(error),
+    }
 }

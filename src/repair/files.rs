@@ -5,14 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{LostRevisions, RepairSource, Repairing, loss};
 use crate::{
     archive::{Archive, Covers, Draft, Head, Maintenance, RemovedFile, Replacement, ReplacementReason, Run},
     compact::{self, CompactOptions},
-    data::{DataFile, whole},
+    data::{DataFile, is_intact, whole},
     document::{TableRef, Timestamp},
     error::{ErrorKind, Result},
     monitor::Event,
@@ -50,7 +50,7 @@ impl Repairing<'_> {
             while let Some(file) = live.next().await? {
                 let Some(problem) = problems.get(file.path.as_str()) else { continue };
                 // Bytes that are what was written cannot be had better anywhere.
-                if !is_intact(self.store, &file).await? {
+                if !is_intact(Arc::clone(self.store), &file).await? {
                     damaged.push((file, problem));
                 }
             }
@@ -76,8 +76,7 @@ impl Repairing<'_> {
         }
         self.report.loss_recorded = self.options.accept_loss && !self.report.lost.is_empty();
         let tables: BTreeSet<TableRef> = leaving.iter().map(|file| file.table.clone()).collect();
-        let lost = leaving;
-        let mut repair = FileRepair { archive: &archive, joined, lost, now: self.now };
+        let mut repair = FileRepair { archive: &archive, joined, lost: leaving, now: self.now };
         let head = archive.update(&head, &mut run, &mut repair).await?;
         if archive.is_manifest_due(&head)? {
             archive.write_manifest(&head).await?;
@@ -93,8 +92,11 @@ impl Repairing<'_> {
         let Some(copy) = self.options.copy.clone() else { return Ok(damaged) };
         let mut left = Vec::new();
         for (file, problem) in damaged {
-            let is_there =
-                if self.options.plan { is_intact(&copy, &file).await? } else { self.take_file(&copy, &file).await? };
+            let is_there = if self.options.plan {
+                is_intact(Arc::clone(&copy), &file).await?
+            } else {
+                self.take_file(&copy, &file).await?
+            };
             if is_there {
                 self.repaired(problem, RepairSource::Copy);
             } else {
@@ -168,22 +170,6 @@ impl Repairing<'_> {
         }
         Ok((joined, left))
     }
-}
-
-/// Whether the stored bytes are those that were written.
-///
-/// # Errors
-/// Access, Unavailable, as the store says.
-async fn is_intact(store: &Arc<dyn ObjectStore>, file: &DataFile) -> Result<bool> {
-    let mut bytes = Box::pin(whole(Arc::clone(store), file));
-    while let Some(chunk) = bytes.next().await {
-        match chunk {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
 }
 
 /// The file that was made, as one that takes the place of the damaged one; None, if it has other rows.

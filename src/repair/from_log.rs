@@ -29,7 +29,7 @@ impl Repairing<'_> {
         }
         for problem in checkpoints {
             let Some(LogObject::Checkpoint(version)) = layout::parse_log(&problem.object) else { continue };
-            if plan || told(archive.rewrite_checkpoint(version).await)?.is_some() {
+            if plan || told(archive.write_checkpoint_at(version).await)?.is_some() {
                 self.repaired(problem, RepairSource::Log);
             }
         }
