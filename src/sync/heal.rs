@@ -50,6 +50,8 @@ pub(super) enum Next {
 pub(super) struct Healing {
     /// Whether the cursor was moved behind the sentinel's answer.
     moved: bool,
+    /// Whether the cursor was moved because the deployment no longer serves snapshots of its moment.
+    renewed: bool,
     /// Tables that were compared.
     seen: BTreeSet<TableRef>,
     /// Whether the bases that somebody asked for were begun.
@@ -79,7 +81,7 @@ pub(super) async fn next(run: &mut SyncRun, input: &RunInput<'_>, healing: &mut 
         return rebase(run, input, healing, cursor, asked).await;
     }
     let mut found = Found::default();
-    let all = due.len();
+    let (all, mut is_old) = (due.len(), false);
     for Due { table, place } in due {
         healing.seen.insert(table.clone());
         if place.is_none() && !has_room_for(run, input, &table, cursor) {
@@ -120,11 +122,20 @@ pub(super) async fn next(run: &mut SyncRun, input: &RunInput<'_>, healing: &mut 
                 let (table, why) = (table.to_string(), error.to_string());
                 input.monitor.report(Event::Finding(&Finding::NotCompared { table, why }));
             }
+            // A page that is just full ends at its last change, so a cursor may be old where nothing has happened since. Another pass moves it.
+            Err(error) if error.kind() == ErrorKind::Window && !healing.renewed => {
+                (healing.renewed, is_old) = (true, true);
+                healing.seen.remove(&table);
+                break;
+            }
             Err(error) => return Err(error),
         }
     }
     let whole = found.equal.len() == all;
-    found.commit(run, input, cursor, whole).await
+    match found.commit(run, input, cursor, whole).await? {
+        Next::Done if is_old => Ok(Next::Pass(run.head.progress().clone())),
+        next => Ok(next),
+    }
 }
 
 /// The tables that are to be fetched anew at the cursor because somebody asked for it: those that the archive says what they are. Others get a
