@@ -55,6 +55,11 @@ impl MemoryBudget {
         (self.limit / 16).clamp(5 * MIB, 64 * MIB) as usize
     }
 
+    /// Pieces of a ZIP that are compressed or wait to be written, with what that takes. A 16th.
+    pub(crate) fn deflating(self) -> usize {
+        (self.limit / 16) as usize
+    }
+
     /// A budget of `limit` bytes.
     ///
     /// # Errors
@@ -93,9 +98,11 @@ impl MemoryBudget {
         self.limit / 8
     }
 
-    /// Decoded rows that wait for their file, all tables together, bytes of their Arrow buffers. An eighth.
+    /// Rows that wait for their file, all tables together, bytes of their text and their Arrow buffers: a quarter less 8 MiB, which
+    /// is an eighth at the least limit. The more, the fewer and larger are the files of deltas, and a small file costs nearly as much
+    /// as a large one.
     pub fn gathered(self) -> u64 {
-        self.limit / 8
+        self.limit / 4 - 8 * MIB
     }
 
     /// Decoded rows on their way to the writer, bytes of their Arrow buffers. An eighth.
@@ -167,7 +174,7 @@ mod tests {
         assert!(2 * MemoryBudget::EXPORT_PART as u64 <= MemoryBudget::MINIMUM * 40 / 100);
         for mib in [64, 100, 256, 4096] {
             let b = MemoryBudget::new(mib * MIB).unwrap();
-            assert!(2 * b.zip_part() as u64 <= b.limit() * 40 / 100, "{mib}");
+            assert!((2 * b.zip_part() + b.deflating()) as u64 <= b.limit() * 40 / 100, "{mib}");
         }
     }
 }

@@ -16,6 +16,7 @@ use arrow::{
     datatypes::FieldRef,
 };
 
+use super::{json::string_length, parse::Json};
 use crate::{
     error::{Error, Result},
     schema::{ColumnType, Element, Field, Kind, TableSchema, element_field, struct_fields},
@@ -75,6 +76,7 @@ pub(super) struct Object {
 #[derive(Debug, Default)]
 pub(super) struct Family {
     pub(super) name: String,
+    spelling: Spelling,
     /// Takes every value that no other takes whole.
     pub(super) json: Option<usize>,
     pub(super) boolean: Option<usize>,
@@ -88,6 +90,33 @@ pub(super) struct Family {
     pub(super) kinds: Vec<Kind>,
     /// All of them.
     members: Vec<usize>,
+}
+
+/// Families that are compared with a key without reading it.
+const COMPARED: usize = 16;
+
+/// A name as the key of a member is usually written, so that a key can be compared without being read.
+#[derive(Debug, Default)]
+struct Spelling {
+    /// `name":`
+    text: String,
+    /// Its first eight bytes as a number, and which bits of it count if there are fewer.
+    begin: u64,
+    mask: u64,
+}
+
+impl Spelling {
+    fn of(name: &str) -> Self {
+        let text = format!("{name}\":");
+        if string_length(name) > text.len() {
+            // JSON writes the name with escapes: no key begins with this, so that such keys are read.
+            return Self { text, begin: 1, mask: 0 };
+        }
+        let mut begin = [0; 8];
+        let length = text.len().min(8);
+        begin[..length].copy_from_slice(&text.as_bytes()[..length]);
+        Self { begin: u64::from_le_bytes(begin), mask: u64::MAX >> (64 - 8 * length), text }
+    }
 }
 
 impl Text {
@@ -290,7 +319,8 @@ impl Object {
             let at = match families.binary_search_by(|f| f.name.as_str().cmp(&field.name)) {
                 Ok(at) => at,
                 Err(at) => {
-                    families.insert(at, Family { name: field.name.clone(), ..Family::default() });
+                    let (name, spelling) = (field.name.clone(), Spelling::of(&field.name));
+                    families.insert(at, Family { name, spelling, ..Family::default() });
                     at
                 }
             };
@@ -300,14 +330,31 @@ impl Object {
         Self { families, columns, fields: struct_fields(fields) }
     }
 
-    /// The family of `name`. Fields come sorted, so it is looked for from `next` on first, which moves behind it.
-    pub(super) fn find(&self, name: &str, next: &mut usize) -> Option<usize> {
-        for at in *next..(*next + 4).min(self.families.len()) {
-            if self.families[at].name == name {
-                *next = at + 1;
-                return Some(at);
+    /// Passes the next key if it is the name of one of the families from `next` on, which moves behind it, and is spelled as
+    /// usual. Fields come sorted, so nearly every key is that of one of the next families.
+    pub(super) fn pass_key<'a>(
+        &self,
+        json: &mut Json<'a>,
+        first: &mut bool,
+        next: &mut usize,
+    ) -> Option<(&'a str, usize)> {
+        let begin = json.begin_of_key(*first)?;
+        // Names of Convex's own are none of these.
+        let from = if begin as u8 == b'_' { return None } else { (*next).min(self.families.len()) };
+        let expected = &self.families[from..(from + COMPARED).min(self.families.len())];
+        for (at, Family { spelling, .. }) in expected.iter().enumerate() {
+            if begin & spelling.mask == spelling.begin
+                && let Some(key) = json.pass_key(first, &spelling.text)
+            {
+                *next = from + at + 1;
+                return Some((key, from + at));
             }
         }
+        None
+    }
+
+    /// The family of `name`; `next` moves to the one behind it, or behind where it would be.
+    pub(super) fn find(&self, name: &str, next: &mut usize) -> Option<usize> {
         let found = self.families.binary_search_by(|f| f.name.as_str().cmp(name));
         *next = found.map_or_else(|at| at, |at| at + 1);
         found.ok()

@@ -3,7 +3,7 @@
 //! A value goes to the oldest column of its field's family that takes it whole; JSON text takes everything. If none does, it goes to
 //! the oldest of its kind, and what does not fit in it is rescued item by item; if there is none of its kind, it is rescued whole.
 
-use std::{cell::Cell, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, cell::Cell, collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{
@@ -125,15 +125,32 @@ impl TableDecoder {
     /// # Errors
     /// Protocol, if the text is not a document that Convex can hold.
     pub fn push(&mut self, text: &str, encoding: Encoding, ts: Timestamp, deleted: bool) -> Result<()> {
+        self.push_from(0, text, encoding, ts, deleted)
+    }
+
+    /// The same of a document whose first `read` bytes need not be read: they hold nothing but its bracket and members that say what
+    /// is known already, and a key follows. 0 if nothing of it is known.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn push_from(
+        &mut self,
+        read: usize,
+        text: &str,
+        encoding: Encoding,
+        ts: Timestamp,
+        deleted: bool,
+    ) -> Result<()> {
         if text.len() > MAX_DOCUMENT {
             return Err(Error::protocol(format!("a document of {} bytes is larger than Convex allows", text.len())));
         }
         let deep = Cell::new(false);
-        let json = Json::new(text, encoding).noting_depth(&deep);
+        let whole = Json::new(text, encoding).noting_depth(&deep);
+        let json = if read == 0 { opened(whole)? } else { Json::inside(text, read, encoding).noting_depth(&deep) };
         let mut misplaced = MisplacedFields::new(std::mem::take(&mut self.buffers), json);
         let system = document(&mut self.object, self.rows, self.leaves, json, deleted, &mut misplaced)?;
         if let Some(content) = &mut self.content {
-            content.take(&system.id, ts, deleted, json)?;
+            content.take(&system.id, ts, deleted, whole)?;
         }
         self.own.id.append_value(system.id);
         self.own.creation_time.append_option(system.creation_time);
@@ -196,7 +213,7 @@ pub fn observe(text: &str, encoding: Encoding, shape: &mut DocumentShape) -> Res
 }
 
 struct System<'a> {
-    id: std::borrow::Cow<'a, str>,
+    id: Cow<'a, str>,
     creation_time: Option<f64>,
     /// Fields that are not its own.
     fields: usize,
@@ -204,7 +221,13 @@ struct System<'a> {
     unknown_fields: bool,
 }
 
-/// Appends the fields of one document as row `row`.
+/// Inside of the object that comes next.
+fn opened(mut json: Json<'_>) -> Result<Json<'_>, Bad> {
+    let Token::Object = json.token()? else { return json.bad("a document is an object") };
+    Ok(json)
+}
+
+/// Appends the fields of one document, inside of which `json` is, as row `row`.
 fn document<'a>(
     object: &mut Object,
     row: usize,
@@ -213,12 +236,11 @@ fn document<'a>(
     deleted: bool,
     misplaced: &mut MisplacedFields<'a>,
 ) -> Result<System<'a>, Bad> {
-    let Token::Object = json.token()? else { return json.bad("a document is an object") };
     let mut order = Order::new(json);
     let (mut id, mut creation_time) = (None, None);
     let (mut first, mut next) = (true, 0);
     let (mut fields, mut unknown_fields) = (0, false);
-    while let Some(key) = json.key(&mut first)? {
+    while let Some((key, passed)) = next_key(object, &mut json, &mut first, &mut next)? {
         if key.starts_with('_') {
             let twin = match key.as_ref() {
                 "_id" => match json.token()? {
@@ -245,11 +267,10 @@ fn document<'a>(
             continue;
         }
         fields += 1;
-        order.check(&key)?;
+        let family = order.family(object, &key, passed, &mut next)?;
         let start = json;
         let mark = misplaced.begin_field(start);
         let path = Path::field(&key);
-        let family = object.find(&key, &mut next);
         let done = match family {
             Some(family) => field(object, family, row, &mut json, &path, misplaced),
             None => newcomer(leaves < LEAF_COLUMNS, &mut json, &path, misplaced).map(drop),
@@ -276,6 +297,19 @@ fn document<'a>(
     Ok(System { id, creation_time: creation_time.filter(|_| !deleted), fields, unknown_fields })
 }
 
+/// The next key, and its family if it is one of those that are expected.
+fn next_key<'a>(
+    object: &Object,
+    json: &mut Json<'a>,
+    first: &mut bool,
+    next: &mut usize,
+) -> Result<Option<(Cow<'a, str>, Option<usize>)>, Bad> {
+    if let Some((key, family)) = object.pass_key(json, first, next) {
+        return Ok(Some((Cow::Borrowed(key), Some(family))));
+    }
+    Ok(json.key(first)?.map(|key| (key, None)))
+}
+
 /// Appends the next value, of a field that has columns.
 fn field<'a>(
     object: &mut Object,
@@ -290,6 +324,9 @@ fn field<'a>(
     if let (Some(column), true) = (takes.json, takes.is_alone()) {
         object.columns[column].push_text(row, misplaced.text(json)?);
         return Ok(());
+    }
+    if let (Some(column), true) = (takes.string, json.at_string()) {
+        return Ok(object.columns[column].push_bytes(row, |out| json.string_into(out))?);
     }
     let kind = match json.token()? {
         Token::Null => return misplaced.null(path),
@@ -314,13 +351,7 @@ fn field<'a>(
             }
             None => Kind::Float64,
         },
-        Token::String(value) => match takes.string {
-            Some(column) => {
-                object.columns[column].push_text(row, &value);
-                return Ok(());
-            }
-            None => Kind::String,
-        },
+        Token::String(_) => Kind::String,
         Token::Bytes(text) => match takes.bytes {
             Some(column) => {
                 return Ok(object.columns[column].push_bytes(row, |out| decode_bytes(&text, start.at(), out))?);
@@ -378,10 +409,10 @@ fn fields<'a>(
 ) -> Result<(), Stop> {
     let mut order = Order::new(*json);
     let (mut first, mut next) = (true, 0);
-    while let Some(key) = json.key(&mut first)? {
-        order.check(&key)?;
+    while let Some((key, passed)) = next_key(object, json, &mut first, &mut next)? {
+        let family = order.family(object, &key, passed, &mut next)?;
         let at = path.name(&key);
-        match object.find(&key, &mut next) {
+        match family {
             Some(family) => field(object, family, row, json, &at, misplaced)?,
             None => {
                 let twin = || object.families.iter().any(|f| f.name.eq_ignore_ascii_case(&key));
@@ -489,12 +520,14 @@ fn item<'a>(
         column.push_text(row, misplaced.text(json)?);
         return Ok(());
     }
+    if let (Data::String(_), true) = (&column.data, json.at_string()) {
+        return Ok(column.push_bytes(row, |out| json.string_into(out))?);
+    }
     match (json.token()?, &column.data) {
         (Token::Null, _) => column.pad(row + 1),
         (Token::Boolean(value), Data::Boolean(_)) => column.push_boolean(row, value),
         (Token::Int64(value), Data::Int64(_)) => column.push_int64(row, value),
         (Token::Float64(value), Data::Float64(_)) => column.push_float64(row, value),
-        (Token::String(value), Data::String(_)) => column.push_text(row, &value),
         (Token::Bytes(text), Data::Bytes(_)) => column.push_bytes(row, |out| decode_bytes(&text, start.at(), out))?,
         (Token::Array, Data::List(_)) => return items(column, row, json, path, misplaced),
         (Token::Object, Data::Struct(_)) => {
@@ -514,7 +547,7 @@ fn item<'a>(
 /// enough; only where they do not, the whole object is looked through, once.
 struct Order<'a> {
     object: Json<'a>,
-    last: Option<std::borrow::Cow<'a, str>>,
+    last: Option<Cow<'a, str>>,
     looked_through: bool,
 }
 
@@ -531,7 +564,23 @@ impl<'a> Order<'a> {
         Ok(())
     }
 
-    fn keep(&mut self, key: std::borrow::Cow<'a, str>) {
+    /// The family of a key, unless it stands there for the second time. Those that are expected lie behind every key that came in
+    /// order before, so that such a key is none.
+    fn family(
+        &mut self,
+        object: &Object,
+        key: &str,
+        expected: Option<usize>,
+        next: &mut usize,
+    ) -> Result<Option<usize>, Bad> {
+        if expected.is_some() {
+            return Ok(expected);
+        }
+        self.check(key)?;
+        Ok(object.find(key, next))
+    }
+
+    fn keep(&mut self, key: Cow<'a, str>) {
         self.last = Some(key);
     }
 }

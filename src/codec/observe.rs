@@ -17,15 +17,17 @@ pub(super) fn observe_document(mut json: Json<'_>, shape: &mut DocumentShape) ->
 }
 
 fn observe(json: &mut Json<'_>, shape: &mut Shape) -> Result<(), Bad> {
+    if json.at_string() {
+        // The hint, merged in before, may know it as an Id.
+        shape.string = true;
+        return json.skip();
+    }
     match json.token()? {
         Token::Null => {}
         Token::Boolean(_) => shape.boolean = true,
         Token::Int64(_) => shape.int64 = true,
         Token::Float64(_) => shape.float64 = true,
-        Token::String(_) => {
-            // The hint, merged in before, may know it as an Id.
-            shape.string = true;
-        }
+        Token::String(_) => shape.string = true,
         Token::Bytes(_) => shape.bytes = true,
         Token::Array => {
             let items = shape.items();

@@ -10,6 +10,7 @@
 use std::{borrow::Cow, cell::Cell};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use wide::u8x16;
 
 use crate::{
     document::Encoding,
@@ -67,6 +68,11 @@ pub(crate) struct Json<'a> {
 impl<'a> Json<'a> {
     pub(crate) fn new(text: &'a str, encoding: Encoding) -> Self {
         Self { text, at: 0, depth: 0, encoding, deep: None }
+    }
+
+    /// Inside of the object that `text` is, at byte `from`, where a key stands: [`Json::key`] goes on with it as the first.
+    pub(crate) fn inside(text: &'a str, from: usize, encoding: Encoding) -> Self {
+        Self { at: from, depth: 1, ..Self::new(text, encoding) }
     }
 
     /// The same; `deep` becomes true if something lies deeper than documents of Convex may.
@@ -191,6 +197,27 @@ impl<'a> Json<'a> {
         Ok(Some(key))
     }
 
+    /// The first eight bytes of the next key and of what follows it, if it is written without white space before it. What looks
+    /// many names up needs no more of it to pass over most of them.
+    pub(crate) fn begin_of_key(&self, first: bool) -> Option<u64> {
+        let quote = self.at + usize::from(!first);
+        let begin = self.text.as_bytes().get(quote + 1..)?.first_chunk::<8>()?;
+        let comma = first || self.peek() == b',';
+        (comma && self.text.as_bytes()[quote] == b'"').then(|| u64::from_le_bytes(*begin))
+    }
+
+    /// Passes the next key and its colon, if they are written as `spelled`: `name":`, of a name that [`Json::begin_of_key`] was
+    /// asked about.
+    pub(crate) fn pass_key(&mut self, first: &mut bool, spelled: &str) -> Option<&'a str> {
+        let from = self.at + usize::from(!*first) + 1;
+        let end = from + spelled.len();
+        if self.text.as_bytes().get(from..end)? != spelled.as_bytes() {
+            return None;
+        }
+        (self.at, *first) = (end, false);
+        Some(&self.text[from..end - 2])
+    }
+
     /// `{`, or one of the wrappers `{"$integer":…}`, `{"$float":…}`, `{"$bytes":…}`: an object whose first key begins with
     /// `$`. No field name in Convex does, so there is no doubt.
     fn object(&mut self) -> Result<Token<'a>, Bad> {
@@ -228,7 +255,11 @@ impl<'a> Json<'a> {
 
     fn number(&mut self) -> Result<Token<'a>, Bad> {
         let start = *self;
-        let float = self.skip_number()?;
+        let float = match self.pass_decimal() {
+            Some(Some(n)) => return Ok(Token::Float64(n)),
+            Some(None) => true,
+            None => self.skip_number()?,
+        };
         let text = &self.text[start.at..self.at];
         if !float
             && self.encoding == Encoding::ExportJson
@@ -240,6 +271,41 @@ impl<'a> Json<'a> {
             Ok(n) if n.is_finite() => Ok(Token::Float64(n)),
             _ => start.bad("a number beyond what a double holds"),
         }
+    }
+
+    /// Passes a number as most are spelled: with a point, without an exponent, of at most 19 digits. `None`, and nothing passed, if it
+    /// is any other.
+    ///
+    /// Says its value, if its digits without the point are a double exactly, as is the power of ten by which they are to be divided:
+    /// a single division rounds once, and so gives the nearest double (Clinger, *How to Read Floating Point Numbers Accurately*).
+    fn pass_decimal(&mut self) -> Option<Option<f64>> {
+        const DIGITS: usize = 19; // as many as 64 bits hold, whichever they are
+        let bytes = self.text.as_bytes();
+        let negative = self.peek() == b'-';
+        let from = self.at + usize::from(negative);
+        let mut mantissa = 0u64;
+        let mut take = |mut at: usize, most: usize| {
+            while let Some(digit @ b'0'..=b'9') = bytes.get(at).filter(|_| at < most) {
+                mantissa = mantissa * 10 + u64::from(digit - b'0');
+                at += 1;
+            }
+            at
+        };
+        let point = take(from, from + DIGITS);
+        let padded = point > from + 1 && bytes[from] == b'0';
+        if point == from || padded || bytes.get(point) != Some(&b'.') {
+            return None;
+        }
+        let end = take(point + 1, from + DIGITS + 1);
+        let decimals = end - point - 1;
+        if decimals == 0 || matches!(bytes.get(end), Some(b'0'..=b'9' | b'e' | b'E')) {
+            return None;
+        }
+        self.at = end;
+        Some((mantissa <= 1 << f64::MANTISSA_DIGITS).then(|| {
+            let n = mantissa as f64 / POWERS_OF_TEN[decimals];
+            if negative { -n } else { n }
+        }))
     }
 
     /// Passes a number; true if it has a point or an exponent.
@@ -296,26 +362,45 @@ impl<'a> Json<'a> {
             self.at += 1;
             return Ok(Cow::Borrowed(&self.text[from..self.at - 1]));
         }
-        self.string_with_escapes(from).map(Cow::Owned)
-    }
-
-    /// The same from its first special character on; it began at `from`.
-    fn string_with_escapes(&mut self, from: usize) -> Result<String, Bad> {
         let mut out = String::with_capacity((self.at - from) * 2 + 16);
         out.push_str(&self.text[from..self.at]);
+        self.rest_of_string(|text| out.push_str(text))?;
+        Ok(Cow::Owned(out))
+    }
+
+    /// Appends the string whose opening quote is next.
+    pub(crate) fn string_into(&mut self, out: &mut impl TakesText) -> Result<(), Bad> {
+        let from = self.at + 1;
+        self.at = skip_plain(self.text.as_bytes(), from);
+        out.take(&self.text.as_bytes()[from..self.at]);
+        if self.peek() == b'"' {
+            self.at += 1;
+            return Ok(());
+        }
+        self.rest_of_string(|text| out.take(text.as_bytes()))
+    }
+
+    /// Whether a string is next.
+    pub(crate) fn at_string(&mut self) -> bool {
+        self.skip_space();
+        self.peek() == b'"'
+    }
+
+    /// Hands on a string from its first special character on.
+    fn rest_of_string(&mut self, mut out: impl FnMut(&str)) -> Result<(), Bad> {
         loop {
             match self.peek() {
                 b'"' => {
                     self.at += 1;
-                    return Ok(out);
+                    return Ok(());
                 }
-                b'\\' => out.push(self.escape()?),
+                b'\\' => out(self.escape()?.encode_utf8(&mut [0; 4])),
                 _ if self.at >= self.text.len() => return self.bad("the string does not end"),
                 _ => return self.bad("a control character in a string"),
             }
             let from = self.at;
             self.at = skip_plain(self.text.as_bytes(), from);
-            out.push_str(&self.text[from..self.at]);
+            out(&self.text[from..self.at]);
         }
     }
 
@@ -365,7 +450,7 @@ impl<'a> Json<'a> {
     pub(crate) fn skip(&mut self) -> Result<(), Bad> {
         self.skip_space();
         match self.peek() {
-            b'"' => self.string().map(drop),
+            b'"' => self.string_into(&mut ()),
             b'-' | b'0'..=b'9' => self.skip_number().map(drop),
             _ => match self.token()? {
                 Token::Array => self.skip_items(),
@@ -403,21 +488,38 @@ impl<'a> Json<'a> {
     }
 }
 
-/// The first byte at or after `at` that is a quote, a backslash or a control character, eight bytes at a step; the length
+/// Where the text of a string goes, piece by piece.
+pub(crate) trait TakesText {
+    fn take(&mut self, text: &[u8]);
+}
+
+impl TakesText for Vec<u8> {
+    fn take(&mut self, text: &[u8]) {
+        self.extend_from_slice(text);
+    }
+}
+
+/// Of a string that is passed over.
+impl TakesText for () {
+    fn take(&mut self, _: &[u8]) {}
+}
+
+/// Powers of ten. Those up to 22 are doubles exactly.
+const POWERS_OF_TEN: [f64; 19] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
+
+/// The first byte at or after `at` that is a quote, a backslash or a control character, sixteen bytes at a step; the length
 /// if there is none.
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let zero = |w: u64| w.wrapping_sub(ONES) & !w & HIGH;
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let hit = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | control;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+        let text = u8x16::new(*chunk);
+        let control = text.min(u8x16::splat(0x1f)).simd_eq(text);
+        let hit = text.simd_eq(u8x16::splat(b'"')) | text.simd_eq(u8x16::splat(b'\\')) | control;
+        let hit = hit.to_bitmask();
         if hit != 0 {
-            // Bytes above the lowest hit may be flagged wrongly by the borrow; the lowest never is.
-            return at + hit.trailing_zeros() as usize / 8;
+            return at + hit.trailing_zeros() as usize;
         }
-        at += 8;
+        at += 16;
     }
     while bytes.get(at).is_some_and(|b| *b >= 0x20 && *b != b'"' && *b != b'\\') {
         at += 1;
@@ -450,6 +552,15 @@ mod tests {
 
     use super::*;
 
+    /// Digits around the lengths at which another way is taken, with and without what makes a number odd.
+    fn number() -> impl Strategy<Value = String> {
+        let whole = prop_oneof!["0", "[1-9][0-9]{0,4}", "[0-9]{14,21}", "900719925474099[0-9]"];
+        let decimals = prop_oneof![2 => "\\.[0-9]{1,5}", 2 => "\\.[0-9]{1,24}", 1 => "\\.?"];
+        let exponent = prop_oneof![3 => "", 1 => "[eE][+-]?[0-9]{0,2}"];
+        ("-?", whole, decimals, exponent)
+            .prop_map(|(sign, whole, decimals, exponent)| sign + &whole + &decimals + &exponent)
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
@@ -476,8 +587,62 @@ mod tests {
             }
             let mut json = Json::new(&ascii, Encoding::ConvexEncodedJson);
             prop_assert!(matches!(json.token(), Ok(Token::String(t)) if t == s));
+            let mut appended = b"before".to_vec();
+            let mut json = Json::new(&ascii, Encoding::ConvexEncodedJson);
+            prop_assert!(json.at_string());
+            json.string_into(&mut appended).unwrap();
+            prop_assert_eq!(appended, format!("before{s}").into_bytes());
+            prop_assert!(json.end().is_ok());
             let at = skip_plain(tail.as_bytes(), 0);
             prop_assert_eq!(at, tail.find(['"', '\\']).unwrap_or(tail.len()));
+        }
+
+        #[test]
+        fn plain_text_ends_where_a_byte_by_byte_scan_says(bytes in prop::collection::vec(any::<u8>(), 0..80), from in 0usize..80) {
+            let ends = |b: &u8| matches!(b, 0..0x20 | b'"' | b'\\');
+            let expected = bytes.iter().skip(from).position(ends).map_or(bytes.len().max(from), |run| from + run);
+            prop_assert_eq!(skip_plain(&bytes, from), expected);
+        }
+
+        #[test]
+        fn a_string_is_appended_as_it_is_read_or_refused_alike(text in r#""([a\\"\n\u{e9}]|\\\\u[0-9dD][0-9a-f8]{3}|\\\\[nrtbf/"\\x]){0,12}"?"#) {
+            let (mut reads, mut appends) = (Json::new(&text, Encoding::ConvexEncodedJson), Vec::new());
+            let mut json = reads;
+            match (reads.token(), json.string_into(&mut appends)) {
+                (Ok(Token::String(read)), Ok(())) => {
+                    prop_assert_eq!(read.as_bytes(), appends);
+                    prop_assert_eq!(reads.at(), json.at());
+                }
+                (Err(read), Err(appended)) => prop_assert_eq!(read, appended),
+                (read, appended) => prop_assert!(false, "{:?} {:?}", read, appended),
+            }
+        }
+
+        #[test]
+        fn a_number_is_what_std_and_serde_json_read(text in number(), behind in "[,} \\]]?") {
+            let written = format!("{text}{behind}");
+            let mut json = Json::new(&written, Encoding::ConvexEncodedJson);
+            let ours = json.token();
+            match serde_json::from_str::<f64>(&text) {
+                Ok(theirs) => {
+                    prop_assert!(matches!(ours, Ok(Token::Float64(n)) if n.to_bits() == theirs.to_bits()), "{} {:?} {}", text, ours, theirs);
+                    prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), theirs.to_bits());
+                    prop_assert_eq!(json.at(), text.len());
+                }
+                Err(_) => prop_assert!(ours.is_err() || json.at() < text.len(), "{} {:?}", text, ours),
+            }
+        }
+
+        #[test]
+        fn every_double_is_read_back_from_its_shortest_spelling(bits in any::<u64>(), small in -1_000_000_000i64..1_000_000_000, cents in 0u32..6) {
+            for n in [f64::from_bits(bits), small as f64 / 10f64.powi(cents as i32), 1.79e12 + small as f64 / 4096.0] {
+                for text in [format!("{n:?}"), format!("{n:.3}"), format!("{n}")] {
+                    if let Ok(n) = serde_json::from_str::<f64>(&text) {
+                        let read = Json::new(&text, Encoding::ConvexEncodedJson).token();
+                        prop_assert!(matches!(read, Ok(Token::Float64(m)) if m.to_bits() == n.to_bits()), "{} {:?}", text, read);
+                    }
+                }
+            }
         }
     }
 

@@ -41,6 +41,26 @@ const KEYS: [&str; 19] = [
     "j5700221pceb603t7je2hkqn0s8jrtmp",
 ];
 
+/// Names that have much in common: their length, how they begin, how they end, what they are written as.
+const ALIKE: [&str; 16] = [
+    "",
+    "a",
+    "a\"",
+    "a\":",
+    "a:",
+    "aa",
+    "aé",
+    "abcdef",
+    "abcdefg",
+    "abcdefgh",
+    "abcdefghi",
+    "abcdefgh1stuvwxyz",
+    "abcdefgh2stuvwxyz",
+    "abcdefgh\\stuvwxyz",
+    "abcdefghi1stuvwxyz",
+    "b",
+];
+
 fn scalar() -> impl Strategy<Value = Value> {
     prop_oneof![
         3 => Just(Value::Null),
@@ -98,6 +118,20 @@ fn text_of(document: &Document, encoding: Encoding) -> String {
     let mut text = String::new();
     write_value(&mut text, &Value::Object(document.clone()), encoding);
     text
+}
+
+/// The same JSON with white space around all that it may stand around.
+fn spaced(text: &str) -> String {
+    let (mut out, mut string, mut escaped) = (String::new(), false, false);
+    for c in text.chars() {
+        let structure = !string && "{}[]:,".contains(c);
+        out.push_str(if structure { " " } else { "" });
+        out.push(c);
+        out.push_str(if structure { "\n" } else { "" });
+        string ^= c == '"' && !escaped;
+        escaped = string && c == '\\' && !escaped;
+    }
+    out
 }
 
 fn through_parquet(batches: &[RecordBatch]) -> Vec<RecordBatch> {
@@ -300,6 +334,54 @@ proptest! {
             write_value(&mut export, &value, Encoding::ExportJson);
             json::transcode(&mut parse::Json::new(&text, encoding), &mut transcoded).unwrap();
             prop_assert_eq!(export, transcoded);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    /// Keys that are written as servers write them are compared in place; all others are read.
+    #[test]
+    fn rows_are_the_same_however_a_document_is_spelled_and_wherever_it_is_read_from(
+        sample in proptest::collection::btree_map(select(&ALIKE[..]), value(), 0..12),
+        documents in proptest::collection::vec(proptest::collection::btree_map(select(&ALIKE[..]), value(), 0..12), 1..4),
+        turns in any::<[u8; 3]>(), encoding in select(vec![Encoding::ExportJson, Encoding::ConvexEncodedJson]),
+    ) {
+        let named = |fields: &BTreeMap<&str, Value>| -> Document {
+            fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+        };
+        let mut seen = DocumentShape::default();
+        observe(&text_of(&named(&sample), encoding), encoding, &mut seen).unwrap();
+        let schema = evolve(&TableSchema::empty(), &seen, &Misfits::new());
+        let mut decoders = [(); 4].map(|()| TableDecoder::new(&schema, None));
+        for (fields, turn) in documents.iter().zip(turns) {
+            let mut document = named(fields);
+            document.insert("_creationTime".into(), Value::Float64(1.5));
+            document.insert("_id".into(), Value::String("id".into()));
+            let rest = text_of(&document, encoding).split_off(1);
+            let front = r#"{"_component":"","_table":"t","_ts":7,"_deleted":false,"#;
+            let text = format!("{front}{rest}");
+            let mut turned: Vec<_> = document.iter().collect();
+            turned.rotate_left(usize::from(turn) % document.len());
+            let mut other = String::from("{");
+            for (name, value) in turned {
+                other.push_str(if other.len() > 1 { "," } else { "" });
+                write_string(&mut other, name);
+                other.push(':');
+                write_value(&mut other, value, encoding);
+            }
+            other.push('}');
+            let ways = [(front.len(), &text), (0, &text), (0, &spaced(&text)), (0, &other)];
+            for (decoder, (read, text)) in decoders.iter_mut().zip(ways) {
+                decoder.push_from(read, text, encoding, Timestamp(7), false).unwrap();
+            }
+        }
+        let [first, others @ ..] = decoders.map(|mut decoder| {
+            let batch = decoder.flush().unwrap().unwrap();
+            (batch, decoder.misfits().clone(), decoder.newcomers(), decoder.oddities().beyond_limits)
+        });
+        for other in others {
+            prop_assert_eq!(&first, &other);
         }
     }
 }

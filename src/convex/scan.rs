@@ -3,10 +3,11 @@
 //! # Why by blocks
 //! Every byte of a deployment passes through here once. A loop over bytes, or a search for the next quote, stops at every
 //! one of the short strings that documents consist of. A block of 64 bytes becomes four words of 64 bits instead (quotes,
-//! backslashes, opening and closing brackets), and a block in which the value cannot end costs a few dozen instructions,
+//! backslashes, opening and closing brackets), and a block in which the value cannot end costs some hundred instructions,
 //! whatever is in it.
 
 use memchr::memchr2;
+use wide::u8x16;
 
 /// Which bytes of a block are what: bit `i` speaks of byte `i`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,28 +24,18 @@ struct Marks {
 const FOLD: u8 = 0x20;
 
 fn marks(block: &[u8; 64]) -> Marks {
-    Marks {
-        quotes: equal(block, 0, b'"'),
-        backslashes: equal(block, 0, b'\\'),
-        opening: equal(block, FOLD, b'{'),
-        closing: equal(block, FOLD, b'}'),
+    let mut marks = Marks { quotes: 0, backslashes: 0, opening: 0, closing: 0 };
+    let equal = |bytes: u8x16, wanted| u64::from(bytes.simd_eq(u8x16::splat(wanted)).to_bitmask());
+    let (quarters, _) = block.as_chunks::<16>();
+    for (i, quarter) in quarters.iter().enumerate() {
+        let (bytes, place) = (u8x16::new(*quarter), 16 * i);
+        let folded = bytes | u8x16::splat(FOLD);
+        marks.quotes |= equal(bytes, b'"') << place;
+        marks.backslashes |= equal(bytes, b'\\') << place;
+        marks.opening |= equal(folded, b'{') << place;
+        marks.closing |= equal(folded, b'}') << place;
     }
-}
-
-/// Which bytes are `wanted` once the bits of `fold` are set. Written so that the compiler compares many bytes at once
-/// (5.6 GB/s for all four words of [`Marks`] with SSE2, against 0.8 when each bit is shifted into its place).
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorised only where the wanted byte is a constant")]
-fn equal(block: &[u8; 64], fold: u8, wanted: u8) -> u64 {
-    // Each byte becomes its bit within its group of eight ...
-    let mut bits = [0u8; 64];
-    for (i, bit) in bits.iter_mut().enumerate() {
-        *bit = if block[i] | fold == wanted { 1 << (i % 8) } else { 0 };
-    }
-    // ... and the multiplication adds the eight, which have no bit in common, into the highest byte.
-    let (groups, _) = bits.as_chunks::<8>();
-    let sum = |group: &[u8; 8]| u64::from_le_bytes(*group).wrapping_mul(0x0101_0101_0101_0101) >> 56;
-    groups.iter().rev().fold(0, |word, group| word << 8 | sum(group))
+    marks
 }
 
 /// The index after the bracket that closes the object or list which is open at `from`; `None` if the text ends before.

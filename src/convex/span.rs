@@ -15,4 +15,7 @@ pub struct DocumentSpan {
     pub deleted: bool,
     /// Byte range of the document in [`Page::body`](super::Page::body), braces included.
     pub range: Range<usize>,
+    /// How many of its first bytes hold nothing but its bracket and members that say what stands here: a key follows. 0 if it does
+    /// not begin so.
+    pub read: usize,
 }

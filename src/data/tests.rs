@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use super::{
     CreationTime, DataFile, FileReader, FileWriter, Footer, NewFile, WantedRows, WriterOptions,
     blocks::{BLOCK, Checksums, crc32c},
+    properties::{Rows, choose},
     whole,
 };
 use crate::{
@@ -458,6 +459,23 @@ async fn the_footer_keeps_every_promise() {
     }
 }
 
+#[tokio::test]
+async fn a_small_file_goes_without_what_its_rows_gain_nothing_from() {
+    for (batches, small) in [(vec![batch(0, 50)], true), (vec![batch(0, 49), batch(49, 50)], false)] {
+        let store = Arc::new(InMemory::new());
+        let file = write(store.clone(), &batches, OPTIONS).await.unwrap();
+        let footer = footer(&stored(store.as_ref()).await);
+        let columns = footer.row_group(0).columns();
+        let column = |name: &str| columns.iter().find(|column| column.column_path().string() == name).unwrap();
+        assert_eq!(column("_tombstone").compression() == Compression::UNCOMPRESSED, small);
+        assert!(matches!(column("_id").compression(), Compression::ZSTD(_)));
+        assert_eq!(columns.iter().all(|column| column.dictionary_page_offset().is_none()), small);
+        assert!(column("_id").bloom_filter_length().is_some_and(|bytes| bytes < 200), "it is made for 50 ids");
+        let whole = read(store, &file, &WantedRows::default()).await.unwrap();
+        assert_eq!(whole, batch(0, 50));
+    }
+}
+
 #[test]
 fn list_items_are_named_element_whatever_arrow_calls_them() {
     let values = Arc::new(StringArray::from(vec!["a", "b"]));
@@ -469,7 +487,7 @@ fn list_items_are_named_element_whatever_arrow_calls_them() {
     );
     let batch = RecordBatch::try_from_iter([("tags", Arc::new(list) as ArrayRef)]).unwrap();
     let mut bytes = Vec::new();
-    let properties = super::properties::choose(&batch, 1, 8 << 20).unwrap();
+    let properties = choose(Rows::First(&batch), 1, 8 << 20).unwrap();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();

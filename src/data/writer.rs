@@ -30,7 +30,7 @@ use tokio::{
 use super::{
     CONTENT, DataFile,
     blocks::Blocks,
-    properties,
+    properties::{self, Rows},
     tally::Tally,
     upload::{Part, PartSink, SentFile, upload},
 };
@@ -42,6 +42,9 @@ use crate::{
     monitor::Monitor,
     position::{BaseId, Phase},
 };
+
+/// A file of fewer rows is spelled as a small one.
+const FEW_ROWS: usize = 1_024;
 
 /// What is known of a file before its first row.
 #[derive(Debug, Clone)]
@@ -88,7 +91,7 @@ impl From<MemoryBudget> for WriterOptions {
 /// 1. The object appears in the store whole, and only by [`close`](Self::close); dropped or failed, it does not appear,
 ///    and an upload that was opened is aborted.
 /// 2. An error of the encoder or the store is returned by the next call, with table and path.
-/// 3. It holds at most two batches, about twice the row group, and three parts.
+/// 3. It holds at most two batches and a small one, about twice the row group, and three parts.
 #[derive(Debug)]
 pub struct FileWriter {
     file: NewFile,
@@ -187,7 +190,7 @@ impl FileWriter {
     }
 
     /// Stored bytes so far and the anticipated bytes of the open row group: what tells when to begin another file. Counts
-    /// the batches that are encoded, so it lags by at most two.
+    /// the batches that are encoded, so it lags by at most two, and a small one.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -302,8 +305,12 @@ fn encode(
         }
         EncoderStop::Failed(Error::internal("rows could not be encoded as Parquet").with_source(e))
     };
-    let properties =
-        properties::choose(&first, options.compression_level, options.row_group_bytes).map_err(EncoderStop::Failed)?;
+    // Of few rows, what comes next tells whether they are all that there will be.
+    let mut ahead = (first.num_rows() < FEW_ROWS).then(|| work.blocking_recv());
+    let are_all = matches!(ahead, Some(Some(Work::Finish { .. })));
+    let rows = if are_all { Rows::All(&first) } else { Rows::First(&first) };
+    let properties = properties::choose(rows, options.compression_level, options.row_group_bytes);
+    let properties = properties.map_err(EncoderStop::Failed)?;
     let sink = PartSink::new(parts.clone(), options.part_bytes);
     let mut writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).map_err(failed)?;
     let mut tally = Tally::default();
@@ -323,7 +330,7 @@ fn encode(
             writer.flush().map_err(failed)?;
         }
         bytes.store((writer.bytes_written() + writer.in_progress_size()) as u64, Ordering::Relaxed);
-        next = work.blocking_recv();
+        next = ahead.take().unwrap_or_else(|| work.blocking_recv());
     };
     writer.flush().map_err(failed)?;
     // So that the sink has all of it before it is told that the footer follows.

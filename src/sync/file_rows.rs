@@ -59,6 +59,7 @@ enum State {
 #[derive(Debug)]
 struct SampleRow {
     end: usize,
+    read: usize,
     encoding: Encoding,
     ts: Timestamp,
     deleted: bool,
@@ -68,6 +69,8 @@ struct SampleRow {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct IncomingRow<'a> {
     pub(super) text: &'a str,
+    /// How many bytes of it say nothing that is not said here.
+    pub(super) read: usize,
     pub(super) encoding: Encoding,
     pub(super) ts: Timestamp,
     pub(super) deleted: bool,
@@ -76,7 +79,7 @@ pub(super) struct IncomingRow<'a> {
 impl<'a> IncomingRow<'a> {
     /// A revision of `page`, with its text.
     pub(super) fn of(page: &Page, document: &DocumentSpan, text: &'a str) -> Self {
-        Self { text, encoding: page.encoding, ts: document.ts, deleted: document.deleted }
+        Self { text, read: document.read, encoding: page.encoding, ts: document.ts, deleted: document.deleted }
     }
 }
 
@@ -109,9 +112,9 @@ impl FileRows {
         match &mut self.state {
             State::Decode(_) => self.decode(row),
             State::Sample { text, documents } => {
-                let IncomingRow { encoding, ts, deleted, .. } = row;
+                let IncomingRow { read, encoding, ts, deleted, .. } = row;
                 text.push_str(row.text);
-                documents.push(SampleRow { end: text.len(), encoding, ts, deleted });
+                documents.push(SampleRow { end: text.len(), read, encoding, ts, deleted });
                 if text.len() >= SAMPLE || documents.len() >= SAMPLE_DOCUMENTS {
                     return self.fix(known);
                 }
@@ -122,7 +125,7 @@ impl FileRows {
 
     fn decode(&mut self, row: IncomingRow<'_>) -> Result<()> {
         let State::Decode(decoder) = &mut self.state else { return Ok(()) };
-        decoder.push(row.text, row.encoding, row.ts, row.deleted)?;
+        decoder.push_from(row.read, row.text, row.encoding, row.ts, row.deleted)?;
         if decoder.weight() >= BATCH {
             self.ready_weight += decoder.weight();
             self.ready.extend(decoder.flush()?);
@@ -138,6 +141,7 @@ impl FileRows {
         let rows = || {
             begins.clone().zip(&documents).map(|(begin, d)| IncomingRow {
                 text: &text[begin..d.end],
+                read: d.read,
                 encoding: d.encoding,
                 ts: d.ts,
                 deleted: d.deleted,
@@ -247,8 +251,8 @@ mod tests {
 
     fn push(rows: &mut FileRows, known: &mut KnownTable, fields: &str, deleted: bool) {
         let text = format!(r#"{{"_id":"i","_creationTime":1.0{fields}}}"#);
-        rows.push(IncomingRow { text: &text, encoding: Encoding::ExportJson, ts: Timestamp(1), deleted }, known)
-            .unwrap();
+        let row = IncomingRow { text: &text, read: 0, encoding: Encoding::ExportJson, ts: Timestamp(1), deleted };
+        rows.push(row, known).unwrap();
     }
 
     fn columns(known: &KnownTable) -> Vec<&str> {

@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use ahash::RandomState;
+
 use crate::{
     convex::{
         scan::{end_of_container, end_of_scalar, end_of_string},
@@ -22,6 +24,8 @@ pub(super) struct DocumentFront {
     pub(super) table: u32,
     pub(super) ts: i64,
     pub(super) deleted: bool,
+    /// Bytes of the document up to its first own key; 0 if it was read key by key.
+    pub(super) read: usize,
 }
 
 /// Gives each table of the page its index.
@@ -45,7 +49,7 @@ impl PageTables {
 /// Knows tables by the very bytes in which the server announces them.
 #[derive(Default)]
 pub(super) struct Fronts<'a> {
-    known: HashMap<&'a [u8], u32>,
+    known: HashMap<&'a [u8], u32, RandomState>,
     /// Front and index of the document before.
     last: (&'a [u8], u32),
 }
@@ -83,8 +87,10 @@ impl<'a> Reader<'a> {
             let named = fronts.table(&text[start..front.end], &front, tables);
             (named.context(|| format!("the document at byte {start}"))?, front.end)
         };
-        let Some((ts, deleted, after)) = rest_of_front(text, from, phase) else { return Ok(None) };
-        let Some(end) = end_of_container(text, after) else {
+        let Some(RestOfFront { ts, deleted, end: read, after_id }) = rest_of_front(text, from, phase) else {
+            return Ok(None);
+        };
+        let Some(end) = end_of_container(text, after_id) else {
             self.at = text.len();
             return Err(self.expected("the end of a document"));
         };
@@ -93,7 +99,7 @@ impl<'a> Reader<'a> {
             return Err(self.expected("`}`"));
         }
         self.at = end;
-        Ok(Some(DocumentFront { table, ts, deleted }))
+        Ok(Some(DocumentFront { table, ts, deleted, read: read - start }))
     }
 
     /// A document in any spelling, key by key.
@@ -126,7 +132,7 @@ impl<'a> Reader<'a> {
         }
         let table = tables.intern(component.as_deref().unwrap_or_default(), &table);
         let table = table.context(|| format!("the document at byte {start}"))?;
-        Ok(DocumentFront { table, ts, deleted })
+        Ok(DocumentFront { table, ts, deleted, read: 0 })
     }
 }
 
@@ -148,8 +154,17 @@ fn front(text: &[u8], start: usize) -> Option<TableFront<'_>> {
     Some(TableFront { component, name: &text[from..end], end: after(text, end, b"\",\"_ts\":")? })
 }
 
-/// `_ts`, whether `_deleted`, and the index after `_id`, from the first digit of `_ts` on.
-fn rest_of_front(text: &[u8], from: usize, phase: Phase) -> Option<(i64, bool, usize)> {
+/// What a document announces behind its table.
+struct RestOfFront {
+    ts: i64,
+    deleted: bool,
+    /// The index of the key that follows.
+    end: usize,
+    after_id: usize,
+}
+
+/// From the first digit of `_ts` on.
+fn rest_of_front(text: &[u8], from: usize, phase: Phase) -> Option<RestOfFront> {
     let (ts, mut at) = digits(text, from)?;
     let mut deleted = false;
     if phase == Phase::Delta {
@@ -157,13 +172,15 @@ fn rest_of_front(text: &[u8], from: usize, phase: Phase) -> Option<(i64, bool, u
         deleted = text.get(at) == Some(&b't');
         at = after(text, at, if deleted { b"true" } else { b"false" })?;
     }
+    let end = at + 1;
     if let Some(number) = after(text, at, b",\"_creationTime\":") {
         at = end_of_scalar(text, number);
     }
-    match after(text, at, b",\"_id\":\"") {
-        Some(id) => Some((ts, deleted, end_of_string(text, id)? + 1)),
-        None => Some((ts, deleted, id_behind_fields(text, at)?)),
-    }
+    let after_id = match after(text, at, b",\"_id\":\"") {
+        Some(id) => end_of_string(text, id)? + 1,
+        None => id_behind_fields(text, at)?,
+    };
+    Some(RestOfFront { ts, deleted, end, after_id })
 }
 
 /// The index after `_id`, which fields in upper case precede, from the comma after another member on.

@@ -222,8 +222,8 @@ impl Splitter {
                 range.len()
             )));
         }
-        let DocumentFront { table, ts, deleted } = front;
-        self.documents.push(DocumentSpan { table, ts: Timestamp(ts), deleted, range });
+        let DocumentFront { table, ts, deleted, read } = front;
+        self.documents.push(DocumentSpan { table, ts: Timestamp(ts), deleted, range, read });
         Ok(())
     }
 

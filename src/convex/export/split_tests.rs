@@ -44,6 +44,16 @@ fn agrees(body: &str, phase: Phase) {
         assert_eq!(parts.tables[span.table as usize], table);
         assert_eq!(Some(span.ts.0), map["_ts"].as_i64());
         assert_eq!(span.deleted, phase == Phase::Delta && map["_deleted"].as_bool().unwrap());
+        if span.read > 0 {
+            let mut map = map;
+            map.retain(|key, _| !matches!(key.as_str(), "_component" | "_table" | "_ts"));
+            if phase == Phase::Delta {
+                map.remove("_deleted");
+            }
+            let rest = &raw.get()[span.read..];
+            assert!(rest.starts_with('"'), "{rest}");
+            assert_eq!(serde_json::from_str::<BTreeMap<String, serde_json::Value>>(&format!("{{{rest}")).unwrap(), map);
+        }
     }
     let mut tables = parts.tables.clone();
     tables.sort();

@@ -1,24 +1,26 @@
 //! [`SnapshotZip`]: entries of text → one ZIP, which appears whole or not at all.
 //!
 //! ```text
-//! entry(), write() ─ pieces of one size, a few queued ─> thread: deflate ─> a temporary file beside, renamed at the end
-//!                                                                        ─> parts of an upload, completed at the end
-//!                                                                        ─> a stream
+//! entry(), write() ─ pieces of one size, a few at once ─> threads: deflate ─> thread: ZIP ─> a temporary file, renamed at the end
+//!                                                                                        ─> parts of an upload, completed at the end
+//!                                                                                        ─> a stream
 //! ```
 //!
-//! The same entries give the same bytes, whatever the target, the memory limit and the time of day: times are those of the ZIP
-//! format's beginning, modes are 0644, and the compressor is fed pieces of one size. Nothing is written twice, since neither
-//! an upload nor a pipe can go back: the size of an entry follows its bytes, as in the ZIPs that Convex writes.
+//! The same entries give the same bytes, whatever the target, the memory limit, the time of day and the number of processors: times
+//! are those of the ZIP format's beginning, modes are 0644, and pieces of one size are compressed each by itself. Nothing is
+//! written twice, since neither an upload nor a pipe can go back: the size of an entry follows its bytes, as in the ZIPs that Convex
+//! writes.
 
-use std::{
-    cell::Cell,
-    io::{self, BufWriter, ErrorKind, Write},
-};
+use std::io::{self, BufWriter, ErrorKind, Write};
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use zip::{CompressionMethod, DateTime, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
-use super::target::{Opened, RestoreTarget, Sink};
+use super::{
+    container::Container,
+    deflate::{Deflated, END, deflate},
+    target::{Opened, RestoreTarget, Sink},
+};
 use crate::{
     budget::MemoryBudget,
     error::{Error, Result},
@@ -28,23 +30,22 @@ use crate::{
 
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;
-/// Pieces that wait for the compressor.
-const QUEUED: usize = 4;
-/// Level of deflate. Text of documents shrinks little further above it, and takes twice the time.
-const LEVEL: i64 = 4;
 
 /// A ZIP on its way. To be ended with [`finish`](Self::finish) or [`give_up`](Self::give_up). Dropped before, it leaves nothing on
 /// a disk, and in a store an upload in parts that nobody sees.
 pub(in crate::read) struct SnapshotZip {
     steps: mpsc::Sender<Step>,
     held: Vec<u8>,
+    /// The piece before, of the same entry.
+    before: Bytes,
     outcome: Option<oneshot::Receiver<Result<u64>>>,
     target: Opened,
 }
 
 enum Step {
     Entry(String),
-    Bytes(Vec<u8>),
+    /// A piece of so many bytes, which some thread compresses.
+    Piece(u64, oneshot::Receiver<Result<Deflated, flate2::CompressError>>),
     Finish,
 }
 
@@ -55,19 +56,21 @@ impl SnapshotZip {
     /// Usage, if something is there and must not be overwritten, or there is no such folder; as the disk or the store has it.
     pub(in crate::read) async fn create(target: &RestoreTarget, overwrite: bool, budget: MemoryBudget) -> Result<Self> {
         let (target, sink) = Opened::open(target, overwrite, budget).await?;
-        let (steps, queue) = mpsc::channel(QUEUED);
+        let (steps, queue) = mpsc::channel(pieces_at_once(budget));
         let (outcome, receiver) = oneshot::channel();
         std::thread::Builder::new()
             .name("zip".into())
             // Whoever gave up does not want to know.
             .spawn(move || drop(outcome.send(run(sink, queue))))
             .map_err(|e| Error::resource("the system gives no thread to write the ZIP").with_source(e))?;
-        Ok(Self { steps, held: Vec::with_capacity(PIECE), outcome: Some(receiver), target })
+        let (held, before) = (Vec::with_capacity(PIECE), Bytes::new());
+        Ok(Self { steps, held, before, outcome: Some(receiver), target })
     }
 
     /// Begins the next entry; what is written from now on is in it.
     pub(in crate::read) async fn entry(&mut self, name: String) -> Result<()> {
         self.flush().await?;
+        self.before = Bytes::new();
         self.step(Step::Entry(name)).await
     }
 
@@ -108,8 +111,13 @@ impl SnapshotZip {
         if self.held.is_empty() {
             return Ok(());
         }
-        let piece = std::mem::replace(&mut self.held, Vec::with_capacity(PIECE));
-        self.step(Step::Bytes(piece)).await
+        let piece = Bytes::from(std::mem::replace(&mut self.held, Vec::with_capacity(PIECE)));
+        let before = std::mem::replace(&mut self.before, piece.clone());
+        let (made, deflated) = oneshot::channel();
+        let length = piece.len() as u64;
+        // Whoever gave up does not want to know.
+        tokio::task::spawn_blocking(move || drop(made.send(deflate(&before, &piece))));
+        self.step(Step::Piece(length, deflated)).await
     }
 
     async fn step(&mut self, step: Step) -> Result<()> {
@@ -149,80 +157,73 @@ fn run(sink: Sink, steps: mpsc::Receiver<Step>) -> Result<u64> {
         }
         _ => disk_error(e, &format!("cannot write {shown}")),
     };
-    let is_over = Cell::new(false);
-    let mut out = Out { to: BufWriter::with_capacity(PIECE, to), bytes: 0, is_over: &is_over };
-    let outcome = entries(ZipWriter::new_stream(&mut out), steps, &is_over);
-    outcome.map_err(|e| match e {
-        Stopped::Zip(ZipError::Io(e)) => failed(e),
-        Stopped::Zip(e) => Error::internal("the ZIP cannot be written: report it").with_source(e),
+    let mut out = Out { to: BufWriter::with_capacity(PIECE, to), bytes: 0 };
+    entries(Container::new(&mut out), steps).map_err(|e| match e {
+        Stopped::Io(e) => failed(e),
+        Stopped::Deflate(e) => Error::internal("a text cannot be compressed: report it").with_source(e),
         Stopped::Abandoned => Error::internal("a ZIP was abandoned before it was complete"),
     })?;
-    out.to.flush().map_err(failed)?;
     if let Some(file) = file {
         file.sync_all().map_err(failed)?;
     }
     Ok(out.bytes)
 }
 
-/// Why there is no whole ZIP.
+/// Why there is no whole ZIP. What goes out then has no end: half of the documents must not look like all of them.
 enum Stopped {
-    Zip(ZipError),
+    Io(io::Error),
+    Deflate(flate2::CompressError),
     Abandoned,
 }
 
-impl<E: Into<ZipError>> From<E> for Stopped {
-    fn from(error: E) -> Self {
-        Self::Zip(error.into())
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 
-fn entries<W: Write + io::Seek>(
-    mut zip: ZipWriter<W>,
-    mut steps: mpsc::Receiver<Step>,
-    is_over: &Cell<bool>,
-) -> Result<(), Stopped> {
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
-        .compression_level(Some(LEVEL))
-        .last_modified_time(DateTime::default())
-        .unix_permissions(0o644)
-        // How long an entry becomes is not known when it begins.
-        .large_file(true);
+fn entries<W: Write>(mut zip: Container<W>, mut steps: mpsc::Receiver<Step>) -> Result<(), Stopped> {
     loop {
-        match steps.blocking_recv() {
-            Some(Step::Entry(name)) => zip.start_file(name, options)?,
-            Some(Step::Bytes(bytes)) => zip.write_all(&bytes)?,
-            Some(Step::Finish) => break,
-            None => {
-                is_over.set(true);
-                return Err(Stopped::Abandoned);
+        match steps.blocking_recv().ok_or(Stopped::Abandoned)? {
+            Step::Entry(name) => {
+                zip.end(&END)?;
+                zip.begin(name)?;
+            }
+            Step::Piece(length, deflated) => {
+                let deflated = deflated.blocking_recv().map_err(|_| Stopped::Abandoned)?;
+                let Deflated { bytes, crc } = deflated.map_err(Stopped::Deflate)?;
+                zip.append(&bytes, length, &crc)?;
+            }
+            Step::Finish => {
+                zip.end(&END)?;
+                return Ok(zip.finish()?);
             }
         }
     }
-    zip.finish()?;
-    Ok(())
 }
 
-/// What the ZIP's writer writes to. Once it is over, with an error or because nobody wants the ZIP any more, nothing more goes out:
-/// a writer that is dropped writes the end of a ZIP, and half of the documents must not look like all of them.
-struct Out<'a> {
+/// Pieces that are compressed at once, or wait to be written: two for each processor, as far as their share of memory goes. What
+/// compresses one takes as much as the piece itself, and so does what comes of it.
+fn pieces_at_once(budget: MemoryBudget) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (2 * processors).min(budget.deflating() / (3 * PIECE))
+}
+
+/// What goes out, and how much.
+struct Out {
     to: BufWriter<Box<dyn Write + Send>>,
     bytes: u64,
-    is_over: &'a Cell<bool>,
 }
 
-impl Write for Out<'_> {
+impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.is_over.get() {
-            return Ok(bytes.len());
-        }
-        let written = self.to.write(bytes).inspect_err(|_| self.is_over.set(true))?;
+        let written = self.to.write(bytes)?;
         self.bytes += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.is_over.get() { Ok(()) } else { self.to.flush() }
+        self.to.flush()
     }
 }
 
@@ -240,6 +241,43 @@ mod tests {
 
     async fn begun(path: &std::path::Path) -> SnapshotZip {
         SnapshotZip::create(&path.into(), false, MemoryBudget::default()).await.unwrap()
+    }
+
+    #[test]
+    fn the_bytes_are_the_same_whatever_the_memory_and_the_threads() {
+        let lines = |n: usize| (0..n).flat_map(|i| format!("{{\"_id\":\"{}\"}}\n", i * i % 1009).into_bytes());
+        let texts: Vec<Vec<u8>> = [0, 10, PIECE, PIECE + 1, 5 * PIECE + 7].map(|n| lines(n).take(n).collect()).into();
+        let make = async |budget| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.zip");
+            let mut zip = SnapshotZip::create(&path.as_path().into(), false, budget).await.unwrap();
+            for (n, text) in texts.iter().enumerate() {
+                zip.entry(format!("t{n}/documents.jsonl")).await.unwrap();
+                for part in text.chunks(100_003) {
+                    zip.write(part).await.unwrap();
+                }
+            }
+            let bytes = zip.finish().await.unwrap();
+            let made = std::fs::read(path).unwrap();
+            assert_eq!(bytes, made.len() as u64);
+            made
+        };
+        let alone = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let made = alone.block_on(make(MemoryBudget::new(MemoryBudget::MINIMUM).unwrap()));
+        let many = tokio::runtime::Runtime::new().unwrap();
+        assert!(made == many.block_on(make(MemoryBudget::new(4 << 30).unwrap())));
+
+        let mut zip = zip::ZipArchive::new(io::Cursor::new(made)).unwrap();
+        assert_eq!(zip.len(), texts.len());
+        for (n, text) in texts.iter().enumerate() {
+            let mut entry = zip.by_name(&format!("t{n}/documents.jsonl")).unwrap();
+            assert_eq!((entry.size(), entry.unix_mode()), (text.len() as u64, Some(0o100_644)));
+            assert_eq!(entry.last_modified(), Some(zip::DateTime::default()));
+            let mut read = Vec::new();
+            // It compares the checksum.
+            io::Read::read_to_end(&mut entry, &mut read).unwrap();
+            assert!(read == *text);
+        }
     }
 
     #[tokio::test]

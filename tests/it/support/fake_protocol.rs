@@ -135,6 +135,7 @@ impl FakeProtocol {
                 ts: Timestamp(nested.ts),
                 deleted: nested.deleted,
                 range: begin..body.len(),
+                read: 0,
             });
         }
         Ok(Page {
