@@ -36,6 +36,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("compact", &["own_base", "rows", "archive", "data", "codec", "schema", "store"]),
     ("repair", &["compact", "verify", "archive", "data", "store"]),
     ("forget", &["own_base", "rows", "archive", "data", "codec", "schema", "store"]),
+    ("ping", LEAVES),
+    ("runs", &["store"]),
     ("vacuum", &["archive", "store"]),
     ("copy", &["archive", "data", "store"]),
     ("sync", &["vacuum", "compact", "own_base", "convex", "rows", "archive", "data", "codec", "schema", "store"]),

@@ -56,6 +56,11 @@ pub(crate) fn json(report: &impl Serialize) -> Result<String> {
     text.map(|text| text + "\n").map_err(unspelled)
 }
 
+/// One JSON object, for whoever hands it on.
+pub(crate) fn value(report: &impl Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(VersionedReport::of(report)).map_err(unspelled)
+}
+
 /// Bytes of lines that are written at once.
 const LINES: usize = 64 << 10;
 

@@ -1,6 +1,7 @@
 //! The verb `status`.
 
 mod conditions;
+mod runs;
 mod trust;
 mod verified;
 
@@ -10,6 +11,7 @@ use clap::Args;
 use convex_archiver::{
     Encoding, Phase, Result, Timestamp,
     archive::{Archive, Counts, Location, Status},
+    runs::{KEPT, reports},
     verify::{Verification, verifications},
 };
 use serde::Serialize;
@@ -67,6 +69,9 @@ pub(crate) struct StatusArgs {
     /// Exit with 3 if one of these holds: lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified, unverified=TIME; separated by commas, and may be repeated
     #[arg(long, value_name = "CONDITION", value_delimiter = ',')]
     fail_on: Vec<Condition>,
+    /// Show the last runs of sync too, the newest first: when, how long, what they wrote, and how they ended. The archive keeps the reports of 200
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "20", value_parser = clap::value_parser!(u16).range(1..=KEPT as i64))]
+    runs: Option<u16>,
 }
 
 /// The status, as JSON.
@@ -83,6 +88,9 @@ struct Report<'a> {
     clock_ahead_seconds: Option<u64>,
     /// The last verifications, the newest first.
     verified: Vec<verified::Told<'a>>,
+    /// The reports of the last syncs, the newest first. Absent if nobody asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<&'a [serde_json::Value]>,
 }
 
 pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
@@ -95,6 +103,14 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
         tracing::warn!("when the archive was last verified cannot be told: {error}");
         Vec::new()
     });
+    let runs = match args.runs {
+        Some(count) => {
+            let mut runs = reports(archive.store()).await?;
+            runs.truncate(count.into());
+            Some(runs)
+        }
+        None => None,
+    };
     let conditions: Vec<_> = args.max_lag.map(Condition::Lag).into_iter().chain(args.fail_on.iter().copied()).collect();
     let failed = conditions::failed(&conditions, &status, &verified, now);
     if args.json {
@@ -105,11 +121,13 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
             status: &status,
             clock_ahead_seconds: clock_ahead(&status, now).map(|ahead| ahead.as_secs()),
             verified: verified.iter().map(|one| verified::Told::of(one, now)).collect(),
+            runs: runs.as_deref(),
         })?;
     } else {
         let reasons = failed.iter().map(|failed| format!("Failed: {failed}\n"));
         let reasons = reasons.chain((!failed.is_empty()).then(|| "\n".to_owned()));
-        output::print(&(reasons.collect::<String>() + &text(&status, &verified, archive.url(), now)))?;
+        let runs = runs.map_or_else(String::new, |runs| format!("\n{}", runs::text(&runs)));
+        output::print(&(reasons.collect::<String>() + &text(&status, &verified, archive.url(), now) + &runs))?;
     }
     failed.iter().for_each(|failed| tracing::warn!(condition = failed.condition, "{}", failed.reason));
     Ok(if failed.is_empty() { Outcome::Done } else { Outcome::Findings })

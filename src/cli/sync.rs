@@ -2,8 +2,10 @@
 
 mod args;
 mod connect;
+mod metrics;
 mod record;
 mod report;
+mod tell;
 
 use std::sync::Arc;
 
@@ -19,12 +21,14 @@ use self::{
     connect::{Connected, connect},
     record::{RunRecord, SyncedArchive},
     report::{print_failure, print_report, print_stopped},
+    tell::Listeners,
 };
 use super::{config, outcome::Outcome, progress::Progress, signals, telemetry::Screen};
 
 pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
     let progress = Arc::new(Progress::new(screen));
     let record = Arc::new(RunRecord::begin(&args.archive.url, Arc::clone(&progress)));
+    let listeners = Listeners::begin(&args.listeners);
     let ended = run_recorded(args, screen, &record, &progress).await;
     // Of what failed before, too.
     progress.finish();
@@ -33,6 +37,7 @@ pub(super) async fn run(args: &SyncArgs, screen: &Screen) -> Result<Outcome> {
         Err(error) => print_failure(&error, args.json, &record, screen),
     };
     record.log(outcome);
+    listeners.end(&args.archive.url, &record, outcome).await;
     Ok(outcome)
 }
 

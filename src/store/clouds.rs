@@ -1,7 +1,11 @@
 //! The clouds' stores, by [`Settings`] and the credentials among them, under the names that each cloud's own
 //! tools use: `AWS_*` (also the profile files), `GOOGLE_*` and `STORAGE_EMULATOR_HOST`, `AZURE_*`.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use object_store::{
     BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig,
@@ -42,12 +46,12 @@ const GOOGLE_CREDENTIALS: &[&str] = &[
 ];
 
 /// A bucket of S3, or of what speaks like it.
-pub(super) fn s3(bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+pub(super) fn s3(bucket: &str, settings: &Settings, requests: Arc<AtomicU64>) -> Result<Arc<dyn ObjectStore>> {
     let mut builder = AmazonS3Builder::new();
     for (key, value) in settings.keys("AWS_") {
         builder = builder.with_config(key, value);
     }
-    builder = builder.with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector);
+    builder = builder.with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector(requests));
     if settings.get("AWS_TIMEOUT").is_none() {
         builder = builder.with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
@@ -64,7 +68,7 @@ pub(super) fn s3(bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStor
 }
 
 /// A bucket of Google Cloud Storage. `STORAGE_EMULATOR_HOST` leads to an emulator, which asks for no credentials.
-pub(super) fn gcs(bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+pub(super) fn gcs(bucket: &str, settings: &Settings, requests: Arc<AtomicU64>) -> Result<Arc<dyn ObjectStore>> {
     let mut builder = GoogleCloudStorageBuilder::new();
     if let Some(file) = settings.get("SERVICE_ACCOUNT") {
         builder = builder.with_service_account_path(file);
@@ -72,7 +76,7 @@ pub(super) fn gcs(bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectSto
     for (key, value) in settings.keys("GOOGLE_") {
         builder = builder.with_config(key, value);
     }
-    builder = builder.with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector);
+    builder = builder.with_bucket_name(bucket).with_retry(retries()).with_http_connector(Connector(requests));
     if settings.get("GOOGLE_TIMEOUT").is_none() {
         builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }
@@ -100,7 +104,7 @@ pub(super) fn gcs(bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectSto
 }
 
 /// A container of Azure Blob Storage.
-pub(super) fn azure(container: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+pub(super) fn azure(container: &str, settings: &Settings, requests: Arc<AtomicU64>) -> Result<Arc<dyn ObjectStore>> {
     let mut builder = MicrosoftAzureBuilder::new();
     for (key, value) in settings.keys("AZURE_") {
         builder = builder.with_config(key, value);
@@ -108,7 +112,7 @@ pub(super) fn azure(container: &str, settings: &Settings) -> Result<Arc<dyn Obje
     if let Some(endpoint) = settings.get("IDENTITY_ENDPOINT") {
         builder = builder.with_msi_endpoint(endpoint);
     }
-    builder = builder.with_container_name(container).with_retry(retries()).with_http_connector(Connector);
+    builder = builder.with_container_name(container).with_retry(retries()).with_http_connector(Connector(requests));
     if settings.get("AZURE_TIMEOUT").is_none() {
         builder = builder.with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT);
     }

@@ -8,6 +8,11 @@
 //! attempts, and in the end an error that says to run again later. That an object exists, of which a race for a commit is told, is left as it
 //! is: 412, and 409 to a put that is conditional (Azure's `BlobAlreadyExists`) or names that reason.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{
@@ -24,24 +29,29 @@ const AGAIN: [&str; 2] = ["OperationAborted", "ConditionalRequestConflict"];
 /// Headers that make a request conditional.
 const CONDITIONS: [&str; 3] = ["if-match", "if-none-match", "x-goog-if-generation-match"];
 
-/// Makes clients that ask again where a store says 409 for a moment.
+/// Makes clients that ask again where a store says 409 for a moment, and counts what is asked: repeated requests and those for credentials, too.
 #[derive(Debug)]
-pub(super) struct Connector;
+pub(super) struct Connector(pub(super) Arc<AtomicU64>);
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Service(ReqwestConnector::default().connect(options)?)))
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Service { client, requests: Arc::clone(&self.0) }))
     }
 }
 
 #[derive(Debug)]
-struct Service(HttpClient);
+struct Service {
+    client: HttpClient,
+    requests: Arc<AtomicU64>,
+}
 
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let conditional = is_conditional(request.headers());
-        let answer = self.0.execute(request).await?;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let answer = self.client.execute(request).await?;
         if answer.status() != StatusCode::CONFLICT {
             return Ok(answer);
         }

@@ -4,7 +4,10 @@
 
 use std::{
     path::{Path as FilePath, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path, prefix::PrefixStore};
@@ -25,6 +28,8 @@ pub struct Location {
     local: Option<PathBuf>,
     /// Whose names the URL is of: the endpoint, where the settings say one.
     endpoint: Option<String>,
+    /// How often a store was asked.
+    requests: Arc<AtomicU64>,
 }
 
 /// An opened place for one file.
@@ -50,7 +55,7 @@ impl FilePlace {
                 format!("{url} is a place for many objects: name one in it, such as {url}/backup.zip"),
             )),
             ParsedUrl::Remote { cloud, bucket, prefix: path } => {
-                Ok(Self::Object { store: cloud.connect(&bucket, settings)?, path, url })
+                Ok(Self::Object { store: cloud.connect(&bucket, settings, Arc::default())?, path, url })
             }
         }
     }
@@ -94,11 +99,11 @@ impl Cloud {
         }
     }
 
-    fn connect(self, bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+    fn connect(self, bucket: &str, settings: &Settings, requests: Arc<AtomicU64>) -> Result<Arc<dyn ObjectStore>> {
         match self {
-            Self::S3 => clouds::s3(bucket, settings),
-            Self::Gcs => clouds::gcs(bucket, settings),
-            Self::Azure => clouds::azure(bucket, settings),
+            Self::S3 => clouds::s3(bucket, settings, requests),
+            Self::Gcs => clouds::gcs(bucket, settings, requests),
+            Self::Azure => clouds::azure(bucket, settings, requests),
         }
     }
 }
@@ -118,6 +123,14 @@ impl Location {
         Self::connect(parse(archive)?, settings, true)
     }
 
+    /// The place as messages name it; nothing is opened.
+    ///
+    /// # Errors
+    /// Usage, if the text names no place.
+    pub fn url_of(archive: &str) -> Result<String> {
+        parse(archive).map(|parsed| parsed.to_string())
+    }
+
     /// Opens a place only to look at it: a folder that does not exist is an empty place, and is not created.
     ///
     /// # Errors
@@ -129,6 +142,7 @@ impl Location {
                 url: path.display().to_string(),
                 local: Some(path),
                 endpoint: None,
+                requests: Arc::default(),
             }),
             parsed => Self::connect(parsed, settings, false),
         }
@@ -160,6 +174,11 @@ impl Location {
         &self.url
     }
 
+    /// Requests that were made of the store so far, repeated ones and those for credentials included; None of a folder.
+    pub fn requests(&self) -> Option<u64> {
+        self.local.is_none().then(|| self.requests.load(Ordering::Relaxed))
+    }
+
     /// Removes what killed processes left under way on a local disk and what nobody has touched for
     /// [`STAGING_KEPT`](super::STAGING_KEPT). Returns how many files; those that cannot
     /// be removed are told to `monitor`. On other stores unfinished uploads are invisible,
@@ -177,7 +196,7 @@ impl Location {
             ParsedUrl::Remote { cloud, .. } => cloud.endpoints().iter().find_map(|name| settings.get(name)),
             ParsedUrl::Local(_) => None,
         };
-        let endpoint = endpoint.map(str::to_owned);
+        let (endpoint, requests) = (endpoint.map(str::to_owned), Arc::<AtomicU64>::default());
         let (store, local) = match parsed {
             ParsedUrl::Local(path) => {
                 if create {
@@ -190,9 +209,11 @@ impl Location {
                     .map_err(|e| store_error(e, &format!("cannot open {url}")))?;
                 (Arc::new(disk.with_fsync(true)) as Arc<dyn ObjectStore>, Some(path))
             }
-            ParsedUrl::Remote { cloud, bucket, prefix } => (below(prefix, cloud.connect(&bucket, settings)?), None),
+            ParsedUrl::Remote { cloud, bucket, prefix } => {
+                (below(prefix, cloud.connect(&bucket, settings, Arc::clone(&requests))?), None)
+            }
         };
-        Ok(Self { store, url, local, endpoint })
+        Ok(Self { store, url, local, endpoint, requests })
     }
 }
 

@@ -19,6 +19,7 @@ mod job;
 mod kill;
 #[cfg(target_os = "linux")]
 mod large_pages;
+mod listeners;
 mod memory;
 mod newer_program;
 mod past;

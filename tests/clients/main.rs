@@ -13,6 +13,7 @@ mod airbyte;
 mod drift;
 mod npm;
 mod postgres;
+mod prometheus;
 #[allow(dead_code, reason = "every test program uses its own part of the support")]
 #[path = "../cli/support.rs"]
 mod support;

@@ -8,9 +8,12 @@ use convex_archiver::{
     sync::{OnGap, OnSuspicion, Stop, SyncOptions},
 };
 
-use super::super::{
-    config::{ArchiveArgs, DeploymentArgs},
-    units,
+use super::{
+    super::{
+        config::{ArchiveArgs, DeploymentArgs},
+        units,
+    },
+    tell::ListenerArgs,
 };
 
 /// Archives a deployment, or brings its archive up to date
@@ -100,6 +103,8 @@ pub(crate) struct SyncArgs {
     /// has 1 to 2 GiB. They have no name and vanish with the process [default: TMPDIR, else /tmp]
     #[arg(long, value_name = "FOLDER", help_heading = LIMITS)]
     pub(super) temp_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) listeners: ListenerArgs,
 }
 
 /// What `--on-gap` takes.

@@ -202,7 +202,7 @@ async fn a_walk_passes_snapshot_and_cursor_on_and_hands_over_to_the_deltas() {
         delta_page(NOW, false),
     ];
     let response_bytes = bytes.iter().map(|page| page.len() as u64).sum();
-    assert_eq!(client.traffic(), Traffic { requests: 4, response_bytes });
+    assert_eq!(client.traffic(), Traffic { requests: 4, retries: 0, response_bytes });
 }
 
 #[derive(Default)]

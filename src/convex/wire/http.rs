@@ -47,6 +47,8 @@ const PATIENCE_FOR_A_PROBE: Duration = Duration::from_secs(20);
 pub struct Traffic {
     /// Requests made, repeated ones included.
     pub requests: u64,
+    /// Those of them that repeated one which had failed.
+    pub retries: u64,
     /// Bytes of all answers, uncompressed: what Convex bills as egress.
     pub response_bytes: u64,
 }
@@ -88,6 +90,7 @@ pub(super) struct Http {
     /// Largest body that is held, bytes.
     memory: u64,
     requests: AtomicU64,
+    retries: AtomicU64,
     response_bytes: AtomicU64,
     answered: AtomicBool,
     deprecation_told: AtomicBool,
@@ -131,6 +134,7 @@ impl Http {
             who: who.to_owned(),
             memory,
             requests: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             deprecation_told: AtomicBool::new(false),
@@ -149,7 +153,11 @@ impl Http {
 
     /// What was asked and got: bytes of broken answers too.
     pub(super) fn traffic(&self) -> Traffic {
-        Traffic { requests: self.requests.load(Relaxed), response_bytes: self.response_bytes.load(Relaxed) }
+        Traffic {
+            requests: self.requests.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            response_bytes: self.response_bytes.load(Relaxed),
+        }
     }
 
     /// Makes `request` until it is answered or the policy gives up. The answer is held in memory.
@@ -227,6 +235,7 @@ impl Http {
             let after_ms = wait.as_millis() as u64;
             self.monitor.report(Event::Retry { error: &error, attempt: tries.attempts, after_ms });
             tokio::time::sleep(wait).await;
+            self.retries.fetch_add(1, Relaxed);
         }
     }
 

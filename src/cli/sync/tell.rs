@@ -1,0 +1,99 @@
+//! Who hears of a run beside whoever started it: the archive itself (`runs/`), a dead man's switch, a webhook, a file of metrics. Nothing of it
+//! fails a run: what cannot be told is a warning.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use clap::Args;
+use convex_archiver::{Error, Result, ping::Service, runs::keep_report};
+use tokio::task::JoinHandle;
+
+use super::{
+    super::{config, outcome::Outcome},
+    connect::existing,
+    metrics,
+    record::RunRecord,
+};
+
+/// The archive is not waited for any longer: a store that is away has held up the run long enough.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who is told of runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Who is told of the run")]
+pub(super) struct ListenerArgs {
+    /// A dead man's switch, as healthchecks.io and what speaks like it understand it: URL/start when the run begins, URL/CODE with its exit code
+    /// and its report when it ends. If no run ends well for a while, the service wakes you. The URL is a secret: CONVEX_ARCHIVER_PING keeps it off the command line
+    #[arg(long, value_name = "URL", env = "CONVEX_ARCHIVER_PING", hide_env_values = true, value_parser = service)]
+    ping: Option<Service>,
+    /// Send the report as JSON to this URL when the run has ended, however it ended
+    #[arg(long, value_name = "URL", env = "CONVEX_ARCHIVER_WEBHOOK", hide_env_values = true, value_parser = service)]
+    webhook: Option<Service>,
+    /// Write metrics of the run and of the archive to this file, as OpenMetrics text: for the textfile collector of Prometheus' node_exporter, whose files
+    /// end in .prom. One file for each archive
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
+}
+
+fn service(text: &str) -> Result<Service, String> {
+    Service::new(text).map_err(|error| error.to_string())
+}
+
+/// Who hears of the run that goes on.
+pub(super) struct Listeners<'a> {
+    args: &'a ListenerArgs,
+    /// The beginning, on its way.
+    started: Option<JoinHandle<Result<()>>>,
+}
+
+impl<'a> Listeners<'a> {
+    /// The run begins. Nobody waits until that was heard.
+    pub(super) fn begin(args: &'a ListenerArgs) -> Self {
+        let started = args.ping.clone().map(|ping| tokio::spawn(async move { ping.below("start").tell(None).await }));
+        Self { args, started }
+    }
+
+    /// The run has ended. `url` is where the archive is to be found if the run did not come so far.
+    pub(super) async fn end(self, url: &str, record: &RunRecord, outcome: Outcome) {
+        let Some(report) = record.report() else { return };
+        let kept = async {
+            let location = match record.location() {
+                Some(location) => Some(location),
+                None => existing(url, &config::settings()).await?.map(|(location, _)| location),
+            };
+            match location {
+                Some(location) => keep_report(&Arc::clone(location.store()), &report).await,
+                None => Ok(()),
+            }
+        };
+        let kept = tokio::time::timeout(PATIENCE, kept).await;
+        warn("the report of the run is not kept in the archive", kept.unwrap_or_else(|_| Err(late())));
+        if let Some(file) = &self.args.metrics_file {
+            warn("the metrics are not written", metrics::write(file, &report));
+        }
+        // Whoever hears of the end has heard of the beginning.
+        if let Some(Ok(told)) = match self.started {
+            Some(started) => Some(started.await),
+            None => None,
+        } {
+            warn("the dead man's switch was not told of the beginning", told);
+        }
+        if let Some(ping) = &self.args.ping {
+            let told = ping.below(&outcome.code().to_string()).tell(Some(&report)).await;
+            warn("the dead man's switch was not told of the end", told);
+        }
+        if let Some(webhook) = &self.args.webhook {
+            warn("the webhook was not told of the end", webhook.tell(Some(&report)).await);
+        }
+    }
+}
+
+fn late() -> Error {
+    Error::unavailable(format!("the store did not answer within {} seconds", PATIENCE.as_secs()))
+}
+
+fn warn(what: &str, done: Result<()>) {
+    if let Err(error) = done {
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        tracing::warn!("{what}: {error}{cause}");
+    }
+}

@@ -1,0 +1,20 @@
+//! The file of metrics, read by Prometheus' own Python client: as OpenMetrics, and as the older text that node_exporter takes.
+
+use std::path::Path;
+
+use crate::support::{self, Simulation};
+
+#[test]
+fn prometheus_reads_the_metrics_and_the_documented_names_are_those() {
+    let dir = tempfile::tempdir().unwrap();
+    let (archive, file) = (dir.path().join("a"), dir.path().join("convex.prom"));
+    let simulation = Simulation::start(["--generate", "30"]);
+    for _ in 0..2 {
+        support::run(simulation.sync(&archive).arg("--metrics-file").arg(&file)).with(0);
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = [root.join("README.md"), root.join("examples/alerts/convex-archiver.rules.yml")];
+    let arguments: Vec<&Path> =
+        [file.as_path()].into_iter().chain(documents.iter().map(|path| path.as_path())).collect();
+    crate::run("prometheus_reads.py", &arguments);
+}
