@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     certificates,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
 };
 
 /// Attempts in all, and the pause between them.
@@ -69,7 +69,7 @@ impl Service {
         let mut attempt = 1;
         loop {
             match self.attempt(&client, body).await {
-                Err(error) if attempt < ATTEMPTS && error.kind() == crate::ErrorKind::Unavailable => {
+                Err(error) if attempt < ATTEMPTS && error.kind() == ErrorKind::Unavailable => {
                     tokio::time::sleep(PAUSE).await;
                     attempt += 1;
                 }

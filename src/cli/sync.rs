@@ -2,6 +2,7 @@
 
 mod args;
 mod connect;
+mod listeners;
 mod metrics;
 mod record;
 mod report;

@@ -13,7 +13,7 @@ use super::{
         config::{ArchiveArgs, DeploymentArgs},
         units,
     },
-    tell::ListenerArgs,
+    listeners::ListenerArgs,
 };
 
 /// Archives a deployment, or brings its archive up to date

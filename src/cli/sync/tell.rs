@@ -1,42 +1,21 @@
 //! Who hears of a run beside whoever started it: the archive itself (`runs/`), a dead man's switch, a webhook, a file of metrics. Nothing of it
 //! fails a run: what cannot be told is a warning.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use clap::Args;
-use convex_archiver::{Error, Result, ping::Service, runs::keep_report};
+use convex_archiver::{Error, Result, runs::keep_report};
 use tokio::task::JoinHandle;
 
 use super::{
     super::{config, outcome::Outcome},
     connect::existing,
+    listeners::ListenerArgs,
     metrics,
     record::RunRecord,
 };
 
 /// The archive is not waited for any longer: a store that is away has held up the run long enough.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Who is told of runs.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Who is told of the run")]
-pub(super) struct ListenerArgs {
-    /// A dead man's switch, as healthchecks.io and what speaks like it understand it: URL/start when the run begins, URL/CODE with its exit code
-    /// and its report when it ends. If no run ends well for a while, the service wakes you. The URL is a secret: CONVEX_ARCHIVER_PING keeps it off the command line
-    #[arg(long, value_name = "URL", env = "CONVEX_ARCHIVER_PING", hide_env_values = true, value_parser = service)]
-    ping: Option<Service>,
-    /// Send the report as JSON to this URL when the run has ended, however it ended
-    #[arg(long, value_name = "URL", env = "CONVEX_ARCHIVER_WEBHOOK", hide_env_values = true, value_parser = service)]
-    webhook: Option<Service>,
-    /// Write metrics of the run and of the archive to this file, as OpenMetrics text: for the textfile collector of Prometheus' node_exporter, whose files
-    /// end in .prom. One file for each archive
-    #[arg(long, value_name = "FILE")]
-    metrics_file: Option<PathBuf>,
-}
-
-fn service(text: &str) -> Result<Service, String> {
-    Service::new(text).map_err(|error| error.to_string())
-}
 
 /// Who hears of the run that goes on.
 pub(super) struct Listeners<'a> {
