@@ -35,6 +35,8 @@ pub const HEADER: &str = "archive.json";
 pub const MANIFEST: &str = "manifest.json";
 /// What the watchman over the archive remembers.
 pub const SENTINEL: &str = "sentinel.json";
+/// Who is at work on the archive.
+pub const LEASE: &str = "lease.json";
 /// What was run over the archive and is worth remembering: nothing that holds.
 pub const RUNS: &str = "runs";
 /// The last verifications of the archive.
@@ -114,7 +116,7 @@ pub fn parse_log(path: &str) -> Option<LogObject> {
 /// Whether an object is kept whatever names it: one of those that have one name, and all that is reserved for others beside us.
 pub fn is_kept(path: &str) -> bool {
     let mut segments = path.split('/');
-    [HEADER, MANIFEST, SENTINEL, "lease.json"].contains(&path)
+    [HEADER, MANIFEST, SENTINEL, LEASE].contains(&path)
         || path.starts_with("runs/")
         || segments.any(|name| name == "_delta_log" || name == "iceberg" || name.starts_with("deletion_vector_"))
 }

@@ -70,6 +70,7 @@ mod error;
 pub mod forget;
 mod identity;
 mod layout;
+pub mod lease;
 mod monitor;
 mod own_base;
 pub mod ping;

@@ -37,6 +37,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("repair", &["compact", "verify", "archive", "data", "store"]),
     ("forget", &["own_base", "rows", "archive", "data", "codec", "schema", "store"]),
     ("ping", LEAVES),
+    ("lease", &["store"]),
     ("runs", &["store"]),
     ("vacuum", &["archive", "store"]),
     ("copy", &["archive", "data", "store"]),

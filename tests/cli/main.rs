@@ -22,6 +22,7 @@ mod large_pages;
 mod listeners;
 mod memory;
 mod newer_program;
+mod overlap;
 mod past;
 #[cfg(target_os = "linux")]
 mod query;

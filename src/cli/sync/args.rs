@@ -89,6 +89,16 @@ pub(crate) struct SyncArgs {
     /// compared with the deployment and do not fit are left to the next run
     #[arg(long, value_name = "SIZE", value_parser = download, help_heading = LIMITS)]
     pub(crate) max_download: Option<u64>,
+    /// If another sync is at work on the archive, wait until it has ended, instead of ending with 0 at once
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// Keep running: a sync so often, until SIGTERM or Ctrl-C. For where no scheduler is at hand, such as docker compose. A run that fails does not end it
+    #[arg(long, value_name = "TIME", value_parser = units::some_duration)]
+    pub(super) every: Option<Duration>,
+    /// With --every: end with the exit code of the last run once so many runs in a row have failed. The first run ends it at once if a flag, variable, key or
+    /// permission is wrong
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), requires = "every")]
+    pub(super) max_failures: u32,
     /// Save progress at least this often: what a crash costs
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = units::some_duration, help_heading = LIMITS)]
     pub(crate) commit_every: Duration,

@@ -6,13 +6,17 @@ use std::{
 };
 
 use convex_archiver::{
-    DeploymentIdentity, Result, Selection, Timestamp, archive::Location, convex::Traffic, sync::SyncReport,
+    DeploymentIdentity, Result, Selection, Timestamp, archive::Location, convex::Traffic, lease::Holder,
+    sync::SyncReport,
 };
 use rand::Rng;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::{outcome::Outcome, output, progress::Progress};
+use super::{
+    super::{outcome::Outcome, output, progress::Progress},
+    overlap::host,
+};
 
 /// What came of it.
 pub(super) struct SyncedArchive {
@@ -46,6 +50,8 @@ struct Known {
     report: Option<Value>,
     /// The kind of the error that ended it.
     error: Option<&'static str>,
+    /// Whether another run was at work.
+    overlaps: bool,
 }
 
 /// What was archived, in numbers.
@@ -108,6 +114,16 @@ impl RunRecord {
     /// Where the archive is; None, if the run ended before it had found one.
     pub(super) fn location(&self) -> Option<Location> {
         self.known().location
+    }
+
+    /// The run, as it holds the lease of the archive.
+    pub(super) fn holder(&self) -> Holder {
+        Holder::new(&self.id, host(), self.started)
+    }
+
+    /// Another run is at work: this one did nothing.
+    pub(super) fn was_overlapping(&self) {
+        self.learn(|known| known.overlaps = true);
     }
 
     /// This is what there is to be told of the run.
@@ -176,10 +192,11 @@ impl RunRecord {
     /// The last line of the log.
     pub(super) fn log(&self, outcome: Outcome) {
         let RunFacts { run, archive, seconds, exit_code, .. } = self.facts(outcome);
-        let Known { deployment, done, error, .. } = self.known();
+        let Known { deployment, done, error, overlaps, .. } = self.known();
         let deployment = deployment.map(|identity| identity.to_string());
         let (version, through) = (self.version(), done.and_then(|done| done.through).map(|ts| ts.to_string()));
         let message = match (outcome, done) {
+            (Outcome::Done, None) if overlaps => "sync ended, another one is running",
             (Outcome::Done | Outcome::Findings, Some(done)) if done.caught_up => "sync ended, caught up",
             (Outcome::Done | Outcome::Findings, _) => "sync ended, more is waiting",
             (Outcome::Interrupted, _) => "sync interrupted",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convex_archiver::{DeploymentIdentity, Error, Result, Timestamp, sync::SyncReport};
+use convex_archiver::{DeploymentIdentity, Error, Result, Timestamp, lease::Holder, sync::SyncReport};
 use serde::Serialize;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
         units::{self, bytes, counted, long},
         words,
     },
+    overlap,
     record::{RunFacts, RunRecord, SyncedArchive},
 };
 
@@ -59,6 +60,23 @@ struct Stopped<'a> {
     caught_up: bool,
     more_waiting: bool,
     commits: u64,
+}
+
+/// Of a run that found another one at work, as JSON.
+#[derive(Serialize)]
+struct Overlapping<'a> {
+    #[serde(flatten)]
+    run: &'a RunFacts,
+    running: Running<'a>,
+    commits: u64,
+}
+
+/// The run that is at work.
+#[derive(Serialize)]
+struct Running<'a> {
+    run: &'a str,
+    host: &'a str,
+    started: String,
 }
 
 /// Of a run that failed, as JSON.
@@ -121,6 +139,23 @@ pub(super) fn print_stopped(json: bool, record: &RunRecord, screen: &Screen) -> 
         output::print_json(&report)?;
     } else if !screen.quiet() {
         output::print("Stopped before the deployment had answered: nothing was archived; run again.\n")?;
+    }
+    Ok(outcome)
+}
+
+/// Prints that another run is at work. It is not among the reports that are told.
+///
+/// # Errors
+/// Resource, if it cannot be printed.
+pub(super) fn print_running(holder: &Holder, json: bool, record: &RunRecord, screen: &Screen) -> Result<Outcome> {
+    let outcome = Outcome::Done;
+    record.was_overlapping();
+    if json {
+        let running = Running { run: &holder.run, host: &holder.host, started: holder.started.to_string() };
+        output::print_json(&Overlapping { run: &record.facts(outcome), running, commits: 0 })?;
+    } else if !screen.quiet() {
+        let what = overlap::running(holder);
+        output::print(&format!("Nothing was done: {what}. With --wait a run waits until it has ended.\n"))?;
     }
     Ok(outcome)
 }

@@ -25,13 +25,18 @@ pub(super) struct Listeners<'a> {
 }
 
 impl<'a> Listeners<'a> {
-    /// The run begins. Nobody waits until that was heard.
-    pub(super) fn begin(args: &'a ListenerArgs) -> Self {
-        let started = args.ping.clone().map(|ping| tokio::spawn(async move { ping.below("start").tell(None).await }));
-        Self { args, started }
+    pub(super) fn new(args: &'a ListenerArgs) -> Self {
+        Self { args, started: None }
     }
 
-    /// The run has ended. `url` is where the archive is to be found if the run did not come so far.
+    /// The run begins. Nobody waits until that was heard.
+    pub(super) fn begin(&mut self) {
+        self.started =
+            self.args.ping.clone().map(|ping| tokio::spawn(async move { ping.below("start").tell(None).await }));
+    }
+
+    /// The run has ended. `url` is where the archive is to be found if the run did not come so far. Of a run that found another one at work nobody is told: that one
+    /// has its own end.
     pub(super) async fn end(self, url: &str, record: &RunRecord, outcome: Outcome) {
         let Some(report) = record.report() else { return };
         let kept = async {
