@@ -134,9 +134,13 @@ impl Archive {
             created_at: Timestamp::default(),
             program: String::new(),
         };
-        let archive = Self::new(store, url.to_owned(), StoredHeader { header, digest: String::new() });
+        let archive = Self::new(Arc::clone(&store), url.to_owned(), StoredHeader { header, digest: String::new() });
         if archive.found_log().await?.newest == 0 {
             return Err(Error::not_found(format!("there is no archive at {url}; check the URL")));
+        }
+        // Another writer may have created both since we looked: the header comes first.
+        if let Ok(Some(header)) = header::read(&store).await {
+            return Ok((Self::new(store, url.to_owned(), header), None));
         }
         Ok((archive, Some(lost)))
     }
