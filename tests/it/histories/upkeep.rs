@@ -51,11 +51,18 @@ pub(crate) struct Kept {
     pub(super) from: BTreeMap<TableRef, Timestamp>,
     /// Versions, and until when each was the newest.
     versions: Vec<(Timestamp, u64)>,
+    /// Versions that were the newest after this can be read: no vacuum has taken what they need.
+    readable_after: Timestamp,
 }
 
 impl Kept {
     pub(super) fn new(clock: &Arc<AtomicI64>) -> Self {
-        Self { copy: Arc::new(ClockedStore::new(clock)), from: BTreeMap::new(), versions: Vec::new() }
+        Self {
+            copy: Arc::new(ClockedStore::new(clock)),
+            from: BTreeMap::new(),
+            versions: Vec::new(),
+            readable_after: Timestamp(0),
+        }
     }
 }
 
@@ -202,6 +209,11 @@ impl History {
     /// What came of upkeep; where a store was broken it may have failed, and then anything of it may have been done.
     async fn judge_upkeep(&mut self, what: Upkeep, done: Result<Done>, is_broken: bool) {
         self.told.add("pieces of upkeep", 1);
+        if let Upkeep::Vacuum(days) = what {
+            // Commits know the time to a second.
+            let after = Timestamp(self.now().0 - days.max(2) as i64 * DAY + HOUR);
+            self.kept.readable_after = self.kept.readable_after.max(after);
+        }
         let done = match done {
             Ok(done) => done,
             Err(error) => {
@@ -227,8 +239,8 @@ impl History {
                 assert_eq!(report.strays, 0, "{report:?}");
                 self.told.add("objects vacuumed", report.useless);
                 self.told.add_any("vacuums that deleted something", report.useless);
-                if let Upkeep::Vacuum(days) = what {
-                    self.check_older_version(days.max(2)).await;
+                if let Upkeep::Vacuum(_) = what {
+                    self.check_older_version().await;
                     self.check_answers().await;
                 } else {
                     self.check_copy().await;
@@ -290,12 +302,11 @@ impl History {
         }
     }
 
-    /// A version that was the newest less than so many days ago is answered as it was: its readers may still be at it.
-    async fn check_older_version(&mut self, days: u64) {
+    /// The oldest version that no vacuum has taken anything from is answered as it was: its readers may still be at it.
+    async fn check_older_version(&mut self) {
         let Some((archive, _)) = open(&self.store, ARCHIVE).await else { return };
-        // Commits know the time to a second.
-        let young = Timestamp(self.now().0 - days as i64 * DAY + HOUR);
-        let Some((_, version)) = self.kept.versions.iter().find(|(until, version)| *until >= young && *version > 0)
+        let after = self.kept.readable_after;
+        let Some((_, version)) = self.kept.versions.iter().find(|(until, version)| *until > after && *version > 0)
         else {
             return;
         };
