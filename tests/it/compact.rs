@@ -9,32 +9,23 @@ use std::{
 };
 
 use convex_archiver::{
-    DataFile, DigestShare, NoMonitor, Phase, TableRef, Timestamp, Value,
+    DataFile, DigestShare, NoMonitor, Phase, Timestamp, Value,
     archive::{Archive, Commit, Head},
     compact::{CompactOptions, compact, plan_compact},
-    server::SimulatedDeployment,
     sync::SyncOptions,
     testing::layout,
 };
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 
-use crate::support::{World, assert_same_state, deployment_state, pages};
-
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
-const MINUTE: i64 = 60_000_000_000;
-const DAY: i64 = 24 * 60 * MINUTE;
-
-fn named(name: &str) -> TableRef {
-    TableRef::new("", name).unwrap()
-}
+use crate::support::{
+    World, assert_same_state,
+    clock::{BEGINNING, DAY, MINUTE, named},
+    deployment_state, pages,
+};
 
 /// A world whose clock somebody moves.
 async fn world() -> (World, Arc<AtomicI64>) {
-    let clock = Arc::new(AtomicI64::new(BEGINNING));
-    let now = Arc::clone(&clock);
-    let deployment =
-        SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
-    let world = World::of(deployment, pages(100, 100)).await;
+    let (world, clock) = World::clocked(BEGINNING, 7, pages(100, 100)).await;
     // What comes from now on comes as changes.
     for table in ["t", "u", "other"] {
         write(&world, table, 0);

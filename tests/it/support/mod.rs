@@ -1,6 +1,7 @@
 //! A deployment and an archive of it.
 
 pub(crate) mod answers;
+pub(crate) mod clock;
 pub(crate) mod clocked;
 pub(crate) mod counted;
 pub(crate) mod fake_protocol;
