@@ -113,16 +113,19 @@ fn lost() -> Error {
     ))
 }
 
-/// Why there is no archive at `url`, where no header is.
+/// Reads the header of the archive at `url`.
 ///
 /// # Errors
-/// NotFound, if there is nothing of an archive. Corrupt, if there are commits.
-pub(super) async fn missing(store: &dyn ObjectStore, url: &str) -> Error {
-    match store::exists(store, &layout::commit(1)).await {
-        Ok(true) => lost().context(url),
-        Ok(false) => Error::not_found(format!("there is no archive at {url}; check the URL")),
-        Err(error) => error,
+/// NotFound, if there is nothing of an archive. Corrupt, if there are commits and no header.
+pub(super) async fn find(store: &dyn ObjectStore, url: &str) -> Result<StoredHeader> {
+    if let Some(header) = read(store).await? {
+        return Ok(header);
     }
+    if !store::exists(store, &layout::commit(1)).await? {
+        return Err(Error::not_found(format!("there is no archive at {url}; check the URL")));
+    }
+    // Another writer may have created both since we looked: the header comes first.
+    read(store).await?.ok_or_else(|| lost().context(url))
 }
 
 /// Puts an object that was put if absent once more, with different bytes: unless that is refused, the store is not one to hold an

@@ -218,10 +218,8 @@ impl Archive {
     /// made it.
     pub async fn open(store: Arc<dyn ObjectStore>, url: impl Into<String>) -> Result<Self> {
         let url = url.into();
-        match header::read(&store).await? {
-            Some(header) => Ok(Self::new(store, url, header)),
-            None => Err(header::missing(&store, &url).await),
-        }
+        let header = header::find(&store, &url).await?;
+        Ok(Self::new(store, url, header))
     }
 
     /// Opens the archive, or creates it if there is none.

@@ -100,7 +100,10 @@ pub(super) async fn run(args: &CopyArgs, screen: &Screen) -> Result<Outcome> {
     let findings = Arc::new(FindingCounter::new(Arc::clone(&progress)));
     let monitor = Arc::clone(&findings) as Arc<dyn Monitor>;
     if !args.plan {
-        to.clean_staging(Timestamp::now(), monitor.as_ref())?;
+        // A first copy writes everywhere.
+        let is_first = Archive::open(Arc::clone(to.store()), to.url()).await.is_err();
+        let clean = if is_first { Location::clean_all_staging } else { Location::clean_staging };
+        clean(&to, Timestamp::now(), monitor.as_ref())?;
     }
     let copied = tokio::select! {
         biased;

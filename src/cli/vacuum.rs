@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    FindingCounts, Result, Timestamp,
+    FindingCounts, Monitor, Result, Timestamp,
+    archive::Location,
     vacuum::{VacuumOptions, VacuumReport, vacuum},
 };
 use serde::Serialize;
 
 use super::{
-    config::ArchiveArgs,
+    config::{self, ArchiveArgs},
     outcome::Outcome,
     output,
     past::Past,
@@ -31,7 +32,8 @@ Examples:
 
   convex-archiver vacuum --archive ./archive --min-age 30d
 
-Uploads that were never finished are not objects, and are not seen: let a rule of the bucket end them.")]
+Uploads that were never finished are not objects, and are not seen: let a rule of the bucket end them.
+On a local disk they are files, and are removed once nobody has touched them for a day.")]
 pub(crate) struct VacuumArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
@@ -70,6 +72,14 @@ pub(super) async fn run(args: &VacuumArgs, screen: &Screen) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
     let options = VacuumOptions::default().min_age(args.min_age).plan(args.plan);
     let found = vacuum(&past.archive, &past.head, &options, Timestamp::now()).await?;
+    if !args.plan {
+        let monitor = Arc::clone(&past.findings) as Arc<dyn Monitor>;
+        let location = Location::open(&args.archive.url, &config::settings())?;
+        let cleaned = location.clean_all_staging(Timestamp::now(), monitor.as_ref())?;
+        if cleaned > 0 {
+            tracing::info!("removed {} that killed processes had left", counted(cleaned, "unfinished file"));
+        }
+    }
     let (archive, findings) = (past.archive.url(), Arc::clone(&past.findings).counts());
     if args.json {
         let min_age_seconds = args.min_age.as_secs();

@@ -18,7 +18,11 @@ use crate::{
     monitor::Monitor,
 };
 
-use super::{Settings, clouds, disk_error, staging, store_error};
+use super::{
+    Settings, clouds, disk_error,
+    staging::{self, Reach},
+    store_error,
+};
 
 /// An opened place for an archive.
 #[derive(Debug, Clone)]
@@ -179,13 +183,28 @@ impl Location {
         self.local.is_none().then(|| self.requests.load(Ordering::Relaxed))
     }
 
-    /// Removes what killed processes left under way on a local disk and what nobody has touched for
-    /// [`STAGING_KEPT`](super::STAGING_KEPT). Returns how many files; those that cannot
+    /// Removes what killed processes left under way on a local disk in the newest months, and what nobody has touched for
+    /// [`STAGING_KEPT`](super::STAGING_KEPT): as every run can afford to. Returns how many files; those that cannot
     /// be removed are told to `monitor`. On other stores unfinished uploads are invisible,
     /// and a lifecycle rule of the bucket removes them.
+    ///
+    /// # Errors
+    /// As the disk says.
     pub fn clean_staging(&self, now: Timestamp, monitor: &dyn Monitor) -> Result<u64> {
+        self.clean(Reach::Recent, now, monitor)
+    }
+
+    /// The same in all folders of the archive: that takes longer the more files it has.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn clean_all_staging(&self, now: Timestamp, monitor: &dyn Monitor) -> Result<u64> {
+        self.clean(Reach::All, now, monitor)
+    }
+
+    fn clean(&self, reach: Reach, now: Timestamp, monitor: &dyn Monitor) -> Result<u64> {
         match &self.local {
-            Some(root) => staging::clean(root, now, monitor),
+            Some(root) => staging::clean(root, reach, now, monitor),
             None => Ok(0),
         }
     }

@@ -22,6 +22,8 @@ mod large_pages;
 mod listeners;
 mod memory;
 mod newer_program;
+#[path = "../it/support/not_told.rs"]
+mod not_told;
 mod overlap;
 mod past;
 #[cfg(target_os = "linux")]

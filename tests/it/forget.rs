@@ -16,7 +16,6 @@ use convex_archiver::{
     compact::{CompactOptions, OwnBaseRule, compact},
     forget::{ForgetOptions, ForgetReport, HeldUp, forget, plan_forget},
     read::{State, StateOptions},
-    server::SimulatedDeployment,
     sync::SyncOptions,
     vacuum::{VacuumOptions, vacuum},
     verify::{VerifyDepth, VerifyOptions, verify},
@@ -25,17 +24,18 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::support::{States, World, answers::answers, assert_same_state, deployment_state, pages, states::read_state};
+use crate::support::{
+    States, World,
+    answers::answers,
+    assert_same_state,
+    clock::{DAY, MINUTE, named},
+    deployment_state, pages,
+    states::read_state,
+};
 
 /// Long ago, so that years of a history are over.
 const BEGINNING: i64 = 1_695_434_575_000_000_000;
-const MINUTE: i64 = 60_000_000_000;
-const DAY: i64 = 24 * 60 * MINUTE;
 const TABLES: [&str; 3] = ["a", "b", "c"];
-
-fn named(name: &str) -> TableRef {
-    TableRef::new("", name).unwrap()
-}
 
 fn fields(n: i64) -> BTreeMap<String, Value> {
     [("n".to_owned(), Value::Int64(n))].into()
@@ -43,11 +43,7 @@ fn fields(n: i64) -> BTreeMap<String, Value> {
 
 /// A world whose clock somebody moves.
 async fn world(seed: u64) -> (World, Arc<AtomicI64>) {
-    let clock = Arc::new(AtomicI64::new(BEGINNING));
-    let now = Arc::clone(&clock);
-    let deployment =
-        SimulatedDeployment::with_clock("otter-1", seed, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
-    let world = World::of(deployment, pages(100, 100)).await;
+    let (world, clock) = World::clocked(BEGINNING, seed, pages(100, 100)).await;
     for table in TABLES {
         for n in 0..5 {
             world.deployment.transaction(|tx| tx.insert(&named(table), fields(n)).map(drop)).unwrap();

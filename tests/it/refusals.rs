@@ -167,3 +167,18 @@ async fn a_wait_that_the_server_asks_for_is_kept_in_seconds_and_as_a_date() {
         assert!(begin.elapsed() >= Duration::from_millis(least), "{asked}: {:?}", begin.elapsed());
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_is_no_page_has_the_deployments_date_too() {
+    let ahead = 400 * 86_400_000_000_000;
+    let deployment = SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(Timestamp::now().0 + ahead));
+    let faults = vec![Fault::refusal(401, "BadAdminKey").after(1)];
+    let server = Server::start(Arc::new(deployment), pages(9, 9).faults(faults)).await;
+    let client = crate::support::client(&server.url);
+    let mut offsets = Vec::new();
+    for works in [true, false] {
+        assert_eq!(client.shapes().await.is_ok(), works);
+        offsets.push(client.clock_offset().unwrap());
+    }
+    assert!(offsets.iter().all(|offset| (offset - ahead).abs() < 60_000_000_000), "{offsets:?}");
+}
