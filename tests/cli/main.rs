@@ -21,6 +21,8 @@ mod kill;
 mod large_pages;
 mod memory;
 mod newer_program;
+#[path = "../it/support/not_told.rs"]
+mod not_told;
 mod past;
 #[cfg(target_os = "linux")]
 mod query;
