@@ -104,6 +104,7 @@ fn live_all(seeds: Range<u64>, live: fn(u64) -> LocalBoxFuture<'static, Told>) -
     threads.unwrap().block_on(live_a_few_at_a_time(seeds, live))
 }
 
+#[allow(clippy::explicit_write, reason = "written past the harness, which shows what a test prints only if it fails")]
 async fn live_a_few_at_a_time(seeds: Range<u64>, live: fn(u64) -> LocalBoxFuture<'static, Told>) -> (u64, Told) {
     let wanted = std::env::var("CONVEX_ARCHIVER_SEEDS").ok();
     let seeds = wanted.map_or(seeds, |text| {
@@ -122,7 +123,6 @@ async fn live_a_few_at_a_time(seeds: Range<u64>, live: fn(u64) -> LocalBoxFuture
     while let Some(done) = running.join_next().await {
         told += done.unwrap();
     }
-    // Written past the harness, which shows what a test prints only if it fails.
     writeln!(std::io::stderr(), "{count} random histories: {told}").unwrap();
     (count, told)
 }
