@@ -18,27 +18,31 @@ use crate::{
     support::{KEY, Simulation, archiver, run, served},
 };
 
+/// The path of a request, and its body.
+type Told = (String, Option<Value>);
+
 /// A service that writes down what it is told, and answers with this status.
 #[derive(Clone)]
 struct Heard {
-    told: Arc<Mutex<Vec<(String, Option<Value>)>>>,
+    told: Arc<Mutex<Vec<Told>>>,
     status: StatusCode,
 }
 
 impl Heard {
     async fn start(status: StatusCode) -> (Self, String) {
         let heard = Self { told: Arc::default(), status };
-        let url = served(Router::new().fallback(Self::hear).with_state(heard.clone())).await;
+        let hear = |State(heard): State<Self>, uri: Uri, body: Bytes| async move { heard.hear(&uri, &body) };
+        let url = served(Router::new().fallback(hear).with_state(heard.clone())).await;
         (heard, url)
     }
 
-    async fn hear(State(heard): State<Self>, uri: Uri, body: Bytes) -> StatusCode {
-        let body = (!body.is_empty()).then(|| serde_json::from_slice(&body).unwrap());
-        heard.told.lock().unwrap().push((uri.to_string(), body));
-        heard.status
+    fn hear(&self, uri: &Uri, body: &[u8]) -> StatusCode {
+        let body = (!body.is_empty()).then(|| serde_json::from_slice(body).unwrap());
+        self.told.lock().unwrap().push((uri.to_string(), body));
+        self.status
     }
 
-    fn take(&self) -> Vec<(String, Option<Value>)> {
+    fn take(&self) -> Vec<Told> {
         std::mem::take(&mut self.told.lock().unwrap())
     }
 }

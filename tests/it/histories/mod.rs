@@ -46,7 +46,7 @@ const SEEN: [&str; 11] = [
 ];
 
 /// Seeds in CI, of histories in which the archive is kept up as well.
-const SEEDS_OF_UPKEEP: Range<u64> = 0..200;
+const SEEDS_OF_UPKEEP: Range<u64> = 0..100;
 const STEPS_OF_UPKEEP: usize = 20;
 
 /// What these come upon, so often at least in a hundred of them.
