@@ -15,6 +15,6 @@ fn prometheus_reads_the_metrics_and_the_documented_names_are_those() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let documents = [root.join("README.md"), root.join("examples/alerts/convex-archiver.rules.yml")];
     let arguments: Vec<&Path> =
-        [file.as_path()].into_iter().chain(documents.iter().map(|path| path.as_path())).collect();
+        [file.as_path()].into_iter().chain(documents.iter().map(std::path::PathBuf::as_path)).collect();
     crate::run("prometheus_reads.py", &arguments);
 }
