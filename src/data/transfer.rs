@@ -39,7 +39,7 @@ pub(crate) enum TransferError {
 /// Guarantee: it appears whole, with the digest that its commit names, or not at all. What was sent by then is given back.
 ///
 /// # Errors
-/// As [`whole`] has them, or as the store says.
+/// As [`whole()`] has them, or as the store says.
 pub(crate) async fn transfer(
     file: &DataFile,
     from: Arc<dyn ObjectStore>,

@@ -141,6 +141,7 @@ fn an_archive_that_cannot_remember_it_is_verified_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a");
     archived(&archive);
+    fs::remove_dir_all(archive.join("runs")).unwrap();
     fs::write(archive.join("runs"), "in the way").unwrap();
     let ended = verify(&archive, &["--json"]).with(0);
     assert!(ended.stderr.contains("does not remember this verification"), "{ended:?}");
