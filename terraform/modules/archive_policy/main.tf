@@ -84,13 +84,15 @@ locals {
     expression  = local.gcs_in_archive
   }
   # Google Cloud asks for the right to delete from whoever overwrites an object. Only objects that repeat what the log says are ever
-  # overwritten: the first two in most runs, parts and checkpoints if they are damaged.
+  # overwritten: the first two in most runs, the lease in runs that take longer, parts and checkpoints if they are damaged. And what is remembered of runs.
   gcs_rewrite = {
     permissions = ["storage.objects.delete"]
     title       = "what repeats the log"
     expression = join(" || ", [
       "resource.name == '${local.gcs_objects}manifest.json'",
       "resource.name == '${local.gcs_objects}sentinel.json'",
+      "resource.name == '${local.gcs_objects}lease.json'",
+      "resource.name.startsWith('${local.gcs_objects}runs/')",
       "resource.name.startsWith('${local.gcs_objects}parts/')",
       "(resource.name.startsWith('${local.gcs_objects}log/') && resource.name.endsWith('.checkpoint.json.gz'))",
     ])

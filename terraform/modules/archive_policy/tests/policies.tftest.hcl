@@ -120,6 +120,8 @@ run "on_google_cloud_the_writer_deletes_what_it_overwrites_and_nothing_else" {
       join(" || ", [
         "resource.name == 'projects/_/buckets/lake/objects/convex/happy-otter/manifest.json'",
         "resource.name == 'projects/_/buckets/lake/objects/convex/happy-otter/sentinel.json'",
+        "resource.name == 'projects/_/buckets/lake/objects/convex/happy-otter/lease.json'",
+        "resource.name.startsWith('projects/_/buckets/lake/objects/convex/happy-otter/runs/')",
         "resource.name.startsWith('projects/_/buckets/lake/objects/convex/happy-otter/parts/')",
         "(resource.name.startsWith('projects/_/buckets/lake/objects/convex/happy-otter/log/') && resource.name.endsWith('.checkpoint.json.gz'))",
       ])
