@@ -378,17 +378,9 @@ impl Archive {
     /// Unsupported, if a writer must know what this program does not. Corrupt, if a commit is lost, or an end of the chain is
     /// not as it was written.
     pub(crate) async fn check_writable(&self, head: &Head) -> Result<()> {
-        self.check_known(head)?;
-        self.log.check_end(head.version()).await
-    }
-
-    /// The same as far as opening has found it out: nothing is asked.
-    ///
-    /// # Errors
-    /// As [`check_writable`](Self::check_writable).
-    pub(crate) fn check_known(&self, head: &Head) -> Result<()> {
         head.check_writer()?;
-        self.check_ends()
+        self.check_ends()?;
+        self.log.check_end(head.version()).await
     }
 
     /// Refuses a commit that removes a file that is not live. Only such a commit pays for a walk over live files: those of

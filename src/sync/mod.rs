@@ -166,8 +166,8 @@ async fn run(
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
     let head = archive.head().await?;
-    // Data files are written long before their commit, which asks for more: an idle run makes only that one.
-    archive.check_known(&head)?;
+    // Data files are written long before their commit.
+    archive.check_writable(&head).await?;
     check_selection(source.as_ref(), archive, &head, options)?;
     check_rebase(archive, &head, options)?;
     let asked = tokio::select! {
