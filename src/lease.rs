@@ -82,7 +82,7 @@ pub struct Holding {
     store: Arc<dyn ObjectStore>,
     holder: Holder,
     beating: JoinHandle<()>,
-    /// Whether the object has been written, and has to be ended.
+    /// How often the object was written: if ever, it has to be ended. Locked while it is being written.
     written: Arc<tokio::sync::Mutex<u64>>,
 }
 

@@ -46,8 +46,9 @@ async fn place(store: &Arc<dyn ObjectStore>) -> Result<usize> {
     let mut written = vec![None; KEPT];
     let mut objects = list(store);
     while let Some(object) = objects.try_next().await.map_err(failed_to_list)? {
-        let place = (0..KEPT).find(|place| object.location.as_ref() == layout::sync_report(*place));
-        if let Some(place) = place {
+        let number = object.location.filename().and_then(|name| name.strip_suffix(".json")?.parse().ok());
+        let is_ours = |place: &usize| *place < KEPT && object.location.as_ref() == layout::sync_report(*place);
+        if let Some(place) = number.filter(is_ours) {
             written[place] = Some(object.last_modified);
         }
     }

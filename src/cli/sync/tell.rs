@@ -55,10 +55,9 @@ impl<'a> Listeners<'a> {
             warn("the metrics are not written", metrics::write(file, &report));
         }
         // Whoever hears of the end has heard of the beginning.
-        if let Some(Ok(told)) = match self.started {
-            Some(started) => Some(started.await),
-            None => None,
-        } {
+        if let Some(started) = self.started
+            && let Ok(told) = started.await
+        {
             warn("the dead man's switch was not told of the beginning", told);
         }
         if let Some(ping) = &self.args.ping {
