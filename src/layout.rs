@@ -8,6 +8,7 @@
 //! manifest.json
 //! runs/verified.json
 //! runs/sync/000.json
+//! runs/check.json
 //! parts/tables/messages/2026-11-01/00000000000000000042.jsonl.gz
 //! tables/messages/revisions/convex_phase=snapshot/convex_month=2026-11-01/20261120T101500Z-5f3a9c01-00000-5f3a9c01.parquet
 //! tables/messages/revisions/convex_phase=delta/convex_month=2026-11-01/20261123T101500.123456789Z-00017-5f3a9c01.parquet
@@ -43,6 +44,8 @@ pub const RUNS: &str = "runs";
 pub const VERIFIED: &str = "runs/verified.json";
 /// The reports of the last syncs.
 pub const SYNC_REPORTS: &str = "runs/sync";
+/// What `check` writes, to see whether it may.
+pub const PROBE: &str = "runs/check.json";
 /// How far vacuum has gone through the log.
 pub const VACUUMED: &str = "runs/vacuumed.json";
 /// The folder of commits and checkpoints.

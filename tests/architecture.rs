@@ -14,6 +14,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("document", &["error"]),
     // The leaves: each may see those before it.
     ("certificates", LEAVES),
+    ("child", LEAVES),
     ("sum", LEAVES),
     ("content", LEAVES),
     ("identity", LEAVES),
@@ -43,6 +44,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("copy", &["archive", "data", "store"]),
     ("sync", &["vacuum", "compact", "own_base", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
+    ("check", &["convex", "archive", "store"]),
     ("server", &["read", "rows", "archive", "data", "codec", "schema", "store"]),
 ];
 const LEAVES: &[&str] = &[];
@@ -51,6 +53,7 @@ const BELOW_ALL: &[&str] = &[
     "error",
     "document",
     "certificates",
+    "child",
     "sum",
     "content",
     "identity",

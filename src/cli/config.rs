@@ -14,7 +14,7 @@ pub(crate) struct ArchiveArgs {
 }
 
 /// Which deployment, and what opens it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Deployment")]
 pub(crate) struct DeploymentArgs {
     /// The deployment's URL; without it CONVEX_SELF_HOSTED_URL or CONVEX_URL, or Convex is asked whose key it is
@@ -24,12 +24,31 @@ pub(crate) struct DeploymentArgs {
     /// flag: others can read those
     #[arg(long, value_name = "FILE")]
     deploy_key_file: Option<PathBuf>,
+    /// A command that prints the deploy key, such as `op read op://vault/convex/key`; your shell runs it, again when the key is refused
+    #[arg(long, value_name = "COMMAND", conflicts_with = "deploy_key_file")]
+    deploy_key_command: Option<String>,
     /// Send the key unencrypted to another machine: for a network of your own
     #[arg(long)]
     allow_http: bool,
 }
 
 impl DeploymentArgs {
+    /// Whether neither a flag nor a variable holds a key or says where it is.
+    ///
+    /// # Errors
+    /// As of [`access`](Self::access).
+    pub(crate) fn has_no_key(&self) -> Result<bool> {
+        let said = self.access()?;
+        let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+        let keys = [&said.deploy_key, &said.self_hosted_admin_key, &said.deploy_key_command];
+        Ok(said.deploy_key_file.is_none() && !keys.into_iter().any(is_set))
+    }
+
+    /// With the key in this file, and this URL where none is given.
+    pub(crate) fn with(self, deploy_key_file: PathBuf, deployment: Option<String>) -> Self {
+        Self { deploy_key_file: Some(deploy_key_file), deployment: self.deployment.or(deployment), ..self }
+    }
+
     /// With what the environment says.
     ///
     /// # Errors
@@ -38,6 +57,7 @@ impl DeploymentArgs {
         let flags = AccessOptions::default()
             .deployment(self.deployment.clone())
             .deploy_key_file(self.deploy_key_file.clone())
+            .deploy_key_command(self.deploy_key_command.clone())
             .allow_http(self.allow_http);
         flags.with_environment(|name| std::env::var_os(name))
     }

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod check;
 mod child_environment;
 mod compact;
 mod completions;
@@ -22,6 +23,7 @@ mod forget;
 mod get;
 mod healed;
 mod history;
+mod init;
 mod listen;
 mod log;
 pub(crate) mod memory;
@@ -72,6 +74,9 @@ Examples:
   convex-archiver demo
       shows all of it on this machine: no account, no network, half a minute
 
+  CONVEX_DEPLOY_KEY='prod:happy-otter-123|…' convex-archiver check --archive s3://bucket/happy-otter
+      whether everything is there that the first night needs: key, plan, store, room, and what it will cost
+
   CONVEX_DEPLOY_KEY='prod:happy-otter-123|…' convex-archiver sync --archive s3://bucket/happy-otter
       archives a deployment, or brings its archive up to date
 
@@ -115,6 +120,8 @@ Environment:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Check(check::CheckArgs),
+    Init(init::InitArgs),
     Sync(sync::SyncArgs),
     Status(status::StatusArgs),
     Tables(tables::TablesArgs),
@@ -144,6 +151,7 @@ impl Cli {
     /// Whether stdout is to hold one JSON object, whatever happens.
     pub(crate) fn json(&self) -> bool {
         match &self.command {
+            Command::Check(args) => args.json,
             Command::Sync(args) => args.json,
             Command::Status(args) => args.json,
             Command::Tables(args) => args.json,
@@ -165,6 +173,7 @@ impl Cli {
             | Command::Views(_)
             | Command::Demo(_)
             | Command::Serve(_)
+            | Command::Init(_)
             | Command::Simulate(_)
             | Command::Completions(_) => false,
         }
@@ -183,6 +192,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
 
 async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
     match &cli.command {
+        Command::Check(args) => check::run(args).await,
+        Command::Init(args) => init::run(args).await,
         Command::Sync(args) => sync::run(args, screen).await,
         Command::Status(args) => status::run(args).await,
         Command::Tables(args) => tables::run(args).await,

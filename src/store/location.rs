@@ -19,7 +19,9 @@ use crate::{
 };
 
 use super::{
-    Settings, clouds, disk_error,
+    Settings,
+    clouds::{self, Bucket},
+    disk_error,
     staging::{self, Reach},
     store_error,
 };
@@ -32,6 +34,8 @@ pub struct Location {
     local: Option<PathBuf>,
     /// Whose names the URL is of: the endpoint, where the settings say one.
     endpoint: Option<String>,
+    /// Where the credentials come from, in words; None of a folder.
+    credentials: Option<String>,
     /// How often a store was asked.
     requests: Arc<AtomicU64>,
 }
@@ -59,7 +63,7 @@ impl FilePlace {
                 format!("{url} is a place for many objects: name one in it, such as {url}/backup.zip"),
             )),
             ParsedUrl::Remote { cloud, bucket, prefix: path } => {
-                Ok(Self::Object { store: cloud.connect(&bucket, settings, Arc::default())?, path, url })
+                Ok(Self::Object { store: cloud.connect(&bucket, settings, Arc::default())?.store, path, url })
             }
         }
     }
@@ -103,7 +107,7 @@ impl Cloud {
         }
     }
 
-    fn connect(self, bucket: &str, settings: &Settings, requests: Arc<AtomicU64>) -> Result<Arc<dyn ObjectStore>> {
+    fn connect(self, bucket: &str, settings: &Settings, requests: Arc<AtomicU64>) -> Result<Bucket> {
         match self {
             Self::S3 => clouds::s3(bucket, settings, requests),
             Self::Gcs => clouds::gcs(bucket, settings, requests),
@@ -146,6 +150,7 @@ impl Location {
                 url: path.display().to_string(),
                 local: Some(path),
                 endpoint: None,
+                credentials: None,
                 requests: Arc::default(),
             }),
             parsed => Self::connect(parsed, settings, false),
@@ -176,6 +181,16 @@ impl Location {
     /// The place as messages name it: an URL without settings, or an absolute path.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where the store's credentials come from, in words, such as "the key of `AWS_ACCESS_KEY_ID`"; None of a folder.
+    pub fn credentials(&self) -> Option<&str> {
+        self.credentials.as_deref()
+    }
+
+    /// The folder, if it is one on a local disk.
+    pub fn folder(&self) -> Option<&FilePath> {
+        self.local.as_deref()
     }
 
     /// Requests that were made of the store so far, repeated ones and those for credentials included; None of a folder.
@@ -216,6 +231,7 @@ impl Location {
             ParsedUrl::Local(_) => None,
         };
         let (endpoint, requests) = (endpoint.map(str::to_owned), Arc::<AtomicU64>::default());
+        let mut credentials = None;
         let (store, local) = match parsed {
             ParsedUrl::Local(path) => {
                 if create {
@@ -229,10 +245,12 @@ impl Location {
                 (Arc::new(disk.with_fsync(true)) as Arc<dyn ObjectStore>, Some(path))
             }
             ParsedUrl::Remote { cloud, bucket, prefix } => {
-                (below(prefix, cloud.connect(&bucket, settings, Arc::clone(&requests))?), None)
+                let bucket = cloud.connect(&bucket, settings, Arc::clone(&requests))?;
+                credentials = Some(bucket.credentials);
+                (below(prefix, bucket.store), None)
             }
         };
-        Ok(Self { store, url, local, endpoint, requests })
+        Ok(Self { store, url, local, endpoint, credentials, requests })
     }
 }
 

@@ -11,6 +11,7 @@ mod conflict;
 pub(crate) mod faults;
 mod location;
 mod machine_role;
+mod process_credentials;
 mod sentences;
 mod settings;
 mod staging;

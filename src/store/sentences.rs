@@ -9,8 +9,24 @@ use crate::{
 ///
 /// The store has already retried what is worth retrying.
 pub(crate) fn store_error(error: object_store::Error, doing: &str) -> Error {
+    // Of a program that should have printed credentials: it says best what is wrong.
+    if let Some(own) = own_error(&error) {
+        return Error::new(own.kind(), format!("{doing}: {own}")).with_source(error);
+    }
     let (kind, advice) = judge(&error);
     Error::new(kind, format!("{doing}: {advice}")).with_source(error)
+}
+
+/// An error of ours that the store's client has handed on.
+fn own_error(error: &object_store::Error) -> Option<&Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(own) = error.downcast_ref() {
+            return Some(own);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {

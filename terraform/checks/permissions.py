@@ -100,6 +100,9 @@ class Program:
     def sync(self, user):
         return self.run(user, "sync", "--deployment", self.deployment)
 
+    def check(self, user, *arguments):
+        return self.run(user, "check", "--deployment", self.deployment, *arguments)
+
     def audit(self, user, *arguments):
         return self.run(user, "audit", "--deployment", self.deployment, *arguments)
 
@@ -187,7 +190,17 @@ def try_program(checks, cloud, program):
     for _ in range(3):
         works("writer", "a later sync", program.sync("writer"))
     works("writer", "an audit that is recorded", program.audit("writer"))
+
+    def told(user, what, ended, code, *lines):
+        found = [line for line in lines if line not in ended[1]]
+        checks.that(ended[0] == code and not found, f"{user}: {what}", f"exit code {ended[0]}, lacks {found}\n{ended[1]}")
+
+    read, no_write = "ok       Read", "WRONG    Write "
+    told("writer", "check", program.check("writer"), 0, read, "ok       Write ", "ok       Overwrite", "note     Delete", "files cannot be deleted")
     before = cloud.s3("admin").list_objects_v2(Bucket=BUCKET)["KeyCount"]
+    for user in ("reader", "verifier", "vacuum"):
+        told(user, "check", program.check(user), 3, read, no_write)
+        told(user, "check --read-only", program.check(user, "--read-only"), 0, read, "unknown  Write ")
 
     works("reader", "status", program.run("reader", "status"))
     works("reader", "tables", program.run("reader", "tables", "--count"))

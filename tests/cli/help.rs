@@ -9,6 +9,8 @@ fn help_is_what_the_files_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
     for verb in [
         "",
+        "check",
+        "init",
         "sync",
         "status",
         "tables",

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do, and start processes")]
 
 mod audit;
+mod check;
 mod compact;
 mod completions;
 mod copy;
@@ -14,6 +15,7 @@ mod forget;
 #[path = "../it/support/held.rs"]
 mod held;
 mod help;
+mod init;
 mod into;
 mod job;
 mod kill;

@@ -1,7 +1,7 @@
 //! Where the deployment is and what opens it: flags and environment values → [`Access`].
 //!
 //! # The order of sources
-//! 1. `--deployment URL` and `--deploy-key-file FILE`. If only one of the two is given, the other half is taken from the
+//! 1. `--deployment URL` and `--deploy-key-file FILE` or `--deploy-key-command COMMAND`. If only one of the two is given, the other half is taken from the
 //!    environment, where it must be there once.
 //! 2. `CONVEX_SELF_HOSTED_URL` with `CONVEX_SELF_HOSTED_ADMIN_KEY`, when either is set.
 //! 3. `CONVEX_DEPLOY_KEY` with `CONVEX_URL`.
@@ -21,7 +21,7 @@ use url::Url;
 use super::{
     address::{check_url, cloud_name, join},
     http::{Http, Reply},
-    keys::{DeployKey, KeyKind, Keys, read_key},
+    keys::{DeployKey, KeyKind, KeySource, Keys},
     protocol::{DeploymentUrl, URL_FOR_KEY, UrlForKey},
     retry::RetryPolicy,
 };
@@ -42,6 +42,8 @@ pub struct AccessOptions {
     pub deployment: Option<String>,
     /// `--deploy-key-file FILE`
     pub deploy_key_file: Option<PathBuf>,
+    /// `--deploy-key-command COMMAND`: a command line that prints the key. Not beside a file.
+    pub deploy_key_command: Option<String>,
     /// `CONVEX_SELF_HOSTED_URL`
     pub self_hosted_url: Option<String>,
     /// `CONVEX_SELF_HOSTED_ADMIN_KEY`
@@ -87,8 +89,24 @@ impl AccessOptions {
             None => ("the URL that Convex tells for this deploy key", self.ask_for_url(&key, monitor).await?),
         };
         let access = Access::new(&url, key, self.allow_http).context(|| source)?;
-        // A file, where one is named, is where the key came from.
-        Ok(Access { key_file: self.deploy_key_file.clone(), ..access })
+        // A file or a command, where one is named, is where the key came from.
+        Ok(Access { key_source: self.key_source(), ..access })
+    }
+
+    /// The flag or variable that the key comes from, in the order of the module's header.
+    pub fn key_origin(&self) -> &'static str {
+        let is_hosted = self.self_hosted_admin_key.as_ref().is_some_and(|key| !key.trim().is_empty());
+        match self.key_source() {
+            Some(KeySource::File(_)) => "--deploy-key-file",
+            Some(KeySource::Command(_)) => "--deploy-key-command",
+            None if is_hosted => "CONVEX_SELF_HOSTED_ADMIN_KEY",
+            None => "CONVEX_DEPLOY_KEY",
+        }
+    }
+
+    fn key_source(&self) -> Option<KeySource> {
+        let command = || self.deploy_key_command.clone().map(KeySource::Command);
+        self.deploy_key_file.clone().map(KeySource::File).or_else(command)
     }
 
     /// The URL with the name of its source, if there is one, and the key.
@@ -101,7 +119,7 @@ impl AccessOptions {
         let cloud_key = text(&self.deploy_key).map(|key| ("CONVEX_DEPLOY_KEY", key));
         let key_of = |(source, key): (&'static str, String)| DeployKey::new(&key).context(|| source);
 
-        match (flag_url, self.deploy_key_file.as_deref().map(read_key).transpose()?) {
+        match (flag_url, self.key_source().map(|source| source.key()).transpose()?) {
             (Some(url), Some(key)) => return Ok((Some(url), key)),
             (Some(url), None) => {
                 let key = one_of(hosted_key, cloud_key, "--deploy-key-file")?.ok_or_else(|| {
@@ -211,8 +229,8 @@ fn one_of(
 pub struct Access {
     base: Url,
     key: DeployKey,
-    /// Where the key came from, to be read again should it be refused.
-    key_file: Option<PathBuf>,
+    /// Where the key came from, to be got again should it be refused.
+    key_source: Option<KeySource>,
 }
 
 impl Access {
@@ -223,7 +241,7 @@ impl Access {
     /// the key.
     pub fn new(url: &str, key: DeployKey, allow_http: bool) -> Result<Self> {
         let base = check_url(url, allow_http)?;
-        Self { base, key: key.clone(), key_file: None }.with_key(key)
+        Self { base, key: key.clone(), key_source: None }.with_key(key)
     }
 
     /// The same address, opened by another key.
@@ -252,7 +270,7 @@ impl Access {
 
     /// The key, and where another one may come from.
     pub(super) fn keys(&self) -> Keys {
-        Keys::new(self.key.clone(), self.key_file.clone())
+        Keys::new(self.key.clone(), self.key_source.clone())
     }
 
     pub(super) fn base(&self) -> &Url {

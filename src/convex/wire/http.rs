@@ -76,6 +76,8 @@ enum Room {
     Memory(u64),
     /// Into memory up to so many bytes, else into a temporary file.
     File(u64),
+    /// Into memory: so many bytes and a little more, then it is not read on.
+    Beginning(u64),
 }
 
 /// Makes requests.
@@ -185,6 +187,15 @@ impl Http {
         held(self.answer(request, policy, Room::Memory(most)).await?)
     }
 
+    /// The same for what one can do without, of which the first `most` bytes are enough: the rest is not read.
+    ///
+    /// # Errors
+    /// Unavailable without any answer.
+    pub(super) async fn send_for_beginning(&self, request: &Request, most: u64) -> Result<Reply> {
+        let policy = RetryPolicy { budget: self.policy.budget.min(PATIENCE_FOR_ADVICE), ..self.policy };
+        held(self.answer(request, policy, Room::Beginning(most)).await?)
+    }
+
     /// Makes `request` once, and waits some seconds for the answer, which has at most `most` bytes.
     ///
     /// # Errors
@@ -270,15 +281,20 @@ impl Http {
     /// The whole body, read piece by piece so that never more than its share is held. The inner error is the network's.
     async fn body(&self, mut response: Response, room: Room) -> Result<Result<Body, reqwest::Error>> {
         let announced = response.content_length();
-        let (memory, most) = match room {
-            Room::Memory(memory) => (memory, memory),
-            Room::File(memory) => (memory, u64::MAX),
+        let (memory, most, enough) = match room {
+            Room::Memory(memory) => (memory, memory, u64::MAX),
+            Room::File(memory) => (memory, u64::MAX, u64::MAX),
+            Room::Beginning(enough) => (u64::MAX, u64::MAX, enough),
         };
         if announced.is_some_and(|length| length > most) {
             return Err(too_large(most));
         }
+        let announced = announced.map(|length| length.min(enough));
         let mut body = ArrivingBody::new(announced, memory);
         loop {
+            if body.length() >= enough {
+                return body.finish().await.map(Ok);
+            }
             let piece = match response.chunk().await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => return body.finish().await.map(Ok),

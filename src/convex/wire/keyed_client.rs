@@ -174,6 +174,19 @@ impl KeyedClient {
         }
     }
 
+    /// Asks for a page of which the first `most` bytes are enough, with a selection.
+    pub(in crate::convex) async fn beginning(
+        &self,
+        path: &str,
+        arguments: &(impl Serialize + Sync),
+        selection: &(impl Serialize + Sync),
+        most: u64,
+    ) -> Result<Reply> {
+        let key = self.keys.current();
+        let request = self.request(&key, path, arguments, Some(selection))?;
+        self.http.send_for_beginning(&request, most).await
+    }
+
     /// Posts `body`. It may arrive twice, where an answer is lost.
     ///
     /// # Errors
