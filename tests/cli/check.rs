@@ -59,7 +59,7 @@ fn where_all_is_well_it_says_so_estimates_the_first_snapshot_and_leaves_nothing_
     // What it really is.
     fs::create_dir(dir.path().join("new")).unwrap();
     let synced = run(simulation.sync(&archive).arg("--json")).with(0).json();
-    for (name, truth) in [("documents", &synced["documents"]), ("bytes", &synced["traffic"]["response_bytes"])] {
+    for (name, truth) in [("documents", &synced["documents"]), ("bytes", &synced["page_bytes"])] {
         let (range, truth) = (&report["first_snapshot"][name], truth.as_f64().unwrap());
         let (low, high) = (range["low"].as_f64().unwrap(), range["high"].as_f64().unwrap());
         assert!(low <= truth && truth <= high, "{name}: {truth} of {range}");
