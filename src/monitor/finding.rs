@@ -575,6 +575,16 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_runbook_has_an_entry_for_each_kind() {
+        let runbook = include_str!("../../examples/RUNBOOK.md");
+        for finding in some_of_each() {
+            let entry = format!("`{}`", finding.kind());
+            let has_one = runbook.lines().any(|line| line.split('|').nth(1).is_some_and(|cell| cell.contains(&entry)));
+            assert!(has_one, "examples/RUNBOOK.md has no entry for {entry}");
+        }
+    }
+
+    #[test]
     fn every_kind_is_spelled_in_json_as_programs_ask_for_it() {
         for finding in some_of_each() {
             let json = serde_json::to_value(&finding).unwrap();

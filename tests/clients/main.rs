@@ -14,6 +14,7 @@ mod drift;
 mod npm;
 mod postgres;
 mod prometheus;
+mod schedules;
 #[allow(dead_code, reason = "every test program uses its own part of the support")]
 #[path = "../cli/support.rs"]
 mod support;

@@ -18,3 +18,15 @@ fn prometheus_reads_the_metrics_and_the_documented_names_are_those() {
         [file.as_path()].into_iter().chain(documents.iter().map(std::path::PathBuf::as_path)).collect();
     crate::run("prometheus_reads.py", &arguments);
 }
+
+#[test]
+fn the_runbook_has_an_entry_for_each_alert() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let read = |name: &str| std::fs::read_to_string(examples.join(name)).unwrap();
+    let (rules, runbook) = (read("alerts/convex-archiver.rules.yml"), read("RUNBOOK.md"));
+    let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 5, "{alerts:?}");
+    for alert in alerts {
+        assert!(runbook.contains(&format!("\n| `{alert}` |")), "examples/RUNBOOK.md has no entry for {alert}");
+    }
+}

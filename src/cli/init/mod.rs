@@ -58,6 +58,7 @@ pub(super) async fn run(args: &InitArgs) -> Result<Outcome> {
         archive: &url,
         deployment: deployment.as_deref().unwrap_or("of your deploy key"),
         deployment_url,
+        allow_http: said.allow_http,
         every: wanted.every,
         image: &args.image,
         program: &args.program,

@@ -14,6 +14,8 @@ pub(super) struct Setup<'a> {
     pub(super) deployment: &'a str,
     /// What `--deployment` has to say; None, if Convex tells.
     pub(super) deployment_url: Option<&'a str>,
+    /// Whether the key may cross the network unencrypted.
+    pub(super) allow_http: bool,
     pub(super) every: Every,
     pub(super) image: &'a str,
     pub(super) program: &'a str,
@@ -112,6 +114,8 @@ fn fill(template: &str, setup: &Setup<'_>, place: &Place<'_>, more: &[(&str, Str
         ("image_hcl", hcl(setup.image)),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("max_lag", max_lag(setup.every)),
+        ("allow_http", if setup.allow_http { " --allow-http" } else { "" }.to_owned()),
+        ("allow_http_item", if setup.allow_http { ", --allow-http" } else { "" }.to_owned()),
     ];
     let mut text = String::new();
     let mut rest = template;
@@ -323,6 +327,7 @@ fn terraform(setup: &Setup<'_>, place: &Place<'_>) -> Result<(&'static str, Vec<
         ("max_duration_minutes", minutes.to_string()),
     ]);
     arguments.extend(setup.deployment_url.map(|url| ("deployment_url", hcl(url))));
+    arguments.extend(setup.allow_http.then(|| ("sync_arguments", "[\"--allow-http\"]".to_owned())));
     let width = arguments.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines = arguments.iter().map(|(name, value)| format!("  {name:width$} = {value}\n"));
     Ok((template, vec![("module_arguments", lines.collect())]))
@@ -348,6 +353,7 @@ mod tests {
             archive,
             deployment: "otter-1",
             deployment_url: Some("http://10.0.0.1:3210/$x%y"),
+            allow_http: true,
             every: Every::Hours(1),
             image: "registry/a:1",
             program: "/opt/my tools/convex-archiver",
@@ -380,7 +386,8 @@ mod tests {
         ] {
             for archive in ["s3://bucket/a", "gs://bucket/a", "az://box/a", "/srv/a"] {
                 let Ok(files) = files(scheduler, &setup(archive)) else { continue };
-                for file in files {
+                for file in files.into_iter().filter(|file| !file.name.ends_with(".timer")) {
+                    assert!(file.text.contains("--allow-http"), "{}", file.name);
                     let left = file.text.replace("${{ ", "");
                     assert!(!left.contains("{{"), "{}: {left}", file.name);
                 }
