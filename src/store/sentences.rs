@@ -173,9 +173,13 @@ const PHRASES: &[(&str, ErrorKind, &str)] = &[
     ),
 ];
 
-/// The error codes in the XML of an answer.
+/// The error codes in the XML of an answer, and those of single objects of which many were to be deleted at once, which the client tells in
+/// words of its own.
 pub(super) fn codes(text: &str) -> impl Iterator<Item = &str> {
-    text.split("<Code>").skip(1).filter_map(|rest| Some(rest.split_once("</Code>")?.0))
+    let between = |open: &'static str, close: char| {
+        text.split(open).skip(1).filter_map(move |rest| Some(rest.split_once(close)?.0))
+    };
+    between("<Code>", '<').chain(between("(code: ", ')'))
 }
 
 fn judge_io(kind: std::io::ErrorKind) -> Option<(ErrorKind, &'static str)> {
@@ -240,6 +244,10 @@ mod tests {
             (generic("PUT http://169.254.169.254/latest/api/token".into()), ErrorKind::Access),
             (generic("<Code>NoSuchBucket</Code>".into()), ErrorKind::NotFound),
             (generic("403 <Code>AccessDenied</Code>".into()), ErrorKind::Access),
+            (
+                generic("DeleteObjects request failed for key a: Access Denied (code: AccessDenied)".into()),
+                ErrorKind::Access,
+            ),
             (generic("503 <Code>SlowDown</Code>".into()), ErrorKind::Unavailable),
             (generic("501 <Code>NotImplemented</Code>".into()), ErrorKind::Usage),
             (generic("404 <Code>ContainerNotFound</Code>".into()), ErrorKind::NotFound),

@@ -73,7 +73,7 @@ use crate::{
     compact::{CompactOptions, CompactReport, join_files, make_bases},
     convex::{Shapes, Source},
     document::TableRef,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     identity::DeploymentIdentity,
     layout::CHECKPOINT_EVERY,
     monitor::{Event, Finding, FindingCounter, Monitor},
@@ -287,7 +287,10 @@ async fn vacuum_replaced(head: &Head, begun: u64, input: &RunInput<'_>) {
         () = options.stop.requested() => return,
         done = vacuum_behind(archive, head, min_age.max(VacuumOptions::LEAST), input.clock.now()) => done,
     };
-    if let Err(error) = done {
+    // Who may not delete is as it should be: somebody else vacuums.
+    if let Err(error) = done
+        && error.kind() != ErrorKind::Access
+    {
         monitor.report(Event::Finding(&Finding::NotVacuumed { why: error.to_string() }));
     }
 }
