@@ -44,7 +44,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("copy", &["archive", "data", "store"]),
     ("sync", &["vacuum", "compact", "own_base", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
-    ("check", &["convex", "archive", "store"]),
+    ("check", &["convex", "archive", "runs", "store"]),
     ("server", &["read", "rows", "archive", "data", "codec", "schema", "store"]),
 ];
 const LEAVES: &[&str] = &[];

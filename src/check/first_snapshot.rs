@@ -80,10 +80,48 @@ impl Range {
     }
 }
 
+/// Tables, counted.
+#[derive(Debug, Default)]
+pub(super) struct CountedTables<'a> {
+    pub(super) tables: Vec<CountedTable<'a>>,
+}
+
 /// A table, counted.
-struct CountedTable<'a> {
+#[derive(Debug)]
+pub(super) struct CountedTable<'a> {
     table: &'a TableRef,
     documents: Range,
+}
+
+impl CountedTables<'_> {
+    /// Documents of all of them.
+    pub(super) fn documents(&self) -> Range {
+        self.tables.iter().fold(Range::NONE, |sum, of| sum.plus(of.documents))
+    }
+}
+
+/// Counts tables at a moment, a small request for each, for up to a minute; what is not counted by then is left out. None of a server that knows
+/// no selections.
+///
+/// # Errors
+/// As the deployment says.
+pub(super) async fn count_documents<'a>(
+    client: &Client,
+    tables: &'a BTreeSet<TableRef>,
+    at: Timestamp,
+) -> Result<Option<CountedTables<'a>>> {
+    let end = Instant::now() + PATIENCE;
+    let mut counted = CountedTables::default();
+    for table in tables {
+        if Instant::now() > end {
+            break;
+        }
+        let Some(page) = client.ids(table, at, None).await? else { return Ok(None) };
+        let last = page.ids.last().map(|(id, _)| id.as_str());
+        let documents = documents(page.ids.len(), last, page.next.is_some());
+        counted.tables.extend(documents.map(|documents| CountedTable { table, documents }));
+    }
+    Ok(Some(counted))
 }
 
 /// How long the documents of a table are.
@@ -105,18 +143,8 @@ pub async fn estimate_first_snapshot(
     at: Timestamp,
     is_cloud: bool,
 ) -> Result<Option<FirstSnapshot>> {
-    let end = Instant::now() + PATIENCE;
-    let mut counted = Vec::new();
-    for table in tables {
-        if Instant::now() > end {
-            break;
-        }
-        let Some(page) = client.ids(table, at, None).await? else { return Ok(None) };
-        let last = page.ids.last().map(|(id, _)| id.as_str());
-        counted.extend(
-            documents(page.ids.len(), last, page.next.is_some()).map(|documents| CountedTable { table, documents }),
-        );
-    }
+    let Some(counted) = count_documents(client, tables, at).await? else { return Ok(None) };
+    let (documents, mut counted) = (counted.documents(), counted.tables);
     counted.sort_by_key(|table| Reverse(table.documents.high as u64));
     let (mut measured, mut read, mut took) = (Vec::new(), 0, Duration::ZERO);
     for of in counted.iter().take(MEASURED).filter(|of| of.documents.high > 0.0) {
@@ -127,7 +155,6 @@ pub async fn estimate_first_snapshot(
         measured
             .push(MeasuredTable { mean: beginning.bytes as f64 / documents, whole: documents >= of.documents.high });
     }
-    let documents = counted.iter().fold(Range::NONE, |sum, of| sum.plus(of.documents));
     let bytes = bytes(&counted, &measured);
     let speed = read as f64 / took.as_secs_f64().max(1e-3);
     let seconds = if read == 0 { Range::NONE } else { bytes.times(SPEED_LOW / speed, SPEED_HIGH / speed) };

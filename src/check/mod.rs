@@ -6,6 +6,7 @@
 
 mod deployment;
 mod first_snapshot;
+mod keeping_up;
 mod store;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::Serialize;
 pub use self::{
     deployment::{DeploymentChecks, check_deployment},
     first_snapshot::{FirstSnapshot, Range, estimate_first_snapshot},
+    keeping_up::check_keeping_up,
     store::check_store,
 };
 use crate::error::Error;

@@ -15,7 +15,8 @@ use std::{
 };
 
 use convex_archiver::{
-    FindingCounter, Monitor, Result, ResultExt,
+    Event, FindingCounter, Monitor, Result, ResultExt, Timestamp,
+    check::check_keeping_up,
     convex::Source,
     lease::Holder,
     sync::{Stop, SyncOptions, sync},
@@ -168,6 +169,12 @@ async fn archive_it(
     let report = sync(Arc::clone(&client) as Arc<dyn Source>, &archive, &options, monitor()).await;
     overlap::end(holding).await;
     let sync = report.context(|| format!("sync to {}", archive.url()))?;
+    if !sync.caught_up {
+        match check_keeping_up(&archive, &client, Timestamp::now()).await {
+            Ok(finding) => finding.iter().for_each(|finding| listener.report(Event::Finding(finding))),
+            Err(error) => tracing::warn!("whether the archive will catch up cannot be told: {error}"),
+        }
+    }
     let (archive, selection, audit_every) = (archive.url().to_owned(), options.selection, options.audit_every);
     Ok(Ended::Synced(Box::new(SyncedArchive { sync, traffic: client.traffic(), archive, selection, audit_every })))
 }

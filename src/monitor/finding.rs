@@ -26,6 +26,30 @@ pub enum Finding {
         /// The cause.
         why: String,
     },
+    /// A snapshot is walked so slowly that the deployment will stop serving it before it is complete.
+    SnapshotTooSlow {
+        /// Its `_ts`.
+        snapshot: Timestamp,
+        /// Documents that it has so far.
+        seen: u64,
+        /// Documents that it will have, about.
+        documents: u64,
+        /// Days that it needs at this rate, from its beginning on.
+        days: u64,
+    },
+    /// For a day or more each run ended with more waiting, and at this rate the archive does not catch up before the deployment drops changes.
+    FallsBehind {
+        /// When the first of these runs began.
+        since: Timestamp,
+        /// How many there were.
+        runs: u64,
+        /// How far the archive was behind after the first, hours.
+        before_hours: u64,
+        /// How far it is behind now, hours.
+        now_hours: u64,
+        /// In about how many days the deployment drops what the archive lacks; None, if it does not fall further behind.
+        days_left: Option<u64>,
+    },
     /// A selection includes a table by its name that the deployment does not have.
     NoSuchTable {
         /// The name, as the selection has it.
@@ -283,6 +307,8 @@ impl Finding {
         match self {
             Self::Gap { .. } => "gap",
             Self::SnapshotCutShort { .. } => "snapshot_cut_short",
+            Self::SnapshotTooSlow { .. } => "snapshot_too_slow",
+            Self::FallsBehind { .. } => "falls_behind",
             Self::NoSuchTable { .. } => "no_such_table",
             Self::PatternFitsNothing { .. } => "pattern_fits_nothing",
             Self::NothingSelected { .. } => "nothing_selected",
@@ -339,6 +365,23 @@ impl fmt::Display for Finding {
                 "a snapshot ends before it is complete; the tables that it has finished count, the others are walked anew after the changes: \
                  {why}"
             ),
+            Self::SnapshotTooSlow { snapshot, seen, documents, days } => write!(
+                f,
+                "the snapshot of {snapshot} has {seen} of about {documents} documents so far. At this rate it needs {days} days, and a deployment \
+                 serves a snapshot for 5 days: let runs take longer (--max-duration, --max-download), or run more often"
+            ),
+            Self::FallsBehind { since, runs, before_hours, now_hours, days_left } => {
+                write!(
+                    f,
+                    "each of the {runs} runs since {since} ended with more waiting, and the archive is {now_hours} hours behind, after {before_hours} \
+                     hours then. "
+                )?;
+                match days_left {
+                    Some(days) => write!(f, "At this rate the deployment drops changes that the archive lacks in about {days} days")?,
+                    None => f.write_str("At this rate it does not catch up in time")?,
+                }
+                f.write_str(": let runs take longer (--max-duration, --max-download), or run more often")
+            }
             Self::NoSuchTable { name, nearest } => {
                 write!(f, "the deployment has no table `{name}`, which the selection includes: ")?;
                 match nearest.as_slice() {
@@ -526,6 +569,8 @@ pub(super) mod tests {
         vec![
             Finding::Gap { from: Timestamp(1), to: Timestamp(2) },
             Finding::SnapshotCutShort { why: why() },
+            Finding::SnapshotTooSlow { snapshot: Timestamp(1), seen: 2, documents: 3, days: 7 },
+            Finding::FallsBehind { since: Timestamp(1), runs: 3, before_hours: 4, now_hours: 5, days_left: Some(6) },
             Finding::NoSuchTable { name: "user".into(), nearest: vec!["users".into()] },
             Finding::PatternFitsNothing { pattern: "log_*".into() },
             Finding::NothingSelected { selection: "user".into(), tables: 3 },

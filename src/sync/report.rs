@@ -75,7 +75,15 @@ impl SyncReport {
     /// Whether there is something to look at, though all went well: a gap, documents of an import that did not finish, a table that differs
     /// and was not corrected, a table that is selected by name and that the deployment does not have, or a selection that holds nothing.
     pub fn has_findings(&self) -> bool {
-        let kinds = ["no_such_table", "nothing_selected", "import_leftovers", "table_differs", "not_compacted"];
+        let kinds = [
+            "no_such_table",
+            "nothing_selected",
+            "import_leftovers",
+            "table_differs",
+            "not_compacted",
+            "snapshot_too_slow",
+            "falls_behind",
+        ];
         !self.gaps.is_empty() || kinds.iter().any(|kind| self.findings.of(kind) > 0)
     }
 
