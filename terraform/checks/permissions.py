@@ -197,6 +197,8 @@ def try_program(checks, cloud, program):
 
     read, no_write = "ok       Read", "WRONG    Write "
     told("writer", "check", program.check("writer"), 0, read, "ok       Write ", "ok       Overwrite", "note     Delete", "files cannot be deleted")
+    works("verifier", "verify", program.run("verifier", "verify", "--read-data"))
+    told("reader", "status after verify", program.run("reader", "status"), 0, "Verified")
     before = cloud.s3("admin").list_objects_v2(Bucket=BUCKET)["KeyCount"]
     for user in ("reader", "verifier", "vacuum"):
         told(user, "check", program.check(user), 3, read, no_write)
@@ -205,6 +207,10 @@ def try_program(checks, cloud, program):
     works("reader", "status", program.run("reader", "status"))
     works("reader", "tables", program.run("reader", "tables", "--count"))
     works("reader", "log", program.run("reader", "log"))
+    told("reader", "verify", program.run("reader", "verify"), 0, "does not remember this verification")
+    works("reader", "copy to a folder", program.run("reader", "copy", "--to", "copy"))
+    works("writer", "repair", program.run("writer", "repair"))
+    works("writer", "compact", program.run("writer", "compact", "--plan"))
     works("reader", "restore", program.run("reader", "restore", "--output", "restored.zip"))
     restored = program.folder / "restored.zip"
     checks.that(restored.is_file() and restored.stat().st_size > 1000, "reader: nothing was restored")
@@ -220,6 +226,7 @@ def try_program(checks, cloud, program):
     is_refused("verifier", "sync", program.sync("verifier"))
 
     works("vacuum", "status", program.run("vacuum", "status"))
+    works("vacuum", "vacuum", program.run("vacuum", "vacuum"))
     is_refused("vacuum", "sync", program.sync("vacuum"))
 
     # Nothing in the policies is too much: without any one of the rights it does not go. An archive is listed where it has no
