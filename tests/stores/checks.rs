@@ -33,6 +33,10 @@ pub(crate) async fn what_a_store_takes_is_told_and_no_probe_is_left(place: Place
     if std::env::var_os("AWS_ENDPOINT").is_some() {
         a_program_prints_the_credentials(&place).await;
     }
+    #[cfg(unix)]
+    if std::env::var_os("STORAGE_EMULATOR_HOST").is_some() {
+        gcloud_prints_the_token_of_a_workload_identity(&place);
+    }
     assert_eq!(place.objects().await, [] as [String; 0]);
 }
 
@@ -74,4 +78,34 @@ async fn a_program_prints_the_credentials(place: &Place) {
         read.told.contains("`echo`, which gets the credentials") && read.told.contains("sign in first"),
         "{read:?}"
     );
+}
+
+/// By a fake of the gcloud CLI: only Google could take a real token.
+#[cfg(unix)]
+fn gcloud_prints_the_token_of_a_workload_identity(place: &Place) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let home = tempfile::tempdir().unwrap();
+    let (credentials, gcloud) = (home.path().join("credentials.json"), home.path().join("gcloud"));
+    std::fs::write(&credentials, r#"{"type": "external_account", "audience": "a"}"#).unwrap();
+    std::fs::write(&gcloud, "#!/bin/sh\ntest \"$*\" = 'auth application-default print-access-token' && echo a.token\n")
+        .unwrap();
+    std::fs::set_permissions(&gcloud, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let check = |path: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+        command.args(["check", "--json", "--archive", &place.url(PREFIX), "--deployment", "http://127.0.0.1:1"]);
+        command.env("GOOGLE_APPLICATION_CREDENTIALS", &credentials).env("PATH", path).env_remove("GOOGLE_BEARER_TOKEN");
+        let ended = command.output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        let told = |subject: &str| {
+            let checks = report["checks"].as_array().unwrap();
+            checks.iter().find(|check| check["subject"] == subject).cloned().unwrap_or_default()
+        };
+        (told("credentials"), told("store_write"), told("archive"))
+    };
+    let (credentials, write, _) = check(&format!("{}:/usr/bin:/bin", home.path().display()));
+    assert!(credentials["told"].as_str().unwrap().ends_with("by the gcloud CLI"), "{credentials}");
+    assert_eq!(write["result"], "good", "{write}");
+    let (_, _, archive) = check("/nowhere");
+    assert!(archive["told"].as_str().unwrap().contains("there is no `gcloud` on the PATH"), "{archive}");
 }
