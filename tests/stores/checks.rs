@@ -88,8 +88,9 @@ fn gcloud_prints_the_token_of_a_workload_identity(place: &Place) {
     let home = tempfile::tempdir().unwrap();
     let (credentials, gcloud) = (home.path().join("credentials.json"), home.path().join("gcloud"));
     std::fs::write(&credentials, r#"{"type": "external_account", "audience": "a"}"#).unwrap();
-    std::fs::write(&gcloud, "#!/bin/sh\ntest \"$*\" = 'auth application-default print-access-token' && echo a.token\n")
-        .unwrap();
+    let token = std::env::var("GOOGLE_BEARER_TOKEN").unwrap();
+    let script = format!("#!/bin/sh\ntest \"$*\" = 'auth application-default print-access-token' && echo {token}\n");
+    std::fs::write(&gcloud, script).unwrap();
     std::fs::set_permissions(&gcloud, std::fs::Permissions::from_mode(0o755)).unwrap();
     let check = |path: &str| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
