@@ -2,7 +2,10 @@
 
 use std::{error::Error as _, ffi::OsString, io, process::ExitCode};
 
-use clap::CommandFactory;
+use clap::{
+    CommandFactory,
+    error::{ContextKind, ContextValue},
+};
 use convex_archiver::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -67,6 +70,35 @@ pub(crate) fn print(described: &ErrorDescription, screen: &Screen) {
     screen.print_error(&described.message, &described.causes);
 }
 
+/// Verbs of other programs, and ours that do the same: of restic, pgBackRest, Convex's own CLI, and of shells.
+const OTHER_WORDS: [(&[&str], &str); 13] = [
+    (&["snapshots", "snapshot", "info", "stats", "show"], "status"),
+    (&["ls", "list", "list-tables"], "tables"),
+    (&["backup", "archive", "run", "pull"], "sync"),
+    (&["dump", "recover", "import", "stanza-restore"], "restore"),
+    (&["prune", "expire", "gc", "clean", "cleanup"], "vacuum"),
+    (&["fsck", "validate"], "verify"),
+    (&["doctor", "test", "ping"], "check"),
+    (&["find", "revisions", "blame"], "history"),
+    (&["cat", "document", "doc"], "get"),
+    (&["changes", "transactions", "events"], "log"),
+    (&["sql", "duckdb", "select"], "query"),
+    (&["setup", "configure", "install", "schedule"], "init"),
+    (&["replicate", "mirror", "clone"], "copy"),
+];
+
+/// With our word for the verb that somebody knows from another program.
+pub(crate) fn with_our_word(mut told: clap::Error) -> clap::Error {
+    if told.kind() != clap::error::ErrorKind::InvalidSubcommand {
+        return told;
+    }
+    let Some(ContextValue::String(word)) = told.get(ContextKind::InvalidSubcommand) else { return told };
+    if let Some((_, ours)) = OTHER_WORDS.iter().find(|(words, _)| words.contains(&word.as_str())) {
+        told.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![(*ours).to_owned()]));
+    }
+    told
+}
+
 /// The end of a command line that asks for help or for the version, or is wrong: then also as a report, where one was asked for.
 pub(crate) fn not_run(told: &clap::Error) -> ExitCode {
     let printed = told.print();
@@ -123,6 +155,15 @@ mod tests {
             (ErrorKind::Internal, 1),
         ] {
             assert_eq!(code(kind), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_other_word_leads_to_a_verb_of_ours_and_is_none_itself() {
+        let verbs: Vec<_> = Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        for (words, ours) in OTHER_WORDS {
+            assert!(verbs.iter().any(|verb| verb == ours), "{ours}");
+            assert!(!words.iter().any(|word| verbs.iter().any(|verb| verb == word)), "{words:?}");
         }
     }
 

@@ -33,8 +33,8 @@ pub(crate) struct GetArgs {
     id: String,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', 'now' (as far as the
-    /// archive reaches)
+    /// When: '2026-11-24 07:45:39' (UTC, or with a zone), 2026-11-24 (00:00 UTC), '2 hours ago' or 2h, yesterday (24 hours ago), a _ts in nanoseconds, or
+    /// 'now', as far as the archive reaches
     #[arg(long, value_name = "MOMENT", default_value = "now")]
     as_of: Moment,
     /// Print one JSON object, also when it fails

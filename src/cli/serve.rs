@@ -41,7 +41,7 @@ Examples:
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// The moment that is now for those who ask: RFC 3339, a date (00:00 UTC), a _ts in nanoseconds, `2 hours ago`, or `now`, as far as the
+    /// The moment that clients see as now: as in --as-of of get, or `now`, as far as the
     /// archive reaches [default: now]
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<Moment>,

@@ -188,11 +188,6 @@ impl Location {
         self.credentials.as_deref()
     }
 
-    /// The folder, if it is one on a local disk.
-    pub fn folder(&self) -> Option<&FilePath> {
-        self.local.as_deref()
-    }
-
     /// Requests that were made of the store so far, repeated ones and those for credentials included; None of a folder.
     pub fn requests(&self) -> Option<u64> {
         self.local.is_none().then(|| self.requests.load(Ordering::Relaxed))
@@ -270,7 +265,13 @@ fn parse(archive: &str) -> Result<ParsedUrl> {
     if archive.is_empty() {
         return Err(Error::usage("the archive's URL is empty; say for example s3://bucket/prefix or ./archive"));
     }
-    let Some((scheme, rest)) = archive.split_once("://") else { return local(FilePath::new(archive)) };
+    let Some((scheme, rest)) = archive.split_once("://") else {
+        // A folder of that name is never meant.
+        return match mistyped(archive) {
+            Some(meant) => Err(Error::usage(format!("`{shown}` is no URL; did you mean {meant}? A folder of that name is ./{shown}"))),
+            None => local(FilePath::new(archive)),
+        };
+    };
     if scheme == "file" {
         let path = url::Url::parse(archive).ok().and_then(|u| u.to_file_path().ok());
         let path = path.ok_or_else(|| Error::usage(format!("`{shown}` names no folder; say file:///path")))?;
@@ -290,6 +291,16 @@ fn parse(archive: &str) -> Result<ParsedUrl> {
         return Err(Error::usage(format!("`{shown}` has no bucket name; say {scheme}://bucket/prefix")));
     }
     Ok(ParsedUrl::Remote { cloud, bucket, prefix })
+}
+
+/// What is meant by `s3:/bucket`, `s3:bucket` and `s3//bucket`.
+fn mistyped(archive: &str) -> Option<String> {
+    ["s3", "gs", "az", "file"].into_iter().find_map(|scheme| {
+        let rest = archive.strip_prefix(scheme)?;
+        let rest = rest.strip_prefix(':').or_else(|| rest.strip_prefix("//"))?.trim_start_matches('/');
+        let slashes = if scheme == "file" { "///" } else { "//" };
+        Some(format!("{scheme}:{slashes}{}", rest.escape_debug()))
+    })
 }
 
 /// The path without links, as far as it exists.
@@ -365,11 +376,15 @@ mod tests {
             "http://host/x",
             "s3://a/b//c",
             "s3://key@a/b",
+            "s3:/bucket/a",
+            "s3:bucket",
+            "gs//bucket/a",
+            "file:/srv/a",
             "file://host/x",
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
-            assert!(error.to_string().contains("say ") || error.to_string().contains("prefix"), "{error}");
+            assert!(["say ", "prefix", "did you mean "].iter().any(|advice| error.to_string().contains(advice)), "{error}");
         }
     }
 

@@ -4,12 +4,15 @@ mod args;
 mod machine;
 mod report;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use convex_archiver::{
     Error, ErrorKind, MemoryBudget, Monitor, NoMonitor, Result, Selection, Timestamp,
     archive::{Archive, Head, Location},
-    check::{Check, DeploymentChecks, FirstSnapshot, Subject, check_deployment, check_store, estimate_first_snapshot},
+    check::{Check, CheckResult, DeploymentChecks, FirstSnapshot, Subject, check_deployment, check_store, estimate_first_snapshot},
     convex::{Client, ClientOptions},
 };
 
@@ -60,7 +63,7 @@ pub(super) async fn run(args: &CheckArgs) -> Result<Outcome> {
 /// Usage, if the archive's URL names no place.
 pub(super) async fn look(wanted: &Wanted<'_>) -> Result<Found> {
     let url = Location::url_of(wanted.archive)?;
-    let (mut checks, opened) = archive(wanted).await;
+    let (mut checks, opened) = archive(wanted, &url).await;
     let head = opened.as_ref();
     let archived = head.and_then(|head| head.latest()).map(|latest| latest.selection.clone());
     let selection = wanted.selection.clone().or(archived).unwrap_or_default();
@@ -92,9 +95,7 @@ pub(super) async fn look(wanted: &Wanted<'_>) -> Result<Found> {
     }
     checks.push(machine::temporary_space());
     checks.push(machine::duckdb());
-    if let Ok(location) = Location::look(wanted.archive, &config::settings())
-        && let Some(folder) = location.folder()
-    {
+    if let Some(folder) = folder(&url) {
         checks.push(machine::archive_space(folder, first_snapshot.as_ref().map(|found| found.bytes.high)));
     }
     checks.sort_by_key(|check| check.subject);
@@ -136,11 +137,10 @@ async fn deployment(
 }
 
 /// The archive's place and what lies there.
-async fn archive(wanted: &Wanted<'_>) -> (Vec<Check>, Option<Head>) {
+async fn archive(wanted: &Wanted<'_>, url: &str) -> (Vec<Check>, Option<Head>) {
     let settings = config::settings();
     let mut checks = Vec::new();
-    let folder =
-        Location::look(wanted.archive, &settings).ok().and_then(|location| location.folder().map(PathBuf::from));
+    let folder = folder(url);
     // What is made only for the probe goes again.
     let new: Vec<_> = folder
         .iter()
@@ -161,8 +161,13 @@ async fn archive(wanted: &Wanted<'_>) -> (Vec<Check>, Option<Head>) {
         }
     };
     let probed = check_store(&location, !wanted.read_only).await;
-    let can_read = probed.iter().all(|check| check.subject != Subject::StoreRead || check.fix.is_none());
+    let can_read = probed.iter().all(|check| check.subject != Subject::StoreRead || check.result != CheckResult::Wrong);
     checks.extend(probed);
+    if !wanted.read_only {
+        let runs = folder.iter().map(|folder| folder.join("runs"));
+        // Only where it is empty.
+        runs.chain(new).for_each(|made| drop(std::fs::remove_dir(made)));
+    }
     if !can_read {
         return (checks, None);
     }
@@ -190,12 +195,12 @@ async fn archive(wanted: &Wanted<'_>) -> (Vec<Check>, Option<Head>) {
             None
         }
     };
-    if !wanted.read_only {
-        let probed = folder.iter().map(|folder| folder.join("runs"));
-        // Only where it is empty.
-        probed.chain(new).for_each(|made| drop(std::fs::remove_dir(made)));
-    }
     (checks, head)
+}
+
+/// The folder, if the place is one.
+fn folder(url: &str) -> Option<&Path> {
+    (!url.contains("://")).then(|| Path::new(url))
 }
 
 async fn head(location: &Location) -> Result<Head> {

@@ -59,7 +59,7 @@ of an undo were written to before its import.")]
 pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(super) archive: ArchiveArgs,
-    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', or 'now': the newest
+    /// When: '2026-11-24 07:45:39' (UTC, or with a zone), 2026-11-24 (00:00 UTC), '2 hours ago' or 2h, yesterday, a _ts in nanoseconds, or 'now': the newest
     /// moment that all tables cover, if it is at most an hour older than the archive reaches
     #[arg(long, value_name = "MOMENT", default_value = "now")]
     pub(super) as_of: Moment,

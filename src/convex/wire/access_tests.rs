@@ -142,6 +142,8 @@ async fn says_which_half_is_missing_and_never_shows_a_key() {
         (at("ftp://example.org"), "not ftp://"),
         (at("https://"), "is not a URL"),
         (at("https://otter-1.convex.site"), "ends with .convex.cloud"),
+        (at("https://dashboard.convex.dev/d/happy-otter-123?x=1"), "https://happy-otter-123.convex.cloud"),
+        (at("https://dashboard.convex.dev/t/team/project"), "https://NAME.convex.cloud"),
         (at("https://example.org/?adminKey=x"), "after `?`"),
         (at(&format!("https://x:{SECRET}@example.org")), "user name or password"),
         (at(&key("dev:otter-1")), "looks like a deploy key"),

@@ -2,6 +2,7 @@
 
 use url::{Host, Url};
 
+use super::keys::is_deployment_name;
 use crate::error::{Error, Result};
 
 /// `path` below `base`, also where a proxy serves the deployment below a path of its own.
@@ -54,6 +55,14 @@ pub(super) fn check_url(text: &str, allow_http: bool) -> Result<Url> {
     // The same host: DNS takes both spellings, and names are compared without the dot.
     if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned) {
         url.set_host(Some(&host)).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;
+    }
+    if url.host_str() == Some("dashboard.convex.dev") {
+        // https://dashboard.convex.dev/d/NAME, or https://dashboard.convex.dev/t/TEAM/PROJECT/NAME/…
+        let mut segments = url.path_segments().into_iter().flatten().skip_while(|part| *part != "d");
+        let name = segments.nth(1).filter(|name| is_deployment_name(name)).unwrap_or("NAME");
+        return Err(Error::usage(format!(
+            "this is the dashboard's address: the deployment's own is https://{name}.convex.cloud, which its settings show; with a deploy key of Convex's cloud it may be left out"
+        )));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Error::usage("the URL has a part after `?` or `#`: give only the deployment's address"));
