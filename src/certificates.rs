@@ -40,7 +40,7 @@ pub(crate) fn client(builder: impl Fn() -> ClientBuilder) -> reqwest::Result<Cli
 
 /// The certificates (DER) of Mozilla's authorities, as of when this program was built, if an error says that the machine has none. Who named
 /// a list of authorities never gets another one in its place.
-pub(crate) fn instead_of_none(error: &(dyn Error + 'static)) -> Option<impl Iterator<Item = &'static [u8]>> {
+pub(crate) fn instead_of_none(error: &(dyn Error + 'static)) -> Option<impl Iterator<Item = &'static [u8]> + use<>> {
     #[allow(clippy::disallowed_methods, reason = "these are the TLS library's, which reads them itself")]
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().any(|name| std::env::var_os(name).is_some());
     (!named && says(error, NONE)).then(|| webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(AsRef::as_ref))
