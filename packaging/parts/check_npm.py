@@ -128,12 +128,13 @@ def without_its_program(folder, main, env):
 
 def pnpm_installs_it(folder, env, url):
     """pnpm does not look at npm's settings in the environment."""
-    pnpm = tools.node(f"pnpm@{PNPM}") / ".bin" / "pnpm"
+    # What its script of installation would put into its place, had it been let run.
+    pnpm = ["node", tools.node(f"pnpm@{PNPM}") / "pnpm" / "bin" / "pnpm.mjs"]
     (folder / ".npmrc").write_text(f"registry={url}/\n")
     where = [f"--store-dir={folder / 'store'}", "--config.minimum-release-age=0"]
-    done = ended([pnpm, "add", *where, NAME], folder, env)
+    done = ended([*pnpm, "add", *where, NAME], folder, env)
     check(done[0] == 0, done)
-    done = ended([pnpm, "exec", NAME, "--version"], folder, env)
+    done = ended([*pnpm, "exec", NAME, "--version"], folder, env)
     check(done[0] == 0 and done[1].endswith(f"{NAME} {VERSION}\n"), done)
 
 

@@ -61,6 +61,8 @@ def serving(tarballs):
     url = f"http://127.0.0.1:{server.server_port}"
     files = {path.name: pathlib.Path(path) for path in tarballs}
     packages = dict(described(path, url) for path in files.values())
+    # pnpm asks for one version.
+    packages |= {f"{name}/latest": package["versions"][package["dist-tags"]["latest"]] for name, package in packages.items()}
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield url, asked
