@@ -43,6 +43,10 @@ pub(crate) fn client(builder: impl Fn() -> ClientBuilder) -> reqwest::Result<Cli
 pub(crate) fn instead_of_none(error: &(dyn Error + 'static)) -> Option<impl Iterator<Item = &'static [u8]> + use<>> {
     #[allow(clippy::disallowed_methods, reason = "these are the TLS library's, which reads them itself")]
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().any(|name| std::env::var_os(name).is_some());
+    instead_of(error, named)
+}
+
+fn instead_of(error: &(dyn Error + 'static), named: bool) -> Option<impl Iterator<Item = &'static [u8]> + use<>> {
     (!named && says(error, NONE)).then(|| webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(AsRef::as_ref))
 }
 
@@ -65,5 +69,16 @@ mod tests {
         assert!(of("unexpected error: No CA certificates were loaded from the system"));
         assert!(of("invalid peer certificate: UnknownIssuer"));
         assert!(!of("connection refused"));
+    }
+
+    #[test]
+    fn every_authority_of_mozillas_list_makes_a_client_and_a_named_list_is_never_replaced() {
+        let none = crate::Error::internal("cannot connect").with_source(crate::Error::internal(NONE));
+        assert!(instead_of(&none, true).is_none());
+        assert!(instead_of(&crate::Error::internal("connection refused"), false).is_none());
+        let authorities: Vec<_> =
+            instead_of(&none, false).unwrap().map(|der| Certificate::from_der(der).unwrap()).collect();
+        assert!(authorities.len() > 100);
+        Client::builder().tls_certs_only(authorities).build().unwrap();
     }
 }
