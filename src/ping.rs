@@ -56,13 +56,15 @@ impl Service {
     /// # Errors
     /// Unavailable, if it did not answer with a 2xx; Usage, if it refused for good (a 4xx).
     pub async fn tell(&self, body: Option<&Value>) -> Result<()> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("convex-archiver/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::limited(3))
-            .timeout(TIMEOUT);
-        // Without TLS no certificates are needed.
-        let client = if self.url.scheme() == "http" { client.tls_certs_only([]) } else { client };
-        let client = client.build().map_err(|e| {
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("convex-archiver/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::limited(3))
+                .timeout(TIMEOUT);
+            // Without TLS no certificates are needed.
+            if self.url.scheme() == "http" { builder.tls_certs_only([]) } else { builder }
+        };
+        let client = certificates::client(builder).map_err(|e| {
             let advice = certificates::advice(&e).unwrap_or("cannot set up an HTTP client");
             Error::usage(advice).with_source(e.without_url())
         })?;

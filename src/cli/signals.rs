@@ -1,8 +1,13 @@
 //! SIGINT and SIGTERM: the first ends the run at a commit, the second at once.
 
+use std::time::{Duration, Instant};
+
 use convex_archiver::{Error, Result, sync::Stop};
 
 use super::outcome;
+
+/// So soon, the same signal again is no second one. Ctrl-C reaches every process of a terminal's job, and `npx` passes on what it got, too.
+const ECHO: Duration = Duration::from_millis(500);
 
 /// Turns the first signal into a request to stop, from now on until the program ends; the second ends it, and `last` is what is
 /// done before.
@@ -14,7 +19,8 @@ pub(crate) fn stop_at_a_commit(last: impl FnOnce() + Send + 'static) -> Result<S
         let name = signals.next().await;
         tracing::warn!("{name}: ending at a commit (once more: at once; what is committed stays)");
         requested.request();
-        signals.next().await;
+        let first = Instant::now();
+        while signals.next().await == name && first.elapsed() < ECHO {}
         last();
         std::process::exit(outcome::INTERRUPTED.into());
     });

@@ -16,10 +16,12 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{
-    ClientOptions, HeaderMap,
+    Certificate, ClientOptions, HeaderMap,
     client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector},
 };
 use reqwest::StatusCode;
+
+use crate::certificates;
 
 use super::sentences::codes;
 
@@ -35,9 +37,24 @@ pub(super) struct Connector(pub(super) Arc<AtomicU64>);
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
+        let client = client(options)?;
         Ok(HttpClient::new(Service { client, requests: Arc::clone(&self.0) }))
     }
+}
+
+/// The client that these options ask for, with Mozilla's authorities on a machine that has none.
+fn client(options: &ClientOptions) -> object_store::Result<HttpClient> {
+    let connector = ReqwestConnector::default();
+    let error = match connector.connect(options) {
+        Err(error) => error,
+        client => return client,
+    };
+    let Some(authorities) = certificates::instead_of_none(&error) else { return Err(error) };
+    let mut options = options.clone();
+    for authority in authorities {
+        options = options.with_root_certificate(Certificate::from_der(authority)?);
+    }
+    connector.connect(&options)
 }
 
 #[derive(Debug)]

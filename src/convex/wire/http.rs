@@ -111,20 +111,23 @@ impl Http {
         base: &Url,
         monitor: Arc<dyn Monitor>,
     ) -> Result<Self> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("convex-archiver/", env!("CARGO_PKG_VERSION")))
-            // The deploy key goes to the host that was named, and nowhere else.
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .tcp_keepalive(Duration::from_secs(30));
-        if is_loopback(base) {
-            builder = builder.no_proxy();
-        }
-        if base.scheme() == "http" {
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|e| match certificates::advice(&e) {
+        let builder = || {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("convex-archiver/", env!("CARGO_PKG_VERSION")))
+                // The deploy key goes to the host that was named, and nowhere else.
+                .redirect(redirect::Policy::none())
+                .connect_timeout(CONNECT)
+                .read_timeout(SILENCE)
+                .tcp_keepalive(Duration::from_secs(30));
+            if is_loopback(base) {
+                builder = builder.no_proxy();
+            }
+            if base.scheme() == "http" {
+                builder = builder.tls_certs_only([]);
+            }
+            builder
+        };
+        let client = certificates::client(builder).map_err(|e| match certificates::advice(&e) {
             Some(advice) => Error::usage(advice).with_source(e),
             None => Error::internal("cannot set up an HTTP client").with_source(e),
         })?;
