@@ -115,7 +115,7 @@ fn number(text: &str) -> Option<Result<i64, Option<Error>>> {
 /// A day, or a time of a day; with what is printed behind it.
 fn clock_time(text: &str) -> Option<Timestamp> {
     let (text, printed) = match text.split_once(" (_ts ") {
-        Some((text, ts)) => (text, Some(ts.strip_suffix(')')?.parse().ok()?)),
+        Some((text, ts)) => (text, Some(ts.strip_suffix(')')?.parse::<i64>().ok()?)),
         None => (text, None),
     };
     let time = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {

@@ -348,7 +348,7 @@ fn hcl(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn setup<'a>(archive: &'a str) -> Setup<'a> {
+    fn setup(archive: &str) -> Setup<'_> {
         Setup {
             archive,
             deployment: "otter-1",
@@ -386,7 +386,7 @@ mod tests {
         ] {
             for archive in ["s3://bucket/a", "gs://bucket/a", "az://box/a", "/srv/a"] {
                 let Ok(files) = files(scheduler, &setup(archive)) else { continue };
-                for file in files.into_iter().filter(|file| !file.name.ends_with(".timer")) {
+                for file in files.into_iter().filter(|file| file.name != "convex-archiver.timer") {
                     assert!(file.text.contains("--allow-http"), "{}", file.name);
                     let left = file.text.replace("${{ ", "");
                     assert!(!left.contains("{{"), "{}: {left}", file.name);
