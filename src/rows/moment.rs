@@ -324,7 +324,7 @@ mod tests {
             [("1795506339", "seconds"), ("1795506339000", "milliseconds"), ("1795506339000000", "microseconds")]
         {
             let error = text.parse::<Moment>().unwrap_err().to_string();
-            for part in [&format!("looks like {unit},"), "2026-11-24T07:45:39Z", "or 1795506339000000000"] {
+            for part in [&format!("looks like {unit},"), "2026-11-24T07:45:39.000000000Z", "or 1795506339000000000"] {
                 assert!(error.contains(part), "{error}");
             }
         }

@@ -268,7 +268,9 @@ fn parse(archive: &str) -> Result<ParsedUrl> {
     let Some((scheme, rest)) = archive.split_once("://") else {
         // A folder of that name is never meant.
         return match mistyped(archive) {
-            Some(meant) => Err(Error::usage(format!("`{shown}` is no URL; did you mean {meant}? A folder of that name is ./{shown}"))),
+            Some(meant) => Err(Error::usage(format!(
+                "`{shown}` is no URL; did you mean {meant}? A folder of that name is ./{shown}"
+            ))),
             None => local(FilePath::new(archive)),
         };
     };
@@ -384,7 +386,10 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
-            assert!(["say ", "prefix", "did you mean "].iter().any(|advice| error.to_string().contains(advice)), "{error}");
+            assert!(
+                ["say ", "prefix", "did you mean "].iter().any(|advice| error.to_string().contains(advice)),
+                "{error}"
+            );
         }
     }
 

@@ -63,7 +63,9 @@ fn a_verb_that_is_missing_or_unknown_is_a_usage_error() {
 
 #[test]
 fn a_word_of_another_program_is_answered_with_ours() {
-    for (word, ours) in [("snapshots", "status"), ("ls", "tables"), ("backup", "sync"), ("prune", "vacuum"), ("snyc", "sync")] {
+    for (word, ours) in
+        [("snapshots", "status"), ("ls", "tables"), ("backup", "sync"), ("prune", "vacuum"), ("snyc", "sync")]
+    {
         let ended = run(&mut archiver([word])).with(2);
         assert!(ended.stderr.contains(&format!("a similar subcommand exists: '{ours}'")), "{word}: {ended:?}");
     }

@@ -12,7 +12,10 @@ use std::{
 use convex_archiver::{
     Error, ErrorKind, MemoryBudget, Monitor, NoMonitor, Result, Selection, Timestamp,
     archive::{Archive, Head, Location},
-    check::{Check, CheckResult, DeploymentChecks, FirstSnapshot, Subject, check_deployment, check_store, estimate_first_snapshot},
+    check::{
+        Check, CheckResult, DeploymentChecks, FirstSnapshot, Subject, check_deployment, check_store,
+        estimate_first_snapshot,
+    },
     convex::{Client, ClientOptions},
 };
 
