@@ -71,7 +71,7 @@ pub(crate) fn print(described: &ErrorDescription, screen: &Screen) {
 }
 
 /// Verbs of other programs, and ours that do the same: of restic, pgBackRest, Convex's own CLI, and of shells.
-const OTHER_WORDS: [(&[&str], &str); 13] = [
+const OTHER_WORDS: [(&[&str], &str); 14] = [
     (&["snapshots", "snapshot", "info", "stats", "show"], "status"),
     (&["ls", "list", "list-tables"], "tables"),
     (&["backup", "archive", "run", "pull"], "sync"),
@@ -81,6 +81,7 @@ const OTHER_WORDS: [(&[&str], &str); 13] = [
     (&["doctor", "test", "ping"], "check"),
     (&["find", "revisions", "blame"], "history"),
     (&["cat", "document", "doc"], "get"),
+    (&["data", "rows", "head", "peek"], "documents"),
     (&["changes", "transactions", "events"], "log"),
     (&["sql", "duckdb", "select"], "query"),
     (&["setup", "configure", "install", "schedule"], "init"),

@@ -15,6 +15,7 @@ mod config;
 mod copy;
 mod demo;
 mod diff;
+mod documents;
 mod doubt;
 pub(crate) mod exit;
 mod export;
@@ -126,6 +127,7 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     Tables(tables::TablesArgs),
     Schema(schema::SchemaArgs),
+    Documents(documents::DocumentsArgs),
     Get(get::GetArgs),
     History(history::HistoryArgs),
     Log(log::LogArgs),
@@ -156,6 +158,7 @@ impl Cli {
             Command::Status(args) => args.json,
             Command::Tables(args) => args.json,
             Command::Schema(args) => args.json,
+            Command::Documents(args) => args.json,
             Command::Get(args) => args.json,
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
@@ -198,6 +201,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
         Command::Status(args) => status::run(args).await,
         Command::Tables(args) => tables::run(args).await,
         Command::Schema(args) => schema::run(args).await,
+        Command::Documents(args) => documents::run(args).await,
         Command::Get(args) => get::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Log(args) => log::run(args).await,

@@ -15,6 +15,7 @@ fn help_is_what_the_files_say() {
         "status",
         "tables",
         "schema",
+        "documents",
         "get",
         "history",
         "log",

@@ -26,6 +26,7 @@ mod memory;
 mod newer_program;
 #[path = "../it/support/not_told.rs"]
 mod not_told;
+mod on_a_terminal;
 mod overlap;
 mod past;
 #[cfg(target_os = "linux")]

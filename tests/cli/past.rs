@@ -162,7 +162,7 @@ fn what_is_not_there_is_told_and_nonsense_is_a_usage_error() {
         (&["get", "ghost", "x"], 1, "no table ghost: it has "),
         (&["log", "--table", "a/ghost"], 1, "no table a/ghost"),
         (&["log", "--since", "now", "--until", "2020-01-01"], 2, "ends before it begins"),
-        (&["get", "http", "x", "--as-of", "yesterday"], 2, "is no moment"),
+        (&["get", "http", "x", "--as-of", "the day before"], 2, "is no moment"),
         (&["get", "no-table", "x"], 2, "COMPONENT/TABLE"),
         (&["diff", "now"], 2, "<T2>"),
         (&["tables", "--memory-limit", "1MiB"], 2, "at least 64MiB"),
@@ -172,4 +172,41 @@ fn what_is_not_there_is_told_and_nonsense_is_a_usage_error() {
     }
     let nowhere = Path::new("/nowhere/at/all");
     run(archiver(["tables", "--archive"]).arg(nowhere)).with(1);
+}
+
+#[test]
+fn documents_of_a_table_are_shown_and_the_newest_transactions_in_either_order() {
+    let demo = Demo::new();
+    let all = demo.lines(["documents", "http", "--json", "--limit", "all"]);
+    let counted = demo.run(["tables", "--count", "--json", "--table", "http"]).with(0).json();
+    assert_eq!(Some(all.len() as u64), counted["tables"][0]["documents"].as_u64());
+    let ids: Vec<_> = all.iter().map(|line| text(&line["document"], "_id")).collect();
+    assert!(ids.is_sorted() && ids.len() > 10);
+    let shown = demo.run(["documents", "http", "--limit", "3"]).with(0);
+    let first: Vec<Value> = shown.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(first, all[..3].iter().map(|line| line["document"].clone()).collect::<Vec<_>>());
+    assert!(shown.stderr.contains("there are more than these 3"), "{shown:?}");
+    // As `get` shows it, then and now.
+    let got = demo.run(["get", "http", ids[0], "--json"]).with(0).json();
+    assert_eq!((&got["document"], &got["written_ts"]), (&all[0]["document"], &all[0]["written_ts"]));
+    let begin = text(&demo.lines(["log", "--json"])[0], "ts").to_owned();
+    let before = (begin.parse::<i64>().unwrap() - 1).to_string();
+    assert!(!demo.lines(["documents", "http", "--json", "--as-of", &before]).is_empty());
+    assert!(demo.run(["documents", "ghost"]).with(1).stderr.contains("no table ghost"));
+    assert!(demo.run(["documents", "http", "--limit", "x"]).with(2).stderr.contains("or `all`"));
+
+    let log = demo.lines(["log", "--json"]);
+    assert!(log.len() > 3);
+    assert_eq!(demo.lines(["log", "--json", "--limit", "2"]), log[log.len() - 2..]);
+    let mut newest: Vec<_> = demo.lines(["log", "--json", "--limit", "3", "--reverse"]);
+    newest.reverse();
+    assert_eq!(newest, log[log.len() - 3..]);
+    assert_eq!(demo.lines(["log", "--json", "--limit", "100000"]), log);
+    let said = demo.run(["log", "--limit", "2"]).with(0).stdout;
+    assert!(said.ends_with(&format!("\n2 transactions of {}\n", log.len())), "{said}");
+    demo.run(["log", "--reverse"]).with(2);
+    // Patterns mean what they mean elsewhere.
+    assert_eq!(demo.lines(["log", "--json", "--table", "ht?p"]), demo.lines(["log", "--json", "--table", "http"]));
+    let others = demo.lines(["log", "--json", "--exclude", "http"]);
+    assert!(others.iter().flat_map(|t| t["changes"].as_array().unwrap()).all(|c| c["table"]["name"] != "http"));
 }
