@@ -202,6 +202,11 @@ fn systemd(setup: &Setup<'_>, place: &Place<'_>) -> Vec<(&'static str, String)> 
 }
 
 fn github(setup: &Setup<'_>, place: &Place<'_>) -> Result<Vec<(&'static str, String)>> {
+    if setup.every.time() < Duration::from_secs(5 * 60) {
+        return Err(Error::usage(
+            "GitHub starts scheduled workflows every five minutes at most: give --every 5m or more",
+        ));
+    }
     let (words, permissions, steps) = match place {
         Place::S3 { .. } => (
             "Let GitHub take an AWS role (OpenID Connect) with the writer's policy of terraform/modules/archive_policy, and add its ARN and region as the variables \
@@ -403,5 +408,8 @@ mod tests {
             let error = files(scheduler, &setup(archive)).unwrap_err();
             assert!(error.to_string().contains("give --archive"), "{error}");
         }
+        let each_minute = Setup { every: Every::Minutes(1), ..setup("s3://bucket/a") };
+        let error = files(Scheduler::Github, &each_minute).unwrap_err();
+        assert!(error.to_string().contains("five minutes"), "{error}");
     }
 }
