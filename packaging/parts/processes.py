@@ -8,6 +8,11 @@ import time
 
 PATIENCE = 60
 
+# Who runs this by nohup or in the background lets it ignore some signals, and what is ignored is so in every child, too.
+for one in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    signal.signal(one, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def environment(**more):
     """This process's own, without what would steer the program or npm."""
