@@ -32,6 +32,8 @@ pub(crate) async fn what_a_store_takes_is_told_and_no_probe_is_left(place: Place
     assert_eq!(unknown, 4, "{read_only:#?}");
     if std::env::var_os("AWS_ENDPOINT").is_some() {
         a_program_prints_the_credentials(&place).await;
+        #[cfg(unix)]
+        the_aws_cli_prints_the_credentials_of_a_profile_with_sso(&place);
     }
     #[cfg(unix)]
     if std::env::var_os("STORAGE_EMULATOR_HOST").is_some() {
@@ -80,33 +82,72 @@ async fn a_program_prints_the_credentials(place: &Place) {
     );
 }
 
+/// What the program says of the credentials and of writing, with a tool of this name on the PATH that is this script, and of the archive without it.
+#[cfg(unix)]
+fn checked_by_a_tool(
+    place: &Place,
+    tool: &str,
+    script: &str,
+    without: &[&str],
+    with: &[(&str, &str)],
+) -> [serde_json::Value; 3] {
+    use std::os::unix::fs::PermissionsExt;
+
+    let tools = tempfile::tempdir().unwrap();
+    let file = tools.path().join(tool);
+    std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let check = |path: &str, subject: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+        command.args(["check", "--json", "--archive", &place.url(PREFIX), "--deployment", "http://127.0.0.1:1"]);
+        for name in without {
+            command.env_remove(name);
+        }
+        let ended = command.envs(with.iter().copied()).env("PATH", path).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["subject"] == subject).cloned().unwrap_or_default()
+    };
+    let path = format!("{}:/usr/bin:/bin", tools.path().display());
+    [check(&path, "credentials"), check(&path, "store_write"), check("/nowhere", "archive")]
+}
+
+/// By a fake of the AWS CLI: only Amazon could sign somebody in.
+#[cfg(unix)]
+fn the_aws_cli_prints_the_credentials_of_a_profile_with_sso(place: &Place) {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join(".aws")).unwrap();
+    let profile = "[profile work]\nsso_session = s\nsso_account_id = 1\n";
+    std::fs::write(home.path().join(".aws/config"), profile).unwrap();
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let printed = serde_json::json!({
+        "Version": 1,
+        "AccessKeyId": variable("AWS_ACCESS_KEY_ID"),
+        "SecretAccessKey": variable("AWS_SECRET_ACCESS_KEY"),
+    });
+    let script =
+        format!("test \"$*\" = 'configure export-credentials --profile work --format process' && echo '{printed}'");
+    let home = home.path().to_str().unwrap();
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    let [credentials, write, archive] =
+        checked_by_a_tool(place, "aws", &script, &keys, &[("HOME", home), ("AWS_PROFILE", "work")]);
+    assert_eq!(credentials["told"], "the AWS profile `work`, by the AWS CLI");
+    assert_eq!(write["result"], "good", "{write}");
+    assert!(archive["told"].as_str().unwrap().contains("there is no `aws` on the PATH"), "{archive}");
+}
+
 /// By a fake of the gcloud CLI: only Google could take a real token.
 #[cfg(unix)]
 fn gcloud_prints_the_token_of_a_workload_identity(place: &Place) {
-    use std::os::unix::fs::PermissionsExt;
-
-    let home = tempfile::tempdir().unwrap();
-    let (credentials, gcloud) = (home.path().join("credentials.json"), home.path().join("gcloud"));
-    std::fs::write(&credentials, r#"{"type": "external_account", "audience": "a"}"#).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials.json");
+    std::fs::write(&file, r#"{"type": "external_account", "audience": "a"}"#).unwrap();
     let token = std::env::var("GOOGLE_BEARER_TOKEN").unwrap();
-    let script = format!("#!/bin/sh\ntest \"$*\" = 'auth application-default print-access-token' && echo {token}\n");
-    std::fs::write(&gcloud, script).unwrap();
-    std::fs::set_permissions(&gcloud, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let check = |path: &str| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
-        command.args(["check", "--json", "--archive", &place.url(PREFIX), "--deployment", "http://127.0.0.1:1"]);
-        command.env("GOOGLE_APPLICATION_CREDENTIALS", &credentials).env("PATH", path).env_remove("GOOGLE_BEARER_TOKEN");
-        let ended = command.output().unwrap();
-        let report: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
-        let told = |subject: &str| {
-            let checks = report["checks"].as_array().unwrap();
-            checks.iter().find(|check| check["subject"] == subject).cloned().unwrap_or_default()
-        };
-        (told("credentials"), told("store_write"), told("archive"))
-    };
-    let (credentials, write, _) = check(&format!("{}:/usr/bin:/bin", home.path().display()));
+    let script = format!("test \"$*\" = 'auth application-default print-access-token' && echo {token}");
+    let variables = [("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().unwrap())];
+    let [credentials, write, archive] =
+        checked_by_a_tool(place, "gcloud", &script, &["GOOGLE_BEARER_TOKEN"], &variables);
     assert!(credentials["told"].as_str().unwrap().ends_with("by the gcloud CLI"), "{credentials}");
     assert_eq!(write["result"], "good", "{write}");
-    let (_, _, archive) = check("/nowhere");
     assert!(archive["told"].as_str().unwrap().contains("there is no `gcloud` on the PATH"), "{archive}");
 }
