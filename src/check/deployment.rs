@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    convex::{Client, Source},
+    convex::{Client, Shapes, Source},
     document::{TableRef, Timestamp},
     error::{Error, ErrorKind},
     identity::DeploymentIdentity,
+    selection::Selection,
 };
 
 use super::{Check, Subject};
@@ -43,51 +44,49 @@ pub async fn check_deployment(client: &Client) -> DeploymentChecks {
         }
         Err(error) => Err(error),
     };
-    let answers = || found.identity.as_ref().map_or_else(String::new, |identity| format!("{identity} answers"));
-    match read {
-        Ok((listed, at)) => {
+    let answers = found.identity.as_ref().map(|identity| format!("{identity} answers"));
+    let answers = answers.map(|told| Check::good(Subject::Deployment, told));
+    let shapes = match read {
+        Ok((shapes, at)) => {
             let told = "the key reads tables, snapshots and changes; the plan includes streaming export";
-            found.checks.extend([Check::good(Subject::Deployment, answers()), Check::good(Subject::Permission, told)]);
+            found.checks.extend(answers);
+            found.checks.push(Check::good(Subject::Permission, told));
             found.at = Some(at);
-            found.tables = listed.into_iter().flatten().filter(|table| client.selection().contains(table)).collect();
+            let selection = client.selection();
+            found.tables = shapes.listed.iter().filter(|table| selection.contains(table)).cloned().collect();
+            Some((shapes, at))
         }
         Err(error) if error.kind() == ErrorKind::Access => {
             let fix = "the dashboard makes deploy keys with `deployment:data:view`; streaming export needs Convex's Pro plan, or a self-hosted server \
                        with CONVEX_ENABLE_STREAMING_EXPORT=true";
-            found
-                .checks
-                .extend([Check::good(Subject::Deployment, answers()), Check::failed(Subject::Permission, &error, fix)]);
+            found.checks.extend(answers);
+            found.checks.push(Check::failed(Subject::Permission, &error, fix));
+            None
         }
         Err(error) => {
             let fix = "check the URL and the network from this machine; a proxy is set by HTTPS_PROXY";
             found.checks.push(Check::failed(Subject::Deployment, &error, fix));
+            None
         }
-    }
+    };
     found.checks.extend(clock(client));
-    if let Some(at) = found.at {
-        found.checks.extend(tables(client).await);
+    if let Some((shapes, at)) = shapes {
+        found.checks.extend(tables(&shapes, &client.selection()));
         found.checks.push(noticing(client, at, &found.tables).await);
     }
     found
 }
 
-/// Asks each of the three routes that an archive is made by. The tables, if the deployment tells all, and the newest moment.
-async fn read(client: &Client) -> Result<(Option<BTreeSet<TableRef>>, Timestamp), Error> {
-    let listed = client.tables().await?;
+/// Asks each of the three routes that an archive is made by. The tables, and the newest moment.
+async fn read(client: &Client) -> Result<(Shapes, Timestamp), Error> {
+    let shapes = client.shapes().await?;
     let at = client.newest_moment().await?;
     client.page(&client.deltas_after(at).await?).await?;
-    Ok((listed, at))
+    Ok((shapes, at))
 }
 
 /// Which tables there are, and which of them are selected.
-async fn tables(client: &Client) -> Vec<Check> {
-    let shapes = match client.shapes().await {
-        Ok(shapes) => shapes,
-        Err(error) => {
-            return vec![Check::failed(Subject::Tables, &error, "run check again; if it lasts, report it")];
-        }
-    };
-    let selection = client.selection();
+fn tables(shapes: &Shapes, selection: &Selection) -> Vec<Check> {
     let (selected, excluded): (Vec<_>, Vec<_>) = shapes.listed.iter().partition(|table| selection.contains(table));
     let mut checks = Vec::new();
     let of = |tables: &[&TableRef]| match tables.len() {

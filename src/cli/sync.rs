@@ -34,6 +34,9 @@ use self::{
 };
 use super::{config, outcome::Outcome, progress::Progress, signals, telemetry::Screen};
 
+/// How long a run that ends with more waiting looks whether the archive will ever catch up.
+const KEEPING_UP: Duration = Duration::from_secs(10);
+
 /// The run that goes on, for whoever ends it at once.
 type Current = Arc<Mutex<Option<Arc<RunRecord>>>>;
 
@@ -170,7 +173,9 @@ async fn archive_it(
     overlap::end(holding).await;
     let sync = report.context(|| format!("sync to {}", archive.url()))?;
     if !sync.caught_up {
-        match check_keeping_up(&archive, &client, Timestamp::now()).await {
+        let checked = check_keeping_up(&archive, &client, Timestamp::now());
+        // Whoever has sent SIGTERM waits for the end; what takes longer is left to a later run.
+        match tokio::time::timeout(KEEPING_UP, checked).await.unwrap_or(Ok(None)) {
             Ok(finding) => finding.iter().for_each(|finding| listener.report(Event::Finding(finding))),
             Err(error) => tracing::warn!("whether the archive will catch up cannot be told: {error}"),
         }
