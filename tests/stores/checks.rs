@@ -1,10 +1,14 @@
 //! `check` on each kind of store, and credentials that a program prints.
 
+#[cfg(unix)]
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use convex_archiver::{
     archive::{Location, Settings},
     check::{CheckResult, Subject, check_store},
 };
 
+#[cfg(unix)]
+use crate::tools::azurite::{Azurite, make_certificates, make_container};
 use crate::{
     place::{PREFIX, Place},
     tools::process::environment,
@@ -38,6 +42,10 @@ pub(crate) async fn what_a_store_takes_is_told_and_no_probe_is_left(place: Place
     #[cfg(unix)]
     if std::env::var_os("STORAGE_EMULATOR_HOST").is_some() {
         gcloud_prints_the_token_of_a_workload_identity(&place);
+    }
+    #[cfg(unix)]
+    if std::env::var_os("AZURE_STORAGE_ENDPOINT").is_some() {
+        az_prints_the_token_of_who_signed_in(&place).await;
     }
     assert_eq!(place.objects().await, [] as [String; 0]);
 }
@@ -150,4 +158,43 @@ fn gcloud_prints_the_token_of_a_workload_identity(place: &Place) {
     assert!(credentials["told"].as_str().unwrap().ends_with("by the gcloud CLI"), "{credentials}");
     assert_eq!(write["result"], "good", "{write}");
     assert!(archive["told"].as_str().unwrap().contains("there is no `gcloud` on the PATH"), "{archive}");
+}
+
+/// By a fake of the Azure CLI: only Microsoft could sign somebody in. Azurite takes the token over HTTPS, and looks at its audience.
+#[cfg(unix)]
+async fn az_prints_the_token_of_who_signed_in(place: &Place) {
+    let folder = tempfile::tempdir().unwrap();
+    make_certificates(folder.path());
+    let server = Azurite::start_with(folder.path());
+    let container = place.url("").trim_start_matches("az://").trim_end_matches('/').to_owned();
+    make_container(&server.url, &server.all, &container).await;
+    std::fs::write(folder.path().join("azureProfile.json"), "{}").unwrap();
+    let authority = folder.path().join("authority.pem");
+    let variables = [
+        ("AZURE_CONFIG_DIR", folder.path().to_str().unwrap()),
+        ("AZURE_STORAGE_ENDPOINT", &server.url),
+        ("SSL_CERT_FILE", authority.to_str().unwrap()),
+    ];
+    let script = |audience: &str| {
+        let printed = serde_json::json!({"accessToken": token(audience), "expires_on": 4_070_908_800_u64});
+        let arguments = "account get-access-token --output json --scope https://storage.azure.com/.default";
+        format!("test \"$*\" = '{arguments}' && echo '{printed}'")
+    };
+    let asked = |audience| checked_by_a_tool(place, "az", &script(audience), &["AZURE_STORAGE_KEY"], &variables);
+    let [credentials, write, _] = asked("https://storage.azure.com");
+    assert_eq!(credentials["told"], "the sign-in of the Azure CLI");
+    assert_eq!(write["result"], "good", "{write}");
+    let [_, refused, _] = asked("https://vault.azure.net");
+    assert_eq!(refused["result"], "wrong", "{refused}");
+}
+
+/// A token for this audience, as Microsoft's, with no signature.
+#[cfg(unix)]
+fn token(audience: &str) -> String {
+    let encode = |json: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
+    let header = encode(serde_json::json!({"alg": "RS256", "typ": "JWT"}));
+    let claims = serde_json::json!({
+        "aud": audience, "iss": "https://sts.windows.net/tenant/", "iat": 1, "nbf": 1, "exp": 4_070_908_800_u64,
+    });
+    format!("{header}.{}.none", encode(claims))
 }
