@@ -63,7 +63,7 @@ enum Format {
     Parquet,
     /// A document a line, lossless: Convex's own export format
     Ndjson,
-    /// A column a field, nested values as JSON text
+    /// A column per field, nested values as JSON text. A spreadsheet may run a text that begins with =, +, - or @ as a formula
     Csv,
 }
 

@@ -24,14 +24,17 @@ use super::{
 /// Oldest first. The first that the archive has is shown whole, of each later one what it changed: `+` a field that came, `-` one that
 /// went, `~` one that changed. `gone`: a later snapshot lacks it, though no change says why: that lies in a gap, or its table was dropped.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    allow_missing_positional = true,
+    after_help = "\
 Examples:
-  convex-archiver history messages j57d8m… --archive s3://bucket/happy-otter
-  convex-archiver history messages j57d8m… --archive ./archive --json | jq -c '{written, change}'")]
+  convex-archiver history j57d8m… --archive s3://bucket/happy-otter
+  convex-archiver history messages j57d8m… --archive ./archive --json | jq -c '{written, change}'"
+)]
 pub(crate) struct HistoryArgs {
-    /// TABLE, or COMPONENT/TABLE
+    /// TABLE, or COMPONENT/TABLE. If it is left out, the id tells: it carries the table's number
     #[arg(value_parser = past::table)]
-    table: TableRef,
+    table: Option<TableRef>,
     /// The document's `_id`
     id: String,
     #[command(flatten)]
@@ -61,15 +64,30 @@ struct Line {
 pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
     let budget = args.limits.budget()?;
     let past = Past::open(&args.archive).await?;
-    let mut history = History::open(&past.archive, &past.head, &args.table, &args.id, budget).await?;
-    past::warn_of(history.missing(), "revisions");
-    doubt::warn_of(history.doubted());
-    let mut lines = output::Lines::new();
-    let told = tell(args, &mut history, &mut lines).await;
-    lines.end(told).map(|()| Outcome::Done)
+    let tables = past.tables_of(args.table.as_ref(), &args.id)?;
+    for (table, left) in tables.iter().zip((0..tables.len()).rev()) {
+        let mut history = History::open(&past.archive, &past.head, table, &args.id, budget).await?;
+        let oldest = history.next().await?;
+        // One of the others may have it.
+        if oldest.is_none() && left > 0 {
+            continue;
+        }
+        past::warn_of(history.missing(), "revisions");
+        doubt::warn_of(history.doubted());
+        let mut lines = output::Lines::new();
+        let told = tell(args, table, &mut history, oldest, &mut lines).await;
+        return lines.end(told).map(|()| Outcome::Done);
+    }
+    Err(Error::internal("there is no table to look in: report it"))
 }
 
-async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines) -> Result<()> {
+async fn tell(
+    args: &HistoryArgs,
+    table: &TableRef,
+    history: &mut History,
+    oldest: Option<Revision>,
+    out: &mut output::Lines,
+) -> Result<()> {
     // The last revision, and whether it is still there as far as is known.
     let mut before: Option<Revision> = None;
     let mut known = false;
@@ -77,7 +95,8 @@ async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines
         let live = before.filter(|revision| revision.document.is_some())?;
         history.gone_between(live.ts, next)
     };
-    while let Some(revision) = history.next().await? {
+    let mut next = oldest;
+    while let Some(revision) = next {
         if let Some(s) = gone(history, before.as_ref(), Some(revision.ts)) {
             tell_gone(args, s, out)?;
             before = None;
@@ -91,7 +110,7 @@ async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines
                 change,
                 document: past::document(&revision)?,
                 changes: fields(&changes)?,
-                doubted: doubt::holding(history.doubted(), &args.table, revision.ts).cloned().collect(),
+                doubted: doubt::holding(history.doubted(), table, revision.ts).cloned().collect(),
             })?;
         } else {
             let mut text = if known { "\n".to_owned() } else { String::new() };
@@ -100,6 +119,7 @@ async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines
             out.print(&text)?;
         }
         (before, known) = (Some(revision), true);
+        next = history.next().await?;
     }
     if let Some(s) = gone(history, before.as_ref(), None) {
         tell_gone(args, s, out)?;
@@ -107,8 +127,7 @@ async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines
     if known {
         return Ok(());
     }
-    let HistoryArgs { table, id, .. } = args;
-    Err(Error::not_found(format!("the archive knows of no document {} in {table}", id.escape_debug())))
+    Err(Error::not_found(format!("the archive knows of no document {} in {table}", args.id.escape_debug())))
 }
 
 /// A snapshot lacks it.

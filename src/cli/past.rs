@@ -7,7 +7,7 @@ use clap::Args;
 use convex_archiver::{
     Encoding, Error, FindingCounter, MemoryBudget, Monitor, Result, Revision, Selection, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
-    read::{CommonMoment, DamagedFile, MissingSpan, Moment, in_full},
+    read::{CommonMoment, DamagedFile, MissingSpan, Moment, in_full, tables_of_id},
     write_value,
 };
 use serde_json::value::RawValue;
@@ -137,6 +137,11 @@ impl Past {
     /// The moment that is meant of all these tables together.
     pub(crate) fn common(&self, moment: Moment, selection: &Selection) -> Result<CommonMoment> {
         moment.resolve_for(&self.head, Timestamp::now(), selection)
+    }
+
+    /// The table that was named, or those whose documents can have this `_id`.
+    pub(crate) fn tables_of(&self, named: Option<&TableRef>, id: &str) -> Result<Vec<TableRef>> {
+        named.map_or_else(|| tables_of_id(&self.head, id), |table| Ok(vec![table.clone()]))
     }
 
     /// The `_ts` that a moment means; None, if it is as far as the archive reaches whenever one looks.

@@ -29,7 +29,7 @@ use super::{
     config::{self, ArchiveArgs},
     doubt::DoubtArgs,
     outcome::Outcome,
-    past::Past,
+    past::{Past, SelectionArgs},
     secret,
 };
 
@@ -60,7 +60,7 @@ pub(crate) struct QueryArgs {
     /// Print JSON, a list of rows
     #[arg(long, group = "format", requires = "sql")]
     json: bool,
-    /// Print CSV. So it is where the output is no terminal and nothing else is said
+    /// Print CSV (the default if the output is not a terminal). A spreadsheet may run a text that begins with =, +, - or @ as a formula
     #[arg(long, group = "format", requires = "sql")]
     csv: bool,
     /// Print a table of Markdown
@@ -72,6 +72,8 @@ pub(crate) struct QueryArgs {
     /// Replace the file if it is there
     #[arg(long, requires = "output")]
     force: bool,
+    #[command(flatten)]
+    tables: SelectionArgs,
     #[command(flatten)]
     doubt: DoubtArgs,
     /// The program `duckdb` [default: the one on the PATH]
@@ -89,12 +91,11 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     if let Some(ts) = as_of {
         refuse_uncovered(&past, ts)?;
     }
-    let is_doubted = doubt::check(&past.head, sql.as_deref(), as_of, args.doubt.accept_doubt)?;
+    let selection = args.tables.selection(&past.head)?;
+    let is_doubted = doubt::check(&past.head, &selection, sql.as_deref(), as_of, args.doubt.accept_doubt)?;
     let url = past.archive.url();
     let mut columns = past.archive.all_schemas(&past.head).await?;
-    if let Some(sql) = &sql {
-        columns.retain(|table, _| may_name(sql, table));
-    }
+    columns.retain(|table, _| selection.contains(table) && sql.as_ref().is_none_or(|sql| may_name(sql, table)));
     let lists = lists_beside(&past, |table| columns.contains_key(table)).await?;
     let lists = lists.as_ref().map_or(url, |folder| folder.1.as_str());
     let views = duckdb_views_of(&past.head, &columns, url, lists, as_of);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    Error, Result,
+    Error, Result, Selection,
     archive::Span,
     read::Moment,
     server::{ArchivedDeployment, Deployment, RouterOptions, answer},
@@ -16,7 +16,7 @@ use super::{
     listen::{self, ListenerUrl},
     outcome::Outcome,
     output,
-    past::{LimitArgs, Past, moment},
+    past::{LimitArgs, Past, SelectionArgs, moment},
     signals,
     telemetry::FindingLog,
     units, words,
@@ -37,7 +37,10 @@ Examples:
       prints a URL, a new key, and what is covered
 
   CONVEX_ARCHIVER_SERVE_KEY='otter|…' convex-archiver serve --archive ./archive --as-of '1 day ago'
-      for a client, now was yesterday: the newest snapshot is that of yesterday")]
+      for a client, now was yesterday: the newest snapshot is that of yesterday
+
+  convex-archiver serve --archive ./archive --exclude '*/**'
+      without the tables of components")]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
@@ -59,6 +62,8 @@ pub(crate) struct ServeArgs {
     /// Revisions a page of changes, at least
     #[arg(long, value_name = "COUNT", default_value_t = 128, value_parser = listen::page)]
     delta_page: usize,
+    #[command(flatten)]
+    tables: SelectionArgs,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -97,8 +102,9 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
     let budget = args.limits.budget()?;
     let past = Past::open(&args.archive).await?;
     let as_of = args.as_of.map(|moment| past.at(Some(moment))).transpose()?;
+    let selection = args.tables.selection(&past.head)?;
     let url = past.archive.url().to_owned();
-    let deployment = ArchivedDeployment::open(past.archive, as_of, budget).await?;
+    let deployment = ArchivedDeployment::open(past.archive, as_of, selection.clone(), budget).await?;
     let key = Key::find(args.key_env.as_deref(), &deployment.name())?;
     let options = RouterOptions::default()
         .key(key.key.clone())
@@ -114,7 +120,7 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
     let uncovered = deployment.uncovered();
     if !uncovered.is_empty() {
         tracing::warn!(
-            "at {} the archive does not cover {}: who asks for them is refused; others can be asked for alone (sync --exclude)",
+            "at {} the archive does not cover {}: requests for them are refused. Leave them out with --exclude",
             moment(deployment.as_of()),
             words::list(uncovered.into_iter())
         );
@@ -123,7 +129,7 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
         tracing::warn!("some documents came to the archive without types: their int64 and bytes are text; see status");
     }
     let interrupted = signals::interrupted()?;
-    output::print(&welcome(&deployment, &url, address, &key))?;
+    output::print(&welcome(&deployment, &selection, &url, address, &key))?;
     tokio::select! {
         ended = answer(listener, Arc::new(deployment), options, Arc::new(FindingLog)) => ended?,
         () = interrupted => {}
@@ -131,14 +137,20 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn welcome(deployment: &ArchivedDeployment, archive: &str, address: SocketAddr, key: &Key) -> String {
+fn welcome(
+    deployment: &ArchivedDeployment,
+    selection: &Selection,
+    archive: &str,
+    address: SocketAddr,
+    key: &Key,
+) -> String {
     let (now, head) = (deployment.as_of(), deployment.head());
     let served = |spans: Vec<Span>| -> Vec<Span> {
         let spans = spans.into_iter().filter(|span| span.from <= now);
         spans.map(|span| Span { to: span.to.min(now), ..span }).collect()
     };
-    let spans: Vec<_> =
-        head.tables().map(|state| (&state.table, served(head.coverage().spans(&state.table)))).collect();
+    let tables = head.tables().filter(|state| selection.contains(&state.table));
+    let spans: Vec<_> = tables.map(|state| (&state.table, served(head.coverage().spans(&state.table)))).collect();
     let ListenerUrl { url, flags } = ListenerUrl::at(address);
     let (shown, given) = match &key.variable {
         Some(variable) => (format!("that of {variable}"), format!("\"${variable}\"")),

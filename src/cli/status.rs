@@ -23,7 +23,7 @@ use super::{
     output,
     telemetry::FindingLog,
     units::{self, bytes, count, counted, long, time},
-    words::{covered, missing},
+    words::{ROWS, covered, missing},
 };
 
 /// Tells how far an archive is: progress, lag, tables, what is covered and what is missing
@@ -180,6 +180,7 @@ pub(super) fn text(status: &Status, verified: &[Verification], archive: &str, no
         text.push('\n');
         text.push_str(&tables(status));
         text.push('\n');
+        text.push_str(ROWS);
         text.push_str(&coverage(status));
         text.push_str(&trust::of_tables(status));
     }

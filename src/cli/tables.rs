@@ -133,6 +133,9 @@ fn text(summaries: &[TableSummary], documents: &[Option<u64>], at: Option<Timest
     let mut text = at.map(|at| format!("As of {}\n\n", moment(at))).unwrap_or_default();
     text.push_str(&output::table(&rows));
     text.push('\n');
+    if at.is_none() {
+        text.push_str(words::ROWS);
+    }
     text.push_str(&words::covered(summaries.iter().map(|s| (&s.table, s.covered.as_slice()))));
     text
 }

@@ -9,6 +9,9 @@ use convex_archiver::{
 
 use super::units::{counted, time};
 
+/// What rows are, below a table of them.
+pub(crate) const ROWS: &str = "Rows are revisions. To count the documents at a moment: tables --count\n";
+
 /// Which moments are covered, tables of the same spans together.
 pub(crate) fn covered<'a>(tables: impl Iterator<Item = (&'a TableRef, &'a [Span])>) -> String {
     let mut groups: Vec<(&[Span], Vec<&TableRef>)> = Vec::new();

@@ -63,6 +63,10 @@ fn log_history_get_and_diff_tell_one_story() {
     assert_eq!((&got["document"]["_id"], text(&got, "as_of_ts")), (&id.into(), before.as_str()));
     let said = demo.run(["get", "http", id, "--as-of", &before]).with(0).stdout;
     assert!(said.contains(&format!("(_ts {before})")) && said.contains("\n  \"feature\": \""), "{said}");
+    // The id carries the number of its table.
+    assert_eq!(demo.run(["get", id, "--as-of", &before, "--json"]).with(0).json(), got);
+    assert!(demo.run(["get", id, "--as-of", &before]).with(0).stdout.starts_with("Table    http\n"));
+    assert_eq!(demo.lines(["history", id, "--json"]), history);
     let gone = demo.run(["get", "http", id, "--as-of", ts]).with(1);
     assert!(gone.stderr.contains("it was deleted at") && gone.stderr.contains(ts), "{gone:?}");
     let gone = demo.run(["get", "http", id, "--json"]).with(1);
@@ -107,14 +111,14 @@ fn log_history_get_and_diff_tell_one_story() {
 #[test]
 fn who_reads_no_further_ends_it_without_an_error() {
     let demo = Demo::new();
-    for args in [&["log", "--ids"][..], &["log", "--json"], &["diff", "--documents", "1 day ago", "now"]] {
+    for args in [&["log", "--ids"][..], &["log", "--json"], &["diff", "--documents", "2020-01-01", "now"]] {
         let mut command = archiver(["-q"]);
         let mut running = command.args(args).env("CONVEX_ARCHIVE", &demo.archive).spawn().unwrap();
         drop(running.stdout.take());
         let mut said = String::new();
         std::io::Read::read_to_string(&mut running.stderr.take().unwrap(), &mut said).unwrap();
         let ended = running.wait().unwrap();
-        // The day before nothing was covered: an error is told, whoever reads.
+        // Nothing was covered then: an error is told, whoever reads.
         let expected = if args[0] == "diff" { (Some(1), true) } else { (Some(0), false) };
         assert_eq!((ended.code(), !said.is_empty()), expected, "{args:?}: {said}");
     }
@@ -150,7 +154,7 @@ fn a_moment_that_is_not_covered_names_those_that_are() {
         message.contains("take the nearest moment at which all selected tables are, 1") && message.ends_with(&offer),
         "{message}"
     );
-    assert!(demo.run(["tables", "--count", "--as-of", "400 days ago"]).with(1).stderr.contains("not covered"));
+    assert!(demo.run(["tables", "--count", "--as-of", "2020-01-01"]).with(1).stderr.contains("not covered"));
 }
 
 #[test]
@@ -164,6 +168,9 @@ fn what_is_not_there_is_told_and_nonsense_is_a_usage_error() {
         (&["log", "--since", "now", "--until", "2020-01-01"], 2, "ends before it begins"),
         (&["get", "http", "x", "--as-of", "the day before"], 2, "is no moment"),
         (&["get", "no-table", "x"], 2, "COMPONENT/TABLE"),
+        (&["get", "http"], 2, "`http` is not the `_id` of a document: give TABLE ID"),
+        (&["history", "0"], 2, "is not the `_id` of a document"),
+        (&["get", "k57020g30g2gc1r81450p30d1s8m1rem"], 1, "no table of the archive has the number "),
         (&["diff", "now"], 2, "<T2>"),
         (&["tables", "--memory-limit", "1MiB"], 2, "at least 64MiB"),
     ] {

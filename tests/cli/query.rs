@@ -66,6 +66,9 @@ fn the_script_reaches_duckdb_through_a_pipe_or_a_file_of_its_owner() {
     assert_eq!(said.matches("CREATE OR REPLACE VIEW").count(), 3, "{said}");
     assert!(!ask(&["SELECT 42"]).stdout.contains("CREATE OR REPLACE VIEW"));
     assert_eq!(ask(&["SHOW TABLES"]).stdout.matches("CREATE OR REPLACE VIEW").count(), 9);
+    // Patterns mean what they mean elsewhere.
+    assert_eq!(ask(&["SHOW TABLES", "--exclude", "h*"]).stdout.matches("CREATE OR REPLACE VIEW").count(), 3);
+    assert!(!ask(&["SELECT 42 FROM http", "--table", "svg"]).stdout.contains("CREATE OR REPLACE VIEW"));
     let said = ask(&[]).stdout;
     let (arguments, rest) = said.split_once('\n').unwrap();
     assert!(arguments.starts_with("arguments: -init ") && rest.starts_with("mode: 600\n"), "{said}");

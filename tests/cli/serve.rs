@@ -102,6 +102,23 @@ fn a_key_is_made_and_printed_and_nothing_is_told_without_one() {
 }
 
 #[test]
+fn tables_that_are_not_selected_are_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (archive, copy) = (dir.path().join("archive"), dir.path().join("copy"));
+    let simulation = Simulation::start(["--generate", "50"]);
+    run(&mut simulation.sync(&archive)).with(0);
+    let selected = ["--exclude", "*/**", "--table", "*e*", "--component", "analytics"];
+    let server = Server::start(serve(&archive, &selected).env("CONVEX_ARCHIVER_SERVE_KEY", KEY));
+    assert!(server.said.contains("with 3 tables."), "{}", server.said);
+    let mut command = archiver(["sync", "--json", "--deployment", &server.url, "--archive"]);
+    run(command.arg(&copy).env("CONVEX_DEPLOY_KEY", KEY)).with(0);
+    let names: Vec<_> = counts(&copy, "now").into_iter().map(|(table, _)| table).collect();
+    let wanted =
+        counts(&archive, "now").into_iter().map(|(table, _)| table).filter(|table| !table.contains("analytics"));
+    assert_eq!(names, wanted.collect::<Vec<_>>());
+}
+
+#[test]
 fn what_cannot_be_served_is_told_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("archive");
@@ -112,6 +129,7 @@ fn what_cannot_be_served_is_told_at_the_start() {
         (&["--as-of", "the day before"], 2, "is no moment"),
         (&["--key-env", "NOT_SET_ANYWHERE"], 2, "no such environment variable"),
         (&["--key", "x"], 2, "unexpected argument"),
+        (&["--table", "ghost"], 1, "no table ghost"),
         (&["--listen", "127.0.0.1:3210"], 2, "real local deployment"),
     ] {
         let mut command = archiver(["serve", "--archive"]);
