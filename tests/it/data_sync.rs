@@ -10,7 +10,7 @@ use std::{
 };
 
 use convex_archiver::{
-    MemoryBudget, TableRef, Timestamp, Value,
+    MemoryBudget, Selection, TableRef, Timestamp, Value,
     server::{
         ArchivedDeployment, Contents, Deployment, Documents, ImportMode, RouterOptions, SeededWriter, SimulateOptions,
         SimulatedDeployment,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use convex_archiver::{
-    ErrorKind, MemoryBudget, NoMonitor, Revision, TableRef, TableSchema, Timestamp, Value,
+    ErrorKind, MemoryBudget, NoMonitor, Revision, Selection, TableRef, TableSchema, Timestamp, Value,
     archive::{Archive, Covers, Location, Settings},
     read::{History, State, StateOptions},
     server::{
