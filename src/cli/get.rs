@@ -18,7 +18,8 @@ use super::{
 
 /// Shows one document as it was at a moment
 ///
-/// Reads a few pages of the files that may hold it, not the table. Exits with 1 if there was no such document then, or it had been deleted.
+/// Reads only a few pages of the files that may hold it, not the whole table. Exits with 1 if the document did not
+/// exist at that moment, or had been deleted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,11 +34,11 @@ pub(crate) struct GetArgs {
     id: String,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// When: '2026-11-24 07:45:39' (UTC, or with a zone), 2026-11-24 (00:00 UTC), '2 hours ago' or 2h, yesterday (24 hours ago), a _ts in nanoseconds, or
-    /// 'now', as far as the archive reaches
+    /// Moment: '2026-11-24 07:45:39' (UTC, or with a zone), 2026-11-24 (00:00 UTC), '2 hours ago' or 2h, yesterday (24
+    /// hours ago), a _ts in nanoseconds, or 'now' (as far as the archive reaches)
     #[arg(long, value_name = "MOMENT", default_value = "now")]
     as_of: Moment,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -68,8 +69,12 @@ pub(super) async fn run(args: &GetArgs) -> Result<Outcome> {
     }
     let revision = match found {
         Lookup::Document(revision) => revision,
-        Lookup::Deleted(ts) => return Err(gone(args, at, &format!("it was deleted at {}", moment(ts)))),
-        Lookup::Nothing => return Err(gone(args, at, "history shows what the archive knows of it")),
+        Lookup::Deleted(ts) => {
+            return Err(gone(args, at, &format!("it was deleted at {}; choose an earlier --as-of", moment(ts))));
+        }
+        Lookup::Nothing => {
+            return Err(gone(args, at, "run `history` with the same table and id to see what the archive has of it"));
+        }
     };
     if args.json {
         output::print_json(&Report {
@@ -106,5 +111,5 @@ fn pretty(value: &Value) -> Result<String> {
 
 fn gone(args: &GetArgs, at: Timestamp, why: &str) -> Error {
     let GetArgs { table, id, .. } = args;
-    Error::not_found(format!("there was no document {} in {table} at {}: {why}", id.escape_debug(), moment(at)))
+    Error::not_found(format!("no document {} in {table} at {}: {why}", id.escape_debug(), moment(at)))
 }
