@@ -12,13 +12,14 @@ const NONE: &str = "No CA certificates were loaded";
 const ADVICE: [(&str, &str); 2] = [
     (
         NONE,
-        "HTTPS needs the certificates of authorities, and there are none where SSL_CERT_FILE or SSL_CERT_DIR points: set \
-         SSL_CERT_FILE to a file that holds them, or unset both (those of the package `ca-certificates` are found without)",
+        "HTTPS needs CA certificates, but there are none where SSL_CERT_FILE or SSL_CERT_DIR points: set SSL_CERT_FILE \
+         to a file with CA certificates, or unset both (the certificates of the package `ca-certificates` are found \
+         without them)",
     ),
     (
         "UnknownIssuer",
-        "the server's certificate is of an authority that this machine does not know: install the package `ca-certificates`, or set \
-         SSL_CERT_FILE to a file that holds the authority's certificate (that of a proxy, perhaps)",
+        "the server's certificate was issued by an authority that this machine does not know: install the package \
+         `ca-certificates`, or set SSL_CERT_FILE to a file with the authority's certificate (perhaps that of a proxy)",
     ),
 ];
 

@@ -78,8 +78,8 @@ pub(crate) fn output(mut command: Command) -> Result<Vec<u8>> {
             let said = if said.is_empty() { String::new() } else { format!(": {said}") };
             Err(Error::access(format!("it failed ({status}){said}")))
         }
-        Some(Err(e)) => Err(Error::access(format!("how it ended cannot be told ({e})")).with_source(e)),
-        None => Err(Error::internal("a child that neither ended nor was ended: report it")),
+        Some(Err(e)) => Err(Error::access(format!("its exit status is unknown ({e})")).with_source(e)),
+        None => Err(Error::internal("a child process neither ended nor was ended: report it")),
     }
 }
 

@@ -32,8 +32,7 @@ impl Service {
     /// Usage, if it is no URL of `http` or `https`.
     pub fn new(url: &str) -> Result<Self> {
         // What is wrong with it may be near a secret, so it is not shown.
-        let no =
-            || Error::usage("the URL of a service to be told of runs begins with https:// or http:// and names a host");
+        let no = || Error::usage("the URL of a service to notify must begin with https:// or http:// and name a host");
         let url = Url::parse(url.trim()).map_err(|_| no())?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(no());

@@ -109,7 +109,7 @@ impl Selection {
         let mut narrower = self.clone();
         for table in tables {
             let pattern = table.to_string().parse();
-            let unnamed = |e| Error::internal("a table has a name that no pattern spells: report it").with_source(e);
+            let unnamed = |e| Error::internal("a table has a name that no pattern can match: report it").with_source(e);
             narrower.exclude.insert(pattern.map_err(unnamed)?);
         }
         Ok(narrower)

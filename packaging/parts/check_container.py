@@ -22,7 +22,7 @@ import trustme  # noqa: E402
 from parts.processes import PATIENCE, Running, check, environment  # noqa: E402
 
 KEY = "otter-1|a1b2c3d4e5f6"
-UNKNOWN = "of an authority that this machine does not know"
+UNKNOWN = "issued by an authority that this machine does not know"
 RUNS = 40
 
 

@@ -109,7 +109,7 @@ class Installed:
                 # npm's shell is interrupted, too: npx itself ends with that.
                 running.end()
         said = "".join(running.said)
-        check("ending at a commit" in said and "exit_code=0" in said, said)
+        check("ending at the next commit" in said and "exit_code=0" in said, said)
         status = ended([self.program, "status", "--archive", "half"], self.folder, self.env)
         check("snapshot" in status[1], status)
 

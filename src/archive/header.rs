@@ -65,7 +65,7 @@ impl Header {
         if format > FORMAT {
             let program = PROGRAM;
             return Err(Error::unsupported(format!(
-                "the archive has format {format}, {program} reads up to {FORMAT}: upgrade convex-archiver"
+                "the archive has format {format}, but {program} reads only up to {FORMAT}: upgrade convex-archiver"
             )));
         }
         serde_json::from_slice(bytes).map_err(damaged)
@@ -108,7 +108,8 @@ pub(super) async fn create(
 /// There are commits, and no header.
 fn lost() -> Error {
     Error::corrupt(format!(
-        "{} is missing, though there are commits. If this is a copy that was not finished, run copy again; else restore it from a copy",
+        "{} is missing, although there are commits. If this is an unfinished copy, run copy again; otherwise restore \
+         the object from a copy",
         layout::HEADER
     ))
 }
@@ -142,7 +143,7 @@ pub(crate) async fn probe(store: &dyn ObjectStore, path: &str, monitor: &dyn Mon
              other's commits: an archive cannot live there; choose a store with conditional puts (If-None-Match)",
         ),
         Err(e) => {
-            let failed = e.context("trying whether the store refuses to overwrite");
+            let failed = e.context("testing whether the store refuses to overwrite");
             // Unless this put came through, the header stays: another writer may have committed by now. Whoever makes
             // the first commit tries again.
             match store::get(store, path).await {

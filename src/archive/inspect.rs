@@ -123,7 +123,7 @@ impl Archive {
     pub(crate) async fn open_damaged(store: Arc<dyn ObjectStore>, url: &str) -> Result<(Self, Option<Error>)> {
         let lost = match header::read(&store).await {
             Ok(Some(header)) => return Ok((Self::new(store, url.to_owned(), header), None)),
-            Ok(None) => Error::corrupt(format!("{} is missing, though there are commits", layout::HEADER)),
+            Ok(None) => Error::corrupt(format!("{} is missing, although there are commits", layout::HEADER)),
             Err(error) if error.kind() == ErrorKind::Corrupt => error,
             Err(error) => return Err(error),
         };

@@ -207,7 +207,7 @@ impl Archive {
         store::refuse_partition_keys(&url)?;
         match header::create(&store, deployment, now).await? {
             Some(header) => Ok(Self::new(store, url, header)),
-            None => Err(Error::usage(format!("there already is an archive at {url}; choose another place"))),
+            None => Err(Error::usage(format!("there is already an archive at {url}; choose another location"))),
         }
     }
 
@@ -403,7 +403,7 @@ impl Archive {
         match removed.keys().next() {
             None => Ok(()),
             Some(path) => {
-                Err(Error::internal(format!("{path} is to be removed, but is not live; nothing was written")))
+                Err(Error::internal(format!("{path} was to be removed, but is not live; nothing was written")))
             }
         }
     }

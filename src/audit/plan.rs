@@ -69,7 +69,8 @@ pub async fn plan_audit(
     let identity = source.identity().await?;
     if !head.deployment().is_same(&identity) {
         return Err(Error::usage(format!(
-            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}. To compare it with a deployment that has \
+            "the archive {} belongs to the deployment {}, but this key and URL belong to {identity}. To compare it \
+             with a deployment that has \
              moved, run sync with --accept-deployment first",
             archive.url(),
             head.deployment(),

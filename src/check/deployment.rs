@@ -48,7 +48,7 @@ pub async fn check_deployment(client: &Client) -> DeploymentChecks {
     let answers = answers.map(|told| Check::good(Subject::Deployment, told));
     let shapes = match read {
         Ok((shapes, at)) => {
-            let told = "the key reads tables, snapshots and changes; the plan includes streaming export";
+            let told = "the key can read tables, snapshots and changes; the plan includes streaming export";
             found.checks.extend(answers);
             found.checks.push(Check::good(Subject::Permission, told));
             found.at = Some(at);
@@ -57,14 +57,15 @@ pub async fn check_deployment(client: &Client) -> DeploymentChecks {
             Some((shapes, at))
         }
         Err(error) if error.kind() == ErrorKind::Access => {
-            let fix = "the dashboard makes deploy keys with `deployment:data:view`; streaming export needs Convex's Pro plan, or a self-hosted server \
+            let fix = "create a deploy key with `deployment:data:view` in the dashboard; streaming export needs \
+                Convex's Pro plan, or a self-hosted server \
                        with CONVEX_ENABLE_STREAMING_EXPORT=true";
             found.checks.extend(answers);
             found.checks.push(Check::failed(Subject::Permission, &error, fix));
             None
         }
         Err(error) => {
-            let fix = "check the URL and the network from this machine; a proxy is set by HTTPS_PROXY";
+            let fix = "check the URL and the network from this machine; to use a proxy, set HTTPS_PROXY";
             found.checks.push(Check::failed(Subject::Deployment, &error, fix));
             None
         }
@@ -96,10 +97,10 @@ fn tables(shapes: &Shapes, selection: &Selection) -> Vec<Check> {
     if shapes.listed.is_empty() {
         checks.push(Check::note(
             Subject::Tables,
-            "the deployment has no table yet; the first sync makes an archive without documents",
+            "the deployment has no tables yet; the first sync creates an archive without documents",
         ));
     } else if selected.is_empty() {
-        let told = format!("no table is selected; the deployment has {}", of(&excluded));
+        let told = format!("the selection matches no table; the deployment has {}", of(&excluded));
         checks.push(Check::wrong(Subject::Tables, told, "correct --include and --exclude"));
     } else if excluded.is_empty() {
         checks.push(Check::good(Subject::Tables, of(&selected)));
@@ -107,13 +108,13 @@ fn tables(shapes: &Shapes, selection: &Selection) -> Vec<Check> {
         checks.push(Check::good(Subject::Tables, format!("{}. Not archived: {}", of(&selected), of(&excluded))));
     }
     for pattern in selection.fitting_none_of(shapes.listed.iter()) {
-        let told = format!("no table fits `{}`", pattern.text);
+        let told = format!("no table matches `{}`", pattern.text);
         checks.push(
-            Check::note(Subject::Tables, told).with_fix("correct the pattern, unless the table is still to come"),
+            Check::note(Subject::Tables, told).with_fix("correct the pattern, unless the table will be created later"),
         );
     }
     if !shapes.complete {
-        let told = "the deployment does not list its tables, so that a dropped table is not noticed";
+        let told = "the deployment does not list its tables, so a dropped table is not detected";
         checks.push(Check::note(Subject::Tables, told).with_fix("upgrade the server"));
     }
     checks.extend(shapes.findings.iter().map(|finding| Check::note(Subject::Tables, finding.to_string())));
@@ -134,14 +135,15 @@ async fn noticing(client: &Client, at: Timestamp, tables: &BTreeSet<TableRef>) -
     };
     match begun {
         Ok(Some(_)) => {
-            Check::good(Subject::Noticing, "the server has Data Sync: each run notices imports and replaced tables")
+            Check::good(Subject::Noticing, "the server has Data Sync: each run detects imports and replaced tables")
         }
         Ok(None) => Check::note(
             Subject::Noticing,
-            "the server has no Data Sync: what a failed import leaves behind is only noticed when all ids are compared (sync --audit-every 24h)",
+            "the server has no Data Sync: documents that a failed import leaves behind are detected only when all ids \
+             are compared (sync --audit-every 24h)",
         ),
         Err(error) => {
-            Check::note(Subject::Noticing, format!("whether the server has Data Sync cannot be told: {error}"))
+            Check::note(Subject::Noticing, format!("cannot determine whether the server has Data Sync: {error}"))
         }
     }
 }
@@ -157,8 +159,8 @@ fn clock(client: &Client) -> Option<Check> {
     };
     let fix = "let NTP set the clock";
     Some(if ahead.abs() < SIGNATURES_DIFFER {
-        Check::note(Subject::Clock, told + ": ages in reports are wrong by that").with_fix(fix)
+        Check::note(Subject::Clock, told + ", so ages in reports are wrong by that much").with_fix(fix)
     } else {
-        Check::wrong(Subject::Clock, told + ": stores refuse signatures of so wrong a time", fix)
+        Check::wrong(Subject::Clock, told + ", so stores refuse its signatures", fix)
     })
 }

@@ -76,7 +76,7 @@ pub enum Subject {
     StoreRead,
     /// Whether the store takes objects.
     StoreWrite,
-    /// Whether the store refuses to overwrite what is to be created only if absent.
+    /// Whether the store refuses to overwrite objects that are to be created only if absent.
     StoreConditionalWrite,
     /// Whether the store lets the few objects that change be overwritten.
     StoreOverwrite,

@@ -26,7 +26,7 @@ pub async fn check_store(location: &Location, probe: bool) -> Vec<Check> {
     checks.push(match read(store).await {
         Ok(()) => Check::good(
             Subject::StoreRead,
-            "objects can be listed and read: status, query, restore and all that looks back work",
+            "objects can be listed and read, so status, query, restore and the other reading verbs work",
         ),
         Err(error) => {
             Check::failed(Subject::StoreRead, &error, fix(&error, "list the bucket and read below the prefix"))
@@ -76,10 +76,11 @@ async fn write(store: &dyn ObjectStore) -> Result<Vec<Check>> {
     let text = |what: &str| Bytes::from(format!("{{\"written_by\":\"convex-archiver check\",\"put\":\"{what}\"}}\n"));
     // One that was left behind is as good as one that is made now.
     store::put_new(store, layout::PROBE, text("if absent")).await?;
-    let mut checks = vec![Check::good(Subject::StoreWrite, "objects can be written: sync works")];
+    let mut checks = vec![Check::good(Subject::StoreWrite, "objects can be written, so sync works")];
     checks.push(match store::put_new(store, layout::PROBE, text("this must have been refused")).await {
         Ok(PutNew::Exists) => {
-            Check::good(Subject::StoreConditionalWrite, "the store refuses to overwrite what is to be created only if absent")
+            Check::good(Subject::StoreConditionalWrite, "the store refuses to overwrite objects that are to be created \
+                only if absent")
         }
         Ok(PutNew::Created) => Check::wrong(
             Subject::StoreConditionalWrite,
@@ -101,8 +102,8 @@ async fn write(store: &dyn ObjectStore) -> Result<Vec<Check>> {
             ),
             Ok(_) => Check::wrong(
                 Subject::StoreOverwrite,
-                "what was written over an object is not what is read afterwards",
-                "choose a store that is strongly consistent, and no cache before it",
+                "after an object was overwritten, the store still returns something else",
+                "choose a strongly consistent store, without a cache in front of it",
             ),
             Err(error) => Check::failed(Subject::StoreOverwrite, &error, "let the credentials read below the prefix"),
         },
@@ -124,16 +125,18 @@ async fn overwrite(store: &dyn ObjectStore, bytes: Bytes) -> Result<()> {
 async fn delete(store: &dyn ObjectStore) -> Check {
     let left = match store::delete(store, vec![layout::PROBE.to_owned()]).await {
         Ok(_) => "",
-        Err(_) => ". The probe runs/check.json stays there, and is harmless",
+        Err(_) => ". The test object runs/check.json stays there and is harmless",
     };
     match store::delete(store, vec![NOTHING.to_owned()]).await {
-        Ok(_) => Check::good(Subject::StoreDelete, format!("files can be deleted: vacuum and forget work{left}")),
+        Ok(_) => Check::good(Subject::StoreDelete, format!("files can be deleted, so vacuum and forget work{left}")),
         Err(error) if is_refusal(&error) => Check::note(
             Subject::StoreDelete,
-            format!("files cannot be deleted: vacuum and forget do not work with these credentials, sync does{left}"),
+            format!(
+                "files cannot be deleted: vacuum and forget do not work with these credentials, but sync does{left}"
+            ),
         ),
         Err(error) => {
-            Check::note(Subject::StoreDelete, format!("whether files can be deleted cannot be told: {error}{left}"))
+            Check::note(Subject::StoreDelete, format!("cannot determine whether files can be deleted: {error}{left}"))
         }
     }
 }

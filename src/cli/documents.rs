@@ -19,8 +19,9 @@ use super::{
 
 /// Shows documents of a table as they were at a moment
 ///
-/// In the order of their ids, which is a random one: --limit shows some of them. Each is one line of JSON, in Convex's export format: 42 is an int64, 42.0 a
-/// float64. Needs no query engine; `query` finds and sorts, `export` writes all of them to files.
+/// They are shown in the order of their ids, which is random; --limit sets how many. Each is one line of JSON in
+/// Convex's export format, in which 42 is an int64 and 42.0 a float64. No query engine is needed. To filter and sort,
+/// use `query`; to write all documents to files, use `export`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,13 +34,13 @@ pub(crate) struct DocumentsArgs {
     table: TableRef,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// When: as in --as-of of get
+    /// Moment, as in --as-of of get
     #[arg(long, value_name = "MOMENT", default_value = "now")]
     as_of: Moment,
-    /// How many, or `all`
+    /// Number of documents to show, or `all`
     #[arg(long, value_name = "COUNT", default_value = "10", value_parser = limit)]
     limit: u64,
-    /// Print JSON lines, each with the document and when it was written; if it fails, an object with the error
+    /// Print JSON lines, each with a document and when it was written; on failure, an object with the error
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -50,7 +51,7 @@ fn limit(text: &str) -> Result<u64, String> {
     if text == "all" {
         return Ok(u64::MAX);
     }
-    text.parse().map_err(|_| "say a number, or `all`".to_owned())
+    text.parse().map_err(|_| "write a number, or `all`".to_owned())
 }
 
 /// A document, as JSON.
@@ -110,7 +111,7 @@ async fn tell(
     }
     if more && !args.json {
         lines.flush()?;
-        tracing::info!("there are more than these {}: --limit shows more of them, as of {at}", count(shown));
+        tracing::info!("there are more documents than these {}; use --limit to see more, as of {at}", count(shown));
     }
     Ok(())
 }

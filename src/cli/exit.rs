@@ -133,7 +133,7 @@ fn asks_for_a_report(mut words: impl Iterator<Item = OsString>) -> bool {
 
 /// The runtime did not start.
 pub(crate) fn no_threads(error: std::io::Error) -> Error {
-    Error::resource("cannot start threads: raise the limit of processes or memory").with_source(error)
+    Error::resource("cannot start threads: raise the limit on processes or memory").with_source(error)
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use super::{
 
 /// Shows one document as it was at a moment
 ///
-/// Reads a few pages of the files that may hold it, not the table. Exits with 1 if there was no such document then, or it had been deleted.
+/// Reads only a few pages of the files that may hold it, not the whole table. Exits with 1 if the document did not
+/// exist at that moment, or had been deleted.
 #[derive(Debug, Args)]
 #[command(
     allow_missing_positional = true,
@@ -29,18 +30,18 @@ Examples:
   convex-archiver get messages j57d8m… --archive ./archive --json | jq .document"
 )]
 pub(crate) struct GetArgs {
-    /// TABLE, or COMPONENT/TABLE. If it is left out, the id tells: it carries the table's number
+    /// TABLE, or COMPONENT/TABLE. Can be left out: the id carries the number of its table
     #[arg(value_parser = past::table)]
     table: Option<TableRef>,
     /// The document's `_id`
     id: String,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// When: '2026-11-24 07:45:39' (UTC, or with a zone), 2026-11-24 (00:00 UTC), '2 hours ago' or 2h, yesterday (24 hours ago), a _ts in nanoseconds, or
-    /// 'now', as far as the archive reaches
+    /// Moment: '2026-11-24 07:45:39' (UTC, or with a zone), 2026-11-24 (00:00 UTC), '2 hours ago' or 2h, yesterday (24
+    /// hours ago), a _ts in nanoseconds, or 'now' (as far as the archive reaches)
     #[arg(long, value_name = "MOMENT", default_value = "now")]
     as_of: Moment,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -72,11 +73,18 @@ pub(super) async fn run(args: &GetArgs) -> Result<Outcome> {
     }
     let revision = match found {
         Lookup::Document(revision) => revision,
-        Lookup::Deleted(ts) => return Err(gone(args, table, at, &format!("it was deleted at {}", moment(ts)))),
+        Lookup::Deleted(ts) => {
+            let why = format!("it was deleted at {}; choose an earlier --as-of", moment(ts));
+            return Err(gone(args, table, at, &why));
+        }
         Lookup::Nothing => {
-            let try_history =
-                format!("run `history {table} {}` to see what the archive has of it", args.id.escape_debug());
-            return Err(gone(args, table, at, &try_history));
+            let id = args.id.escape_debug();
+            return Err(gone(
+                args,
+                table,
+                at,
+                &format!("run `history {table} {id}` to see what the archive has of it"),
+            ));
         }
     };
     if args.json {
@@ -132,5 +140,5 @@ async fn find<'a>(past: &Past, tables: &'a [TableRef], id: &str, at: Timestamp) 
 
 fn gone(args: &GetArgs, table: &TableRef, at: Timestamp, why: &str) -> Error {
     let id = &args.id;
-    Error::not_found(format!("there was no document {} in {table} at {}: {why}", id.escape_debug(), moment(at)))
+    Error::not_found(format!("no document {} in {table} at {}: {why}", id.escape_debug(), moment(at)))
 }

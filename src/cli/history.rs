@@ -21,8 +21,10 @@ use super::{
 
 /// Shows every revision of one document, field by field
 ///
-/// Oldest first. The first that the archive has is shown whole, of each later one what it changed: `+` a field that came, `-` one that
-/// went, `~` one that changed. `gone`: a later snapshot lacks it, though no change says why: that lies in a gap, or its table was dropped.
+/// The oldest comes first. The first revision that the archive has is shown in full; for each later one, only what it
+/// changed: `+` a field was added, `-` a field was removed, `~` a field was changed. `gone` means that the document is
+/// missing from a later snapshot without a recorded deletion: either the deletion fell into a gap, or the table was
+/// dropped.
 #[derive(Debug, Args)]
 #[command(
     allow_missing_positional = true,
@@ -32,14 +34,14 @@ Examples:
   convex-archiver history messages j57d8m… --archive ./archive --json | jq -c '{written, change}'"
 )]
 pub(crate) struct HistoryArgs {
-    /// TABLE, or COMPONENT/TABLE. If it is left out, the id tells: it carries the table's number
+    /// TABLE, or COMPONENT/TABLE. Can be left out: the id carries the number of its table
     #[arg(value_parser = past::table)]
     table: Option<TableRef>,
     /// The document's `_id`
     id: String,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Print JSON lines, a revision each; if it fails, an object with the error
+    /// Print JSON lines, one per revision; on failure, an object with the error
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -127,7 +129,10 @@ async fn tell(
     if known {
         return Ok(());
     }
-    Err(Error::not_found(format!("the archive knows of no document {} in {table}", args.id.escape_debug())))
+    Err(Error::not_found(format!(
+        "the archive has no revision of a document {} in {table}; check the table and the id",
+        args.id.escape_debug()
+    )))
 }
 
 /// A snapshot lacks it.
@@ -145,7 +150,7 @@ fn tell_gone(args: &HistoryArgs, s: Timestamp, out: &mut output::Lines) -> Resul
         });
     }
     out.print(&format!(
-        "\n{}  {change}: not in the snapshot of that moment; what deleted it is not in the archive\n",
+        "\n{}  {change}: missing from the snapshot of that moment; its deletion is not in the archive\n",
         moment(s)
     ))
 }

@@ -24,8 +24,9 @@ use super::{
 
 /// Lists transactions: what each inserted, updated and deleted, across tables
 ///
-/// Oldest first, or with --reverse newest first. A transaction is all that the deployment wrote at one `_ts`. Those before the first snapshot are not known. Where the archive
-/// has a gap before a document, it cannot tell whether that was inserted or updated, and says `written`.
+/// The oldest comes first, or with --reverse the newest. A transaction is everything that the deployment wrote at one
+/// `_ts`. Transactions before the first snapshot are not known. If the archive has a gap before a revision, it cannot
+/// tell whether the document was inserted or updated, and shows `written`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,22 +37,22 @@ Examples:
 pub(crate) struct LogArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// From this moment on, itself included: as in --as-of of get [default: the first snapshot]
+    /// Earliest moment, inclusive; as in --as-of of get [default: the first snapshot]
     #[arg(long, value_name = "MOMENT")]
     since: Option<Moment>,
-    /// Up to this moment, itself included [default: as far as the archive reaches]
+    /// Latest moment, inclusive [default: as far as the archive reaches]
     #[arg(long, value_name = "MOMENT")]
     until: Option<Moment>,
-    /// Only the newest so many
+    /// Show only this many of the newest transactions
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
-    /// The newest first; with --limit
+    /// Show the newest first; needs --limit
     #[arg(long, requires = "limit")]
     reverse: bool,
-    /// Name the documents
+    /// Show the ids of the documents
     #[arg(long)]
     ids: bool,
-    /// Print JSON lines, a transaction each, with the documents; if it fails, an object with the error
+    /// Print JSON lines, one per transaction, with its documents; on failure, an object with the error
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -159,7 +160,8 @@ impl Newest {
             return Ok(());
         }
         Err(Error::resource(format!(
-            "the newest {} transactions do not fit the memory: say a smaller --limit, or --since, or a larger --memory-limit",
+            "the newest {} transactions do not fit in memory: use a smaller --limit, or --since, or a larger \
+             --memory-limit",
             self.limit
         )))
     }

@@ -15,7 +15,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
     let text = shown(text, stdout.is_terminal());
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::resource("cannot write to the standard output").with_source(e))
+            Err(Error::resource("cannot write to standard output").with_source(e))
         }
         _ => Ok(()),
     }
@@ -61,7 +61,7 @@ impl<'a, R: Serialize> VersionedReport<'a, R> {
 }
 
 fn unspelled(error: serde_json::Error) -> Error {
-    Error::internal("cannot spell the report: report it").with_source(error)
+    Error::internal("cannot write the report as JSON: report it").with_source(error)
 }
 
 /// Prints a report on stderr, where stdout holds something else. What cannot be written there cannot be told anywhere.
@@ -148,14 +148,14 @@ impl Lines {
         self.held.clear();
         written.map_err(|e| {
             self.unread |= e.kind() == ErrorKind::BrokenPipe;
-            Error::resource("cannot write to the standard output").with_source(e)
+            Error::resource("cannot write to standard output").with_source(e)
         })
     }
 }
 
 /// The fact of what was found on the way, if there is any: the log has the sentences.
 pub(crate) fn findings(counts: &FindingCounts) -> Option<(&'static str, String)> {
-    (!counts.is_empty()).then(|| ("Findings", format!("{counts} (said above, one line each)")))
+    (!counts.is_empty()).then(|| ("Findings", format!("{counts} (each is logged above)")))
 }
 
 /// Lines of a name and a value, aligned.

@@ -17,7 +17,7 @@ pub(crate) fn stop_at_a_commit(last: impl FnOnce() + Send + 'static) -> Result<S
     let mut signals = Signals::listen()?;
     tokio::spawn(async move {
         let name = signals.next().await;
-        tracing::warn!("{name}: ending at a commit (once more: at once; what is committed stays)");
+        tracing::warn!("{name}: ending at the next commit (send it again to end at once; commits are kept)");
         requested.request();
         let first = Instant::now();
         while signals.next().await == name && first.elapsed() < ECHO {}
@@ -63,7 +63,7 @@ impl Signals {
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "interrupted",
-            _ = self.terminate.recv() => "asked to terminate",
+            _ = self.terminate.recv() => "termination requested",
         }
     }
 }

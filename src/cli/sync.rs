@@ -177,7 +177,7 @@ async fn archive_it(
         // Whoever has sent SIGTERM waits for the end; what takes longer is left to a later run.
         match tokio::time::timeout(KEEPING_UP, checked).await.unwrap_or(Ok(None)) {
             Ok(finding) => finding.iter().for_each(|finding| listener.report(Event::Finding(finding))),
-            Err(error) => tracing::warn!("whether the archive will catch up cannot be told: {error}"),
+            Err(error) => tracing::warn!("cannot determine whether the archive will catch up: {error}"),
         }
     }
     let (archive, selection, audit_every) = (archive.url().to_owned(), options.selection, options.audit_every);

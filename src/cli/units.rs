@@ -7,17 +7,18 @@ use indicatif::{HumanBytes, HumanCount};
 
 /// Bytes: `256MiB`, `1GiB`, `500MB`, `4096`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    parse_size::parse_size(text).map_err(|_| "say a number and a unit: 256MiB, 1GiB, 500MB".to_owned())
+    parse_size::parse_size(text).map_err(|_| "write a number and a unit, such as 256MiB, 1GiB or 500MB".to_owned())
 }
 
 /// A duration: `3m`, `90s`, `1h30m`, `14d`, `250ms`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "say numbers and units: 10s, 3m, 1h30m, 14d, 250ms".to_owned())
+    humantime::parse_duration(text)
+        .map_err(|_| "write numbers and units, such as 10s, 3m, 1h30m, 14d or 250ms".to_owned())
 }
 
 /// A duration that is not nothing.
 pub(crate) fn some_duration(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(|d| if d.is_zero() { Err("say more than zero".to_owned()) } else { Ok(d) })
+    duration(text).and_then(|d| if d.is_zero() { Err("must be more than zero".to_owned()) } else { Ok(d) })
 }
 
 /// A duration in which `m` is not meant to be minutes: `2y`, `18 months`, `90d`, `1 year 6 months`. A year has 365 days, a month a twelfth of that.
@@ -29,7 +30,7 @@ pub(crate) fn long_duration(text: &str) -> Result<Duration, String> {
         (&["w", "week", "weeks"], 7 * DAY),
         (&["d", "day", "days"], DAY),
     ];
-    let odd = || "say years, months, weeks or days: 2y, 18months, 90d".to_owned();
+    let odd = || "write years, months, weeks or days, such as 2y, 18months or 90d".to_owned();
     let (mut rest, mut seconds) = (text.trim(), 0u64);
     if rest.is_empty() {
         return Err(odd());

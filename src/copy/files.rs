@@ -90,7 +90,7 @@ impl<'a> Files<'a> {
 
     async fn copy_one(&self, file: &DataFile) -> Result<Fate> {
         let path = Path::parse(&file.path)
-            .map_err(|e| Error::corrupt(format!("`{}` is no path of a store", file.path)).with_source(e))?;
+            .map_err(|e| Error::corrupt(format!("`{}` is not a path of a store", file.path)).with_source(e))?;
         match self.to.head(&path).await {
             Ok(found) if found.size != file.bytes => return Ok(differs(file)),
             Ok(_) if self.plan => return Ok(Fate::Present),
@@ -114,8 +114,7 @@ impl<'a> Files<'a> {
 
     /// The file is there with its size: whether it has its digest.
     async fn compare(&self, file: &DataFile) -> Result<Fate> {
-        let is_intact =
-            is_intact(Arc::clone(self.to), file).await.context(|| "reading what lies in the destination")?;
+        let is_intact = is_intact(Arc::clone(self.to), file).await.context(|| "reading the destination")?;
         Ok(if is_intact { Fate::Present } else { differs(file) })
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn transfer(
     monitor: &dyn Monitor,
 ) -> Result<PutNew, TransferError> {
     let path = Path::parse(&file.path).map_err(|e| {
-        TransferError::Read(Error::corrupt(format!("`{}` is no path of a store", file.path)).with_source(e))
+        TransferError::Read(Error::corrupt(format!("`{}` is not a path of a store", file.path)).with_source(e))
     })?;
     let part = (budget.upload_part() as u64).max(file.bytes.div_ceil(PARTS)) as usize;
     let mut upload = Upload::new(Arc::clone(to), path).in_parts_of(part);

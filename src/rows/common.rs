@@ -108,7 +108,10 @@ pub(crate) fn all_covered(head: &Head, tables: &[&TableRef], at: Timestamp, flag
     let lacking: Vec<_> = tables.iter().copied().filter(|table| !is_covered(coverage, table, at)).collect();
     let Some(first) = lacking.first() else {
         if tables.is_empty() && !coverage.covers_unseen(false, at) {
-            return Err(Error::not_found(format!("the archive does not cover {}; see status", in_full(at))));
+            return Err(Error::not_found(format!(
+                "the archive does not cover {}; run `status` to see what it covers",
+                in_full(at)
+            )));
         }
         return Ok(());
     };

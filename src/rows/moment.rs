@@ -49,12 +49,12 @@ impl Moment {
                 .0
                 .checked_sub(length)
                 .map(Timestamp)
-                .ok_or_else(|| Error::usage("that is before 1678, where this program's time begins")),
+                .ok_or_else(|| Error::usage("that is before 1678, the earliest time that this program supports")),
             Self::Today => Ok(Timestamp(now.0 - now.0.rem_euclid(DAY))),
             Self::Through => head
                 .coverage()
                 .through
-                .ok_or_else(|| Error::not_found("the archive holds nothing yet; run sync, and see status")),
+                .ok_or_else(|| Error::not_found("the archive holds nothing yet; run sync, then check `status`")),
         }
     }
 }
@@ -66,7 +66,8 @@ impl FromStr for Moment {
         let text = text.trim();
         let odd = || {
             Error::usage(format!(
-                "`{}` is no moment: say 2026-11-24 07:45:39 (UTC, or with a zone), 2026-11-24, `2 hours ago`, `yesterday`, `now`, or a _ts in \
+                "`{}` is not a moment: write 2026-11-24 07:45:39 (UTC, or with a zone), 2026-11-24, `2 hours ago`, \
+                 `yesterday`, `now`, or a _ts in \
                  nanoseconds",
                 text.escape_debug()
             ))
@@ -106,7 +107,8 @@ fn number(text: &str) -> Option<Result<i64, Option<Error>>> {
     let meant = number.checked_mul(factor).map(Timestamp);
     Some(Err(meant.map(|meant| {
         Error::usage(format!(
-            "{number} is a _ts of 1970, since a bare number is nanoseconds. It looks like {unit}, and would be {meant}: say that, or {}",
+            "{number} would be a _ts in 1970, because a bare number means nanoseconds. It looks like {unit}, which \
+             would be {meant}: write that, or {}",
             meant.0
         ))
     })))
@@ -233,14 +235,14 @@ pub(crate) fn whole_span(head: &Head) -> Result<RangeInclusive<Timestamp>> {
     let first = coverage.bases.iter().filter(serves).map(|base| base.ts).min();
     match (first.or_else(|| coverage.bases.iter().map(|base| base.ts).min()), coverage.through) {
         (Some(first), Some(through)) => Ok(first..=through),
-        _ => Err(Error::not_found("the archive holds no complete snapshot yet; run sync, and see status")),
+        _ => Err(Error::not_found("the archive holds no complete snapshot yet; run sync, then check `status`")),
     }
 }
 
 /// Which moments are covered, as a sentence.
 pub(super) fn covered(spans: &[Span]) -> String {
     if spans.is_empty() {
-        return "no moment is, yet; see status".to_owned();
+        return "no moment is covered yet; run `status` to see the progress".to_owned();
     }
     let spans = spans.iter().map(|span| {
         if span.from == span.to {

@@ -15,7 +15,7 @@ use super::{
 
 /// Any of these says where credentials come from, in this order; the store's client looks after them.
 const IN_SETTINGS: &[(&str, &str)] = &[
-    ("AWS_SKIP_SIGNATURE", "none: AWS_SKIP_SIGNATURE says that requests are not signed"),
+    ("AWS_SKIP_SIGNATURE", "none, because AWS_SKIP_SIGNATURE is set and requests are not signed"),
     ("AWS_ACCESS_KEY_ID", "the key of AWS_ACCESS_KEY_ID"),
     ("AWS_WEB_IDENTITY_TOKEN_FILE", "the role of AWS_ROLE_ARN, by the token of AWS_WEB_IDENTITY_TOKEN_FILE"),
     ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "the role of the ECS task"),
@@ -81,7 +81,8 @@ pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Res
             Ok((builder.with_credentials(credentials), format!("{of_profile}, by the AWS CLI")))
         }
         _ if profile.elsewhere => Err(Error::access(format!(
-            "{of_profile} signs in through SSO or a role, which only the AWS CLI can do, and there is no `aws` on the PATH; install it, or run \
+            "{of_profile} signs in through SSO or a role, which only the AWS CLI can do, but `aws` is not on the PATH; \
+             install it, or run \
              `eval \"$(aws configure export-credentials --profile {name} --format env)\"` where it is"
         ))),
         (Some(key), Some(secret)) => {

@@ -105,15 +105,15 @@ pub(super) fn gcs(bucket: &str, settings: &Settings, requests: Arc<AtomicU64>) -
         (Some(name), _) => format!("what {name} says"),
         (None, _) if settings.get("STORAGE_EMULATOR_HOST").is_some() => {
             builder = builder.with_bearer_token("");
-            "none: STORAGE_EMULATOR_HOST leads to an emulator".to_owned()
+            "none, because STORAGE_EMULATOR_HOST points to an emulator".to_owned()
         }
         (None, Some(file)) if is_federated(Some(&file)) => {
             builder = by_gcloud(builder, &file, settings)?;
-            "what `gcloud auth application-default login` left, by the gcloud CLI".to_owned()
+            "the credentials of `gcloud auth application-default login`, by the gcloud CLI".to_owned()
         }
         (None, Some(file)) => {
             builder = builder.with_application_credentials(file);
-            "what `gcloud auth application-default login` left".to_owned()
+            "the credentials of `gcloud auth application-default login`".to_owned()
         }
         (None, None) if has_machine_role() => "the service account of the machine".to_owned(),
         (None, None) => {
@@ -144,8 +144,8 @@ fn is_federated(file: Option<&str>) -> bool {
 fn by_gcloud(builder: GoogleCloudStorageBuilder, of: &str, settings: &Settings) -> Result<GoogleCloudStorageBuilder> {
     if !is_installed("gcloud", settings) {
         return Err(Error::access(format!(
-            "the credentials of {of} are of a kind that only the gcloud CLI can use (workload identity federation), and there is no `gcloud` on the \
-             PATH; install it, or use the file of a service account"
+            "the credentials of {of} are of a kind that only the gcloud CLI can use (workload identity federation), \
+             but `gcloud` is not on the PATH; install it, or use the file of a service account"
         )));
     }
     Ok(builder.with_credentials(Arc::new(ProcessCredentials::of_gcloud())))

@@ -60,7 +60,7 @@ impl FilePlace {
         match parsed {
             ParsedUrl::Local(path) => Ok(Self::Disk(path)),
             ParsedUrl::Remote { prefix, .. } if prefix.as_ref().is_empty() || file.ends_with('/') => Err(Error::usage(
-                format!("{url} is a place for many objects: name one in it, such as {url}/backup.zip"),
+                format!("{url} is a prefix for many objects: name one object, such as {url}/backup.zip"),
             )),
             ParsedUrl::Remote { cloud, bucket, prefix: path } => {
                 Ok(Self::Object { store: cloud.connect(&bucket, settings, Arc::default())?.store, path, url })
@@ -263,20 +263,20 @@ impl std::fmt::Display for ParsedUrl {
 fn parse(archive: &str) -> Result<ParsedUrl> {
     let shown = archive.escape_debug();
     if archive.is_empty() {
-        return Err(Error::usage("the archive's URL is empty; say for example s3://bucket/prefix or ./archive"));
+        return Err(Error::usage("the archive's URL is empty; write for example s3://bucket/prefix or ./archive"));
     }
     let Some((scheme, rest)) = archive.split_once("://") else {
         // A folder of that name is never meant.
         return match mistyped(archive) {
             Some(meant) => Err(Error::usage(format!(
-                "`{shown}` is no URL; did you mean {meant}? A folder of that name is ./{shown}"
+                "`{shown}` is not a URL; did you mean {meant}? For a folder of that name, write ./{shown}"
             ))),
             None => local(FilePath::new(archive)),
         };
     };
     if scheme == "file" {
         let path = url::Url::parse(archive).ok().and_then(|u| u.to_file_path().ok());
-        let path = path.ok_or_else(|| Error::usage(format!("`{shown}` names no folder; say file:///path")))?;
+        let path = path.ok_or_else(|| Error::usage(format!("`{shown}` does not name a folder; write file:///path")))?;
         return local(&path);
     }
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -285,12 +285,12 @@ fn parse(archive: &str) -> Result<ParsedUrl> {
         .map_err(|e| Error::usage(format!("`{shown}` has a prefix that no store can hold")).with_source(e))?;
     let Some(cloud) = [Cloud::S3, Cloud::Gcs, Cloud::Azure].into_iter().find(|cloud| cloud.scheme() == scheme) else {
         return Err(Error::usage(format!(
-            "`{shown}` is of no kind that is known: say s3://bucket/prefix, gs://bucket/prefix, \
+            "`{shown}` is not a supported location: use s3://bucket/prefix, gs://bucket/prefix, \
              az://container/prefix, file:///path or a path"
         )));
     };
     if bucket.is_empty() || bucket.contains(['@', '?', '#', ':', '=']) {
-        return Err(Error::usage(format!("`{shown}` has no bucket name; say {scheme}://bucket/prefix")));
+        return Err(Error::usage(format!("`{shown}` has no bucket name; write {scheme}://bucket/prefix")));
     }
     Ok(ParsedUrl::Remote { cloud, bucket, prefix })
 }
@@ -313,7 +313,7 @@ fn real(path: &FilePath) -> PathBuf {
 }
 
 fn local(path: &FilePath) -> Result<ParsedUrl> {
-    let path = std::path::absolute(path).map_err(|e| disk_error(e, "cannot tell the current folder"))?;
+    let path = std::path::absolute(path).map_err(|e| disk_error(e, "cannot determine the current folder"))?;
     Ok(ParsedUrl::Local(path))
 }
 
@@ -323,7 +323,8 @@ pub(crate) fn refuse_partition_keys(url: &str) -> Result<()> {
     match url.split(['/', '\\']).find(|s| s.split_once('=').is_some_and(|(key, _)| !key.is_empty())) {
         None => Ok(()),
         Some(segment) => Err(Error::usage(format!(
-            "an archive cannot be created at {url}: query engines would read `{}` as a column; choose a place without `=`",
+            "an archive cannot be created at {url}: query engines would read `{}` as a column; choose a location \
+             without `=`",
             segment.escape_debug()
         ))),
     }

@@ -115,7 +115,7 @@ impl<C> ProcessCredentials<C> {
         let named = || format!("`{}`, which gets the credentials", self.program.name());
         let text = run.map_err(|e| e.context(named()))?;
         // It is not shown: it holds secrets.
-        (self.read)(&text).ok_or_else(|| Error::access("it does not print credentials").context(named()))
+        (self.read)(&text).ok_or_else(|| Error::access("its output does not contain credentials").context(named()))
     }
 }
 

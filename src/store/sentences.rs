@@ -57,7 +57,7 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
         E::NotImplemented { .. } | E::NotSupported { .. } => {
             (ErrorKind::Usage, "the store cannot do what an archive needs; choose another store or change its settings")
         }
-        _ => (ErrorKind::Unavailable, "the store does not answer as it should; run again later, nothing is lost"),
+        _ => (ErrorKind::Unavailable, "the store gave an unexpected answer; run again later, nothing is lost"),
     }
 }
 
@@ -71,11 +71,15 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     ("NoSuchBucket", ErrorKind::NotFound, "the bucket does not exist; check its name or create it"),
     ("ContainerNotFound", ErrorKind::NotFound, "the container does not exist; check its name or create it"),
     ("ContainerBeingDeleted", ErrorKind::NotFound, "the container is being deleted; choose another one"),
-    ("NoSuchUpload", ErrorKind::Unavailable, "the store has forgotten an upload in parts; run again, nothing is lost"),
+    (
+        "NoSuchUpload",
+        ErrorKind::Unavailable,
+        "the store no longer knows a multipart upload; run again, nothing is lost",
+    ),
     (
         "InvalidBlockList",
         ErrorKind::Unavailable,
-        "the store has forgotten an upload in parts; run again, nothing is lost",
+        "the store no longer knows a multipart upload; run again, nothing is lost",
     ),
     // Of the credentials.
     ("ExpiredToken", ErrorKind::Access, "the credentials have expired; renew them"),
@@ -89,7 +93,7 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     (
         "RequestTimeTooSkewed",
         ErrorKind::Access,
-        "this machine's clock is wrong, so that the store refuses its signatures; set the clock",
+        "this machine's clock is wrong, so the store refuses its signatures; set the clock",
     ),
     (
         "AuthenticationFailed",
@@ -99,7 +103,7 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     (
         "AuthorizationFailure",
         ErrorKind::Access,
-        "the store refused: a wrong AZURE_STORAGE_KEY or signature, or the account's firewall keeps this network out",
+        "the store refused: a wrong AZURE_STORAGE_KEY or signature, or the account's firewall blocks this network",
     ),
     (
         "InvalidAuthenticationInfo",
@@ -121,15 +125,19 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     (
         "KeyBasedAuthenticationNotPermitted",
         ErrorKind::Access,
-        "the account takes no keys; use an identity: AZURE_CLIENT_ID …",
+        "the account does not accept keys; use an identity: AZURE_CLIENT_ID …",
     ),
     // Of the place.
-    ("AuthorizationHeaderMalformed", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
-    ("PermanentRedirect", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
+    (
+        "AuthorizationHeaderMalformed",
+        ErrorKind::Usage,
+        "the bucket is in another region; set AWS_REGION to that region",
+    ),
+    ("PermanentRedirect", ErrorKind::Usage, "the bucket is in another region; set AWS_REGION to that region"),
     (
         "NotImplemented",
         ErrorKind::Usage,
-        "the store does not know what an archive needs, such as puts that create an object only if it is absent \
+        "the store lacks a feature that an archive needs, such as puts that create an object only if it is absent \
          (If-None-Match); choose another store",
     ),
     ("OperationAborted", ErrorKind::Unavailable, CONFLICT),
@@ -157,7 +165,7 @@ const PHRASES: &[(&str, ErrorKind, &str)] = &[
         "no credentials: none in the environment and no instance metadata here; for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     ),
     ("invalid_grant", ErrorKind::Access, "Google does not accept the credentials; renew them"),
-    ("without LOCATION", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
+    ("without LOCATION", ErrorKind::Usage, "the bucket is in another region; set AWS_REGION to that region"),
     (
         "URL scheme is not allowed",
         ErrorKind::Usage,
@@ -169,7 +177,8 @@ const PHRASES: &[(&str, ErrorKind, &str)] = &[
     (
         "dns error",
         ErrorKind::Unavailable,
-        "the name of the store's host is not known; check the network, and the endpoint or account name. Run again later, nothing is lost",
+        "the store's host name cannot be resolved; check the network, and the endpoint or account name. Run again \
+         later, nothing is lost",
     ),
 ];
 
@@ -190,7 +199,7 @@ fn judge_io(kind: std::io::ErrorKind) -> Option<(ErrorKind, &'static str)> {
         K::StorageFull | K::QuotaExceeded => (ErrorKind::Resource, "the disk is full; free some space and run again"),
         K::FileTooLarge => (ErrorKind::Resource, "the disk's file system cannot hold a file that large"),
         K::NotADirectory | K::AlreadyExists => {
-            (ErrorKind::Usage, "a file stands where a folder is needed; choose another archive path")
+            (ErrorKind::Usage, "there is a file where a folder is needed; choose another archive path")
         }
         _ => return None,
     })

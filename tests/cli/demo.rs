@@ -15,7 +15,7 @@ fn it_needs_nothing_shows_the_way_back_and_leaves_an_archive_a_restore_and_queri
         "\"cursor\"",
         "$ convex-archiver log ",
         "\n  \"feature\": \"http.",
-        "\nerror: there was no document ",
+        "\nerror: no document ",
         "it was deleted at ",
         "first seen\n",
         "\n  ~ ",

@@ -61,7 +61,7 @@ fn nothing_is_written_over_what_is_there_nor_where_something_must_be_mended() {
     assert!(refused.stdout.contains("WRONG") && refused.stdout.contains("Nothing was written"), "{refused:?}");
     assert!(!folder.exists());
     let written = run(checked().env("CONVEX_DEPLOY_KEY", KEY)).with(0);
-    assert!(written.stdout.contains("Nothing has to be mended"), "{written:?}");
+    assert!(written.stdout.contains("No problems found"), "{written:?}");
     let cron = fs::read_to_string(folder.join("convex-archiver.cron")).unwrap();
     assert!(cron.contains("\n*/15 * * * * ") && cron.contains(archive.to_str().unwrap()), "{cron}");
     assert!(cron.contains(&format!("--deployment {}", simulation.url)), "{cron}");
@@ -72,7 +72,7 @@ fn nothing_is_written_over_what_is_there_nor_where_something_must_be_mended() {
     fs::write(folder.join("convex-archiver.timer"), "mine").unwrap();
     fs::remove_file(folder.join("convex-archiver.cron")).unwrap();
     let there = run(checked().env("CONVEX_DEPLOY_KEY", KEY)).with(2);
-    assert!(there.stderr.contains("is there already"), "{there:?}");
+    assert!(there.stderr.contains("already exists: choose another --output"), "{there:?}");
     assert!(!folder.join("convex-archiver.cron").exists(), "all or none");
     run(checked().env("CONVEX_DEPLOY_KEY", KEY).arg("--force")).with(0);
     assert_ne!(fs::read_to_string(folder.join("convex-archiver.timer")).unwrap(), "mine");
@@ -85,10 +85,7 @@ fn who_cannot_be_asked_is_told_which_flag_is_missing() {
         (&["init", "--archive", "s3://bucket/a"], "--every"),
         (&["init", "--archive", "s3://bucket/a", "--every", "1h"], "--write"),
         (&["init", "--archive", "s3://bucket/a", "--every", "7m", "--write", "cron"], "divides an hour or a day"),
-        (
-            &["init", "--skip-check", "--archive", "/srv/a", "--every", "1h", "--write", "github"],
-            "give --archive s3://",
-        ),
+        (&["init", "--skip-check", "--archive", "/srv/a", "--every", "1h", "--write", "github"], "use --archive s3://"),
     ] {
         let ended = run(archiver([]).args(args)).with(2);
         assert!(ended.stderr.contains(flag), "{args:?}: {ended:?}");

@@ -89,13 +89,13 @@ async fn a_service_that_does_not_hear_is_a_warning_without_its_url() {
     let (heard, url) = Heard::start(StatusCode::NOT_FOUND).await;
     let ended = run(simulation.sync(&archive).args(["--ping", &format!("{url}/s3cr3t")])).with(0);
     assert!(
-        ended.stderr.contains("the dead man's switch was not told of the end: 127.0.0.1 answered 404"),
+        ended.stderr.contains("the dead man's switch was not notified of the end: 127.0.0.1 answered 404"),
         "{ended:?}"
     );
     assert!(!ended.stderr.contains("s3cr3t"), "{ended:?}");
     assert_eq!(heard.take().len(), 2, "a refusal is not asked again");
     let ended = run(simulation.sync(&archive).args(["--webhook", "http://127.0.0.1:9/s3cr3t"])).with(0);
-    assert!(ended.stderr.contains("the webhook was not told of the end: 127.0.0.1 did not answer"), "{ended:?}");
+    assert!(ended.stderr.contains("the webhook was not notified: 127.0.0.1 did not answer"), "{ended:?}");
     assert!(!ended.stderr.contains("s3cr3t"), "{ended:?}");
     let ended = run(simulation.sync(&archive).args(["--ping", "hc.example/s3cr3t"])).with(2);
     assert!(ended.stderr.contains("https://"), "{ended:?}");
@@ -120,7 +120,7 @@ fn the_archive_keeps_the_reports_and_status_shows_them() {
     assert_eq!(status_report["runs"].as_array().unwrap(), &[nowhere.clone(), wrong, first]);
     let shown = status(&["--runs", "2"]).stdout;
     assert!(
-        shown.contains("The last 2 runs did not end with 0, since ") && shown.contains("all that are shown"),
+        shown.contains("The last 2 runs did not end with exit code 0, since ") && shown.contains("(all runs shown)"),
         "{shown}"
     );
     assert!(shown.contains("usage: which deployment?") && shown.contains("access: "), "{shown}");
@@ -162,5 +162,5 @@ fn metrics_are_written_of_a_run_that_went_well_and_of_one_that_failed() {
     assert!(sample("lag_seconds").unwrap() >= 0.0);
 
     let ended = run(simulation.sync(&archive).arg("--metrics-file").arg(dir.path().join("no/convex.prom"))).with(0);
-    assert!(ended.stderr.contains("the metrics are not written: cannot write"), "{ended:?}");
+    assert!(ended.stderr.contains("the metrics were not written: cannot write"), "{ended:?}");
 }

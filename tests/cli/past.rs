@@ -161,12 +161,16 @@ fn a_moment_that_is_not_covered_names_those_that_are() {
 fn what_is_not_there_is_told_and_nonsense_is_a_usage_error() {
     let demo = Demo::new();
     for (args, code, word) in [
-        (&["get", "http", "j5700221pceb603t7je2hkqn0s8jrtmp"][..], 1, "there was no document"),
-        (&["history", "http", "j5700221pceb603t7je2hkqn0s8jrtmp"], 1, "knows of no document"),
+        (
+            &["get", "http", "j5700221pceb603t7je2hkqn0s8jrtmp"][..],
+            1,
+            "no document j5700221pceb603t7je2hkqn0s8jrtmp in http at ",
+        ),
+        (&["history", "http", "j5700221pceb603t7je2hkqn0s8jrtmp"], 1, "has no revision of a document"),
         (&["get", "ghost", "x"], 1, "no table ghost: it has "),
         (&["log", "--table", "a/ghost"], 1, "no table a/ghost"),
         (&["log", "--since", "now", "--until", "2020-01-01"], 2, "ends before it begins"),
-        (&["get", "http", "x", "--as-of", "the day before"], 2, "is no moment"),
+        (&["get", "http", "x", "--as-of", "the day before"], 2, "is not a moment"),
         (&["get", "no-table", "x"], 2, "COMPONENT/TABLE"),
         (&["get", "http"], 2, "`http` is not the `_id` of a document: give TABLE ID"),
         (&["history", "0"], 2, "is not the `_id` of a document"),

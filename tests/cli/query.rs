@@ -284,7 +284,7 @@ fn views_and_schemas_are_printed_for_every_engine() {
     let one = said(&["views", "--engine", "duckdb", "--table", "http"]);
     assert!(one.matches("CREATE OR REPLACE VIEW").count() == 3 && one.contains("\"http_history\""), "{one}");
     let spark = ["views", "--engine", "spark", "--table", "http", "--archive", "a"];
-    assert!(run(archiver(spark).current_dir(dir.path())).with(2).stderr.contains("leave out --table"));
+    assert!(run(archiver(spark).current_dir(dir.path())).with(2).stderr.contains("omit --table"));
     assert!(said(&["views", "--engine", "spark"]).contains("\nAS_OF = None\n"));
     assert!(
         said(&["views", "--engine", "spark", "--as-of", "1795526893652560430"])
@@ -302,13 +302,13 @@ fn views_and_schemas_are_printed_for_every_engine() {
         as_macro.contains(&format!("{{% macro convex_archive() %}}{{% raw %}}\n{kept}{{% endraw %}}")),
         "{as_macro}"
     );
-    refused(2, &["views", "--engine", "spark", "--permanent"], "leave out --permanent");
+    refused(2, &["views", "--engine", "spark", "--permanent"], "omit --permanent");
     refused(1, &["views", "--engine", "dbt", "--as-of", "2001-01-01"], "is not covered at 2001-01-01T00:00:00");
     let sources = said(&["schema", "--format", "dbt"]);
     assert!(sources.matches("\n      - name:").count() > 2 && sources.contains("name: \"http_history\""), "{sources}");
     assert_eq!(said(&["schema", "http", "--format", "dbt"]).matches("\n      - name:").count(), 3);
-    refused(2, &["schema"], "say which table");
-    refused(2, &["schema", "--format", "sql"], "only --format dbt goes without");
+    refused(2, &["schema"], "name a table");
+    refused(2, &["schema", "--format", "sql"], "only --format dbt works without one");
     for (format, word) in [
         ("pyarrow", "(\"feature\", pa.string())"),
         ("polars", "\"feature\": pl.String"),

@@ -23,13 +23,13 @@ async fn a_refusal_ends_with_the_exit_code_of_what_to_do_about_it() {
         (Fault::refusal(400, "ClientVersionUnsupported").on(page), 1, "unsupported", "upgrade it"),
         (Fault::refusal(400, "BadFormat").on(page), 1, "unsupported", "none of the encodings"),
         (Fault::refusal(400, "BadQueryArgs").on(page), 1, "internal", "report it"),
-        (Fault::refusal(400, "InvalidListSnapshotCursor").on(page), 1, "window", "its snapshot walk stopped"),
+        (Fault::refusal(400, "InvalidListSnapshotCursor").on(page), 1, "window", "its snapshot stopped"),
         (Fault::html(200).on(page), 1, "protocol", "HTML page"),
         (Fault::html(403), 2, "access", "proxy or firewall"),
         (Fault::status(404), 2, "usage", "no Convex deployment"),
-        (Fault::status(302), 2, "usage", "leads elsewhere"),
+        (Fault::status(302), 2, "usage", "redirects elsewhere"),
         // Asked four times, for some seconds.
-        (Fault::refusal(500, "InternalServerError").on(page), 5, "unavailable", "report it if it stays"),
+        (Fault::refusal(500, "InternalServerError").on(page), 5, "unavailable", "report it if it persists"),
     ];
     for (fault, code, kind, text) in table {
         let url = deployment(vec![fault.clone()]).await;

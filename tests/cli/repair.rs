@@ -102,5 +102,5 @@ fn what_cannot_be_a_copy_is_refused() {
     }
     archived(&other);
     let refused = repair(&archive, &["--from", other.to_str().unwrap()]).with(2);
-    assert!(refused.stderr.contains("no copy of this archive"), "{refused:?}");
+    assert!(refused.stderr.contains("not a copy of this archive"), "{refused:?}");
 }

@@ -21,8 +21,8 @@ fn a_first_run_that_would_archive_nothing_ends_with_2_and_makes_nothing() {
         (&["--include", "user"][..], "is `users` meant?"),
         (&["--include", "events"], "is `analytics/events` meant?"),
         (&["--include", "log_*"], "no table of the deployment fits `log_*`"),
-        (&["--exclude", "**"], "holds none of the deployment's tables (5)"),
-        (&["--include", "users", "--exclude", "users"], "holds none of the deployment's tables"),
+        (&["--exclude", "**"], "matches none of the deployment's tables (5)"),
+        (&["--include", "users", "--exclude", "users"], "matches none of the deployment's tables"),
     ] {
         let ended = sync(&simulation, &archive, args).with(2);
         assert!(ended.stderr.contains(said) && ended.stderr.contains("--include"), "{args:?}: {ended:?}");
@@ -73,7 +73,7 @@ fn an_archive_keeps_its_selection_and_says_so() {
     let (archive, simulation) = (dir.path().join("a"), simulation());
     sync(&simulation, &archive, &["--include", "users", "--include", "orders"]).with(0);
     let kept = sync(&simulation, &archive, &[]).with(0);
-    assert!(kept.stderr.contains("the selection stays what the archive has: `orders users`"), "{kept:?}");
+    assert!(kept.stderr.contains("keeps its selection what the archive has: `orders users`"), "{kept:?}");
     assert!(kept.stdout.contains("Selection  orders users"), "{kept:?}");
     let kept = sync(&simulation, &archive, &["--json", "--accept-selection"]).with(0).json();
     assert_eq!(kept["selection"], "orders users");
@@ -83,7 +83,7 @@ fn an_archive_keeps_its_selection_and_says_so() {
     sync(&simulation, &archive, &["--include", "**", "--accept-selection"]).with(0);
     assert_eq!(status(&archive)["selection"], "**");
     let all = sync(&simulation, &archive, &[]).with(0);
-    assert!(!all.stderr.contains("the selection stays") && !all.stdout.contains("Selection"), "{all:?}");
+    assert!(!all.stderr.contains("keeps its selection") && !all.stdout.contains("Selection"), "{all:?}");
 }
 
 #[test]

@@ -126,8 +126,8 @@ fn what_cannot_be_served_is_told_at_the_start() {
     run(&mut simulation.sync(&archive)).with(0);
     for (args, code, word) in [
         (&["--as-of", "2020-01-01"][..], 1, "the archive covers no table at 2020-01-01"),
-        (&["--as-of", "the day before"], 2, "is no moment"),
-        (&["--key-env", "NOT_SET_ANYWHERE"], 2, "no such environment variable"),
+        (&["--as-of", "the day before"], 2, "is not a moment"),
+        (&["--key-env", "NOT_SET_ANYWHERE"], 2, "this environment variable is not set"),
         (&["--key", "x"], 2, "unexpected argument"),
         (&["--table", "ghost"], 1, "no table ghost"),
         (&["--listen", "127.0.0.1:3210"], 2, "real local deployment"),

@@ -35,7 +35,7 @@ fn too_long_a_lag_is_a_finding_and_needs_no_key() {
     for word in ["Cursor", "Through", "Lag", "Window", "13 days", "messages", "analytics/events", "Covered"] {
         assert!(calm.stdout.contains(word), "{word}: {calm:?}");
     }
-    assert!(calm.stdout.contains("Of components only the snapshot is sure"), "{calm:?}");
+    assert!(calm.stdout.contains("For tables in components only the snapshot is certain"), "{calm:?}");
     assert_eq!(calm.stderr, "");
 }
 
@@ -87,7 +87,7 @@ fn each_condition_fails_for_its_own_reason_and_the_reasons_come_first() {
             .stderr
             .contains("lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified or");
         assert!(
-            list || ["lag=soon", "unverified="].contains(&wrong) && ended.stderr.contains("say numbers and units"),
+            list || ["lag=soon", "unverified="].contains(&wrong) && ended.stderr.contains("write numbers and units"),
             "{wrong}: {ended:?}"
         );
     }

@@ -92,7 +92,7 @@ async fn a_plan_names_what_comes_back_and_the_zip_is_for_a_replacement() {
     assert_eq!(named(" reverted (last written "), sum(&plan, "reverted"));
 
     let told = day.undo(&["--to", "now", "--output", "undo.zip"]).with(0).stdout;
-    for words in ["Import   npx convex import --replace undo.zip", "afterwards run sync", "--inserted removes them"] {
+    for words in ["Import   npx convex import --replace undo.zip", "run sync afterwards", "--inserted removes them"] {
         assert!(told.contains(words), "{words} in {told}");
     }
     assert!(!told.contains("--append") && !told.contains("--replace-all"), "{told}");

@@ -307,7 +307,7 @@ async fn less_than_the_deployment_itself_keeps_is_refused() {
     let head = archive.head().await.unwrap();
     let two_minutes = ForgetOptions::new(Duration::from_secs(120));
     let error = forget(&archive, &head, &two_minutes, now(&clock), Arc::new(NoMonitor)).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("at least 14 days"), "{error}");
+    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("at least the 14 days"), "{error}");
     assert_eq!(plan_forget(&archive, &head, &two_minutes, now(&clock)).await.unwrap_err().kind(), ErrorKind::Usage);
     assert_eq!(archive.head().await.unwrap().version(), head.version());
 }

@@ -345,7 +345,7 @@ async fn the_file_has_the_mode_of_any_file_and_a_link_to_an_older_one_stays() {
     let error = restore(&archive, &head, &options.clone().output(Path::new("/dev/null")).overwrite(true), &NoMonitor)
         .await
         .unwrap_err();
-    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("no regular file"), "{error}");
+    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("not a regular file"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -128,7 +128,7 @@ async fn a_deployment_that_takes_no_selection_sends_everything_and_is_filtered_h
         (pages(7, 5).posts(Posts::Refuse), "takes no selection (405)"),
         (refuses(Fault::refusal(400, "BadJsonBody").times(1)), "takes no selection (400 BadJsonBody)"),
         (refuses(Fault::html(404).times(1).on("/api/list_snapshot")), "takes no selection (404)"),
-        (pages(7, 5).posts(Posts::Ignore), "does not heed a selection"),
+        (pages(7, 5).posts(Posts::Ignore), "ignores the selection"),
     ];
     let selection = Selection::new(["users", "analytics/**"], []).unwrap();
     for (options, told) in table {

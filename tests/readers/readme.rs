@@ -212,7 +212,10 @@ impl Typed {
             ("'dev:kind-fox-7|…'", &format!("'{KEY}'")),
             ("http://127.0.0.1:3217", simulation),
             (" simulate ", " simulate --listen 127.0.0.1:0 "),
-            ("convex-archiver serve ", "timeout --preserve-status -s INT 2 convex-archiver serve --listen 127.0.0.1:0 "),
+            (
+                "convex-archiver serve ",
+                "timeout --preserve-status -s INT 2 convex-archiver serve --listen 127.0.0.1:0 ",
+            ),
             // It asks, and nobody answers.
             (" --into ", " --yes --into "),
         ] {
@@ -294,7 +297,8 @@ fn shape(line: &str) -> String {
     static VARY: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"[0-9a-f]{64}|[0-9][0-9,.:-]*( (B|KiB|MiB))?|\b(seconds?|minutes?|hours?|days?)\b| +").unwrap()
     });
-    VARY.replace_all(line, |found: &regex::Captures<'_>| if found[0].trim().is_empty() { " " } else { "0" }).into_owned()
+    VARY.replace_all(line, |found: &regex::Captures<'_>| if found[0].trim().is_empty() { " " } else { "0" })
+        .into_owned()
 }
 
 fn run_all(wanted: impl Fn(&str) -> bool) {

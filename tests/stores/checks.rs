@@ -141,7 +141,7 @@ fn the_aws_cli_prints_the_credentials_of_a_profile_with_sso(place: &Place) {
         checked_by_a_tool(place, "aws", &script, &keys, &[("HOME", home), ("AWS_PROFILE", "work")]);
     assert_eq!(credentials["told"], "the AWS profile `work`, by the AWS CLI");
     assert_eq!(write["result"], "good", "{write}");
-    assert!(archive["told"].as_str().unwrap().contains("there is no `aws` on the PATH"), "{archive}");
+    assert!(archive["told"].as_str().unwrap().contains("`aws` is not on the PATH"), "{archive}");
 }
 
 /// By a fake of the gcloud CLI: only Google could take a real token.
@@ -157,7 +157,7 @@ fn gcloud_prints_the_token_of_a_workload_identity(place: &Place) {
         checked_by_a_tool(place, "gcloud", &script, &["GOOGLE_BEARER_TOKEN"], &variables);
     assert!(credentials["told"].as_str().unwrap().ends_with("by the gcloud CLI"), "{credentials}");
     assert_eq!(write["result"], "good", "{write}");
-    assert!(archive["told"].as_str().unwrap().contains("there is no `gcloud` on the PATH"), "{archive}");
+    assert!(archive["told"].as_str().unwrap().contains("`gcloud` is not on the PATH"), "{archive}");
 }
 
 /// By a fake of the Azure CLI: only Microsoft could sign somebody in. Azurite takes the token over HTTPS, and looks at its audience.

@@ -6,13 +6,15 @@ use clap::Args;
 
 use super::super::config::{ArchiveArgs, DeploymentArgs};
 
-/// Checks everything that the first night needs, before it
+/// Checks that everything for the first sync is in place
 ///
-/// Looks at the deploy key and its permission, the plan, the tables, this machine's clock, the store's credentials and what they may do, room for
-/// temporary files, and how much the first snapshot will read. Each finding says what to do.
+/// Looks at the deploy key and its permissions, the plan, the tables, this machine's clock, the store's credentials and
+/// their permissions, the disk space for temporary files, and how much the first snapshot will read. Each problem is
+/// shown with what to do about it.
 ///
-/// To see whether the store takes what sync writes, check writes one object, runs/check.json in the archive's place, and removes it again; where nothing
-/// may be deleted it stays, and is harmless. With --read-only it writes nothing. Of the deployment it reads some ids and at most 16 MiB of documents.
+/// To find out whether sync can write to the store, check writes one object, runs/check.json at the archive's location,
+/// and removes it again. If the credentials may not delete, the object stays there and is harmless. With --read-only
+/// nothing is written. From the deployment, check reads some ids and at most 16 MiB of documents.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
@@ -23,16 +25,16 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(super) deployment: DeploymentArgs,
-    /// What sync will be told: these tables only
+    /// The --include that sync will get: only these tables
     #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
     pub(super) include: Vec<String>,
-    /// What sync will be told: all tables but these
+    /// The --exclude that sync will get: all tables except these
     #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
     pub(super) exclude: Vec<String>,
-    /// Write nothing to the store. What only a write can show stays unknown
+    /// Write nothing to the store. Whether sync can write then stays unknown
     #[arg(long)]
     pub(super) read_only: bool,
-    /// Where sync will put temporary files [default: TMPDIR, else /tmp]
+    /// Folder in which sync will put temporary files [default: TMPDIR, else /tmp]
     #[arg(long, value_name = "FOLDER")]
     pub(super) temp_dir: Option<PathBuf>,
 }
@@ -44,4 +46,4 @@ Examples:
   convex-archiver check --archive s3://bucket/happy-otter
   convex-archiver check --archive s3://bucket/happy-otter --exclude 'log_*' --json
 
-Exit codes: 0 if sync will work as far as can be seen; 3 if something must be mended first.";
+Exit codes: 0 if no problem was found; 3 if something must be fixed before the first sync.";

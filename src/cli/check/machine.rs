@@ -19,14 +19,20 @@ pub(super) fn temporary_space() -> Check {
     let folder = std::env::temp_dir();
     let subject = Subject::TemporarySpace;
     if let Err(e) = tempfile::tempfile_in(tempfile::env::temp_dir()) {
-        let told = format!("no file can be made in {} ({e})", folder.display());
-        return Check::wrong(subject, told, "name another folder: --temp-dir, or the variable TMPDIR");
+        let told = format!("cannot create a file in {} ({e})", folder.display());
+        return Check::wrong(subject, told, "choose another folder with --temp-dir or the variable TMPDIR");
     }
-    room(subject, &tempfile::env::temp_dir(), "name a larger folder: --temp-dir, or the variable TMPDIR", |free| {
-        (free < ENOUGH).then(|| {
-            "enough unless documents have hundreds of kilobytes; then a page of them needs up to 4 GiB".to_owned()
-        })
-    })
+    room(
+        subject,
+        &tempfile::env::temp_dir(),
+        "choose a folder with more space with --temp-dir or the variable TMPDIR",
+        |free| {
+            (free < ENOUGH).then(|| {
+                "enough unless documents have hundreds of kilobytes, in which case a page of them needs up to 4 GiB"
+                    .to_owned()
+            })
+        },
+    )
 }
 
 /// Room for an archive in a folder, of whose first snapshot so many bytes are read at most.
@@ -36,14 +42,14 @@ pub(super) fn archive_space(folder: &Path, snapshot: Option<f64>) -> Check {
     room(Subject::ArchiveSpace, there, "choose a larger disk", |free| {
         let snapshot = snapshot? as u64;
         (free < snapshot)
-            .then(|| format!("the first snapshot reads up to {}, and takes a part of that as Parquet", bytes(snapshot)))
+            .then(|| format!("the first snapshot reads up to {}, and takes less than that as Parquet", bytes(snapshot)))
     })
 }
 
 /// `doubt` says why that is little.
 fn room(subject: Subject, folder: &Path, fix: &str, doubt: impl Fn(u64) -> Option<String>) -> Check {
     match free(folder) {
-        None => Check::unknown(subject, format!("how much room is in {} cannot be told", folder.display())),
+        None => Check::unknown(subject, format!("cannot determine how much space {} has", folder.display())),
         Some(free) => {
             let told = format!("{} free in {}", bytes(free), folder.display());
             match doubt(free) {
@@ -87,7 +93,7 @@ pub(super) fn duckdb() -> Check {
         }
         _ => Check::note(
             Subject::Duckdb,
-            "there is no `duckdb` on the PATH: query does not work here, everything else does",
+            "`duckdb` is not on the PATH: `query` does not work here, everything else does",
         )
         .with_fix("install DuckDB 1.5 or newer where you run queries"),
     }

@@ -76,7 +76,8 @@ pub(super) async fn look(wanted: &Wanted<'_>) -> Result<Found> {
         && !head.deployment().is_same(identity)
     {
         let told = format!("the archive at {url} belongs to the deployment {}, not to {identity}", head.deployment());
-        let fix = "give another --archive, or the key of that deployment; if it has moved: sync --accept-deployment";
+        let fix = "give another --archive, or the key of that deployment; if the deployment has moved, use sync \
+            --accept-deployment";
         checks.push(Check::wrong(Subject::Archive, told, fix));
     }
     let mut first_snapshot = None;
@@ -89,8 +90,10 @@ pub(super) async fn look(wanted: &Wanted<'_>) -> Result<Found> {
                 checks.push(report::first_snapshot(&estimate));
                 first_snapshot = Some(estimate);
             }
-            Ok(None) => checks
-                .push(Check::unknown(Subject::FirstSnapshot, "this server does not tell how many documents there are")),
+            Ok(None) => checks.push(Check::unknown(
+                Subject::FirstSnapshot,
+                "this server does not report how many documents there are",
+            )),
             Err(error) => {
                 checks.push(Check::unknown(Subject::FirstSnapshot, format!("it cannot be estimated: {error}")));
             }
@@ -132,7 +135,8 @@ async fn deployment(
             (Some(found), Some(client))
         }
         Err(error) => {
-            let fix = "make a deploy key in the deployment's settings and set CONVEX_DEPLOY_KEY to it, or put it into a file: --deploy-key-file";
+            let fix = "create a deploy key in the deployment's settings and set CONVEX_DEPLOY_KEY to it, or put it \
+                into a file for --deploy-key-file";
             checks.push(Check::failed(Subject::Key, &error, fix));
             (None, None)
         }
@@ -188,12 +192,12 @@ async fn archive(wanted: &Wanted<'_>, url: &str) -> (Vec<Check>, Option<Head>) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             checks.push(Check::good(
                 Subject::Archive,
-                format!("there is no archive at {} yet: the first sync makes it", location.url()),
+                format!("there is no archive at {} yet: the first sync creates it", location.url()),
             ));
             None
         }
         Err(error) => {
-            let fix = "give another --archive; if this one is damaged, `verify` and `repair` say more";
+            let fix = "give another --archive; if this one is damaged, run `verify` and `repair`";
             checks.push(Check::failed(Subject::Archive, &error, fix));
             None
         }

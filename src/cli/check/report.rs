@@ -78,12 +78,9 @@ pub(in super::super) fn text(checks: &[Check]) -> String {
     }
     let of = |result| checks.iter().filter(|check| check.result == result).count() as u64;
     let end = match (of(CheckResult::Wrong), of(CheckResult::Unknown)) {
-        (0, 0) => "Nothing has to be mended.".to_owned(),
-        (0, unknown) => format!(
-            "Nothing that was looked at has to be mended; {} not known.",
-            some(unknown, "thing is", "things are")
-        ),
-        (wrong, _) => format!("{} to be mended.", some(wrong, "thing has", "things have")),
+        (0, 0) => "No problems found.".to_owned(),
+        (0, unknown) => format!("No problems found, but {} not known.", some(unknown, "thing is", "things are")),
+        (wrong, _) => format!("{} to be fixed.", some(wrong, "thing has", "things have")),
     };
     text + "\n" + &end + "\n"
 }
@@ -118,8 +115,8 @@ pub(super) fn first_snapshot(found: &FirstSnapshot) -> Check {
     };
     let _ = write!(
         told,
-        ". An estimate{basis}: counted by where each table's first 1,024 random ids lie, sized by up to 1 MiB of each of the {} largest tables, \
-         timed by reading that",
+        ". This is an estimate{basis}: the count is extrapolated from the first 1,024 random ids of each table, the \
+         size from up to 1 MiB of each of the {} largest tables, and the time from reading that",
         count(found.measured_tables)
     );
     Check::note(Subject::FirstSnapshot, told)

@@ -38,17 +38,18 @@ use super::{
     units::{bytes, counted},
 };
 
-/// Shows all of it on this machine, in half a minute
+/// Demonstrates the whole program on this machine in half a minute
 ///
-/// No account, no network. Serves real documents from a simulated deployment, archives them, lets them change twice, archives the changes, shows
-/// what lies in the archive, looks back, and restores the moment before a deletion. Where `duckdb` is on the PATH, it runs queries too.
+/// Needs no account and no network. It serves real documents from a simulated deployment, archives them, changes them
+/// twice, archives the changes, shows what is in the archive, looks back, and restores the moment before a deletion. If
+/// `duckdb` is on the PATH, it also runs queries.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver demo
   convex-archiver demo --dir /tmp/demo && duckdb :memory: < /tmp/demo/query.sql")]
 pub(crate) struct DemoArgs {
-    /// Where the archive is made; it stays there to look at
+    /// Folder for the archive, which is kept afterwards
     #[arg(long, value_name = "FOLDER", default_value = "demo-archive")]
     dir: PathBuf,
 }

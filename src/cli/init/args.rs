@@ -9,23 +9,23 @@ use super::{
     schedule::Every,
 };
 
-/// Sets up an archive that a scheduler keeps up to date
+/// Writes the files for a scheduler that keeps an archive up to date
 ///
-/// Asks for what no flag says, checks everything as `check` does, and writes what your scheduler needs: a crontab line, a systemd timer, a GitHub
-/// Actions workflow, a Kubernetes CronJob, a file for docker compose, or a Terraform root module. Nothing is installed or started, and no file holds a
-/// key: each says where the key goes.
+/// Asks for settings that no flag gives, checks everything as `check` does, and writes what your scheduler needs: a
+/// crontab line, a systemd timer, a GitHub Actions workflow, a Kubernetes CronJob, a file for docker compose, or a
+/// Terraform root module. Nothing is installed or started. No file contains a key; each says where to put it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InitArgs {
-    /// Where the archive will be: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///path or a path
+    /// Location of the archive: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///path or a path
     #[arg(long, value_name = "URL", env = "CONVEX_ARCHIVE")]
     pub(super) archive: Option<String>,
     #[command(flatten)]
     pub(super) deployment: DeploymentArgs,
-    /// How often to sync: minutes that divide an hour, hours that divide a day, or 1d
+    /// Interval between syncs: minutes that divide an hour, hours that divide a day, or 1d
     #[arg(long, value_name = "TIME", value_parser = every)]
     pub(super) every: Option<Every>,
-    /// For which scheduler; may be repeated
+    /// Scheduler to write files for; may be repeated
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(super) write: Vec<Scheduler>,
     /// Folder for the files
@@ -40,10 +40,10 @@ pub(crate) struct InitArgs {
     /// File that will hold the deploy key, for cron and systemd
     #[arg(long, value_name = "FILE", default_value = "/etc/convex-archiver/deploy-key")]
     pub(super) key_file: String,
-    /// Check nothing, for a machine that neither has the key nor reaches the store
+    /// Do not check anything, for a machine that has no key or cannot reach the store
     #[arg(long)]
     pub(super) skip_check: bool,
-    /// Write the files although something must be mended, and over files that are there
+    /// Write the files even if the check found problems, and overwrite existing files
     #[arg(long)]
     pub(super) force: bool,
 }
@@ -59,7 +59,7 @@ Examples:
   convex-archiver init --archive s3://bucket/happy-otter --every 1h --write systemd
   convex-archiver init --archive gs://bucket/happy-otter --every 15m --write terraform --output infra
 
-Exit codes: 0 if the files were written; 3 if something must be mended first.";
+Exit codes: 0 if the files were written; 3 if something must be fixed first.";
 
 /// What starts the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -48,7 +48,7 @@ pub(super) async fn run(args: &InitArgs) -> Result<Outcome> {
         output::print(&(check::text(&found.checks) + "\n"))?;
         if found.outcome() == Outcome::Findings && !args.force {
             output::print(
-                "Nothing was written. Mend this and run init again; --force writes the files all the same.\n",
+                "Nothing was written. Fix this and run init again, or use --force to write the files anyway.\n",
             )?;
             return Ok(Outcome::Findings);
         }
@@ -78,21 +78,21 @@ fn ask(args: &InitArgs) -> Result<Wanted> {
     let can_answer = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let missing = |flag: &str| {
         Error::usage(format!(
-            "{flag} is missing, and nobody can be asked, because stdin or stderr is no terminal: give it"
+            "{flag} is missing, and init cannot ask for it because stdin or stderr is not a terminal: add the flag"
         ))
     };
     let archive = match &args.archive {
         Some(archive) => archive.clone(),
         None if can_answer => {
-            question("Where will the archive be? (s3://bucket/prefix, gs://…, az://…, or a folder)", None)?
+            question("Location of the archive? (s3://bucket/prefix, gs://…, az://…, or a folder)", None)?
         }
         None => return Err(missing("--archive")),
     };
     let mut deployment = args.deployment.clone();
     if can_answer && !args.skip_check && deployment.has_no_key()? {
         let key_file =
-            question("Which file holds the deploy key? (the dashboard makes one in the deployment's settings)", None)?;
-        let url = question("The deployment's URL? (leave it empty if it is one of Convex's cloud)", Some(""))?;
+            question("File with the deploy key? (create a key in the deployment's settings on the dashboard)", None)?;
+        let url = question("URL of the deployment? (leave empty for a deployment in Convex's cloud)", Some(""))?;
         deployment = deployment.with(PathBuf::from(key_file), Some(url).filter(|url| !url.is_empty()));
     }
     let every = match args.every {
@@ -112,7 +112,7 @@ fn ask(args: &InitArgs) -> Result<Wanted> {
             let chosen = text.split([',', ' ']).filter(|word| !word.is_empty());
             let chosen = chosen.map(|word| {
                 Scheduler::from_str(word, true).map_err(|_| {
-                    Error::usage(format!("`{}` is no scheduler: say {}", word.escape_debug(), names.join(", ")))
+                    Error::usage(format!("`{}` is not a scheduler: use {}", word.escape_debug(), names.join(", ")))
                 })
             });
             chosen.collect::<Result<_>>()?
@@ -135,7 +135,7 @@ fn question(text: &str, default: Option<&str>) -> Result<String> {
         let read = read.map_err(|e| Error::resource("cannot read the answer").with_source(e))?;
         match (line.trim(), default) {
             ("", _) if read == 0 => {
-                return Err(Error::usage("there was no answer: give the flags instead, `init --help` lists them"));
+                return Err(Error::usage("there was no answer: use flags instead (`init --help` lists them)"));
             }
             ("", Some(default)) => return Ok(default.to_owned()),
             ("", None) => {}
@@ -150,12 +150,15 @@ fn question(text: &str, default: Option<&str>) -> Result<String> {
 /// Usage, if one is there and may not be replaced: then none was written.
 fn write(files: &[NewFile], folder: &Path, force: bool) -> Result<Vec<PathBuf>> {
     let failed = |path: &Path, e: std::io::Error| {
-        Error::resource(format!("cannot write {}: give another --output", path.display())).with_source(e)
+        Error::resource(format!("cannot write {}: choose another --output", path.display())).with_source(e)
     };
     std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
     let paths: Vec<_> = files.iter().map(|file| folder.join(file.name)).collect();
     if let Some(there) = paths.iter().find(|path| !force && path.exists()) {
-        return Err(Error::usage(format!("{} is there already: give another --output, or --force", there.display())));
+        return Err(Error::usage(format!(
+            "{} already exists: choose another --output, or use --force",
+            there.display()
+        )));
     }
     for (file, path) in files.iter().zip(&paths) {
         let mut options = OpenOptions::new();
@@ -170,8 +173,9 @@ fn next_steps(written: &[PathBuf], archive: &str) -> String {
     let wrote: String = written.iter().map(|path| format!("Wrote {}\n", path.display())).collect();
     let archive = shlex::try_quote(archive).unwrap_or(std::borrow::Cow::Borrowed(archive));
     format!(
-        "{wrote}\nEach says at its top where the deploy key goes and how it is installed. After the first run:\n\n  \
-         convex-archiver status --archive {archive}             how far it is\n  \
-         convex-archiver restore --archive {archive} --output now.zip   that you get it back\n"
+        "{wrote}\nThe top of each file says where the deploy key goes and how to install the file. After the first \
+         run:\n\n  \
+         convex-archiver status --archive {archive}             shows the state of the archive\n  \
+         convex-archiver restore --archive {archive} --output now.zip   shows that you can get the data back\n"
     )
 }

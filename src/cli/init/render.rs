@@ -169,9 +169,9 @@ fn cron(setup: &Setup<'_>) -> Result<[(&'static str, String); 6]> {
 
 fn quoted(text: &str) -> Result<String> {
     let quoted = shlex::try_quote(text);
-    quoted
-        .map(Into::into)
-        .map_err(|e| Error::usage(format!("`{}` cannot be part of a command line", text.escape_debug())).with_source(e))
+    quoted.map(Into::into).map_err(|e| {
+        Error::usage(format!("`{}` cannot be written on a command line", text.escape_debug())).with_source(e)
+    })
 }
 
 fn systemd(setup: &Setup<'_>, place: &Place<'_>) -> Vec<(&'static str, String)> {
@@ -186,7 +186,7 @@ fn systemd(setup: &Setup<'_>, place: &Place<'_>) -> Vec<(&'static str, String)> 
     };
     let user = match place {
         Place::Folder => format!(
-            "# This user has to exist, and the folder has to belong to it.\nUser=convex-archiver\nReadWritePaths={}",
+            "# This user must exist, and the folder must belong to it.\nUser=convex-archiver\nReadWritePaths={}",
             word(setup.archive)
         ),
         _ => "DynamicUser=yes".to_owned(),
@@ -204,7 +204,7 @@ fn systemd(setup: &Setup<'_>, place: &Place<'_>) -> Vec<(&'static str, String)> 
 fn github(setup: &Setup<'_>, place: &Place<'_>) -> Result<Vec<(&'static str, String)>> {
     if setup.every.time() < Duration::from_secs(5 * 60) {
         return Err(Error::usage(
-            "GitHub starts scheduled workflows every five minutes at most: give --every 5m or more",
+            "GitHub starts scheduled workflows at most every five minutes: use --every 5m or more",
         ));
     }
     let (words, permissions, steps) = match place {
@@ -225,7 +225,8 @@ fn github(setup: &Setup<'_>, place: &Place<'_>) -> Result<Vec<(&'static str, Str
         Place::Azure => ("Add the secret AZURE_STORAGE_CONNECTION_STRING.", "", ""),
         Place::Folder => {
             return Err(Error::usage(format!(
-                "the disk of a GitHub workflow is gone after the run, and {} is a folder: give --archive s3://…, gs://… or az://…",
+                "the disk of a GitHub workflow is deleted after the run, and {} is a folder: use --archive s3://…, \
+                 gs://… or az://…",
                 setup.archive
             )));
         }
@@ -251,7 +252,7 @@ fn kubernetes(setup: &Setup<'_>, place: &Place<'_>) -> Vec<(&'static str, String
             "The store's credentials: let the service account act as one of Google Cloud (Workload Identity Federation for GKE)."
         }
         Place::Azure => "The store's credentials: add AZURE_STORAGE_CONNECTION_STRING from a secret to `env`.",
-        Place::Folder => "The archive lies on the volume of the claim convex-archive, which has to exist.",
+        Place::Folder => "The archive is on the volume of the claim convex-archive, which must exist.",
     };
     let env = setup
         .deployment_url
@@ -319,7 +320,8 @@ fn terraform(setup: &Setup<'_>, place: &Place<'_>) -> Result<(&'static str, Vec<
         ),
         Place::Azure | Place::Folder => {
             return Err(Error::usage(format!(
-                "there are Terraform modules for AWS and Google Cloud only, and {} is in neither: give --archive s3://… or gs://…",
+                "there are Terraform modules only for AWS and Google Cloud, and {} is in neither: use --archive s3://… \
+                 or gs://…",
                 setup.archive
             )));
         }
@@ -406,7 +408,7 @@ mod tests {
             [(Scheduler::Github, "/srv/a"), (Scheduler::Terraform, "/srv/a"), (Scheduler::Terraform, "az://box/a")]
         {
             let error = files(scheduler, &setup(archive)).unwrap_err();
-            assert!(error.to_string().contains("give --archive"), "{error}");
+            assert!(error.to_string().contains("use --archive"), "{error}");
         }
         let each_minute = Setup { every: Every::Minutes(1), ..setup("s3://bucket/a") };
         let error = files(Scheduler::Github, &each_minute).unwrap_err();

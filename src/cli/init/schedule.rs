@@ -21,7 +21,11 @@ impl Every {
             (minutes @ 1..60, 0) if 60 % minutes == 0 => Ok(Self::Minutes(minutes)),
             (1440, 0) => Ok(Self::Day),
             (minutes, 0) if minutes % 60 == 0 && minutes > 0 && 1440 % minutes == 0 => Ok(Self::Hours(minutes / 60)),
-            _ => Err("say 1m, 5m, 10m, 15m, 20m, 30m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 1d, or another time that divides an hour or a day".to_owned()),
+            _ => {
+                Err("use 1m, 5m, 10m, 15m, 20m, 30m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 1d, or another time that divides an \
+                hour or a day"
+                    .to_owned())
+            }
         }
     }
 

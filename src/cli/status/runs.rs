@@ -7,7 +7,7 @@ use super::super::{output, units};
 /// The last runs as a table, the newest first, under what they say together.
 pub(super) fn text(reports: &[Value]) -> String {
     if reports.is_empty() {
-        return "No report of a run is kept.\n".to_owned();
+        return "The archive has no reports of runs.\n".to_owned();
     }
     let header = ["Started", "Took", "Exit", "Version", "Documents", "Tombstones", "Read", "What"].map(str::to_owned);
     let rows = std::iter::once(header.to_vec()).chain(reports.iter().map(row));
@@ -21,8 +21,8 @@ fn summary(reports: &[Value]) -> String {
     match (troubled.len(), troubled.last()) {
         (0, _) => format!("The last run ended well. {} shown:\n", of(reports.len())),
         (n, Some(first)) => {
-            let all = if n == reports.len() { ": all that are shown" } else { "" };
-            format!("The last {} did not end with 0, since {}{all}. What they said:\n", of(n), started(first))
+            let all = if n == reports.len() { " (all runs shown)" } else { "" };
+            format!("The last {} did not end with exit code 0, since {}{all}. Their results:\n", of(n), started(first))
         }
         (_, None) => String::new(),
     }
@@ -97,10 +97,16 @@ mod tests {
         let well = text(&[report(3, 0), report(2, 5)]);
         assert!(well.starts_with("The last run ended well. 2 runs shown:"), "{well}");
         let wrong = text(&[report(3, 5), report(2, 3), report(1, 0)]);
-        assert!(wrong.starts_with("The last 2 runs did not end with 0, since 2026-11-02 03:00:00 UTC."), "{wrong}");
+        assert!(
+            wrong.starts_with("The last 2 runs did not end with exit code 0, since 2026-11-02 03:00:00 UTC."),
+            "{wrong}"
+        );
         let all = text(&[report(3, 1)]);
-        assert!(all.starts_with("The last 1 run did not end with 0, since 2026-11-03 03:00:00 UTC: all"), "{all}");
-        assert_eq!(text(&[]), "No report of a run is kept.\n");
+        assert!(
+            all.starts_with("The last 1 run did not end with exit code 0, since 2026-11-03 03:00:00 UTC (all"),
+            "{all}"
+        );
+        assert_eq!(text(&[]), "The archive has no reports of runs.\n");
     }
 
     #[test]

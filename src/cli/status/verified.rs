@@ -56,7 +56,7 @@ fn of_one(one: &Verification) -> String {
         }
     };
     let found = match one.total.problems {
-        0 => "nothing was wrong".to_owned(),
+        0 => "no problems".to_owned(),
         problems => counted(problems, "problem"),
     };
     format!("{} at version {}, {what}: {found}", time(one.at), one.version)
@@ -75,7 +75,7 @@ pub(super) fn unverified(verified: &[Verification], most: Option<Duration>, now:
     // One that went as far and found nothing would have taken its place.
     let found = verified.iter().find(|one| one.total.problems > 0)?;
     Some(format!(
-        "the verification of {} found {}: run verify as deep as that to see whether they are repaired",
+        "the verification of {} found {}: run verify with the same depth to see whether they are repaired",
         time(found.at),
         counted(found.total.problems, "problem")
     ))

@@ -95,7 +95,7 @@ async fn open_or_create(
     };
     let cleaned = location.clean_staging(Timestamp::now(), monitor.as_ref())?;
     if cleaned > 0 {
-        tracing::info!("removed {} that a killed process had left", counted(cleaned, "unfinished file"));
+        tracing::info!("removed {} that a killed process had left behind", counted(cleaned, "unfinished file"));
     }
     Ok((location, archive.with_monitor(monitor)))
 }
@@ -106,7 +106,8 @@ async fn kept_selection(archive: &Archive) -> Result<Selection> {
     let kept = head.latest().map(|latest| latest.selection.clone()).unwrap_or_default();
     if !kept.is_everything() {
         tracing::info!(
-            "the selection stays what the archive has: `{kept}` (to change it: --include, --exclude and --accept-selection)"
+            "the archive keeps its selection `{kept}` (to change it, use --include or --exclude with \
+             --accept-selection)"
         );
     }
     Ok(kept)

@@ -7,17 +7,18 @@ use convex_archiver::ping::Service;
 
 /// Who is told of runs.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Who is told of the run")]
+#[command(next_help_heading = "Notifications")]
 pub(super) struct ListenerArgs {
-    /// A dead man's switch, as healthchecks.io and what speaks like it understand it: URL/start when the run begins, URL/CODE with its exit code
-    /// and its report when it ends. If no run ends well for a while, the service wakes you. The URL is a secret: CONVEX_ARCHIVER_PING keeps it off the command line
+    /// Ping a dead man's switch, such as healthchecks.io or a compatible service: URL/start when the run begins, and
+    /// URL/CODE with its exit code and its report when it ends. If no run succeeds for a while, the service alerts you.
+    /// The URL is a secret; set it in CONVEX_ARCHIVER_PING to keep it off the command line
     #[arg(long, value_name = "URL", env = "CONVEX_ARCHIVER_PING", hide_env_values = true, value_parser = service)]
     pub(super) ping: Option<Service>,
-    /// Send the report as JSON to this URL when the run has ended, however it ended
+    /// Send the report as JSON to this URL when the run ends, whether or not it succeeded
     #[arg(long, value_name = "URL", env = "CONVEX_ARCHIVER_WEBHOOK", hide_env_values = true, value_parser = service)]
     pub(super) webhook: Option<Service>,
-    /// Write metrics of the run and of the archive to this file, as OpenMetrics text: for the textfile collector of Prometheus' node_exporter, whose files
-    /// end in .prom. One file for each archive
+    /// Write metrics of the run and of the archive to this file as OpenMetrics text, for the textfile collector of
+    /// Prometheus' node_exporter, which reads files that end in .prom. Use one file per archive
     #[arg(long, value_name = "FILE")]
     pub(super) metrics_file: Option<PathBuf>,
 }

@@ -27,42 +27,50 @@ const fn of_archive(name: &'static str, help: &'static str, value: fn(&Value) ->
 }
 
 const METRICS: [Metric; 24] = [
-    of_run("last_run_timestamp_seconds", "When the last run ended, however it ended.", |r| time(r, "ended")),
-    of_run("last_run_duration_seconds", "How long it took.", |r| number(r, "seconds")),
-    of_run("last_run_exit_code", "Its exit code: 0 is well, 3 is done with findings.", |r| number(r, "exit_code")),
-    of_run("last_run_caught_up", "1 if the deployment had nothing more, else 0.", |r| flag(r, "caught_up")),
-    of_run("last_run_documents", "Documents that it wrote.", |r| number(r, "documents")),
-    of_run("last_run_tombstones", "Tombstones that it wrote.", |r| number(r, "tombstones")),
-    of_run("last_run_files", "Data files that it wrote, joined ones not included.", |r| number(r, "files")),
+    of_run("last_run_timestamp_seconds", "When the last run ended, whether or not it succeeded.", |r| time(r, "ended")),
+    of_run("last_run_duration_seconds", "How long the last run took.", |r| number(r, "seconds")),
+    of_run("last_run_exit_code", "Exit code of the last run: 0 is success, 3 is done with findings.", |r| {
+        number(r, "exit_code")
+    }),
+    of_run("last_run_caught_up", "1 if the last run caught up with the deployment, else 0.", |r| flag(r, "caught_up")),
+    of_run("last_run_documents", "Documents that the last run wrote.", |r| number(r, "documents")),
+    of_run("last_run_tombstones", "Tombstones that the last run wrote.", |r| number(r, "tombstones")),
+    of_run("last_run_files", "Data files that the last run wrote, not including joined ones.", |r| number(r, "files")),
     of_run("last_run_written_bytes", "Their size.", |r| number(r, "file_bytes")),
-    of_run("last_run_commits", "Commits that it made.", |r| number(r, "commits")),
-    of_run("last_run_requests", "Requests to the deployment, repeated ones included.", |r| number(r, "requests")),
-    of_run("last_run_retries", "Requests that repeated one which had failed.", |r| number(r, "retries")),
+    of_run("last_run_commits", "Commits that the last run made.", |r| number(r, "commits")),
+    of_run("last_run_requests", "Requests to the deployment, including retries.", |r| number(r, "requests")),
+    of_run("last_run_retries", "Retries of requests that had failed.", |r| number(r, "retries")),
     of_run("last_run_response_bytes", "Bytes that the deployment sent, uncompressed.", |r| number(r, "response_bytes")),
-    of_run("last_run_store_requests", "Requests to the store; none of a folder.", |r| number(r, "store_requests")),
-    of_run("last_run_joined_files", "Small files that it joined.", |r| r.get("compacted")?.get("inputs")?.as_f64()),
-    of_run("last_run_gaps", "Gaps that it found, or that are not healed yet.", |r| length(r, "gaps")),
-    of_run("last_run_healed_tables", "Tables that differed from the deployment, and were corrected.", |r| {
+    of_run("last_run_store_requests", "Requests to the store; absent if the archive is a folder.", |r| {
+        number(r, "store_requests")
+    }),
+    of_run("last_run_joined_files", "Small files that the last run joined.", |r| {
+        r.get("compacted")?.get("inputs")?.as_f64()
+    }),
+    of_run("last_run_gaps", "Gaps that the last run found, and earlier ones that are not healed yet.", |r| {
+        length(r, "gaps")
+    }),
+    of_run("last_run_healed_tables", "Tables that differed from the deployment and were corrected.", |r| {
         length(r, "healed")
     }),
     of_archive("suspect_tables", "Tables that may differ from the deployment.", |r| length(r, "suspects")),
     of_archive("version", "The newest version of the archive.", |r| number(r, "version")),
-    of_archive("last_success_timestamp_seconds", "When a run ended last with exit code 0 or 3.", |r| {
+    of_archive("last_success_timestamp_seconds", "When a run last ended with exit code 0 or 3.", |r| {
         let code = number(r, "exit_code")?;
         time(r, "ended").filter(|_| [0.0, 3.0].contains(&code))
     }),
-    of_archive("last_clean_timestamp_seconds", "When a run ended last with exit code 0.", |r| {
+    of_archive("last_clean_timestamp_seconds", "When a run last ended with exit code 0.", |r| {
         let code = number(r, "exit_code")?;
         time(r, "ended").filter(|_| code == 0.0)
     }),
-    of_archive("checked_timestamp_seconds", "When the deployment answered last.", |r| time(r, "checked_at")),
-    of_archive("archived_timestamp_seconds", "The archive has everything up to here.", |r| {
+    of_archive("checked_timestamp_seconds", "When the deployment last answered.", |r| time(r, "checked_at")),
+    of_archive("archived_timestamp_seconds", "Moment up to which the archive has everything.", |r| {
         Some(time(r, "ended")? - number(r, "lag_seconds")?)
     }),
     of_archive("window_end_timestamp_seconds", "When the deployment drops changes that the archive lacks.", |r| {
         Some(time(r, "ended")? + number(r, "deltas_left_seconds")?)
     }),
-    of_archive("guarded_timestamp_seconds", "Up to here somebody watched for imports and drops.", |r| {
+    of_archive("guarded_timestamp_seconds", "Moment up to which imports and drops were detected.", |r| {
         time(r, "guarded")
     }),
 ];
@@ -71,8 +79,10 @@ const METRICS: [Metric; 24] = [
 const FINDINGS: &str = "convex_archiver_last_run_findings";
 /// How far behind the archive was when the run ended, and what was left.
 const LAG: (&str, &str) = ("convex_archiver_lag_seconds", "How far the archive was behind when the last run ended.");
-const LEFT: (&str, &str) =
-    ("convex_archiver_window_left_seconds", "What was left until the deployment drops changes that the archive lacks.");
+const LEFT: (&str, &str) = (
+    "convex_archiver_window_left_seconds",
+    "Time left, when the last run ended, until the deployment drops changes that the archive lacks.",
+);
 
 fn number(report: &Value, name: &str) -> Option<f64> {
     report.get(name)?.as_f64()
@@ -134,7 +144,7 @@ fn text(report: &Value, before: &str) -> String {
         family(&mut text, name, help);
         push(&mut text, name, &labels, value);
     }
-    family(&mut text, FINDINGS, "Findings of the last run by kind.");
+    family(&mut text, FINDINGS, "Findings of the last run, by kind.");
     for (kind, times) in report.get("findings").and_then(Value::as_object).into_iter().flatten() {
         let labels = format!("{{archive=\"{archive}\",verb=\"sync\",kind=\"{}\"}}", escaped(kind));
         push(&mut text, FINDINGS, &labels, times.as_f64());

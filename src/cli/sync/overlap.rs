@@ -39,7 +39,7 @@ pub(super) async fn turn(store: &Arc<dyn ObjectStore>, us: Holder, wait: bool, s
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => {
-                    tracing::warn!("whether another sync is at work cannot be told: {error}");
+                    tracing::warn!("cannot determine whether another sync is running: {error}");
                     return Turn::Ours(None);
                 }
             }
@@ -56,7 +56,7 @@ pub(super) async fn turn(store: &Arc<dyn ObjectStore>, us: Holder, wait: bool, s
 pub(super) fn running(holder: &Holder) -> String {
     let Holder { run, host, started, .. } = holder;
     let on = if host.is_empty() { String::new() } else { format!(" on {host}") };
-    format!("a sync is already running on this archive since {}{on} (run {run})", units::time(*started))
+    format!("a sync has been running on this archive since {}{on} (run {run})", units::time(*started))
 }
 
 /// Gives the lease back.
@@ -67,7 +67,7 @@ pub(super) async fn end(holding: Option<Holding>) {
     };
     if let Err(error) = ended {
         tracing::warn!(
-            "the lease could not be given back, so the next run waits for {} s: {error}",
+            "could not release the lease, so the next run waits {} s: {error}",
             2 * convex_archiver::lease::PERIOD.as_secs()
         );
     }

@@ -138,7 +138,7 @@ pub(super) fn print_stopped(json: bool, record: &RunRecord, screen: &Screen) -> 
     if json {
         output::print_json(&report)?;
     } else if !screen.quiet() {
-        output::print("Stopped before the deployment had answered: nothing was archived; run again.\n")?;
+        output::print("Stopped before the deployment answered. Nothing was archived; run again.\n")?;
     }
     Ok(outcome)
 }
@@ -155,7 +155,7 @@ pub(super) fn print_running(holder: &Holder, json: bool, record: &RunRecord, scr
         output::print_json(&Overlapping { run: &record.facts(outcome), running, commits: 0 })?;
     } else if !screen.quiet() {
         let what = overlap::running(holder);
-        output::print(&format!("Nothing was done: {what}. With --wait a run waits until it has ended.\n"))?;
+        output::print(&format!("Nothing was done: {what}. With --wait, sync waits until that run has ended.\n"))?;
     }
     Ok(outcome)
 }

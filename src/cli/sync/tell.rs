@@ -50,22 +50,22 @@ impl<'a> Listeners<'a> {
             }
         };
         let kept = tokio::time::timeout(PATIENCE, kept).await;
-        warn("the report of the run is not kept in the archive", kept.unwrap_or_else(|_| Err(late())));
+        warn("the report of the run was not stored in the archive", kept.unwrap_or_else(|_| Err(late())));
         if let Some(file) = &self.args.metrics_file {
-            warn("the metrics are not written", metrics::write(file, &report));
+            warn("the metrics were not written", metrics::write(file, &report));
         }
         // Whoever hears of the end has heard of the beginning.
         if let Some(started) = self.started
             && let Ok(told) = started.await
         {
-            warn("the dead man's switch was not told of the beginning", told);
+            warn("the dead man's switch was not notified of the start", told);
         }
         if let Some(ping) = &self.args.ping {
             let told = ping.below(&outcome.code().to_string()).tell(Some(&report)).await;
-            warn("the dead man's switch was not told of the end", told);
+            warn("the dead man's switch was not notified of the end", told);
         }
         if let Some(webhook) = &self.args.webhook {
-            warn("the webhook was not told of the end", webhook.tell(Some(&report)).await);
+            warn("the webhook was not notified", webhook.tell(Some(&report)).await);
         }
     }
 }

@@ -315,7 +315,7 @@ async fn stops_at_once_and_says_what_to_do_when_repeating_cannot_help() {
         (400, json("InvalidWindowToReadDocuments"), ErrorKind::Window, "older than the deployment keeps"),
         (400, json("Unheard"), ErrorKind::Protocol, "400 Unheard: about … and …"),
         (404, String::new(), ErrorKind::Usage, "no Convex deployment"),
-        (307, String::new(), ErrorKind::Usage, "leads elsewhere"),
+        (307, String::new(), ErrorKind::Usage, "redirects elsewhere"),
         (200, "<!doctype html>".into(), ErrorKind::Protocol, "an HTML page"),
         (200, "null".into(), ErrorKind::Protocol, "expected `{` at byte 0"),
         (200, String::new(), ErrorKind::Protocol, "cut off after byte 0"),
@@ -538,10 +538,10 @@ async fn what_the_deployment_cannot_tell_of_its_tables_is_one_warning_and_no_err
         ("503 TableSummariesUnavailable", unavailable, html, false),
         ("too large", large, names, true),
         ("too large", unfolded, large, false),
-        ("not understood", no_json, names, true),
-        ("not understood", no_json, no_json, false),
-        ("not understood", another, unfolded, false),
-        ("not understood", html, names, true),
+        ("cannot understand", no_json, names, true),
+        ("cannot understand", no_json, no_json, false),
+        ("cannot understand", another, unfolded, false),
+        ("cannot understand", html, names, true),
     ];
     for (why, shapes, names, complete) in table {
         let shapes = advised(shapes, names).await.shapes().await.unwrap();

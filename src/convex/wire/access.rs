@@ -68,7 +68,7 @@ impl AccessOptions {
     pub fn with_environment(mut self, get: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let text = |name: &str| {
             let value = get(name).map(OsString::into_string).transpose();
-            value.map_err(|_| Error::usage(format!("{name} is not UTF-8 text: set it again")))
+            value.map_err(|_| Error::usage(format!("{name} is not valid UTF-8: set it again")))
         };
         self.self_hosted_url = text("CONVEX_SELF_HOSTED_URL")?;
         self.self_hosted_admin_key = text("CONVEX_SELF_HOSTED_ADMIN_KEY")?;
@@ -86,7 +86,7 @@ impl AccessOptions {
         let (url, key) = self.sources()?;
         let (source, url) = match url {
             Some(told) => told,
-            None => ("the URL that Convex tells for this deploy key", self.ask_for_url(&key, monitor).await?),
+            None => ("the URL that Convex returned for this deploy key", self.ask_for_url(&key, monitor).await?),
         };
         let access = Access::new(&url, key, self.allow_http).context(|| source)?;
         // A file or a command, where one is named, is where the key came from.
@@ -159,8 +159,8 @@ impl AccessOptions {
     async fn ask_for_url(&self, key: &DeployKey, monitor: Arc<dyn Monitor>) -> Result<String> {
         if !matches!(key.kind(), KeyKind::Cloud(_)) {
             return Err(Error::usage(
-                "this deploy key does not tell its deployment's URL (only keys prod:NAME|… and dev:NAME|… do): give --deployment, \
-                 or set CONVEX_URL",
+                "the deployment's URL cannot be derived from this deploy key (only from keys like prod:NAME|… and \
+                 dev:NAME|…): give --deployment, or set CONVEX_URL",
             ));
         }
         let base = self.convex_api.as_deref().unwrap_or(CONVEX_API);
@@ -170,7 +170,7 @@ impl AccessOptions {
         let http = Http::new(&host, keys, self.retry, 64 << 10, &base, monitor)?;
         let mut request = Request::new(Method::POST, join(&base, URL_FOR_KEY));
         let body = serde_json::to_vec(&UrlForKey { deploy_key: key.text() })
-            .map_err(|e| Error::internal("cannot spell a request").with_source(e))?;
+            .map_err(|e| Error::internal("cannot encode a request").with_source(e))?;
         request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
         *request.body_mut() = Some(body.into());
         let context = || format!("POST {base}{}", URL_FOR_KEY.trim_start_matches('/'));
@@ -178,14 +178,15 @@ impl AccessOptions {
             Reply::Answer(body) => body,
             Reply::Refused(refusal) if refusal.may_pass() => {
                 return Err(Error::unavailable(format!(
-                    "{host}, which tells the URL of a deploy key, is not available: run again later, or give --deployment, and it is \
-                     not asked (it answered {refusal})"
+                    "{host}, which is asked for the URL of a deploy key, is not available: run again later, or give \
+                     --deployment to skip that request (it answered {refusal})"
                 )))
                 .context(context);
             }
             Reply::Refused(refusal) => {
                 return Err(Error::access(format!(
-                    "Convex does not tell the URL of this deploy key: check the key, or give --deployment ({host} answered {refusal})"
+                    "Convex does not know the URL of this deploy key: check the key, or give --deployment ({host} \
+                     answered {refusal})"
                 )))
                 .context(context);
             }
@@ -250,8 +251,8 @@ impl Access {
             && !host.eq_ignore_ascii_case(named)
         {
             return Err(Error::usage(format!(
-                "the URL is that of deployment {host}, but the deploy key is for {named}: give both of the same deployment (is a URL \
-                 left in the environment?)"
+                "the URL is that of deployment {host}, but the deploy key is for {named}: use a URL and a key of the \
+                 same deployment (is an old URL left in the environment?)"
             )));
         }
         Ok(Self { key, ..self.clone() })

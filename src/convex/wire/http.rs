@@ -274,7 +274,7 @@ impl Http {
         let status = response.status().as_u16();
         if status == 200 {
             let body = self.body(response, room).await?;
-            return Ok(body.map_err(|e| Failure::Broken(broken("the answer broke off", e))));
+            return Ok(body.map_err(|e| Failure::Broken(broken("the answer was cut off", e))));
         }
         let retry_after = retry_after(response.headers(), Timestamp::now().to_datetime());
         let body = self.beginning(response).await;
@@ -338,7 +338,7 @@ fn held(reply: Reply<Body>) -> Result<Reply> {
     match reply {
         Reply::Answer(body) => match body.held() {
             Some(text) => Ok(Reply::Answer(text.clone())),
-            None => Err(Error::internal("an answer that was to be held lies in a file: report it")),
+            None => Err(Error::internal("an answer that was to be kept in memory is in a file: report it")),
         },
         Reply::Refused(refusal) => Ok(Reply::Refused(refusal)),
     }
@@ -346,7 +346,7 @@ fn held(reply: Reply<Body>) -> Result<Reply> {
 
 fn too_large(most: u64) -> Error {
     Error::resource(format!(
-        "the answer has more than the {} KiB that it may take of the memory: is this the deployment's URL?",
+        "the answer exceeds the {} KiB of memory that it may use: is this the deployment's URL?",
         most >> 10
     ))
 }

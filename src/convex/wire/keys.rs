@@ -36,7 +36,9 @@ impl DeployKey {
         }
         let visible = text.bytes().all(|b| b.is_ascii_graphic());
         let Some(mut header) = visible.then(|| HeaderValue::try_from(format!("Convex {text}")).ok()).flatten() else {
-            return Err(Error::usage("the deploy key holds white space or odd characters: copy it again, as one line"));
+            return Err(Error::usage(
+                "the deploy key contains white space or characters that are not ASCII: copy it again, as one line",
+            ));
         };
         header.set_sensitive(true);
         Ok(Self { text: text.to_owned(), header })
@@ -137,7 +139,7 @@ impl KeySource {
             Self::File(file) => read_key(file),
             Self::Command(line) => child::output(child::shell(line)).and_then(|printed| {
                 // What is no key is not shown: it may be a secret all the same.
-                let text = String::from_utf8(printed).map_err(|_| Error::usage("what it prints is not text"))?;
+                let text = String::from_utf8(printed).map_err(|_| Error::usage("its output is not text"))?;
                 DeployKey::new(&text)
             }),
         };
@@ -193,10 +195,10 @@ impl Keys {
         let name = source.name();
         match source.key() {
             // A file that is just being written is none; its old key has been refused all the same.
-            Err(error) => Ok(Renewal::Same(Some(format!("asked again, but {error}")))),
+            Err(error) => Ok(Renewal::Same(Some(format!("the new attempt failed: {error}")))),
             Ok(key) if key == *refused => Ok(Renewal::Same(Some(format!("{name} {}", source.repeated())))),
             Ok(key) => {
-                check(&key).context(|| format!("{name}, asked again because its key was refused"))?;
+                check(&key).context(|| format!("{name}, read again because its key was refused"))?;
                 known.push(key);
                 Ok(Renewal::Renewed(Some(Finding::KeyRenewed { place: name })))
             }
@@ -207,7 +209,7 @@ impl Keys {
 fn read_key(file: &Path) -> Result<DeployKey> {
     let unreadable = |e: std::io::Error| Error::usage(format!("cannot read the file ({e})")).with_source(e);
     if !std::fs::metadata(file).map_err(unreadable)?.is_file() {
-        return Err(Error::usage("it is no ordinary file, but a folder, a pipe or a device: put the key into a file"));
+        return Err(Error::usage("it is not a regular file but a folder, a pipe or a device: put the key into a file"));
     }
     let bytes = std::fs::read(file).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| Error::usage("the file is not text"))?;

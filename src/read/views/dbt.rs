@@ -29,8 +29,8 @@ pub fn dbt_macro(sql: &str) -> String {
 
     on-run-start: \"{{{{ convex_archive() }}}}\"
 
-  It knows the files of the archive as of when it was made: write it anew before each run of dbt.
-  Keys of a store are not in it: say them in the profile, under `secrets`.
+  It has the list of the archive's files from when it was created: create it again before each run of dbt.
+  It contains no keys of a store: put them into the profile, under `secrets`.
 #}}
 {{% macro convex_archive() %}}{{% raw %}}
 {raw}{{% endraw %}}{{% endmacro %}}
@@ -46,8 +46,8 @@ pub fn dbt_sources(head: &Head, given: &BTreeMap<TableRef, Arc<TableSchema>>) ->
     let sources = source_names(&names);
     let all: BTreeMap<_, _> = names.iter().map(|names| (names.table, names)).collect();
     let mut text = String::from(
-        "# Sources for what `convex-archiver views --engine dbt` makes. For dbt 1.10.8 and later, with the flag\n\
-         # require_generic_test_arguments_property. Write it anew for tables and columns that come later.\n\
+        "# Sources for the views of `convex-archiver views --engine dbt`. For dbt 1.10.8 and later, with the flag\n\
+         # require_generic_test_arguments_property. Create it again for new tables and columns.\n\
          version: 2\nsources:",
     );
     let mut last = None;

@@ -185,7 +185,7 @@ class Archive:
         at = AS_OF if at is None else at
         found = nanoseconds(self.through if at is None else at)
         if found is None:
-            raise ValueError("the archive holds nothing yet")
+            raise ValueError("the archive holds nothing yet; run sync")
         return found
 
     def _rows(self, entry, files):
@@ -206,7 +206,7 @@ def check(manifest):
     if manifest["format"] > FORMAT or words:
         why = f"and needs a reader that knows `{'`, `'.join(words)}`, which this script does not" if words else "in a newer format"
         program = manifest["program"]
-        raise ValueError(f"this archive was written by {program} {why}: make the script with that program or a newer one")
+        raise ValueError(f"this archive was written by {program} {why}: create the script with that program or a newer one")
 
 
 def full_name(table):

@@ -115,7 +115,7 @@ impl ArchivedDeployment {
         let tables = self.tables.iter().map(|table| &*table.tablet.table);
         for table in tables.filter(|table| asked.contains(table) && !self.never_selects(table, after, through)) {
             if !self.selects(table, after) {
-                return Err(Error::window(format!("table {table} came later: it begins with a snapshot")));
+                return Err(Error::window(format!("table {table} was archived later: it begins with a snapshot")));
             }
             if let Some((_, to)) = coverage.missing(table).into_iter().find(within) {
                 return Err(Error::window(format!("changes of table {table} up to {} are missing", in_full(to))));

@@ -102,7 +102,8 @@ impl ArchivedDeployment {
         let open = Self { archive, head, now, tables, files, selection, budget, walks, replay };
         if !open.covers_anything() {
             return Err(Error::not_found(format!(
-                "the archive covers no table at {}: choose a moment from {} to {}, and see status",
+                "the archive covers no table at {}: choose a moment from {} to {}, or run `status` to see what it \
+                 covers",
                 in_full(now),
                 in_full(first),
                 in_full(through)
