@@ -61,7 +61,8 @@ fn fix(error: &Error, rights: &str) -> String {
         ErrorKind::Access => {
             format!("give credentials that may {rights}: terraform/modules/archive_policy has the policies")
         }
-        _ => "correct the settings that the message names: the README's section \"The archive\" lists them".to_owned(),
+        _ => "correct the settings that the message names: the README's section \"Environment variables\" lists them"
+            .to_owned(),
     }
 }
 

@@ -58,9 +58,10 @@ pub(crate) struct ForgetArgs {
 }
 
 fn keep_within(text: &str) -> Result<Duration, String> {
-    let keep = units::long_duration(text)?;
+    let keep = units::duration(text)?;
     if keep < ForgetOptions::LEAST {
-        Err("must be at least 14d, because the deployment itself keeps its changes that long".to_owned())
+        // Somebody may mean months by `m`.
+        Err("must be at least 14d, because the deployment itself keeps its changes that long (m is a minute, months are months)".to_owned())
     } else {
         Ok(keep)
     }

@@ -13,7 +13,7 @@ fn prometheus_reads_the_metrics_and_the_documented_names_are_those() {
         support::run(simulation.sync(&archive).arg("--metrics-file").arg(&file)).with(0);
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let documents = [root.join("README.md"), root.join("examples/alerts/convex-archiver.rules.yml")];
+    let documents = [root.join("examples/guides/alerts.md"), root.join("examples/alerts/convex-archiver.rules.yml")];
     let arguments: Vec<&Path> =
         [file.as_path()].into_iter().chain(documents.iter().map(std::path::PathBuf::as_path)).collect();
     crate::run("prometheus_reads.py", &arguments);

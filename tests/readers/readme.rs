@@ -49,6 +49,12 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("convex-archiver query --archive s3://bucket/happy-otter ", "cli: query; DuckDB's shell waits for a person"),
 ];
 
+/// What ends with another exit code than 0 here, and why.
+const CODES: [(&str, i32); 1] = [
+    // A document was deleted as well, and a mutation cannot put that back.
+    ("--as mutation", 3),
+];
+
 /// Programs whose names begin a command where no `$` does.
 const PROGRAMS: [&str; 8] = ["convex-archiver", "cargo", "npx", "docker", "sha256sum", "gh", "tar", "dbt"];
 
@@ -56,6 +62,7 @@ const PROGRAMS: [&str; 8] = ["convex-archiver", "cargo", "npx", "docker", "sha25
 #[derive(Debug)]
 struct Shown {
     place: String,
+    section: String,
     command: String,
     output: Vec<String>,
 }
@@ -63,7 +70,7 @@ struct Shown {
 /// The commands of a document: in blocks that are indented by four, and in fences of `sh`.
 fn commands(document: &str, text: &str) -> Vec<Shown> {
     let mut found: Vec<Shown> = Vec::new();
-    let (mut fence, mut open, mut questions) = (None::<String>, false, false);
+    let (mut fence, mut open, mut section) = (None::<String>, false, String::new());
     for (number, line) in text.lines().enumerate() {
         if let Some(language) = line.strip_prefix("```") {
             fence = if fence.is_some() { None } else { Some(language.to_owned()) };
@@ -71,15 +78,15 @@ fn commands(document: &str, text: &str) -> Vec<Shown> {
             continue;
         }
         if fence.is_none() && line.starts_with("## ") {
-            // `questions.rs` runs these.
-            questions = line == "## Questions";
+            line.clone_into(&mut section);
         }
         let inside = match fence.as_deref() {
             Some("sh") => Some(line),
             Some(_) => None,
             None => line.strip_prefix("    ").or((line.is_empty() && open).then_some("")),
         };
-        let Some(line) = inside.filter(|_| !questions) else {
+        // `questions.rs` runs those.
+        let Some(line) = inside.filter(|_| section != "## Questions") else {
             open = false;
             continue;
         };
@@ -92,7 +99,7 @@ fn commands(document: &str, text: &str) -> Vec<Shown> {
         match (begins, found.last_mut()) {
             (Some(command), _) => {
                 let place = format!("{document}:{}", number + 1);
-                found.push(Shown { place, command: command.to_owned(), output: Vec::new() });
+                found.push(Shown { place, section: section.clone(), command: command.to_owned(), output: Vec::new() });
                 open = true;
             }
             (None, Some(last)) if open && last.command.ends_with('\\') => {
@@ -163,6 +170,8 @@ struct Typed {
     /// Where documents are restored to.
     target: World,
     variables: BTreeMap<String, String>,
+    /// The section that set variables of its own, and those.
+    exported: (String, Vec<(String, String)>),
     /// What runs on in another terminal, and its URL.
     simulation: Option<(Child, String)>,
 }
@@ -188,7 +197,7 @@ impl Typed {
             ("HOME", folder.path().to_str().unwrap()),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let typed = Self { folder, world, target, variables, simulation: None };
+        let typed = Self { folder, world, target, variables, exported: Default::default(), simulation: None };
         typed.run("convex-archiver -q copy --archive happy-otter --to elsewhere", 0);
         if text.contains("demo-archive") {
             typed.run("convex-archiver -q demo", 0);
@@ -230,6 +239,7 @@ impl Typed {
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
         let mut shell = Command::new("sh");
         shell.args(["-c", line]).current_dir(&self.folder).env_clear().envs(&self.variables);
+        shell.envs(self.exported.1.iter().map(|(name, value)| (name, value)));
         shell.env("PATH", std::env::join_paths(path).unwrap()).stdin(Stdio::null());
         shell
     }
@@ -259,14 +269,17 @@ impl Typed {
 
     #[track_caller]
     fn type_in(&mut self, shown: &Shown) {
+        if self.exported.0 != shown.section {
+            self.exported = (shown.section.clone(), Vec::new());
+        }
         if let Some((name, value)) = shown.command.strip_prefix("export ").and_then(|set| set.split_once('=')) {
-            // What comes next is typed to the simulation.
-            self.variables.insert(name.to_owned(), value.trim_matches('\'').to_owned());
+            self.exported.1.push((name.to_owned(), value.trim_matches('\'').to_owned()));
             return;
         }
+        let code = CODES.iter().find(|(part, _)| shown.command.contains(part)).map_or(0, |(_, code)| *code);
         let line = self.here(&shown.command);
         let line = line.trim_end();
-        let printed = if line.contains(" simulate ") { self.simulate(line) } else { self.run(line, 0) };
+        let printed = if line.contains(" simulate ") { self.simulate(line) } else { self.run(line, code) };
         if !shown.output.is_empty() {
             let exact = shown.command.contains("demo-archive");
             let folder = self.folder.path().to_str().unwrap();

@@ -163,7 +163,7 @@ async fn archive(wanted: &Wanted<'_>, url: &str) -> (Vec<Check>, Option<Head>) {
     let location = match opened {
         Ok(location) => location,
         Err(error) => {
-            let fix = "the README's section \"The archive\" lists each store's URL and credentials";
+            let fix = "the README's section \"Environment variables\" lists the credentials of each store";
             return (vec![Check::failed(Subject::Archive, &error, fix)], None);
         }
     };
