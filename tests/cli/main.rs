@@ -10,6 +10,7 @@ mod completions;
 mod copy;
 mod damage;
 mod demo;
+mod documents;
 mod doubted;
 mod forget;
 #[path = "../it/support/held.rs"]
