@@ -366,7 +366,7 @@ async fn single_documents_are_restored_and_missing_ones_are_refused() {
     let deleted = world.deployment.revisions().into_iter().rfind(|(_, r)| r.document.is_none()).unwrap().1;
     for (id, kind, says) in [
         (deleted.id.clone(), ErrorKind::NotFound, "it was deleted at"),
-        ("x".into(), ErrorKind::Usage, "no document id"),
+        ("x".into(), ErrorKind::Usage, "not a document id"),
     ] {
         let options = RestoreOptions::default().at(at).ids([id].into());
         let error = Restored::of(&world, &options).await.err().unwrap();
@@ -582,7 +582,7 @@ async fn an_object_of_a_store_appears_whole_or_not_at_all_and_with_the_bytes_of_
     assert!(written.len() as u64 == bytes && written == std::fs::read(file.path()).unwrap(), "other bytes");
     let error = restore(&archive, &head, &to, &NoMonitor).await.unwrap_err();
     assert!(
-        error.kind() == ErrorKind::Usage && error.to_string().contains("memory:///a.zip is there already"),
+        error.kind() == ErrorKind::Usage && error.to_string().contains("memory:///a.zip already exists"),
         "{error}"
     );
     restore(&archive, &head, &to.overwrite(true), &NoMonitor).await.unwrap();

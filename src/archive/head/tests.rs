@@ -154,7 +154,7 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
     type Harm = fn(&mut Commit);
     let rows: &[(u64, &str, Harm)] = &[
         (3, "expected was 4", |c| c.version = 5),
-        (3, "follows on", |c| c.previous = "y".into()),
+        (3, "it follows", |c| c.previous = "y".into()),
         (3, "counter of run", |c| c.run.counter = 3),
         (3, "no delta cursor", |c| c.draft.progress.delta = None),
         (3, "went back", |c| c.draft.progress.delta = Some(cursor(testing::S - 1))),
@@ -251,7 +251,7 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             let (after, to) = (Timestamp(testing::S), Timestamp(i64::MAX));
             c.draft.doubts.push(Doubt { scope: Scope::All, after, to, why: "import".into() });
         }),
-        (4, "and there is none", |c| {
+        (4, "but does not exist", |c| {
             let base = BaseId("other".into());
             c.draft.withdrawn.push(Withdrawal { base, scope: Scope::All, why: WithdrawalReason::Lost });
         }),
