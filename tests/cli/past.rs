@@ -147,7 +147,8 @@ fn a_moment_that_is_not_covered_names_those_that_are() {
     let first = demo.run(["tables", "--json"]).with(0).json()["tables"][0]["covered"][0]["from"].clone();
     let offer = format!("({}, after it)", first.as_str().unwrap());
     assert!(
-        message.contains("take the nearest moment at which all selected tables are, 1") && message.ends_with(&offer),
+        message.contains("use the nearest moment at which all selected tables are covered: 1")
+            && message.ends_with(&offer),
         "{message}"
     );
     assert!(demo.run(["tables", "--count", "--as-of", "400 days ago"]).with(1).stderr.contains("not covered"));

@@ -387,7 +387,8 @@ async fn what_is_there_is_not_overwritten_and_a_refused_restore_leaves_nothing()
     };
     let at = through(&world).await;
     let error = run(Timestamp(at.0 + 1), &path, false).await.unwrap_err();
-    let offer = format!("take the nearest moment at which all selected tables are, --as-of {} ({at}, before it)", at.0);
+    let offer =
+        format!("use the nearest moment at which all selected tables are covered: --as-of {} ({at}, before it)", at.0);
     assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains(&offer), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     std::fs::write(&path, "mine").unwrap();
@@ -453,7 +454,10 @@ async fn a_component_holds_now_back_for_an_hour_and_then_it_is_refused_with_both
     let error = Restored::of(&world, &options).await.err().unwrap().to_string();
     for words in [
         format!("2 tables are not covered at {}", in_full(newest)),
-        format!("take the nearest moment at which all selected tables are, --as-of {} ({base}, before it);", base.0),
+        format!(
+            "use the nearest moment at which all selected tables are covered: --as-of {} ({base}, before it);",
+            base.0
+        ),
         "leave these tables out, --exclude '*/**'".to_owned(),
     ] {
         assert!(error.contains(&words), "{words} in {error}");

@@ -85,7 +85,7 @@ FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
         let (table, before) = (table.to_string(), self.before.0.to_string());
         let verb = |words: Vec<&str>| shown(words.into_iter().map(str::to_owned).collect(), screen, typed);
 
-        heading("What happened? Every transaction, over all tables")?;
+        heading("What happened? Every transaction, across all tables")?;
         verb(vec!["log", "--archive", dir]).await?;
         heading(&format!("A document that was deleted: just before, and now ({before} is a _ts, in nanoseconds)"))?;
         verb(vec!["get", &table, &self.deleted, "--as-of", &before, "--archive", dir]).await?;
@@ -94,7 +94,7 @@ FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
         verb(vec!["history", &table, &self.changed, "--archive", dir]).await?;
         heading("What is different since")?;
         verb(vec!["diff", &before, "now", "--archive", dir]).await?;
-        heading("How do I get that moment back? What a restore would hold, and the restore")?;
+        heading("How do I get that moment back? What a restore would contain, and the restore")?;
         verb(vec!["restore", "--plan", "--as-of", &before, "--archive", dir]).await?;
         verb(vec!["restore", "--as-of", &before, "--output", zip, "--archive", dir]).await?;
         heading("Or undo that one transaction alone, and keep what was written since")?;

@@ -244,7 +244,8 @@ async fn what_may_pass_is_asked_again_with_identical_parameters_until_the_page_i
     );
     assert_eq!(client.traffic().requests, requests as u64);
     let heard = listener.0.lock().unwrap();
-    let expected = ["408", "HTML", "broke off", "broke off", "500", "503", "announces a change (deprecated)", "522"];
+    let expected =
+        ["408", "HTML", "was cut off", "was cut off", "500", "503", "announces a change (deprecated)", "522"];
     assert_eq!(heard.len(), expected.len(), "{heard:#?}");
     for (line, text) in heard.iter().zip(expected) {
         assert!(line.contains(text), "{line}");
