@@ -255,7 +255,7 @@ impl FromStr for Glob {
         }
         let glob = Self(name);
         if glob.is_exact() && TableRef::new("", text).is_err() {
-            return Err(Error::usage("a name begins with a letter and has at most 64"));
+            return Err(Error::usage("a name begins with a letter and has at most 64 characters"));
         }
         Ok(glob)
     }

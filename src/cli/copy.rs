@@ -218,7 +218,7 @@ fn text(archive: &str, to: &str, plan: bool, copied: &CopyReport, findings: &Fin
         let problems = counted(copied.problem_count, "problem");
         let stays = match copied.before {
             Some(before) => format!("the copy stays at version {before}"),
-            None => "the copy is no archive yet".to_owned(),
+            None => "the copy is not an archive yet".to_owned(),
         };
         facts.push(("Not complete", format!("{problems}, listed above; {stays}. Repair them and run copy again")));
     }

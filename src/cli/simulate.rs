@@ -127,7 +127,7 @@ impl From<SchemasForm> for JsonSchemas {
 }
 
 fn day(text: &str) -> Result<NaiveDate, String> {
-    text.parse().map_err(|_| "say a day: 2025-08-01".to_owned())
+    text.parse().map_err(|_| "write a day, such as 2025-08-01".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -62,7 +62,7 @@ pub(crate) fn missing(gap: &Gap) -> String {
     };
     let to = format!("to {}", time(gap.to));
     let why = match gap.why.as_str() {
-        "window" => "older than the changes that the deployment kept",
+        "window" => "the deployment no longer kept these changes",
         "expired" => "older than the history that is kept",
         "lost" => "the files are lost",
         other => other,

@@ -134,7 +134,7 @@ impl<'a> RowsCheck<'a> {
             wrong.push("its first or last _id is not the one that its commit says".to_owned());
         }
         if file.ids_ascend != tally.ids_ascend {
-            wrong.push("whether its ids ascend is not what its commit says".to_owned());
+            wrong.push("its commit is wrong about whether its ids ascend".to_owned());
         }
         wrong.into_iter().for_each(|wrong| self.note(wrong));
         self.wrong

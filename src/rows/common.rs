@@ -128,7 +128,7 @@ pub(crate) fn all_covered(head: &Head, tables: &[&TableRef], at: Timestamp, flag
         covered(&coverage.spans(first))
     } else {
         let all = if tables.len() == 1 { "it is" } else { "all selected tables are" };
-        format!("take the nearest moment at which {all}, {}", offers.join(" or "))
+        format!("use the nearest moment at which {all} covered: {}", offers.join(" or "))
     };
     let rest = if lacking.len() == tables.len() {
         String::new()

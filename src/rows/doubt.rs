@@ -99,7 +99,7 @@ pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: Op
     let offers = flag.map(|flag| proven_moments(head, tables, at, flag)).unwrap_or_default();
     if !offers.is_empty() {
         let all = if tables.len() == 1 { "it is" } else { "all selected tables are" };
-        ways.push(format!("take the nearest moment at which {all} proven, {}", offers.join(" or ")));
+        ways.push(format!("use the nearest moment at which {all} proven: {}", offers.join(" or ")));
     }
     if doubted.iter().any(|doubted| doubted.span.to.is_none()) {
         ways.push(format!("run sync, which compares the table{} with the deployment", if one { "" } else { "s" }));

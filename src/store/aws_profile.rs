@@ -83,7 +83,7 @@ pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Res
         _ if profile.elsewhere => Err(Error::access(format!(
             "{of_profile} signs in through SSO or a role, which only the AWS CLI can do, but `aws` is not on the PATH; \
              install it, or run \
-             `eval \"$(aws configure export-credentials --profile {name} --format env)\"` where it is"
+             `eval \"$(aws configure export-credentials --profile {name} --format env)\"` where it is installed"
         ))),
         (Some(key), Some(secret)) => {
             builder = builder.with_access_key_id(key).with_secret_access_key(secret);

@@ -388,7 +388,9 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
             assert!(
-                ["say ", "prefix", "did you mean "].iter().any(|advice| error.to_string().contains(advice)),
+                ["write ", "use s3://", "prefix", "did you mean "]
+                    .iter()
+                    .any(|advice| error.to_string().contains(advice)),
                 "{error}"
             );
         }

@@ -73,7 +73,7 @@ fn damage_is_told_by_object_and_table_with_exit_code_3_and_the_copy_stays() {
     fs::write(&file, bad).unwrap();
     let told = copy(&archive, &to, &[]).with(3);
     assert!(told.stdout.contains("* source, table messages: the data file tables/messages/"), "{told:?}");
-    assert!(told.stdout.contains("Not complete") && told.stdout.contains("the copy is no archive yet"), "{told:?}");
+    assert!(told.stdout.contains("Not complete") && told.stdout.contains("the copy is not an archive yet"), "{told:?}");
     let report = copy(&archive, &to, &["--json", "--quiet"]).with(3).json();
     assert_eq!(
         (&report["complete"], &report["problem_count"], &report["exit_code"]),

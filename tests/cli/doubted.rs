@@ -211,7 +211,7 @@ async fn a_query_is_refused_for_the_tables_that_it_names_at_moments_that_it_spel
     }
     let of_macro = format!("SELECT count(*) FROM kept, t_as_of({within})");
     let refused = query(&[&of_macro]).with(1).stderr;
-    assert!(refused.contains(&format!("proven, {before} (")) && !refused.contains("--as-of"), "{refused}");
+    assert!(refused.contains(&format!("proven: {before} (")) && !refused.contains("--as-of"), "{refused}");
     for args in [&["FROM t", "--as-of", &within, "--accept-doubt"][..], &[&of_macro, "--accept-doubt"]] {
         let told = query(args).with(3);
         assert!(told.stdout.contains("42") && told.stderr.matches("in doubt: t after").count() == 1, "{told:?}");

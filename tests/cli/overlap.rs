@@ -68,7 +68,7 @@ fn beside_a_run_that_is_alive_a_sync_does_nothing_and_with_wait_it_waits() {
     assert_eq!((&said["running"]["run"], &said["running"]["host"]), (&"0badcafe".into(), &"far-away".into()));
     let text = run(&mut simulation.sync(&archive)).with(0);
     assert!(
-        text.stdout.contains("already running on this archive since 2026-09-21 14:13:20 UTC on far-away"),
+        text.stdout.contains("has been running on this archive since 2026-09-21 14:13:20 UTC on far-away"),
         "{text:?}"
     );
     assert!(text.stderr.contains("another one is running"), "{text:?}");
@@ -77,7 +77,7 @@ fn beside_a_run_that_is_alive_a_sync_does_nothing_and_with_wait_it_waits() {
     assert_eq!(fs::read_dir(archive.join("runs/sync")).unwrap().count(), 1, "of these runs no report is kept");
 
     let mut waiting = Running::start(simulation.sync(&archive).args(["--json", "--wait"]));
-    waiting.wait_for("waiting: a sync is already running");
+    waiting.wait_for("waiting: a sync has been running");
     other.end();
     let waited = waiting.end().with(0).json();
     assert!(waited["version"].as_u64().unwrap() > version, "{waited}");

@@ -137,7 +137,7 @@ fn schemas_show_types_and_their_birth() {
     let said = demo.run(["schema", "http"]).with(0).stdout;
     let line = said.lines().find(|line| line.starts_with("/status/experimental ")).unwrap();
     assert_eq!(line.split_whitespace().nth(1), Some("boolean"));
-    assert!(said.contains("rows with something in _rescued"), "{said}");
+    assert!(said.contains("rows have values in _rescued"), "{said}");
 }
 
 #[test]
@@ -151,7 +151,8 @@ fn a_moment_that_is_not_covered_names_those_that_are() {
     let first = demo.run(["tables", "--json"]).with(0).json()["tables"][0]["covered"][0]["from"].clone();
     let offer = format!("({}, after it)", first.as_str().unwrap());
     assert!(
-        message.contains("take the nearest moment at which all selected tables are, 1") && message.ends_with(&offer),
+        message.contains("use the nearest moment at which all selected tables are covered: 1")
+            && message.ends_with(&offer),
         "{message}"
     );
     assert!(demo.run(["tables", "--count", "--as-of", "2020-01-01"]).with(1).stderr.contains("not covered"));
@@ -196,7 +197,7 @@ fn documents_of_a_table_are_shown_and_the_newest_transactions_in_either_order() 
     let shown = demo.run(["documents", "http", "--limit", "3"]).with(0);
     let first: Vec<Value> = shown.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(first, all[..3].iter().map(|line| line["document"].clone()).collect::<Vec<_>>());
-    assert!(shown.stderr.contains("there are more than these 3"), "{shown:?}");
+    assert!(shown.stderr.contains("there are more documents than these 3"), "{shown:?}");
     // As `get` shows it, then and now.
     let got = demo.run(["get", "http", ids[0], "--json"]).with(0).json();
     assert_eq!((&got["document"], &got["written_ts"]), (&all[0]["document"], &all[0]["written_ts"]));

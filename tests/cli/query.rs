@@ -136,7 +136,7 @@ fn an_answer_appears_whole_or_not_at_all_and_replaces_no_file_unasked() {
     let before = names(dir);
 
     let said = ask(dir, &program, &["SELECT 1", "--output", "out"]).with(2).stderr;
-    assert!(said.contains("out is there already") && said.contains("--force"), "{said}");
+    assert!(said.contains("out already exists") && said.contains("--force"), "{said}");
     let said = ask(dir, &program, &["SELECT nonsense", "--output", "out", "--force"]).with(1).stderr;
     assert!(said.contains("no such column") && said.contains("DuckDB ended with exit status: 1"), "{said}");
     ask(dir, &program, &["SELECT nonsense", "--output", "new"]).with(1);

@@ -50,5 +50,5 @@ async fn a_variable_that_is_no_text_ends_with_2_and_its_name() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
     let broken = OsStr::from_bytes(b"otter-1|\xff");
     let ended = run(archiver(["sync", "--archive", "/nowhere/a"]).env("CONVEX_DEPLOY_KEY", broken)).with(2);
-    assert!(ended.stderr.contains("CONVEX_DEPLOY_KEY is not UTF-8"), "{ended:?}");
+    assert!(ended.stderr.contains("CONVEX_DEPLOY_KEY is not valid UTF-8"), "{ended:?}");
 }

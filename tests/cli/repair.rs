@@ -33,7 +33,7 @@ fn a_sound_archive_needs_no_repair_and_a_damaged_one_is_repaired_from_a_copy() {
     let sound = repair(&archive, &["--read-data", "--json"]).with(0).json();
     is("repair", &sound);
     assert_eq!(sound["repaired"], serde_json::json!([]));
-    assert!(repair(&archive, &[]).with(0).stdout.contains("nothing is wrong"));
+    assert!(repair(&archive, &[]).with(0).stdout.contains("nothing: no problems found"));
     copy_of(&archive, &copy);
 
     let mut files = Vec::new();
@@ -77,7 +77,7 @@ fn what_nobody_has_is_told_and_recorded_only_if_somebody_accepts_it() {
     let recorded = repair(&archive, &["--accept-loss"]).with(3).stdout;
     assert!(recorded.contains("run sync --rebase messages"), "{recorded}");
     run(archiver(["verify", "--read-data", "--archive"]).arg(&archive)).with(0);
-    assert!(repair(&archive, &["--accept-loss"]).with(0).stdout.contains("nothing is wrong"));
+    assert!(repair(&archive, &["--accept-loss"]).with(0).stdout.contains("nothing: no problems found"));
     // What is lost is refused by name, and not for want of a file.
     let refused = run(archiver(["restore", "--as-of", "now", "--output"])
         .arg(dir.path().join("z.zip"))

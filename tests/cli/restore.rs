@@ -125,7 +125,7 @@ fn a_component_that_holds_now_back_is_named_and_never_deleted_by_an_import() {
     for words in [
         " before the newest moment\n",
         "* the archive reaches up to ",
-        "but does not cover analytics/events, analytics/daily/counters there",
+        "but does not cover analytics/events, analytics/daily/counters at that moment",
         "npx convex import --replace-all a.zip",
     ] {
         assert!(told.contains(words), "{words} in {told}");
@@ -144,7 +144,7 @@ fn a_component_that_holds_now_back_is_named_and_never_deleted_by_an_import() {
     assert!(refused.contains(&offer) && refused.contains("--exclude '*/**'"), "{refused}");
     let told = restore(&["restore", "--plan", "--as-of", plan["asked"].as_str().unwrap()]).with(3).stdout;
     assert!(
-        !told.contains("--replace-all") && told.contains("the nearest moment before at which all are covered"),
+        !told.contains("--replace-all") && told.contains("the nearest moment before at which all tables are covered"),
         "{told}"
     );
 }

@@ -52,7 +52,11 @@ fn a_copy_made_of_a_served_archive_tells_the_same() {
     // As it was first, then as it is now: on one port, so that it is one deployment.
     let copy = dir.path().join("copy");
     let past = Server::start(serve(&archive, &["--as-of", &first]).env("CONVEX_ARCHIVER_SERVE_KEY", KEY));
-    assert!(!past.said.contains(KEY) && past.said.contains("Key: that of CONVEX_ARCHIVER_SERVE_KEY"), "{}", past.said);
+    assert!(
+        !past.said.contains(KEY) && past.said.contains("Key: the one in CONVEX_ARCHIVER_SERVE_KEY"),
+        "{}",
+        past.said
+    );
     let sync = |server: &Server| {
         let key = dir.path().join("key");
         std::fs::write(&key, KEY).unwrap();

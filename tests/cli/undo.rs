@@ -121,7 +121,7 @@ async fn documents_that_were_changed_again_are_told_and_a_mutation_leaves_the_de
         assert!(readme.contains(words), "{words} in {readme}");
     }
     let again = day.undo(&["--to", after, "--as", "mutation", "--output", "undo"]).with(2);
-    assert!(again.stderr.contains("absent or empty"), "{again:?}");
+    assert!(again.stderr.contains("does not exist or is empty"), "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -133,7 +133,7 @@ async fn what_makes_no_sense_is_refused_and_nothing_is_written() {
         (&["--from", "1999-01-01", "--to", "now", "--output", "b.zip"], 2, "cannot be used multiple times"),
         (&["--to", "now", "--as-of", "now", "--output", "b.zip"], 2, "--as-of"),
         (&["--to", "now", "--match", "author", "--plan"], 2, "FIELD=VALUE"),
-        (&["--to", "now", "--id", "nobody", "--plan"], 2, "no document id"),
+        (&["--to", "now", "--id", "nobody", "--plan"], 2, "not a document id"),
         (&["--to", "now", "--as", "mutation", "--output", "-"], 2, "a folder on this machine"),
         (&["--to", "now", "--table", "nothing", "--plan"], 1, "no table nothing"),
     ] {

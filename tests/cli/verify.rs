@@ -45,7 +45,7 @@ fn a_sound_archive_is_told_so_at_every_depth_and_status_remembers() {
     assert_eq!(failed("unverified", 3)["failed_on"][0]["condition"], "unverified");
 
     let text = verify(&archive, &[]).with(0);
-    for word in ["nothing is wrong", "data files there with their size", "not read (use --read-data"] {
+    for word in ["no problems", "data files exist with the right size", "not read (use --read-data"] {
         assert!(text.stdout.contains(word), "{word}: {text:?}");
     }
     assert_eq!(text.stderr, "");
@@ -144,7 +144,7 @@ fn an_archive_that_cannot_remember_it_is_verified_all_the_same() {
     fs::remove_dir_all(archive.join("runs")).unwrap();
     fs::write(archive.join("runs"), "in the way").unwrap();
     let ended = verify(&archive, &["--json"]).with(0);
-    assert!(ended.stderr.contains("does not remember this verification"), "{ended:?}");
+    assert!(ended.stderr.contains("cannot record this verification"), "{ended:?}");
     let report = ended.json();
     is("verify", &report);
     assert!(report["not_recorded"].is_string(), "{report}");

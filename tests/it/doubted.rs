@@ -134,7 +134,7 @@ async fn a_moment_before_the_rows_of_a_failed_import_were_taken_out_is_refused_u
     for words in [
         "something else of table t than the deployment held at",
         "was different (it is known to be right until",
-        &format!("all selected tables are proven, {}", offer(through)),
+        &format!("all selected tables are proven: {}", offer(through)),
         &offer(at),
         "--exclude t;",
         "--accept-doubt",

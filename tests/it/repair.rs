@@ -192,7 +192,7 @@ async fn a_copy_that_is_none_is_refused_and_one_that_is_damaged_itself_is_not_be
     elsewhere.sync().await;
     let nothing = store_of(&Objects::new()).await;
     for (copy, kind, word) in [
-        (&elsewhere.store, ErrorKind::Usage, "another one"),
+        (&elsewhere.store, ErrorKind::Usage, "another archive"),
         (&nothing, ErrorKind::NotFound, "the copy: there is no archive"),
     ] {
         let options = deep().copy(Some(Arc::clone(copy)));

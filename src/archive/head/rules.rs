@@ -128,7 +128,7 @@ impl Head {
         let known =
             |table: &TableRef| self.tables.contains_key(table) || draft.tables.iter().any(|t| t.table == *table);
         if let Some(suspect) = draft.suspects.iter().find(|s| Some(s.after) > cursor || !known(&s.table)) {
-            return Err(format!("the suspect {} is unknown, or equal beyond the cursor", suspect.table));
+            return Err(format!("the suspect {} is unknown, or proven equal beyond the cursor", suspect.table));
         }
         let moments = draft.compared.iter().map(|comparison| comparison.ts).chain(draft.guarded);
         match moments.into_iter().find(|ts| Some(*ts) > cursor) {
@@ -168,7 +168,7 @@ impl Head {
             None => {
                 let walk = progress.walk.as_ref().map(|w| w.ts);
                 let begins = walk.into_iter().chain(commit.draft.bases.iter().map(|b| b.ts)).any(|s| s == delta.ts);
-                if begins { Ok(()) } else { Err("the first delta cursor is not the S of a walk".into()) }
+                if begins { Ok(()) } else { Err("the first delta cursor is not the moment of a walk".into()) }
             }
         }
     }
@@ -203,7 +203,7 @@ impl Head {
         }
         match before.filter(|w| w.base == after.base) {
             Some(b) if (b.ts, &b.month, &b.scope) != (after.ts, &after.month, &after.scope) => {
-                Err("the open walk has changed its S, month or scope".into())
+                Err("the open walk has changed its moment, month or scope".into())
             }
             Some(b) if !after.done.starts_with(&b.done) => {
                 Err("a table that the walk had finished is no longer finished".into())

@@ -153,8 +153,8 @@ fn a_commit_whose_sum_is_another_is_refused() {
 fn a_commit_that_breaks_a_guarantee_is_refused() {
     type Harm = fn(&mut Commit);
     let rows: &[(u64, &str, Harm)] = &[
-        (3, "expected was 4", |c| c.version = 5),
-        (3, "follows on", |c| c.previous = "y".into()),
+        (3, "but 4 was expected", |c| c.version = 5),
+        (3, "it follows", |c| c.previous = "y".into()),
         (3, "counter of run", |c| c.run.counter = 3),
         (3, "no delta cursor", |c| c.draft.progress.delta = None),
         (3, "went back", |c| c.draft.progress.delta = Some(cursor(testing::S - 1))),
@@ -162,14 +162,14 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             let position = Position::new(Phase::Snapshot, "x");
             c.draft.progress.delta.as_mut().unwrap().position = position;
         }),
-        (0, "not the S of a walk", |c| c.draft.progress.delta = Some(cursor(7))),
+        (0, "not the moment of a walk", |c| c.draft.progress.delta = Some(cursor(7))),
         (0, "its table a is unknown", |c| c.draft.tables.clear()),
         (0, "neither being walked", |c| c.draft.add[0].base = Some(BaseId("other".into()))),
         (0, "must have a base, and a delta file must not", |c| c.draft.add[0].base = None),
         (0, "is not in the base", |c| c.draft.add[0].max_ts = Timestamp(testing::S + 1)),
         (0, "is not in the base", |c| c.draft.progress.walk.as_mut().unwrap().scope = Scope::Tables(vec![])),
         (0, "is not in the base", |c| c.draft.selection = "** !a".parse().unwrap()),
-        (1, "changed its S, month or scope", |c| {
+        (1, "changed its moment, month or scope", |c| {
             c.draft.bases.clear();
             c.draft.progress.walk = Some(Walk { month: "1970-02-01".into(), ..walk() });
         }),
@@ -251,7 +251,7 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             let (after, to) = (Timestamp(testing::S), Timestamp(i64::MAX));
             c.draft.doubts.push(Doubt { scope: Scope::All, after, to, why: "import".into() });
         }),
-        (4, "and there is none", |c| {
+        (4, "but does not exist", |c| {
             let base = BaseId("other".into());
             c.draft.withdrawn.push(Withdrawal { base, scope: Scope::All, why: WithdrawalReason::Lost });
         }),
@@ -278,7 +278,7 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             let (from, to) = (Timestamp(testing::S), Timestamp(i64::MAX));
             c.draft.gaps.push(Gap { scope: Scope::All, from, to, why: "window".into() });
         }),
-        (4, "is not schema 0 grown", |c| {
+        (4, "is not an extension of schema 0", |c| {
             let mut grown = entry("a");
             grown.columns.last_field_id = 3;
             c.draft.tables.push(grown);

@@ -99,7 +99,7 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Re
     heading("The files")?;
     say(&tree::draw(dir)?)?;
     let manifest = manifest::read(dir)?;
-    heading("manifest.json, shortened: what is in the archive, and the cursor to go on from")?;
+    heading("manifest.json, shortened: what is in the archive, and the cursor to continue from")?;
     say(&manifest.shortened()?)?;
     if let Some((name, lines)) = manifest.part(dir)? {
         heading(&format!("{name}, unpacked and shortened: the files of that table in that month"))?;
@@ -120,7 +120,7 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Re
     let file = dir.join(QUERY);
     let views = duckdb_views(&head, &archive.all_schemas(&head).await?, archive.url(), None);
     fs::write(&file, views + "\n" + &queries).map_err(|e| failed(&file, e))?;
-    heading(&format!("Queries for DuckDB, in {} behind the views that they need", file.display()))?;
+    heading(&format!("Queries for DuckDB, in {} after the views that they need", file.display()))?;
     say(&queries)?;
     run_duckdb(&file)?;
 

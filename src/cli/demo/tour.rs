@@ -86,7 +86,7 @@ FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
         let (table, before, after) = (table.to_string(), before(DAYS[1]), after(DAYS[1]));
         let verb = |words: Vec<&str>| shown(words.into_iter().map(str::to_owned).collect(), screen, typed);
 
-        heading("What happened? Every transaction, over all tables")?;
+        heading("What happened? Every transaction, across all tables")?;
         verb(vec!["log", "--archive", dir]).await?;
         heading("A document that was deleted on Tuesday: an hour before, and now")?;
         verb(vec!["get", &table, &self.deleted, "--as-of", &before, "--archive", dir]).await?;
@@ -95,7 +95,7 @@ FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
         verb(vec!["history", &table, &self.changed, "--archive", dir]).await?;
         heading("What is different since")?;
         verb(vec!["diff", &before, "now", "--archive", dir]).await?;
-        heading("How do I get that moment back? What a restore would hold, and the restore")?;
+        heading("How do I get that moment back? What a restore would contain, and the restore")?;
         verb(vec!["restore", "--plan", "--as-of", &before, "--archive", dir]).await?;
         verb(vec!["restore", "--as-of", &before, "--output", zip, "--archive", dir]).await?;
         heading("Or undo Tuesday's changes alone, and keep Wednesday's")?;

@@ -220,7 +220,7 @@ impl<'a> RestoreOutput<'a> {
         let report = self.report;
         let mut lines = past::about_tables(self.common);
         if self.tables.is_empty() {
-            lines.push("it holds no table: there is nothing to import".to_owned());
+            lines.push("it contains no tables, so there is nothing to import".to_owned());
         }
         let is_all = self.options.selection.is_everything() && self.options.ids.is_empty();
         if is_all

@@ -13,8 +13,7 @@ use super::super::{units::time, words};
 pub(super) fn guarded(status: &Status) -> Option<String> {
     let through = status.through?;
     Some(match status.guarded {
-        None => "no: the deployment has no Data Sync to detect imports and drops. Each sync compares tables by ids \
-            every 24 h, unless --audit-every changes that"
+        None => "no: the deployment has no Data Sync to detect imports and drops. Sync compares tables by ids every 24 h, unless --audit-every changes that"
             .to_owned(),
         Some(guarded) if guarded < through => format!(
             "through {}; the next sync asks whether an import or a drop touched a table after that",

@@ -70,7 +70,7 @@ pub(super) fn unverified(verified: &[Verification], most: Option<Duration>, now:
     };
     let ago = ago(last.at, now);
     if let Some(most) = most.filter(|most| ago > *most) {
-        return Some(format!("the archive was last verified {} ago, more than {}", long(ago), long(most)));
+        return Some(format!("the archive was last verified {} ago, which is more than {}", long(ago), long(most)));
     }
     // One that went as far and found nothing would have taken its place.
     let found = verified.iter().find(|one| one.total.problems > 0)?;

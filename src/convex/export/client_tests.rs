@@ -244,7 +244,8 @@ async fn what_may_pass_is_asked_again_with_identical_parameters_until_the_page_i
     );
     assert_eq!(client.traffic().requests, requests as u64);
     let heard = listener.0.lock().unwrap();
-    let expected = ["408", "HTML", "broke off", "broke off", "500", "503", "announces a change (deprecated)", "522"];
+    let expected =
+        ["408", "HTML", "was cut off", "was cut off", "500", "503", "announces a change (deprecated)", "522"];
     assert_eq!(heard.len(), expected.len(), "{heard:#?}");
     for (line, text) in heard.iter().zip(expected) {
         assert!(line.contains(text), "{line}");
@@ -319,7 +320,7 @@ async fn stops_at_once_and_says_what_to_do_when_repeating_cannot_help() {
         (200, "<!doctype html>".into(), ErrorKind::Protocol, "an HTML page"),
         (200, "null".into(), ErrorKind::Protocol, "expected `{` at byte 0"),
         (200, String::new(), ErrorKind::Protocol, "cut off after byte 0"),
-        (200, delta_page(NOW, true), ErrorKind::Protocol, "does not move"),
+        (200, delta_page(NOW, true), ErrorKind::Protocol, "makes no progress"),
         (
             200,
             delta_page(NOW - 1_000_000_000, false),
@@ -333,7 +334,7 @@ async fn stops_at_once_and_says_what_to_do_when_repeating_cannot_help() {
                 NOW + 1
             ),
             ErrorKind::Protocol,
-            "were asked for",
+            "were requested",
         ),
     ];
     for (status, body, kind, text) in cases {
@@ -382,7 +383,7 @@ async fn a_snapshot_that_changes_or_stands_still_under_the_walk_is_refused() {
     let at = Position::new(Phase::Snapshot, format!(r#"{{"snapshot":{NOW},"cursor":"c"}}"#));
     let (client, _) = Script::client(vec![answer(200, snapshot_page("\"c\"", true))]).await;
     let error = client.page(&at).await.unwrap_err();
-    assert!(error.to_string().contains("does not move"), "{error}");
+    assert!(error.to_string().contains("makes no progress"), "{error}");
 }
 
 #[tokio::test]

@@ -273,7 +273,7 @@ fn says_where_a_page_is_wrong() {
             snapshot(r#"{"_table":"a-b","_ts":9,"_id":"x"}"#),
             "the document at byte 11: `a-b` cannot be the name of a Convex table",
         ),
-        (snapshot(r#"{"_table":"t","_ts":11,"_id":"x"}"#), "after the 1970-01-01T00:00:00.000000010Z"),
+        (snapshot(r#"{"_table":"t","_ts":11,"_id":"x"}"#), "reaches only up to 1970-01-01T00:00:00.000000010Z"),
         (snapshot(r#"{"_table":"t","_ts":9,"_id":"x"]"#), "expected `,` at byte 42"),
         (snapshot(r#"{"_component":"","_table":"t","_ts":9,"_id":"x"]"#), "expected `}` at byte 58"),
     ];

@@ -125,7 +125,7 @@ async fn says_which_half_is_missing_and_never_shows_a_key() {
         ),
         (
             AccessOptions { deploy_key: text(format!("prod:a|{SECRET} {SECRET}")), ..at("https://a.b") },
-            "CONVEX_DEPLOY_KEY: the deploy key holds",
+            "CONVEX_DEPLOY_KEY: the deploy key contains",
         ),
         (file(&folder.path().join("none")), "none: cannot read the file (No such file"),
         (file(folder.path()), "it is not a regular file"),
@@ -211,7 +211,7 @@ async fn a_cloud_key_alone_asks_convex_for_its_url() {
             "401 Nope: Key … unknown",
         ),
         (403, "<html>", ErrorKind::Access, "127.0.0.1 answered 403: an HTML page"),
-        (503, "", ErrorKind::Unavailable, "127.0.0.1, which tells the URL of a deploy key, is not available"),
+        (503, "", ErrorKind::Unavailable, "127.0.0.1, which is asked for the URL of a deploy key, is not available"),
         (200, "12", ErrorKind::Protocol, "neither a URL"),
         (200, r#""https://badger-2.convex.cloud""#, ErrorKind::Usage, "the URL that Convex returned"),
         (200, r#""http://happy-otter-123.convex.cloud""#, ErrorKind::Usage, "unencrypted"),

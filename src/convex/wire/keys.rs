@@ -37,7 +37,8 @@ impl DeployKey {
         let visible = text.bytes().all(|b| b.is_ascii_graphic());
         let Some(mut header) = visible.then(|| HeaderValue::try_from(format!("Convex {text}")).ok()).flatten() else {
             return Err(Error::usage(
-                "the deploy key contains white space or characters that are not ASCII: copy it again, as one line",
+                "the deploy key contains white space or characters that are not printable ASCII: copy it again, as one \
+                 line",
             ));
         };
         header.set_sensitive(true);

@@ -215,7 +215,7 @@ mod tests {
             (400, json("InvalidHeaderFailure"), Access, "copy the whole of it"),
             (401, json("InvalidAuthHeader"), Access, "copy the whole of it"),
             (403, json("SomethingNew"), Access, "check the key"),
-            (400, json("InvalidListSnapshotCursor"), Window, "the place at which"),
+            (400, json("InvalidListSnapshotCursor"), Window, "the position at which"),
             (400, json("SnapshotTooOld"), Window, "5 days"),
             (400, json("SnapshotTooNew"), Protocol, "future"),
             (400, json("InvalidWindowToReadDocuments"), Window, "14 days"),

@@ -93,11 +93,11 @@ fn source_names<'a>(names: &[Views<'a>]) -> BTreeMap<&'a str, String> {
 type Added = (&'static str, &'static str, &'static str);
 
 const VALID: [Added; 5] = [
-    ("_valid_from", "TIMESTAMP", "When the document became so, UTC"),
-    ("_valid_to", "TIMESTAMP", "When it was so no longer, UTC; NULL: it still is"),
+    ("_valid_from", "TIMESTAMP", "When this state of the document began, UTC"),
+    ("_valid_to", "TIMESTAMP", "When this state ended, UTC; NULL if it is current"),
     ("_valid_from_ts", "BIGINT", "_valid_from in nanoseconds since 1970"),
     ("_valid_to_ts", "BIGINT", "_valid_to in nanoseconds since 1970"),
-    ("_is_current", "BOOLEAN", "The document is so now"),
+    ("_is_current", "BOOLEAN", "Whether this state is current"),
 ];
 
 /// The views of a table.
@@ -113,7 +113,7 @@ fn tables(
     let views: [(_, _, &[Added]); 3] = [
         (&names.plain, "The documents of", &[]),
         (&names.history, "Every revision of the documents of", &tombstone),
-        (&names.versions, "The documents with the spans of time in which they were so, of", &valid),
+        (&names.versions, "The states of the documents with the span in which each was current, of", &valid),
     ];
     for (name, what, added) in views {
         let is_plain = added.is_empty();

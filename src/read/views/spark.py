@@ -204,7 +204,7 @@ def check(manifest):
     """Refuses an archive for which one must know more than this script does."""
     words = [word for word in manifest["needs"]["readers"] if word not in READERS]
     if manifest["format"] > FORMAT or words:
-        why = f"and needs a reader that knows `{'`, `'.join(words)}`, which this script does not" if words else "in a newer format"
+        why = f"and needs a reader that supports `{'`, `'.join(words)}`, which this script does not" if words else "in a newer format"
         program = manifest["program"]
         raise ValueError(f"this archive was written by {program} {why}: create the script with that program or a newer one")
 
