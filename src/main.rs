@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     memory::with_one_arena();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(told) => return exit::not_run(&exit::with_our_word(told)),
+        Err(told) => return exit::not_run(&exit::with_our_words(told)),
     };
     let screen = telemetry::init(&cli.logging);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

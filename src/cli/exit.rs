@@ -4,7 +4,10 @@ use std::{error::Error as _, ffi::OsString, io, process::ExitCode};
 
 use clap::{
     CommandFactory,
-    error::{ContextKind, ContextValue},
+    error::{
+        ContextKind, ContextValue,
+        ErrorKind::{InvalidSubcommand, MissingRequiredArgument, UnknownArgument},
+    },
 };
 use convex_archiver::{Error, ErrorKind};
 use serde::Serialize;
@@ -88,15 +91,29 @@ const OTHER_WORDS: [(&[&str], &str); 14] = [
     (&["replicate", "mirror", "clone"], "copy"),
 ];
 
-/// With our word for the verb that somebody knows from another program.
-pub(crate) fn with_our_word(mut told: clap::Error) -> clap::Error {
-    if told.kind() != clap::error::ErrorKind::InvalidSubcommand {
-        return told;
-    }
-    let Some(ContextValue::String(word)) = told.get(ContextKind::InvalidSubcommand) else { return told };
-    if let Some((_, ours)) = OTHER_WORDS.iter().find(|(words, _)| words.contains(&word.as_str())) {
-        told.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![(*ours).to_owned()]));
-    }
+/// With what clap does not know to say: our word for the verb that somebody knows from another program, and where an archive or a key may come from.
+pub(crate) fn with_our_words(mut told: clap::Error) -> clap::Error {
+    let tip = match (told.kind(), told.get(ContextKind::InvalidSubcommand), told.get(ContextKind::InvalidArg)) {
+        (InvalidSubcommand, Some(ContextValue::String(word)), _) => {
+            if let Some((_, ours)) = OTHER_WORDS.iter().find(|(words, _)| words.contains(&word.as_str())) {
+                told.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![(*ours).to_owned()]));
+            }
+            return told;
+        }
+        (MissingRequiredArgument, _, Some(ContextValue::Strings(missing)))
+            if missing.iter().any(|argument| argument.starts_with("--archive ")) =>
+        {
+            "the archive may also stand in the environment variable CONVEX_ARCHIVE"
+        }
+        (UnknownArgument, _, Some(ContextValue::String(flag)))
+            if ["--deploy-key", "--admin-key", "--key"].contains(&flag.as_str()) =>
+        {
+            "a key is never a flag, because others on the machine can read flags: set CONVEX_DEPLOY_KEY, or use --deploy-key-file or --deploy-key-command"
+        }
+        _ => return told,
+    };
+    told.remove(ContextKind::SuggestedArg);
+    told.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     told
 }
 

@@ -232,7 +232,8 @@ impl Location {
                 if create {
                     make_folder(&path).map_err(|e| disk_error(e, &format!("cannot create the folder {url}")))?;
                 } else if !path.is_dir() {
-                    return Err(Error::not_found(format!("there is no folder {url}; check the archive's URL")));
+                    let what = if path.exists() { "is a file, not a folder" } else { "does not exist" };
+                    return Err(Error::not_found(format!("the folder {url} {what}; check the archive's URL")));
                 }
                 // A write counts once it and the folder that names it are on the disk.
                 let disk = LocalFileSystem::new_with_prefix(&path)
@@ -284,9 +285,10 @@ fn parse(archive: &str) -> Result<ParsedUrl> {
     let prefix = Path::parse(prefix)
         .map_err(|e| Error::usage(format!("`{shown}` has a prefix that no store can hold")).with_source(e))?;
     let Some(cloud) = [Cloud::S3, Cloud::Gcs, Cloud::Azure].into_iter().find(|cloud| cloud.scheme() == scheme) else {
+        let meant = known_elsewhere(archive).map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
         return Err(Error::usage(format!(
             "`{shown}` is not a supported location: use s3://bucket/prefix, gs://bucket/prefix, \
-             az://container/prefix, file:///path or a path"
+             az://container/prefix, file:///path or a path{meant}"
         )));
     };
     if bucket.is_empty() || bucket.contains(['@', '?', '#', ':', '=']) {
@@ -303,6 +305,23 @@ fn mistyped(archive: &str) -> Option<String> {
         let slashes = if scheme == "file" { "///" } else { "//" };
         Some(format!("{scheme}:{slashes}{}", rest.escape_debug()))
     })
+}
+
+/// What is meant by the schemes of Hadoop, and by the web addresses of the clouds' stores.
+fn known_elsewhere(archive: &str) -> Option<String> {
+    let url = url::Url::parse(archive).ok()?;
+    let (host, path) = (url.host_str()?, url.path().trim_start_matches('/'));
+    let (scheme, bucket) = match url.scheme() {
+        "s3a" | "s3n" => ("s3", host),
+        "gcs" => ("gs", host),
+        "abfs" | "abfss" | "wasb" | "wasbs" => ("az", url.username()),
+        "https" if host == "storage.googleapis.com" => ("gs", ""),
+        "https" if host.ends_with(".blob.core.windows.net") => ("az", ""),
+        "https" if host.ends_with(".amazonaws.com") => ("s3", host.split_once(".s3").map_or("", |(bucket, _)| bucket)),
+        _ => return None,
+    };
+    let slash = if bucket.is_empty() || path.is_empty() { "" } else { "/" };
+    Some(format!("{scheme}://{}", format!("{bucket}{slash}{path}").escape_debug()))
 }
 
 /// The path without links, as far as it exists.

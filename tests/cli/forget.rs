@@ -48,7 +48,7 @@ fn a_slip_of_the_unit_is_refused_and_a_young_archive_has_nothing_to_forget() {
     assert_eq!(version(), before);
     assert_eq!(forget(&archive, &["--keep-within", "2y", "--table", "nobody"]).with(1).stdout, "");
     let nowhere = forget(&dir.path().join("nowhere"), &["--keep-within", "2y"]).with(1);
-    assert!(nowhere.stderr.contains("there is no folder"), "{nowhere:?}");
+    assert!(nowhere.stderr.contains("does not exist"), "{nowhere:?}");
 }
 
 fn copy(from: &Path, to: &Path) {

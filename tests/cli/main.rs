@@ -24,6 +24,7 @@ mod kill;
 mod large_pages;
 mod listeners;
 mod memory;
+mod mistakes;
 mod newer_program;
 #[path = "../it/support/not_told.rs"]
 mod not_told;

@@ -94,8 +94,7 @@ fn what_cannot_be_a_copy_is_refused() {
     archived(&archive);
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    for (place, word) in
-        [(dir.path().join("nobody"), "--from: there is no folder"), (empty, "the copy: there is no archive")]
+    for (place, word) in [(dir.path().join("nobody"), "--from: the folder "), (empty, "the copy: there is no archive")]
     {
         let nothing = repair(&archive, &["--from", place.to_str().unwrap()]).with(1);
         assert!(nothing.stderr.contains(word), "{nothing:?}");

@@ -160,7 +160,7 @@ impl AccessOptions {
         if !matches!(key.kind(), KeyKind::Cloud(_)) {
             return Err(Error::usage(
                 "the deployment's URL cannot be derived from this deploy key (only from keys like prod:NAME|… and \
-                 dev:NAME|…): give --deployment, or set CONVEX_URL",
+                 dev:NAME|…): give --deployment, or set CONVEX_URL. A key without `|` was not copied completely",
             ));
         }
         let base = self.convex_api.as_deref().unwrap_or(CONVEX_API);
