@@ -88,7 +88,7 @@ impl Key {
                 let key = text.to_str().ok_or_else(String::new).and_then(listen::key);
                 let odd = |_| {
                     Error::usage(format!(
-                        "{variable} holds no valid key: a key is one word of letters, digits and punctuation"
+                        "{variable} holds no valid key: it must be one word of letters, digits and punctuation"
                     ))
                 };
                 Ok(Self { key: key.map_err(odd)?, variable: Some(variable.to_owned()) })

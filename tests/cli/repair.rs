@@ -49,7 +49,7 @@ fn a_sound_archive_needs_no_repair_and_a_damaged_one_is_repaired_from_a_copy() {
     assert_eq!(planned, (&true.into(), &0.into(), 1), "what else is wrong is known once the log is whole: {plan}");
     assert_eq!(fs::read(&files[0]).unwrap(), b"no parquet");
     let text = repair(&archive, &[&from[..], &["--plan"]].concat()).with(3).stdout;
-    for word in ["would be taken from the copy", "until the log is whole nothing else can be planned", "Would do"] {
+    for word in ["would be taken from the copy", "until the log is complete, nothing else can be planned", "Would do"] {
         assert!(text.contains(word), "{word}: {text}");
     }
     let done = repair(&archive, &[&from[..], &["--json"]].concat()).with(0).json();

@@ -20,7 +20,7 @@ fn a_first_run_that_would_archive_nothing_ends_with_2_and_makes_nothing() {
     for (args, said) in [
         (&["--include", "user"][..], "is `users` meant?"),
         (&["--include", "events"], "is `analytics/events` meant?"),
-        (&["--include", "log_*"], "no table of the deployment fits `log_*`"),
+        (&["--include", "log_*"], "no table of the deployment matches `log_*`"),
         (&["--exclude", "**"], "matches none of the deployment's tables (5)"),
         (&["--include", "users", "--exclude", "users"], "matches none of the deployment's tables"),
     ] {
@@ -47,9 +47,9 @@ fn a_table_that_is_missed_is_a_finding_and_a_pattern_that_fits_nothing_a_warning
             &["--include", "users", "--include", "log_*"],
             0,
             Some("pattern_fits_nothing"),
-            "no table of the deployment fits `log_*`",
+            "no table of the deployment matches `log_*`",
         ),
-        (&["--exclude", "logs"], 0, Some("pattern_fits_nothing"), "no table of the deployment fits `logs`"),
+        (&["--exclude", "logs"], 0, Some("pattern_fits_nothing"), "no table of the deployment matches `logs`"),
         (&["--exclude", "users"], 0, None, ""),
         (&["--exclude", "analytics/**"], 0, None, ""),
         (&["--include", "*", "--exclude", "users", "--exclude", "orders"], 0, None, ""),

@@ -142,7 +142,7 @@ fn what_cannot_be_served_is_told_at_the_start() {
     }
     let empty = run(serve(&archive, &[]).env("CONVEX_ARCHIVER_SERVE_KEY", "a key")).with(2);
     assert!(
-        empty.stderr.contains("CONVEX_ARCHIVER_SERVE_KEY holds no key") && !empty.stderr.contains("a key"),
+        empty.stderr.contains("CONVEX_ARCHIVER_SERVE_KEY holds no valid key") && !empty.stderr.contains("a key"),
         "{empty:?}"
     );
     run(archiver(["serve", "--archive"]).arg(dir.path().join("none"))).with(1);

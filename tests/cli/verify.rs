@@ -105,7 +105,7 @@ fn damage_ends_with_3_and_says_what_suffers_and_what_repairs_it() {
     }
     let text = verify(&archive, &["--read-data"]).with(3).stdout;
     for word in
-        ["2 problems", "is missing", "Suffers: the newest state", "or run sync --rebase messages", "table messages"]
+        ["2 problems", "is missing", "Affects: the newest state", "or run sync --rebase messages", "table messages"]
     {
         assert!(text.contains(word), "{word}: {text}");
     }

@@ -132,8 +132,8 @@ async fn a_moment_before_the_rows_of_a_failed_import_were_taken_out_is_refused_u
     assert_eq!(read.doubted(within), ["t"]);
     let refused = read.refused(within).await;
     for words in [
-        "something else of table t than the deployment held at",
-        "was different (it is known to be right until",
+        "for table t the archive may differ from what the deployment held at",
+        "found that the table differed (it is known to be correct until",
         &format!("all selected tables are proven: {}", offer(through)),
         &offer(at),
         "--exclude t;",
