@@ -8,7 +8,7 @@ use crate::support::{Running, Simulation, archiver, run};
 fn where_no_archive_is_it_says_so_and_ends_with_1() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
-    for (place, expected) in [(missing.as_path(), "no folder"), (dir.path(), "no archive")] {
+    for (place, expected) in [(missing.as_path(), "does not exist"), (dir.path(), "no archive")] {
         let ended = run(archiver(["status", "--json", "--archive"]).arg(place)).with(1);
         assert_eq!(ended.json()["error"]["kind"], "not_found");
         assert!(ended.stderr.contains(expected), "{ended:?}");
