@@ -483,7 +483,7 @@ async fn a_component_holds_now_back_for_an_hour_and_then_it_is_refused_with_both
     let error = export(&archive, &head, &to, &NoMonitor).await.unwrap_err().to_string();
     assert!(error.contains(&format!("--as-of {} ", base.0)) && error.contains("--exclude '*/**'"), "{error}");
     let error = diff(&archive, &head, &DiffOptions::default().from(base).to(newest), |_| Ok(())).await.unwrap_err();
-    assert!(error.to_string().contains(&format!("selected tables are, {} (", base.0)), "{error}");
+    assert!(error.to_string().contains(&format!("selected tables are covered: {} (", base.0)), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
