@@ -476,14 +476,14 @@ async fn a_component_holds_now_back_for_an_hour_and_then_it_is_refused_with_both
     // An earlier moment has an offer on its other side; of one table there is nothing to leave out.
     let early = options.clone().at(Timestamp(base.0 - 1)).selection("waitlist/users".parse().unwrap());
     let error = Restored::of(&world, &early).await.err().unwrap().to_string();
-    assert!(error.ends_with(&format!("at which it is, --as-of {} ({base}, after it)", base.0)), "{error}");
+    assert!(error.ends_with(&format!("at which it is covered: --as-of {} ({base}, after it)", base.0)), "{error}");
 
     // An export and a comparison say it likewise.
     let to = ExportOptions::new(Arc::new(InMemory::new()), ExportFormat::Ndjson, newest);
     let error = export(&archive, &head, &to, &NoMonitor).await.unwrap_err().to_string();
     assert!(error.contains(&format!("--as-of {} ", base.0)) && error.contains("--exclude '*/**'"), "{error}");
     let error = diff(&archive, &head, &DiffOptions::default().from(base).to(newest), |_| Ok(())).await.unwrap_err();
-    assert!(error.to_string().contains(&format!("selected tables are, {} (", base.0)), "{error}");
+    assert!(error.to_string().contains(&format!("selected tables are covered: {} (", base.0)), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -137,7 +137,7 @@ async fn a_deployment_that_takes_no_selection_sends_everything_and_is_filtered_h
         let (rows, clean) = read(&client, &selection).await;
         assert_eq!((rows, clean), (expected(&world, &selection), false), "{told}");
         let warnings = warnings.0.lock().unwrap();
-        assert!(warnings.len() == 1 && warnings[0].contains(told) && warnings[0].contains("billed"), "{warnings:?}");
+        assert!(warnings.len() == 1 && warnings[0].contains(told) && warnings[0].contains("bills"), "{warnings:?}");
     }
 }
 
