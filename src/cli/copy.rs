@@ -51,9 +51,9 @@ Examples:
   convex-archiver copy --archive s3://bucket/happy-otter --to s3://vault/happy-otter
       a bucket of another account
 
-Credentials: source and destination both use the variables of their cloud, such as AWS_ACCESS_KEY_ID.
-If both are in the same kind of cloud and need different credentials, add the prefix
-CONVEX_ARCHIVER_COPY_ to the names for the destination. If one such AWS_ variable is set, the
+Credentials: source and destination both use the variables of their cloud, such as
+AWS_ACCESS_KEY_ID. If both are in the same kind of cloud and need different credentials, add the
+prefix CONVEX_ARCHIVER_COPY_ to the names for the destination. If one such AWS_ variable is set, the
 destination uses no AWS_ variable without the prefix; the same holds for GOOGLE_ and AZURE_.
 
 To compare the two: status prints the same Digest for both, and verify --expect-head checks it.

@@ -96,10 +96,12 @@ Examples:
   convex-archiver copy --archive s3://bucket/happy-otter --to gs://other-bucket/happy-otter
       makes a second archive elsewhere, or brings it up to date
 
-  convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
+  convex-archiver restore --as-of '1 day ago' --output yesterday.zip \\
+                          --archive s3://bucket/happy-otter
       writes the documents of yesterday to a ZIP for `npx convex import`
 
-  convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' --archive s3://bucket/happy-otter
+  convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' \\
+                        --archive s3://bucket/happy-otter
       runs SQL as of any moment with DuckDB; views prints the script, also for Spark
 
 Exit codes:

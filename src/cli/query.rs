@@ -44,8 +44,10 @@ use super::{
 #[command(after_help = "\
 Examples:
   convex-archiver query 'SELECT count(*) FROM messages' --archive s3://bucket/happy-otter
-  convex-archiver query 'SELECT author, count(*) FROM messages GROUP BY ALL' --as-of '1 day ago' --archive ./archive --json
-  convex-archiver query 'FROM messages_history ORDER BY _ts DESC' --archive ./archive --csv --output history.csv
+  convex-archiver query 'SELECT author, count(*) FROM messages GROUP BY ALL' --as-of '1 day ago' \\
+                        --archive ./archive --json
+  convex-archiver query 'FROM messages_history ORDER BY _ts DESC' --archive ./archive \\
+                        --csv --output history.csv
   convex-archiver query --archive ./archive
 
 Exit codes: 1 if DuckDB ends with an error, which it prints itself (wrong SQL, a table that is not covered, a file \

@@ -32,7 +32,8 @@ Examples:
   convex-archiver schema waitlist/users --archive ./archive --as-of 2026-11-01
   convex-archiver schema messages --archive ./archive --format polars > messages.py
   convex-archiver schema --archive ./archive --format dbt > models/convex.yml
-  convex-archiver schema messages --archive ./archive --json | jq -r '.columns[] | [.path, .type] | @tsv'")]
+  convex-archiver schema messages --archive ./archive --json |
+    jq -r '.columns[] | [.path, .type] | @tsv'")]
 pub(crate) struct SchemaArgs {
     /// TABLE, or COMPONENT/TABLE. May be omitted only with --format dbt, which then covers all tables
     #[arg(value_parser = past::table)]

@@ -39,7 +39,7 @@ Examples:
       prints a URL, a new key, and what is covered
 
   CONVEX_ARCHIVER_SERVE_KEY='otter|…' convex-archiver serve --archive ./archive --as-of '1 day ago'
-       clients see the archive as it was yesterday: the newest snapshot is yesterday's
+      clients see the archive as it was yesterday: the newest snapshot is yesterday's
 
   convex-archiver serve --archive ./archive --exclude '*/**'
       without the tables of components")]

@@ -34,8 +34,9 @@ Examples:
 
   convex-archiver vacuum --archive ./archive --min-age 30d
 
-Unfinished uploads are not objects, so vacuum does not see them: use a lifecycle rule of the bucket to
-abort them. On a local disk they are files, and are removed once they have not been touched for a day.")]
+Unfinished uploads are not objects, so vacuum does not see them: let a lifecycle rule of the bucket
+abort them. On a local disk they are files, and are removed once they have not been touched for a
+day.")]
 pub(crate) struct VacuumArgs {
     #[command(flatten)]
     archive: ArchiveArgs,

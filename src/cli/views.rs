@@ -33,11 +33,13 @@ use super::{
 #[command(after_help = "\
 Examples:
   convex-archiver views --engine duckdb --archive ./archive > views.sql && duckdb -init views.sql
-  convex-archiver views --engine duckdb --archive s3://bucket/happy-otter --as-of 2026-11-24 > yesterday.sql
+  convex-archiver views --engine duckdb --as-of 2026-11-24 \\
+                        --archive s3://bucket/happy-otter > yesterday.sql
   convex-archiver views --engine duckdb --table messages --archive ./archive > messages.sql
   convex-archiver views --engine duckdb --permanent --archive ./archive | duckdb convex.duckdb
   convex-archiver views --engine dbt --archive ./archive > macros/convex_archive.sql && dbt build
-  convex-archiver views --engine spark --archive s3://bucket/happy-otter > convex_views.py && spark-submit convex_views.py 'SELECT …'")]
+  convex-archiver views --engine spark --archive s3://bucket/happy-otter > convex_views.py &&
+    spark-submit convex_views.py 'SELECT …'")]
 pub(crate) struct ViewsArgs {
     /// Engine to write the script for
     #[arg(long)]

@@ -11,9 +11,9 @@ use super::{
 
 /// Writes the files for a scheduler that keeps an archive up to date
 ///
-/// Asks for settings that no flag gives, checks everything as `check` does, and writes what your scheduler needs: a
-/// crontab line, a systemd timer, a GitHub Actions workflow, a Kubernetes CronJob, a file for docker compose, or a
-/// Terraform root module. Nothing is installed or started. No file contains a key; each says where to put it.
+/// Asks for settings that you do not give as flags, checks everything as `check` does, and writes what your scheduler
+/// needs: a crontab line, a systemd timer, a GitHub Actions workflow, a Kubernetes CronJob, a file for docker compose,
+/// or a Terraform root module. Nothing is installed or started. No file contains a key; each says where to put it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InitArgs {
@@ -57,7 +57,8 @@ Examples:
       asks for everything
 
   convex-archiver init --archive s3://bucket/happy-otter --every 1h --write systemd
-  convex-archiver init --archive gs://bucket/happy-otter --every 15m --write terraform --output infra
+  convex-archiver init --archive gs://bucket/happy-otter --every 15m --write terraform \\
+                       --output infra
 
 Exit codes: 0 if the files were written; 3 if something must be fixed first.";
 

@@ -32,26 +32,31 @@ use super::{
 #[command(after_help = "\
 Examples:
   convex-archiver restore --plan --as-of '1 day ago' --archive s3://bucket/happy-otter
-  convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
+  convex-archiver restore --as-of '1 day ago' --output yesterday.zip \\
+                          --archive s3://bucket/happy-otter
   npx convex import --replace-all --deployment staging yesterday.zip
 
-  convex-archiver restore --output s3://backups/happy-otter/today.zip --archive s3://bucket/happy-otter
+  convex-archiver restore --output s3://backups/happy-otter/today.zip \\
+                          --archive s3://bucket/happy-otter
   convex-archiver restore --output - --archive ./archive | ssh backup 'cat > today.zip'
 
-  convex-archiver restore --as-of 2026-11-24 --table messages --output messages.zip --archive ./archive
+  convex-archiver restore --as-of 2026-11-24 --table messages --output messages.zip \\
+                          --archive ./archive
   convex-archiver restore --as-of 2026-11-24 --id j57d8m… --output one.zip --archive ./archive
       for another deployment; Convex refuses the _id in a deployment where the document was changed or deleted
 
-  convex-archiver restore --undo --from '3 hours ago' --to '2 hours ago' --plan --archive s3://bucket/happy-otter
-  convex-archiver restore --undo --from '3 hours ago' --to '2 hours ago' --output undo.zip --archive s3://bucket/happy-otter
+  convex-archiver restore --undo --from '3 hours ago' --to '2 hours ago' --plan \\
+                          --archive s3://bucket/happy-otter
+  convex-archiver restore --undo --from '3 hours ago' --to '2 hours ago' --output undo.zip \\
+                          --archive s3://bucket/happy-otter
   npx convex import --replace --prod undo.zip
       undoes a bad hour, and keeps what was written since
-  convex-archiver restore --undo --from '1 day ago' --to now --match author=j57d8m… --as mutation --output undo \\
-                          --archive ./archive
+  convex-archiver restore --undo --from '1 day ago' --to now --match author=j57d8m… \\
+                          --as mutation --output undo --archive ./archive
       the same without an import, for documents that were changed but not deleted
 
-  convex-archiver restore --into https://kind-fox-7.convex.cloud --into-key-env TARGET_KEY --mode replace-all \\
-                          --archive ./archive
+  convex-archiver restore --into https://kind-fox-7.convex.cloud --into-key-env TARGET_KEY \\
+                          --mode replace-all --archive ./archive
       uploads and imports the ZIP itself, after asking for confirmation
 
 Exit codes: 3 if there is something to look at before the import, such as documents that a dropped

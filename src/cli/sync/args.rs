@@ -22,7 +22,7 @@ use super::{
 /// change (deltas). Each later run resumes where the last one stopped and catches up. A deployment keeps its changes
 /// for 14 days, so run sync at least every few days.
 ///
-/// With -q, a successful run prints nothing. The last log line is the report of the run, even if the run failed.
+/// The last log line on stderr sums up the run, even if it failed. With -q, a successful run prints nothing.
 ///
 /// SIGTERM or Ctrl-C ends the run at a commit, with exit code 0 and "more is waiting"; the next run resumes there. If
 /// the process is killed at any time, nothing that was committed is lost and nothing is written twice.
