@@ -58,7 +58,7 @@ pub async fn check_deployment(client: &Client) -> DeploymentChecks {
         }
         Err(error) if error.kind() == ErrorKind::Access => {
             let fix = "create a deploy key with `deployment:data:view` in the dashboard; streaming export needs \
-                Convex's Pro plan, or a self-hosted server \
+                Convex's Professional plan, or a self-hosted server \
                        with CONVEX_ENABLE_STREAMING_EXPORT=true";
             found.checks.extend(answers);
             found.checks.push(Check::failed(Subject::Permission, &error, fix));

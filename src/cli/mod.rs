@@ -106,7 +106,7 @@ Examples:
 
 Exit codes:
   0    done, or stopped at a commit             3    done, but with findings
-  1    failed                                   4    another writer committed first: run again
+  1    failed                                   4    another writer committed first
   2    a flag, variable, key or permission      5    deployment or store unavailable: run again
        is wrong: running again does not help    130  interrupted (a sync: twice)
 

@@ -31,7 +31,7 @@ impl Head {
         let next = self.folded(commit)?;
         if next.sum != commit.state {
             return Err(Error::corrupt(format!(
-                "{path} does not fit the commits before it: the resulting state has the digest {}, but it says {}",
+                "{path} does not fit the commits before it: its state has the sum {}, but it says {}",
                 next.sum.sum, commit.state.sum
             )));
         }

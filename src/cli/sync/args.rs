@@ -76,7 +76,7 @@ pub(crate) struct SyncArgs {
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = units::some_duration)]
     pub(crate) component_base_every: Duration,
     /// Do not join small files of earlier runs, and do not write new bases of tables with very many changes. Without
-    /// this flag each run does a little of both, up to 32 MiB, so that an archive of many runs stays quick to read
+    /// this flag each run does a little of both, on average up to 32 MiB, so that an archive of many runs stays quick to read
     #[arg(long, help_heading = LIMITS)]
     pub(crate) no_compact: bool,
     /// Do not delete files that only versions older than 7 days need. Without this flag a run does so now and then, if
