@@ -2,7 +2,7 @@
 //! `cargo bench --bench cron`; `CRON_RUNS=288 CRON_EVERY=5m` for other months, `CRON_COMPACT=off` for how it would be without.
 //!
 //! It tells for some runs what stands in the prefix, what the run asked of deployment and store, and its CPU time. The simulation runs in threads of its own, whose
-//! CPU time is taken off.
+//! CPU time is taken off. At the end it times `query` of a table, and once more after all its delta files have become one; that needs `duckdb` on the PATH.
 
 #![allow(clippy::print_stdout, reason = "a bench is a program of its own")]
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
@@ -15,6 +15,7 @@ mod counted;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -25,6 +26,7 @@ use std::{
 use convex_archiver::{
     NoMonitor, TableRef, Timestamp, Value,
     archive::{Archive, Location, Settings},
+    compact::{CompactOptions, compact},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     server::{Deployment, RouterOptions, SimulatedDeployment, router},
     sync::{SyncOptions, SyncReport, sync},
@@ -36,6 +38,8 @@ const TABLES: usize = 60;
 const CHANGING: usize = 40;
 /// Rows that a run finds in all.
 const ROWS: usize = 300;
+/// What is asked of a table that changes.
+const SQL: &str = "SELECT count(*), sum(price), max(text) FROM table_07";
 /// Documents that each table has at the beginning.
 const DOCUMENTS: usize = 200;
 const BEGINNING: i64 = 1_798_761_600_000_000_000; // 2027-01-01
@@ -183,6 +187,31 @@ impl Month {
         }
     }
 
+    /// Makes one of all delta files of each table and month.
+    async fn join_all(&self) {
+        let store = Arc::clone(&self.store) as Arc<dyn object_store::ObjectStore>;
+        let archive = Archive::open(store, self.archive_url.clone()).await.unwrap();
+        let head = archive.head().await.unwrap();
+        let now = Timestamp(self.clock.load(Ordering::SeqCst));
+        compact(&archive, &head, &CompactOptions::default().fan_in(2), now, Arc::new(NoMonitor)).await.unwrap();
+    }
+
+    /// What `query` of a table takes, the median of nine whole processes, seconds; None without DuckDB.
+    fn query(&self) -> Option<f64> {
+        let mut times = Vec::new();
+        for _ in 0..9 {
+            let mut query = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+            query.args(["query", SQL, "--archive"]).arg(&self.folder).stdin(Stdio::null()).stdout(Stdio::null());
+            let begin = Instant::now();
+            if !query.status().unwrap().success() {
+                return None;
+            }
+            times.push(begin.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+        Some(times[4])
+    }
+
     /// Objects and bytes below a folder of the prefix.
     fn size(&self, below: &str) -> (u64, u64) {
         let (mut objects, mut bytes) = (0, 0);
@@ -229,12 +258,18 @@ impl Month {
 fn line(run: usize, took: &Took) -> String {
     let Took { report, cpu, wall, api, gets, puts, lists, written } = took;
     format!(
-        "run {run:>5}: {:.0} ms CPU, {:.0} ms, {api} of the API, {gets} gets, {puts} puts, {lists} lists, {:.0} kB written, joined {} into {}",
+        "run {run:>5}: {:.0} ms CPU, {:.0} ms, {api} of the API, {gets} gets, {puts} puts, {lists} lists, {:.0} kB written; \
+         brought {} files, {} rows, {} B; joined {} into {}, {} rows, {} B",
         cpu * 1e3,
         wall * 1e3,
         *written as f64 / 1e3,
+        report.files,
+        report.documents + report.tombstones,
+        report.file_bytes,
         report.compacted.inputs,
-        report.compacted.outputs
+        report.compacted.outputs,
+        report.compacted.rows,
+        report.compacted.output_bytes
     )
 }
 
@@ -265,6 +300,18 @@ async fn main() {
     for idle in 1..=3 {
         month.clock.fetch_add(every.as_nanos() as i64, Ordering::SeqCst);
         println!("idle {}", line(idle, &month.run().await));
+    }
+    let of_many = month.query();
+    month.join_all().await;
+    match of_many.zip(month.query()) {
+        Some((many, one)) => println!(
+            "{SQL}: {:.0} ms, of one delta file {:.0} ms: {:.2}x\n           {}",
+            many * 1e3,
+            one * 1e3,
+            many / one,
+            month.look().await
+        ),
+        None => println!("{SQL}: not measured, no duckdb on the PATH"),
     }
     month.clock.fetch_add(32 * 86_400_000_000_000, Ordering::SeqCst);
     for next in 1..=40 {

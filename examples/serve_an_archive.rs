@@ -32,7 +32,8 @@ async fn main() -> Result<()> {
     let expected = documents(&archive, &head).await?;
 
     // Clients take this moment for now. For the whole history: None, and a snapshot of the first moment that is covered.
-    let deployment = ArchivedDeployment::open(archive, Some(before), MemoryBudget::default()).await?;
+    let deployment =
+        ArchivedDeployment::open(archive, Some(before), Selection::default(), MemoryBudget::default()).await?;
     let client = support::served(Arc::new(deployment)).await?;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let copy = support::new_archive(&folder.path().display().to_string(), client.identity().await?).await?;

@@ -239,6 +239,19 @@ pub fn is_document_id(s: &str) -> bool {
 /// A number is unique within a component only. User tables are numbered from 10,001 on, in older deployments below 513;
 /// system tables, such as that of stored files, lie between.
 pub fn table_number(id: &str) -> Option<u32> {
+    decode_id(id).map(|(number, _)| number)
+}
+
+/// Where a document's id lies among all ids that its table could have, from 0 to 1. Ids are random and sorted, so this share of the table's
+/// documents, about, lies before it. None, if it is no document id.
+pub(crate) fn id_position(id: &str) -> Option<f64> {
+    let (_, random) = decode_id(id)?;
+    let front = random.first_chunk().map(|front| u64::from_be_bytes(*front))?;
+    Some(front as f64 / u64::MAX as f64)
+}
+
+/// The table's number and the 16 bytes of an id, of which the last two are a date and the others random.
+fn decode_id(id: &str) -> Option<(u32, [u8; 16])> {
     if !(31..=37).contains(&id.len()) {
         return None;
     }
@@ -250,12 +263,13 @@ pub fn table_number(id: &str) -> Option<u32> {
         high = high.wrapping_add(low);
     }
     let length = varint_length(body)?;
-    if *footer != [low, high] || body.len() != length + 16 {
+    let random = body.get(length..)?.try_into().ok()?;
+    if *footer != [low, high] {
         return None;
     }
     let groups = body[..length].iter().enumerate();
     let number = groups.fold(0u64, |number, (i, byte)| number | u64::from(byte & 0x7f) << (7 * i));
-    u32::try_from(number).ok()
+    Some((u32::try_from(number).ok()?, random))
 }
 
 /// Crockford's base 32 in lower case, most significant bit first, no padding; the left-over bits must be zero.

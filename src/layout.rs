@@ -7,6 +7,8 @@
 //! log/00000000000000000064.checkpoint.json.gz
 //! manifest.json
 //! runs/verified.json
+//! runs/sync/000.json
+//! runs/check.json
 //! parts/tables/messages/2026-11-01/00000000000000000042.jsonl.gz
 //! tables/messages/revisions/convex_phase=snapshot/convex_month=2026-11-01/20261120T101500Z-5f3a9c01-00000-5f3a9c01.parquet
 //! tables/messages/revisions/convex_phase=delta/convex_month=2026-11-01/20261123T101500.123456789Z-00017-5f3a9c01.parquet
@@ -34,10 +36,16 @@ pub const HEADER: &str = "archive.json";
 pub const MANIFEST: &str = "manifest.json";
 /// What the watchman over the archive remembers.
 pub const SENTINEL: &str = "sentinel.json";
+/// Who is at work on the archive.
+pub const LEASE: &str = "lease.json";
 /// What was run over the archive and is worth remembering: nothing that holds.
 pub const RUNS: &str = "runs";
 /// The last verifications of the archive.
 pub const VERIFIED: &str = "runs/verified.json";
+/// The reports of the last syncs.
+pub const SYNC_REPORTS: &str = "runs/sync";
+/// What `check` writes, to see whether it may.
+pub const PROBE: &str = "runs/check.json";
 /// How far vacuum has gone through the log.
 pub const VACUUMED: &str = "runs/vacuumed.json";
 /// The folder of commits and checkpoints.
@@ -52,6 +60,11 @@ pub const REVISIONS: &str = "revisions";
 pub const PHASE_KEY: &str = "convex_phase";
 /// The partition key of the month.
 pub const MONTH_KEY: &str = "convex_month";
+
+/// The object of the report of a sync in this place.
+pub fn sync_report(place: usize) -> String {
+    format!("{SYNC_REPORTS}/{place:03}.json")
+}
 
 /// The object of commit `version`.
 pub fn commit(version: u64) -> String {
@@ -106,7 +119,7 @@ pub fn parse_log(path: &str) -> Option<LogObject> {
 /// Whether an object is kept whatever names it: one of those that have one name, and all that is reserved for others beside us.
 pub fn is_kept(path: &str) -> bool {
     let mut segments = path.split('/');
-    [HEADER, MANIFEST, SENTINEL, "lease.json"].contains(&path)
+    [HEADER, MANIFEST, SENTINEL, LEASE].contains(&path)
         || path.starts_with("runs/")
         || segments.any(|name| name == "_delta_log" || name == "iceberg" || name.starts_with("deletion_vector_"))
 }

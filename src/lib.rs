@@ -59,6 +59,8 @@ pub mod archive;
 pub mod audit;
 mod budget;
 mod certificates;
+pub mod check;
+mod child;
 mod codec;
 pub mod compact;
 mod content;
@@ -70,12 +72,15 @@ mod error;
 pub mod forget;
 mod identity;
 mod layout;
+pub mod lease;
 mod monitor;
 mod own_base;
+pub mod ping;
 mod position;
 pub mod read;
 pub mod repair;
 mod rows;
+pub mod runs;
 mod schema;
 mod selection;
 pub mod server;
@@ -103,6 +108,7 @@ pub use crate::{
 // What the program, the tests and the benches of this project see beyond that. There is no promise at all.
 #[doc(hidden)]
 pub use crate::{
+    child::without_keys,
     content::ContentDigest,
     data::{CreationTime, Footer},
     document::{is_document_id, table_number},

@@ -8,11 +8,16 @@ use clap::Parser;
 
 use crate::cli::{Cli, exit, memory, telemetry};
 
+/// musl's own allocator has one lock for all threads. What this one keeps of freed memory counts against a limit, see `cli/memory.rs`.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     memory::with_one_arena();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(told) => return exit::not_run(&told),
+        Err(told) => return exit::not_run(&exit::with_our_words(told)),
     };
     let screen = telemetry::init(&cli.logging);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -178,7 +178,8 @@ impl BaseWriter<'_> {
         }
         let (path, wrong) = (&made.path, wrong.join("; "));
         Err(Error::internal(format!(
-            "{path} does not hold the documents that were written to it, and nothing was committed: {wrong}: report it"
+            "{path} does not contain the documents that were written to it, so nothing was committed: {wrong}: report \
+             it"
         )))
     }
 }
@@ -211,7 +212,7 @@ pub(crate) async fn read_back(
     }
     let mut wrong = rows.end();
     if found.digest() != expected || reader.content()? != expected {
-        wrong.push("its documents are others (content digest)".to_owned());
+        wrong.push("its documents are different (the content digest differs)".to_owned());
     }
     Ok(wrong)
 }

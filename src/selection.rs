@@ -109,7 +109,7 @@ impl Selection {
         let mut narrower = self.clone();
         for table in tables {
             let pattern = table.to_string().parse();
-            let unnamed = |e| Error::internal("a table has a name that no pattern spells: report it").with_source(e);
+            let unnamed = |e| Error::internal("a table has a name that no pattern can match: report it").with_source(e);
             narrower.exclude.insert(pattern.map_err(unnamed)?);
         }
         Ok(narrower)
@@ -255,7 +255,7 @@ impl FromStr for Glob {
         }
         let glob = Self(name);
         if glob.is_exact() && TableRef::new("", text).is_err() {
-            return Err(Error::usage("a name begins with a letter and has at most 64"));
+            return Err(Error::usage("a name begins with a letter and has at most 64 characters"));
         }
         Ok(glob)
     }

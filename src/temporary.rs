@@ -23,9 +23,9 @@ pub(crate) fn failed(e: io::Error) -> Error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             format!("the folder for temporary files, {folder}, is full: free space there")
         }
-        ErrorKind::NotFound => format!("there is no folder for temporary files at {folder}: make it"),
+        ErrorKind::NotFound => format!("the folder for temporary files, {folder}, does not exist: create it"),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            format!("the folder for temporary files, {folder}, cannot be written to: allow it")
+            format!("the folder for temporary files, {folder}, is not writable: change its permissions")
         }
         _ => format!("a temporary file in {folder} cannot be used"),
     };

@@ -14,6 +14,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("document", &["error"]),
     // The leaves: each may see those before it.
     ("certificates", LEAVES),
+    ("child", LEAVES),
     ("sum", LEAVES),
     ("content", LEAVES),
     ("identity", LEAVES),
@@ -36,10 +37,14 @@ const TABLE: &[(&str, &[&str])] = &[
     ("compact", &["own_base", "rows", "archive", "data", "codec", "schema", "store"]),
     ("repair", &["compact", "verify", "archive", "data", "store"]),
     ("forget", &["own_base", "rows", "archive", "data", "codec", "schema", "store"]),
+    ("ping", LEAVES),
+    ("lease", &["store"]),
+    ("runs", &["store"]),
     ("vacuum", &["archive", "store"]),
     ("copy", &["archive", "data", "store"]),
     ("sync", &["vacuum", "compact", "own_base", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
     ("audit", &["sync", "read", "convex", "rows", "archive", "data", "codec", "schema", "store"]),
+    ("check", &["convex", "archive", "runs", "store"]),
     ("server", &["read", "rows", "archive", "data", "codec", "schema", "store"]),
 ];
 const LEAVES: &[&str] = &[];
@@ -48,6 +53,7 @@ const BELOW_ALL: &[&str] = &[
     "error",
     "document",
     "certificates",
+    "child",
     "sum",
     "content",
     "identity",

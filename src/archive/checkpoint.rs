@@ -47,7 +47,7 @@ pub(super) async fn read(store: &dyn ObjectStore, version: u64) -> Result<Option
 /// Internal, if the text is longer than what is unpacked.
 pub(super) fn pack(text: &[u8]) -> Result<Vec<u8>> {
     if text.len() as u64 >= LONGEST {
-        return Err(Error::internal(format!("a text of {} bytes is too long to be read back", text.len())));
+        return Err(Error::internal(format!("a text of {} bytes is too long to be read again", text.len())));
     }
     let failed = |e| Error::internal("gzip refused to write to memory").with_source(e);
     let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
@@ -67,5 +67,5 @@ pub(super) fn unpack(path: &str, bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 pub(super) fn damaged(path: &str) -> Error {
-    Error::corrupt(format!("{path} is damaged; it only repeats what commits say"))
+    Error::corrupt(format!("{path} is damaged; it only repeats what the commits contain"))
 }

@@ -77,7 +77,7 @@ impl<'a> Gathered<'a> {
         let (version, named) = (stored.commit.version, &stored.commit.previous);
         let blame = self.before.as_ref().filter(|found| *found != named).map(|found| Blame::of(named, found));
         let what = |path: &str| {
-            format!("{path} is not as it was written, by what commit {version} says of it; restore it from a copy")
+            format!("{path} is not as it was written, according to commit {version}; restore it from a copy")
         };
         match blame {
             Some(Blame::Itself) => return self.lose(version, what(&layout::commit(version))),
@@ -113,7 +113,7 @@ impl<'a> Gathered<'a> {
     fn end(mut self) -> Result<Brought> {
         if self.before.as_ref().is_some_and(|found| found != self.head.digest()) {
             let path = layout::commit(self.head.version());
-            let why = format!("{path} is not the one that was read before; run copy again");
+            let why = format!("{path} has changed since it was read; run copy again");
             self.damaged.push((path, why));
         } else {
             self.count()?;

@@ -62,12 +62,12 @@ impl Archive {
         let is_bound = |second: &StoredCommit| second.commit.previous == first.digest;
         Ok(Some(match second {
             Some(second) if !is_bound(&second) => {
-                altered(layout::commit(1), "commit 2 and archive.json follow on another one")
+                altered(layout::commit(1), "commit 2 and archive.json belong to a different commit 1")
             }
-            Some(_) => altered(layout::HEADER, "commit 1 follows on another one"),
+            Some(_) => altered(layout::HEADER, "commit 1 belongs to a different archive.json"),
             None => altered(
                 layout::HEADER,
-                format!("or {} is not: the second does not follow on the first", layout::commit(1)),
+                format!("or {} is not: commit 1 belongs to a different archive.json", layout::commit(1)),
             ),
         }))
     }

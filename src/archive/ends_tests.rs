@@ -81,7 +81,7 @@ async fn a_digest_that_was_altered_in_the_manifest_is_the_manifests_own_harm() {
     let of_another = good.replace("\"archive\":\"", "\"archive\":\"f");
     for (what, text) in [
         ("a digit", good.replace(head.digest(), &digest)),
-        ("of another archive", of_another.replace(head.digest(), &"0".repeat(64))),
+        ("belongs to another archive", of_another.replace(head.digest(), &"0".repeat(64))),
     ] {
         assert_ne!(text, good);
         put(&store, layout::MANIFEST, text).await;

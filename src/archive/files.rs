@@ -74,17 +74,14 @@ impl LiveFiles {
         commits::replay(log, after, head.version(), |stored| {
             let version = stored.commit.version;
             if last.replace(stored.digest).is_some_and(|before| before != stored.commit.previous) {
-                return Err(Error::corrupt(format!(
-                    "{} does not follow on what is before it",
-                    layout::commit(version)
-                )));
+                return Err(Error::corrupt(format!("{} does not fit the commits before it", layout::commit(version))));
             }
             changes.push_commit(stored.commit, |table, month| wanted.has(table, month))
         })
         .await?;
         if last.is_some_and(|digest| digest != head.digest()) {
             let path = layout::commit(head.version());
-            return Err(Error::corrupt(format!("{path} is not the one that was read before; restore it from a copy")));
+            return Err(Error::corrupt(format!("{path} has changed since it was read; restore it from a copy")));
         }
         let mut listed = listed(log.clone(), head, wanted, monitor);
         let line = listed.try_next().await?;
@@ -217,7 +214,7 @@ impl FromLog {
             return Ok(files);
         }
         let (table, month) = &part.key;
-        Err(Error::corrupt(format!("the files of {table} in {month} are not those that commits say")))
+        Err(Error::corrupt(format!("the files of {table} in {month} do not match the commits")))
     }
 }
 

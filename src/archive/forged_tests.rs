@@ -250,7 +250,7 @@ async fn a_damaged_or_missing_schema_is_corrupt_and_an_erased_one_is_said_to_be(
     put(&store, &path, good).await;
     let (fresh, _) = open(&store).await;
     let error = fresh.commit(&head, &mut run, next).await.unwrap_err();
-    assert!(error.to_string().contains("did not only grow"), "{error}");
+    assert!(error.to_string().contains("changed in a way that is not an extension"), "{error}");
 }
 
 #[tokio::test]

@@ -10,16 +10,16 @@ pub(super) fn check(old: Option<&TableSchema>, new: &TableSchema) -> Result<(), 
     let mut ids = BTreeSet::new();
     collect(&new.fields, &mut ids)?;
     if let Some(id) = ids.iter().find(|id| **id > new.last_field_id) {
-        return Err(format!("the field id {id} is larger than the last one given, {}", new.last_field_id));
+        return Err(format!("the field id {id} is larger than the last one assigned, {}", new.last_field_id));
     }
     let Some(old) = old else { return Ok(()) };
     if new.last_field_id < known {
-        return Err("field ids are given a second time".into());
+        return Err("field ids are assigned a second time".into());
     }
     let mut before = BTreeSet::new();
     collect(&old.fields, &mut before)?;
     if let Some(id) = ids.difference(&before).find(|id| **id <= known) {
-        return Err(format!("the field id {id} is given a second time"));
+        return Err(format!("the field id {id} is assigned a second time"));
     }
     fields(&old.fields, &new.fields)?;
     let same = ids.len() == before.len();
@@ -42,7 +42,7 @@ fn collect(fields: &[Field], ids: &mut BTreeSet<i32>) -> Result<(), String> {
         }
     }
     fn once(id: i32, ids: &mut BTreeSet<i32>) -> Result<(), String> {
-        if ids.insert(id) { Ok(()) } else { Err(format!("the field id {id} stands in the schema twice")) }
+        if ids.insert(id) { Ok(()) } else { Err(format!("the field id {id} occurs in the schema twice")) }
     }
     fields.iter().try_for_each(|f| {
         once(f.id, ids)?;

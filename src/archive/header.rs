@@ -65,7 +65,7 @@ impl Header {
         if format > FORMAT {
             let program = PROGRAM;
             return Err(Error::unsupported(format!(
-                "the archive has format {format}, {program} reads up to {FORMAT}: upgrade convex-archiver"
+                "the archive has format {format}, but {program} reads only up to {FORMAT}: upgrade convex-archiver"
             )));
         }
         serde_json::from_slice(bytes).map_err(damaged)
@@ -108,21 +108,25 @@ pub(super) async fn create(
 /// There are commits, and no header.
 fn lost() -> Error {
     Error::corrupt(format!(
-        "{} is missing, though there are commits. If this is a copy that was not finished, run copy again; else restore it from a copy",
+        "{} is missing, although there are commits. If this is an unfinished copy, run copy again; otherwise restore \
+         the object from a copy",
         layout::HEADER
     ))
 }
 
-/// Why there is no archive at `url`, where no header is.
+/// Reads the header of the archive at `url`.
 ///
 /// # Errors
-/// NotFound, if there is nothing of an archive. Corrupt, if there are commits.
-pub(super) async fn missing(store: &dyn ObjectStore, url: &str) -> Error {
-    match store::exists(store, &layout::commit(1)).await {
-        Ok(true) => lost().context(url),
-        Ok(false) => Error::not_found(format!("there is no archive at {url}; check the URL")),
-        Err(error) => error,
+/// NotFound, if there is nothing of an archive. Corrupt, if there are commits and no header.
+pub(super) async fn find(store: &dyn ObjectStore, url: &str) -> Result<StoredHeader> {
+    if let Some(header) = read(store).await? {
+        return Ok(header);
     }
+    if !store::exists(store, &layout::commit(1)).await? {
+        return Err(Error::not_found(format!("there is no archive at {url}; check the URL")));
+    }
+    // Another writer may have created both since we looked: the header comes first.
+    read(store).await?.ok_or_else(|| lost().context(url))
 }
 
 /// Puts an object that was put if absent once more, with different bytes: unless that is refused, the store is not one to hold an
@@ -139,7 +143,7 @@ pub(crate) async fn probe(store: &dyn ObjectStore, path: &str, monitor: &dyn Mon
              other's commits: an archive cannot live there; choose a store with conditional puts (If-None-Match)",
         ),
         Err(e) => {
-            let failed = e.context("trying whether the store refuses to overwrite");
+            let failed = e.context("testing whether the store refuses to overwrite");
             // Unless this put came through, the header stays: another writer may have committed by now. Whoever makes
             // the first commit tries again.
             match store::get(store, path).await {

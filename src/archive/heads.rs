@@ -53,10 +53,10 @@ impl Archive {
             Shown::AnotherDigest { version, is_commit_altered } => {
                 let head = self.listed_head().await?;
                 if is_commit_altered && head.version() == version {
-                    let why = "manifest.json names another digest of it";
+                    let why = "manifest.json names a different digest for it";
                     self.note_altered(altered(layout::commit(version), why));
                 } else {
-                    let why = format!("it names another digest of commit {version}");
+                    let why = format!("it names a different digest for commit {version}");
                     self.tell(&Finding::ManifestDamaged { why });
                 }
                 head
@@ -87,7 +87,8 @@ impl Archive {
         if let Some(version) = empty {
             self.note_altered(altered(
                 layout::commit(version),
-                "it is empty; if there is no copy of it, delete it: then a sync fetches again what it may have brought",
+                "it is empty; if there is no copy of it, delete it, and a sync will fetch again what it may have \
+                 contained",
             ));
         } else if head.version() < least {
             self.pass_strays(head.version()).await?;
@@ -131,14 +132,14 @@ impl Archive {
             return Ok(Shown::AnotherDigest { version, is_commit_altered });
         }
         let Some(head) = manifest.head.proven_by(&stored.commit, &stored.digest) else {
-            let why = format!("it is not what commit {version} says");
+            let why = format!("it does not match commit {version}");
             self.tell(&Finding::ManifestDamaged { why });
             return Ok(Shown::Nothing);
         };
         if advisory::follows(&text, &head, &self.header().archive)? {
             self.set_shown(Some(ShownManifest { version, substance: head.substance()? }));
         } else {
-            let why = "what it repeats for SQL does not follow from the rest".to_owned();
+            let why = "the part that it repeats for SQL does not match the rest".to_owned();
             self.tell(&Finding::ManifestDamaged { why });
         }
         Ok(Shown::Head(Box::new(head)))

@@ -14,7 +14,7 @@ use object_store::{ObjectStore, path::Path};
 use super::{
     Archive, advisory,
     checkpoint::unpack,
-    commit::{Commit, digest},
+    commit::{Commit, SchemaSize, digest},
     ends::is_commit_altered,
     growth,
     head::{Head, text::ReadHead},
@@ -123,7 +123,7 @@ impl Archive {
     pub(crate) async fn open_damaged(store: Arc<dyn ObjectStore>, url: &str) -> Result<(Self, Option<Error>)> {
         let lost = match header::read(&store).await {
             Ok(Some(header)) => return Ok((Self::new(store, url.to_owned(), header), None)),
-            Ok(None) => Error::corrupt(format!("{} is missing, though there are commits", layout::HEADER)),
+            Ok(None) => Error::corrupt(format!("{} is missing, although there are commits", layout::HEADER)),
             Err(error) if error.kind() == ErrorKind::Corrupt => error,
             Err(error) => return Err(error),
         };
@@ -134,9 +134,13 @@ impl Archive {
             created_at: Timestamp::default(),
             program: String::new(),
         };
-        let archive = Self::new(store, url.to_owned(), StoredHeader { header, digest: String::new() });
+        let archive = Self::new(Arc::clone(&store), url.to_owned(), StoredHeader { header, digest: String::new() });
         if archive.found_log().await?.newest == 0 {
             return Err(Error::not_found(format!("there is no archive at {url}; check the URL")));
+        }
+        // Another writer may have created both since we looked: the header comes first.
+        if let Ok(Some(header)) = header::read(&store).await {
+            return Ok((Self::new(store, url.to_owned(), header), None));
         }
         Ok((archive, Some(lost)))
     }
@@ -261,13 +265,14 @@ impl Archive {
         for entry in &commit.draft.tables {
             let known = before.and_then(|before| before.table(&entry.table));
             let Some(new) = found.get(&entry.table) else {
-                // Its columns did not change with this commit.
-                if before.is_some() && known.is_none_or(|known| known.schema.size != entry.columns) {
+                // Its columns did not change with this commit; or it is new, and has none.
+                let columns = known.map_or(SchemaSize::default(), |known| known.schema.size);
+                if before.is_some() && columns != entry.columns {
                     return Err(Error::corrupt(format!("{path} lacks the schema of {}", entry.table)));
                 }
                 continue;
             };
-            if entry.columns != super::commit::SchemaSize::of(new) {
+            if entry.columns != SchemaSize::of(new) {
                 return Err(Error::corrupt(format!("{path} has another schema of {} than its commit", entry.table)));
             }
             if let Some(before) = before {

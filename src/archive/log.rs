@@ -119,7 +119,7 @@ impl Log {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => {
                         return Err(Error::unavailable(format!(
-                            "the store says that {path} exists and that it does not; run again later"
+                            "the store says both that {path} exists and that it does not; run again later"
                         )));
                     }
                 },
@@ -178,6 +178,7 @@ pub(super) fn floor(version: u64) -> u64 {
 pub(super) fn missing(version: u64) -> Error {
     let path = layout::commit(version);
     Error::corrupt(format!(
-        "{path} is missing, though later ones exist. If this is a copy that was not finished, run copy again; else restore it from a copy"
+        "{path} is missing, although later ones exist. If this is an unfinished copy, run copy again; otherwise \
+         restore the object from a copy"
     ))
 }

@@ -207,7 +207,7 @@ impl Archive {
         store::refuse_partition_keys(&url)?;
         match header::create(&store, deployment, now).await? {
             Some(header) => Ok(Self::new(store, url, header)),
-            None => Err(Error::usage(format!("there already is an archive at {url}; choose another place"))),
+            None => Err(Error::usage(format!("there is already an archive at {url}; choose another location"))),
         }
     }
 
@@ -218,10 +218,8 @@ impl Archive {
     /// made it.
     pub async fn open(store: Arc<dyn ObjectStore>, url: impl Into<String>) -> Result<Self> {
         let url = url.into();
-        match header::read(&store).await? {
-            Some(header) => Ok(Self::new(store, url, header)),
-            None => Err(header::missing(&store, &url).await),
-        }
+        let header = header::find(&store, &url).await?;
+        Ok(Self::new(store, url, header))
     }
 
     /// Opens the archive, or creates it if there is none.
@@ -405,7 +403,7 @@ impl Archive {
         match removed.keys().next() {
             None => Ok(()),
             Some(path) => {
-                Err(Error::internal(format!("{path} is to be removed, but is not live; nothing was written")))
+                Err(Error::internal(format!("{path} was to be removed, but is not live; nothing was written")))
             }
         }
     }

@@ -54,8 +54,8 @@ fn check(words: &BTreeSet<String>, known: &[&str], of: &str, program: &str, verb
         return Ok(());
     }
     Err(Error::unsupported(format!(
-        "{of} was written by {program} and needs a program that knows `{}`; {} does not: use {program} or a newer one to {verb} \
-         this archive",
+        "{of} was written by {program} and needs a program that supports `{}`, which {} does not: use {program} or a \
+         newer one to {verb} this archive",
         unknown.join("`, `"),
         PROGRAM,
     )))

@@ -70,7 +70,7 @@ pub(super) fn anchored(head: &Head) -> impl Iterator<Item = Part> {
 pub(super) async fn read(store: &dyn ObjectStore, part: &Part) -> Result<Vec<DataFile>> {
     let path = part.path();
     let Some(bytes) = store::get(store, &path).await? else {
-        return Err(Error::corrupt(format!("{path} is missing; it only repeats what commits say")));
+        return Err(Error::corrupt(format!("{path} is missing; it only repeats what the commits contain")));
     };
     let text = unpack(&path, &bytes)?;
     let (mut files, mut sum) = (Vec::new(), Sum::default());

@@ -92,7 +92,10 @@ impl Schemas {
                 None => None,
             };
             super::growth::check(known.as_deref(), &entry.schema).map_err(|why| {
-                Error::internal(format!("the schema of {} did not only grow: {why}; nothing was written", entry.table))
+                Error::internal(format!(
+                    "the schema of {} changed in a way that is not an extension: {why}; nothing was written",
+                    entry.table
+                ))
             })?;
             if entry.schema.id > known.map_or(0, |known| known.id) {
                 schemas.push(Schema { table: entry.table.clone(), schema: entry.schema.clone() });
@@ -110,7 +113,7 @@ impl Schemas {
             PutNew::Created => {}
             PutNew::Exists if store::get(&self.store, &path).await?.as_ref() == Some(&bytes) => {}
             PutNew::Exists => {
-                return Err(Error::corrupt(format!("{path} holds something else than its name says; delete it")));
+                return Err(Error::corrupt(format!("the content of {path} does not match its name; delete it")));
             }
         }
         Ok(Some(digest))
@@ -139,7 +142,7 @@ impl Schemas {
     async fn read(&self, head: &Head, path: &str, named: &str) -> Result<Arc<Known>> {
         let Some(bytes) = store::get(&self.store, path).await? else {
             return Err(if head.is_erased(named) {
-                Error::not_found(format!("the columns in {path} were erased, so what stands in them cannot be read"))
+                Error::not_found(format!("the columns in {path} were erased, so their values cannot be read"))
             } else {
                 Error::corrupt(format!("{path} is missing; restore it from a copy"))
             });

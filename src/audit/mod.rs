@@ -114,18 +114,20 @@ pub async fn audit(
 fn beyond_the_limit(bytes: u64, read: u64, limit: u64) -> String {
     if bytes > limit {
         return format!(
-            "it takes about {bytes} bytes, more than --max-download {limit} allows: raise it, or leave the table out"
+            "it needs about {bytes} bytes, more than --max-download {limit} allows: raise the limit, or leave the \
+             table out"
         );
     }
     format!(
-        "it takes about {bytes} bytes, and {read} of the {limit} that --max-download allows were read: run audit again, which begins with \
-         the tables that were compared longest ago"
+        "it needs about {bytes} bytes, but {read} of the {limit} that --max-download allows are used: run audit again, \
+         which begins with the tables compared longest ago"
     )
 }
 
 fn too_old(at: Timestamp) -> String {
     format!(
-        "the archive reaches to {at}, and the deployment tells what it held for the last 5 days only: run sync first, then audit"
+        "the archive reaches up to {at}, but the deployment serves only the last 5 days of its past: run sync first, \
+         then audit"
     )
 }
 
@@ -140,7 +142,8 @@ async fn of_one_table(
     let AuditPlan { head, at, .. } = plan;
     if !is_comparable(head, table, *at) {
         let why = format!(
-            "the archive does not cover it at {at}: `status` tells what it covers, and sync takes a new base where one is owed"
+            "the archive does not cover it at {at}: `status` shows what it covers, and sync takes a new base if one is \
+             needed"
         );
         return Ok(AuditedTable::new(table).not_compared(why));
     }

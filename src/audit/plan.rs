@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     archive::{Archive, Head, TableState},
-    convex::Source,
+    convex::{self, Source},
     document::{TableRef, Timestamp},
     error::{Error, Result},
     selection::Selection,
@@ -13,8 +13,6 @@ use crate::{
 
 /// How many bytes of JSON one stored byte stands for, roughly.
 const JSON_OF_STORED: u64 = 4;
-/// Dollars a byte that Convex asks for beyond what a plan includes: database I/O, and egress. List prices of August 2026, United States.
-const DOLLARS_PER_BYTE: f64 = (0.20 + 0.12) / 1e9;
 
 /// What an audit will read.
 #[derive(Debug, Clone)]
@@ -50,7 +48,7 @@ impl AuditPlan {
 
     /// What the answers cost beyond what a plan of Convex includes, dollars: about, and only where the deployment is Convex's.
     pub fn dollars(&self) -> f64 {
-        self.bytes as f64 * DOLLARS_PER_BYTE
+        convex::dollars(self.bytes)
     }
 }
 
@@ -71,7 +69,8 @@ pub async fn plan_audit(
     let identity = source.identity().await?;
     if !head.deployment().is_same(&identity) {
         return Err(Error::usage(format!(
-            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}. To compare it with a deployment that has \
+            "the archive {} belongs to the deployment {}, but this key and URL belong to {identity}. To compare it \
+             with a deployment that has \
              moved, run sync with --accept-deployment first",
             archive.url(),
             head.deployment(),

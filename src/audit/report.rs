@@ -12,10 +12,10 @@ pub(super) const EXAMPLES: usize = 5;
 
 /// Why a table is not compared whose deployment cannot be asked for it alone.
 pub(super) const CANNOT_ASK: &str =
-    "the deployment sends everything when it is asked for one table: its server is too old for that";
+    "the deployment sends all tables when it is asked for one, because its server is too old";
 /// Why a table is not compared whose ids come in another order.
 pub(super) const UNORDERED: &str =
-    "the deployment sent its documents in another order than that of their ids: nothing can be concluded";
+    "the deployment did not send its documents in the order of their ids, so they could not be compared";
 
 /// What an audit found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -50,7 +50,7 @@ impl ValueWalk<'_> {
             done.bytes += page.body.len();
             if page.through != Some(self.at) {
                 return Err(Error::protocol(format!(
-                    "the deployment answered of another moment than {}: report it",
+                    "the deployment answered for a moment other than {}: report it",
                     self.at
                 )));
             }
@@ -132,7 +132,7 @@ struct Theirs<'a> {
 impl Theirs<'_> {
     fn revision(&self) -> Result<Revision> {
         let Value::Object(document) = parse_value(self.text, Encoding::ExportJson)? else {
-            return Err(Error::protocol(format!("the document {} is no object", self.id)));
+            return Err(Error::protocol(format!("the document {} is not an object", self.id)));
         };
         Ok(Revision { id: self.id.to_owned(), ts: self.ts, document: Some(document) })
     }

@@ -23,29 +23,31 @@ use super::{
 /// Stored bytes that are joined in one commit: what is lost if the program is stopped.
 const AT_ONCE: u64 = 256 << 20;
 
-/// Joins small files of changes, so that the archive stays quick to read
+/// Joins small files of changes, so that the archive stays fast to read
 ///
-/// And where so many changes came to a table that reading it means reading mostly them, it writes down what the table is now, as a new base. Every sync does this by
-/// itself, a little in each run. Run it by hand for an archive whose syncs had --no-compact, after many syncs at once, or where the report of a sync says that a table
-/// waits for it. The documents and their history stay as they are. Syncs may run meanwhile. It can be stopped at any time and goes on where it was. The replaced files
-/// stay in the store until they are removed.
+/// If a table has so many changes that reading it means mostly reading changes, compact also writes the table's present
+/// state as a new base. Every sync does a little of both by itself. Run compact by hand for an archive whose syncs had
+/// --no-compact, after many syncs in a short time, or if the report of a sync says that a table waits for it. The
+/// documents and their history do not change. Syncs may run at the same time. compact can be stopped at any time, and
+/// resumes when it is run again. The replaced files stay in the store until a sync or vacuum deletes them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver compact --archive s3://bucket/happy-otter --plan
-      tells how many files would become how many, and which tables would get a base
+      shows how many files would be joined into how many, and which tables would get a base
 
   convex-archiver compact --archive s3://bucket/happy-otter
       joins them
 
-Exit codes: 0 if all is joined, also if there was nothing to do; 3 if a damaged file was found: it stays as it is.")]
+Exit codes: 0 if everything is joined or there was nothing to do; 3 if a damaged file was found, which is left as it \
+is.")]
 pub(crate) struct CompactArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Only tell what would be joined
+    /// Only show what would be joined
     #[arg(long)]
     plan: bool,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -82,7 +84,7 @@ pub(super) async fn run(args: &CompactArgs, screen: &Screen) -> Result<Outcome> 
             done = join_all(&past.archive, past.head.clone(), &options, &monitor) => Some(done?),
         };
         let Some(done) = done else {
-            tracing::warn!("interrupted: what was joined before stays joined; run it again to go on");
+            tracing::warn!("interrupted: files that were already joined stay joined; run it again to resume");
             return Ok(Outcome::Interrupted);
         };
         done
@@ -145,7 +147,7 @@ fn text(archive: &str, plan: bool, done: &CompactReport, findings: &FindingCount
     facts.extend(bases(plan, done));
     if done.damaged > 0 {
         let groups = counted(done.damaged, "group");
-        facts.push(("Damaged", format!("{groups} of files stay as they are, because one of their files is damaged")));
+        facts.push(("Damaged", format!("{groups} of files left as they are, because one of their files is damaged")));
     }
     if let Some(version) = done.version {
         facts.push(("Version", version.to_string()));
@@ -171,12 +173,13 @@ pub(super) fn bases(plan: bool, done: &CompactReport) -> Vec<(&'static str, Stri
             facts.push(("No base", format!("for {}: {why}", counted(tables, "table"))));
         }
     };
-    stay(done.bases_later, "too much to read in this run; a later one makes it, or `compact`");
+    stay(done.bases_later, "too much to read in this run; a later run or `compact` makes it");
     stay(
         done.bases_mixed,
-        "the documents came in several encodings, or are of several tables of that name; `sync --rebase` fetches it anew",
+        "its documents came in several encodings, or belong to several tables of that name; `sync --rebase` takes a \
+         new snapshot of it",
     );
-    stay(done.bases_damaged, "a file is damaged; see `verify`");
+    stay(done.bases_damaged, "a file is damaged; run `verify`");
     facts
 }
 

@@ -6,7 +6,7 @@ use convex_archiver::Result;
 
 use super::{outcome::Outcome, output};
 
-/// Prints a script that completes verbs and flags in a shell.
+/// Prints a shell script that completes verbs and flags.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -35,41 +35,42 @@ const SHOWN: usize = 50;
 /// Copies the archive to a second place, or brings that copy up to date
 ///
 /// The copy is an archive of its own, with the same commits and the same files: every verb works on it. Run it again after each sync, or once a day: it copies only what is
-/// new. Every file is compared with its digest on the way, so damage is never copied. It can be stopped at any time; the next run resumes. Syncs of the source may run meanwhile.
-/// Nothing is written to the source. If the source is lost, let syncs write to the copy: it becomes the archive.
+/// new. The digest of every file is checked on the way, so damage is never copied. It can be stopped at any time; the
+/// next run resumes. Syncs of the source may run at the same time. Nothing is written to the source. If the source is
+/// lost, let syncs write to the copy: it becomes the archive.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver copy --archive s3://bucket/happy-otter --to gs://other-bucket/happy-otter
-      makes the copy, or brings it up to date
+      creates the copy, or brings it up to date
 
   convex-archiver copy --archive s3://bucket/happy-otter --to /mnt/backup/happy-otter --plan
-      tells how much would be copied
+      shows how much would be copied
 
   CONVEX_ARCHIVER_COPY_AWS_PROFILE=vault \\
   convex-archiver copy --archive s3://bucket/happy-otter --to s3://vault/happy-otter
       a bucket of another account
 
-Credentials: both places take the variables of their cloud, such as AWS_ACCESS_KEY_ID. Where both
-are of one kind of cloud and need different ones, put CONVEX_ARCHIVER_COPY_ before the names for the
-destination. If one such AWS_ variable is set, the destination uses no AWS_ variable without the
-prefix; the same holds for GOOGLE_ and AZURE_.
+Credentials: source and destination both use the variables of their cloud, such as
+AWS_ACCESS_KEY_ID. If both are in the same kind of cloud and need different credentials, add the
+prefix CONVEX_ARCHIVER_COPY_ to the names for the destination. If one such AWS_ variable is set, the
+destination uses no AWS_ variable without the prefix; the same holds for GOOGLE_ and AZURE_.
 
-To compare the two: status prints the same Digest for both, and verify --expect-head takes it.
+To compare the two: status prints the same Digest for both, and verify --expect-head checks it.
 
-Exit codes: 0 if the copy is complete, also if there was nothing to do; 2 if the destination holds
-something else, or somebody has synced into it; 3 if an object is damaged or missing: the rest is
-copied, and the copy stays at its version until that is repaired.")]
+Exit codes: 0 if the copy is complete or there was nothing to do; 2 if the destination holds
+something else, or a sync has written to it; 3 if an object is damaged or missing. The rest is then
+copied, and the copy stays at its version until the object is repaired.")]
 pub(crate) struct CopyArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Where the copy is, or is to be: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///path or a path
+    /// Location of the copy: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///path or a path
     #[arg(long, value_name = "URL")]
     to: String,
-    /// Only tell what would be copied
+    /// Only show what would be copied
     #[arg(long)]
     plan: bool,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -100,7 +101,10 @@ pub(super) async fn run(args: &CopyArgs, screen: &Screen) -> Result<Outcome> {
     let findings = Arc::new(FindingCounter::new(Arc::clone(&progress)));
     let monitor = Arc::clone(&findings) as Arc<dyn Monitor>;
     if !args.plan {
-        to.clean_staging(Timestamp::now(), monitor.as_ref())?;
+        // A first copy writes everywhere.
+        let is_first = Archive::open(Arc::clone(to.store()), to.url()).await.is_err();
+        let clean = if is_first { Location::clean_all_staging } else { Location::clean_staging };
+        clean(&to, Timestamp::now(), monitor.as_ref())?;
     }
     let copied = tokio::select! {
         biased;
@@ -138,7 +142,7 @@ fn destination(source: &Location, args: &CopyArgs, settings: &Settings) -> Resul
     let looked_at = Location::look(&args.to, settings).map_err(|e| e.context("--to"))?;
     if source.overlaps(&looked_at) {
         return Err(Error::usage(format!(
-            "--to {}: the copy would lie in the archive that is copied, or around it; choose another place",
+            "--to {}: the copy would be inside the archive that is copied, or contain it; choose another location",
             looked_at.url()
         )));
     }
@@ -187,9 +191,9 @@ fn text(archive: &str, to: &str, plan: bool, copied: &CopyReport, findings: &Fin
     let is_idle = files.copied + log.copied == 0;
     let mut facts = vec![("Archive", archive.to_owned()), ("To", format!("{to}, {before}"))];
     facts.push(match (plan, is_idle) {
-        (true, true) => ("Would copy", "nothing: the copy has this version".to_owned()),
+        (true, true) => ("Would copy", "nothing: the copy already has this version".to_owned()),
         (true, false) => ("Would copy", what),
-        (false, true) => ("Copied", "nothing: the copy has all of it".to_owned()),
+        (false, true) => ("Copied", "nothing: the copy already has everything".to_owned()),
         (false, false) => ("Copied", what),
     });
     if files.present + log.present > 0 {
@@ -207,16 +211,16 @@ fn text(archive: &str, to: &str, plan: bool, copied: &CopyReport, findings: &Fin
         let times = counted(u64::from(copied.restarts), "time");
         facts.push((
             "Began again",
-            format!("{times}: a vacuum of the archive had deleted files that were being copied"),
+            format!("{times}, because a vacuum of the archive deleted files that were being copied"),
         ));
     }
     if copied.problem_count > 0 {
         let problems = counted(copied.problem_count, "problem");
         let stays = match copied.before {
             Some(before) => format!("the copy stays at version {before}"),
-            None => "the copy is no archive yet".to_owned(),
+            None => "the copy is not an archive yet".to_owned(),
         };
-        facts.push(("Not complete", format!("{problems}, told above; {stays}. Repair them and run copy again")));
+        facts.push(("Not complete", format!("{problems}, listed above; {stays}. Repair them and run copy again")));
     }
     facts.push(("Version", copied.version.to_string()));
     facts.push(("Digest", copied.digest.clone()));

@@ -22,7 +22,9 @@ use super::{
 
 /// Compares two moments: how many documents of each table were inserted, updated and deleted
 ///
-/// Moments are as in --as-of of get; 'now' is the newest moment that all tables cover, if it is at most an hour older than the archive reaches. Tables that the archive does not cover at one of the moments are an error: leave them out with --exclude.
+/// Moments are written as in --as-of of get; 'now' is the newest moment at which all tables are covered, if that is at
+/// most an hour before the end of the archive. A table that the archive does not cover at one of the moments is an
+/// error; leave it out with --exclude.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +32,7 @@ Examples:
   convex-archiver diff '1 hour ago' now --archive ./archive --table messages --documents
   convex-archiver diff '1 hour ago' now --archive ./archive --documents --json | jq -c .changes
 
-Exit codes: 3 if 'now' is an earlier moment because a table is not covered.")]
+Exit codes: 3 if an earlier moment was used for 'now' because a table is not covered.")]
 pub(crate) struct DiffArgs {
     /// The earlier moment
     #[arg(value_name = "T1")]
@@ -43,7 +45,7 @@ pub(crate) struct DiffArgs {
     /// Show the documents, field by field
     #[arg(long)]
     documents: bool,
-    /// Print one JSON object, also when it fails; with --documents JSON lines, a document each, and the object last
+    /// Print one JSON object, even on failure; with --documents, JSON lines with one document each, and the object last
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -105,7 +107,7 @@ pub(super) async fn run(args: &DiffArgs) -> Result<Outcome> {
     let tables: Vec<_> =
         past.head.tables().map(|state| state.table.clone()).filter(|t| to.selection.contains(t)).collect();
     if tables.is_empty() {
-        return Err(Error::not_found("the archive has no such table: see tables for those that it has"));
+        return Err(Error::not_found("the archive has no such table; run `tables` to see what it has"));
     }
     let options =
         DiffOptions::default().from(from.at).to(to.at).tables(tables).documents(args.documents).budget(budget);

@@ -9,8 +9,9 @@ use super::{past::moment, words};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Doubt")]
 pub(crate) struct DoubtArgs {
-    /// Continue although the archive may show something else of a table than the deployment held at that moment (an import or a drop was
-    /// noticed later), list these tables, and exit with 3. Without it that is an error, which names the nearest moments without doubt
+    /// Continue even if a table in the archive may differ from what the deployment held at that moment (because an
+    /// import or a drop was noticed only later), list these tables, and exit with 3. Without this flag it is an error,
+    /// which names the nearest moments that are not in doubt
     #[arg(long)]
     pub(crate) accept_doubt: bool,
 }
@@ -31,14 +32,14 @@ fn line(span: &DoubtedSpan, unwatched: bool, tables: &[&TableRef]) -> String {
     let (tables, after) = (words::list(tables.iter().copied()), moment(span.after));
     if unwatched {
         return format!(
-            "not watched yet: {tables} after {after}: nothing speaks against it, but no sync has asked yet whether an import or a drop \
-             touched it"
+            "not yet checked: {tables} after {after}. There is no sign of a difference, but no sync has asked yet \
+             whether an import or a drop touched it"
         );
     }
-    let what = "the archive may show something else than the deployment held";
+    let what = "the archive may differ from what the deployment held";
     match span.to {
         Some(to) => format!("in doubt: {tables} after {after} and before {}: {what}: {}", moment(to), span.reason()),
-        None => format!("in doubt: {tables} after {after}, until a sync has compared it: {what}: {}", span.reason()),
+        None => format!("in doubt: {tables} after {after}, until a sync compares it: {what}: {}", span.reason()),
     }
 }
 

@@ -2,7 +2,13 @@
 
 use std::{error::Error as _, ffi::OsString, io, process::ExitCode};
 
-use clap::CommandFactory;
+use clap::{
+    CommandFactory,
+    error::{
+        ContextKind, ContextValue,
+        ErrorKind::{InvalidSubcommand, MissingRequiredArgument, UnknownArgument},
+    },
+};
 use convex_archiver::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -67,6 +73,50 @@ pub(crate) fn print(described: &ErrorDescription, screen: &Screen) {
     screen.print_error(&described.message, &described.causes);
 }
 
+/// Verbs of other programs, and ours that do the same: of restic, pgBackRest, Convex's own CLI, and of shells.
+const OTHER_WORDS: [(&[&str], &str); 14] = [
+    (&["snapshots", "snapshot", "info", "stats", "show"], "status"),
+    (&["ls", "list", "list-tables"], "tables"),
+    (&["backup", "archive", "run", "pull"], "sync"),
+    (&["dump", "recover", "import", "stanza-restore"], "restore"),
+    (&["prune", "expire", "gc", "clean", "cleanup"], "vacuum"),
+    (&["fsck", "validate"], "verify"),
+    (&["doctor", "test", "ping"], "check"),
+    (&["find", "revisions", "blame"], "history"),
+    (&["cat", "document", "doc"], "get"),
+    (&["data", "rows", "head", "peek"], "documents"),
+    (&["changes", "transactions", "events"], "log"),
+    (&["sql", "duckdb", "select"], "query"),
+    (&["setup", "configure", "install", "schedule"], "init"),
+    (&["replicate", "mirror", "clone"], "copy"),
+];
+
+/// With what clap does not know to say: our word for the verb that somebody knows from another program, and where an archive or a key may come from.
+pub(crate) fn with_our_words(mut told: clap::Error) -> clap::Error {
+    let tip = match (told.kind(), told.get(ContextKind::InvalidSubcommand), told.get(ContextKind::InvalidArg)) {
+        (InvalidSubcommand, Some(ContextValue::String(word)), _) => {
+            if let Some((_, ours)) = OTHER_WORDS.iter().find(|(words, _)| words.contains(&word.as_str())) {
+                told.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![(*ours).to_owned()]));
+            }
+            return told;
+        }
+        (MissingRequiredArgument, _, Some(ContextValue::Strings(missing)))
+            if missing.iter().any(|argument| argument.starts_with("--archive ")) =>
+        {
+            "the archive may also stand in the environment variable CONVEX_ARCHIVE"
+        }
+        (UnknownArgument, _, Some(ContextValue::String(flag)))
+            if ["--deploy-key", "--admin-key", "--key"].contains(&flag.as_str()) =>
+        {
+            "a key is never a flag, because others on the machine can read flags: set CONVEX_DEPLOY_KEY, or use --deploy-key-file or --deploy-key-command"
+        }
+        _ => return told,
+    };
+    told.remove(ContextKind::SuggestedArg);
+    told.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    told
+}
+
 /// The end of a command line that asks for help or for the version, or is wrong: then also as a report, where one was asked for.
 pub(crate) fn not_run(told: &clap::Error) -> ExitCode {
     let printed = told.print();
@@ -100,7 +150,7 @@ fn asks_for_a_report(mut words: impl Iterator<Item = OsString>) -> bool {
 
 /// The runtime did not start.
 pub(crate) fn no_threads(error: std::io::Error) -> Error {
-    Error::resource("cannot start threads: raise the limit of processes or memory").with_source(error)
+    Error::resource("cannot start threads: raise the limit on processes or memory").with_source(error)
 }
 
 #[cfg(test)]
@@ -123,6 +173,15 @@ mod tests {
             (ErrorKind::Internal, 1),
         ] {
             assert_eq!(code(kind), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_other_word_leads_to_a_verb_of_ours_and_is_none_itself() {
+        let verbs: Vec<_> = Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        for (words, ours) in OTHER_WORDS {
+            assert!(verbs.iter().any(|verb| verb == ours), "{ours}");
+            assert!(!words.iter().any(|word| verbs.iter().any(|verb| verb == word)), "{words:?}");
         }
     }
 

@@ -21,9 +21,11 @@ use super::{
     units::{bytes, count, counted},
 };
 
-/// Writes the documents as they were at a moment as plain files, a folder for each table
+/// Writes the documents as they were at a moment as plain files, one folder per table
 ///
-/// `_id`, `_creationTime` and the fields, without revisions, tombstones and the archive's own columns: for pandas, Spark or a BI tool. All tables at the same moment. export.json comes last; without it an export is not complete.
+/// The files hold `_id`, `_creationTime` and the fields, without revisions, tombstones and the archive's own columns,
+/// for use with pandas, Spark or a BI tool. All tables are exported at the same moment. export.json is written last; an
+/// export without it is incomplete.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,14 +35,16 @@ Examples:
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', or 'now': the newest
-    /// moment that all tables cover, if it is at most an hour older than the archive reaches
+    /// Moment: '2026-11-24 07:45:39' (UTC, or with a zone), 2026-11-24 (00:00 UTC), '2 hours ago' or 2h, yesterday, a
+    /// _ts in nanoseconds, or 'now' (the newest moment at which all tables are covered, if that is at most an hour
+    /// before the end of the archive)
     #[arg(long, value_name = "MOMENT", default_value = "now")]
     as_of: Moment,
-    /// Where to, an empty place: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///path or a path
+    /// Where to write; must be empty: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///path or a
+    /// path
     #[arg(long, short, value_name = "URL")]
     output: String,
-    /// The format of the files
+    /// Format of the files
     #[arg(long, value_enum, default_value = "parquet")]
     format: Format,
     #[command(flatten)]
@@ -49,7 +53,7 @@ pub(crate) struct ExportArgs {
     damage: DamageArgs,
     #[command(flatten)]
     doubt: DoubtArgs,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -61,9 +65,9 @@ pub(crate) struct ExportArgs {
 enum Format {
     /// Typed columns; absent and null are both NULL
     Parquet,
-    /// A document a line, lossless: Convex's own export format
+    /// One document per line, lossless: Convex's own export format
     Ndjson,
-    /// A column a field, nested values as JSON text
+    /// One column per field, nested values as JSON text. A spreadsheet may run a text that begins with =, +, - or @ as a formula
     Csv,
 }
 
@@ -141,7 +145,8 @@ pub(super) async fn run(args: &ExportArgs, screen: &Screen) -> Result<Outcome> {
     for table in several {
         let documents = table.left_behind.iter().map(|generation| generation.documents).sum();
         lines.push(format!(
-            "{} of {} are of an earlier table of that name, which was dropped without tombstones; restore leaves them out",
+            "{} of {} belong to an earlier table of that name, which was dropped without tombstones; restore leaves \
+             them out",
             counted(documents, "document"),
             table.table
         ));

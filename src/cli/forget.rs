@@ -19,32 +19,36 @@ use super::{
     units::{self, bytes, counted, long, time},
 };
 
-/// Gives up history that is older than what is to be kept, for ever
+/// Permanently removes history that is older than the span to keep
 ///
-/// Each table gets a new beginning, at the last moment before that at which no file has to be cut: what it was then is written down, if no snapshot lies there, and all
-/// that is older leaves. What is newer is answered as before, at every moment. What is older can no longer be read, by nobody: look at --plan first. Syncs may run
-/// meanwhile. It can be stopped at any time and goes on where it was. `vacuum` deletes the files once they are old enough.
+/// Each table gets a new beginning: the last moment before the kept span at which no file has to be cut. The table's
+/// state at that moment is written as a base, unless a snapshot exists there, and everything older is forgotten. All
+/// later moments can be read as before; earlier ones can never be read again, so run it with --plan first. Syncs may
+/// run at the same time. forget can be stopped at any time, and resumes when it is run again. `vacuum` deletes the
+/// files once they are old enough.
 ///
-/// A table whose beginning moves is written anew as it was then, so run it once a month, and not every day.
+/// Each time the beginning of a table moves, its state at that moment is written again, so run forget once a month
+/// rather than every day.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver forget --archive s3://bucket/happy-otter --keep-within 2y --plan
-      tells what would leave, what that frees, and what the new beginnings cost
+      shows what would be forgotten, how much space that frees, and what the new beginnings cost
 
   convex-archiver forget --archive s3://bucket/happy-otter --keep-within 90d --table 'log_*'
 
-Exit codes: 0 if what was to leave has left, also if there was nothing; 3 if a table was held up.")]
+Exit codes: 0 if everything older is forgotten or there was nothing to forget; 3 if a table was held up.")]
 pub(crate) struct ForgetArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// How much history stays, counted back from the newest moment in the archive: `2y`, `18months`, `90d`; at least 14d
+    /// How much history to keep, counted back from the newest moment in the archive: `2y`, `18months`, `90d`; at least
+    /// 14d
     #[arg(long, value_name = "TIME", value_parser = keep_within)]
     keep_within: Duration,
-    /// Only tell what would leave
+    /// Only show what would be forgotten
     #[arg(long)]
     plan: bool,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -54,9 +58,10 @@ pub(crate) struct ForgetArgs {
 }
 
 fn keep_within(text: &str) -> Result<Duration, String> {
-    let keep = units::long_duration(text)?;
+    let keep = units::duration(text)?;
     if keep < ForgetOptions::LEAST {
-        Err("say at least 14d: the deployment itself keeps its changes for so long".to_owned())
+        // Somebody may mean months by `m`.
+        Err("must be at least 14d, because the deployment itself keeps its changes that long (m is a minute, months are months)".to_owned())
     } else {
         Ok(keep)
     }
@@ -89,7 +94,7 @@ pub(super) async fn run(args: &ForgetArgs, screen: &Screen) -> Result<Outcome> {
             done = forget_all(&past, &options) => Some(done?),
         };
         let Some(done) = done else {
-            tracing::warn!("interrupted: what was forgotten before stays forgotten; run it again to go on");
+            tracing::warn!("interrupted: history that was already forgotten stays forgotten; run it again to resume");
             return Ok(Outcome::Interrupted);
         };
         done
@@ -124,18 +129,24 @@ async fn forget_all(past: &Past, options: &ForgetOptions) -> Result<ForgetReport
 
 fn text(archive: &str, args: &ForgetArgs, done: &ForgetReport, findings: &FindingCounts) -> String {
     let mut facts = vec![("Archive", archive.to_owned())];
-    let limit =
-        done.limit.map_or_else(|| "nothing, it is empty".to_owned(), |limit| format!("what is after {}", time(limit)));
+    let limit = done.limit.map_or_else(
+        || "nothing, because the archive is empty".to_owned(),
+        |limit| format!("everything after {}", time(limit)),
+    );
     facts.push(("Keeps", format!("{limit} ({})", long(args.keep_within))));
-    let what = if args.plan { "Would leave" } else { "Left" };
+    let what = if args.plan { "Would forget" } else { "Forgot" };
     let left = format!("{}, {}, {}", counted(done.files, "file"), counted(done.rows, "row"), bytes(done.bytes));
-    facts.push((what, if done.tables.is_empty() { "nothing: there is nothing older".to_owned() } else { left }));
+    facts.push((what, if done.tables.is_empty() { "nothing: the archive has nothing older".to_owned() } else { left }));
     if done.bases > 0 {
         let (bases, read) = (counted(done.bases, "table"), bytes(done.base_input_bytes));
         let cost = if args.plan {
-            format!("{bases} as then, at most {}; {read} to read", counted(done.base_rows, "row"))
+            format!("new bases of {bases}, at most {}; {read} to read", counted(done.base_rows, "row"))
         } else {
-            format!("{bases} as then, {}, {}; {read} read", counted(done.base_rows, "document"), bytes(done.base_bytes))
+            format!(
+                "new bases of {bases}, {}, {}; {read} read",
+                counted(done.base_rows, "document"),
+                bytes(done.base_bytes)
+            )
         };
         facts.push((if args.plan { "Would write" } else { "Wrote" }, cost));
     }
@@ -143,7 +154,7 @@ fn text(archive: &str, args: &ForgetArgs, done: &ForgetReport, findings: &Findin
         facts.push(("Version", version.to_string()));
         facts.push((
             "Space",
-            "the files stay in the store for now; vacuum deletes them once they are a week old".to_owned(),
+            "the files stay in the store for now; vacuum deletes them a week after they were last needed".to_owned(),
         ));
     }
     facts.extend(output::findings(findings));
@@ -160,7 +171,7 @@ fn rows(tables: &[ForgottenTable]) -> Vec<Vec<String>> {
     let row = |table: &ForgottenTable| {
         let base = match (table.held_up, table.new_base) {
             (Some(HeldUp::Walk), _) => "held up: sync is fetching it".to_owned(),
-            (Some(_), _) => "held up: sync --rebase it first".to_owned(),
+            (Some(_), _) => "held up: run sync --rebase for it first".to_owned(),
             (None, true) => units::count(table.base_rows),
             (None, false) => String::new(),
         };

@@ -18,26 +18,30 @@ use super::{
 
 /// Shows one document as it was at a moment
 ///
-/// Reads a few pages of the files that may hold it, not the table. Exits with 1 if there was no such document then, or it had been deleted.
+/// Reads only a few pages of the files that may hold it, not the whole table. Exits with 1 if the document did not
+/// exist at that moment, or had been deleted.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    allow_missing_positional = true,
+    after_help = "\
 Examples:
-  convex-archiver get messages j57d8m… --archive s3://bucket/happy-otter
+  convex-archiver get j57d8m… --archive s3://bucket/happy-otter
   convex-archiver get waitlist/users kd7f2n… --archive ./archive --as-of '2 days ago'
-  convex-archiver get messages j57d8m… --archive ./archive --json | jq .document")]
+  convex-archiver get messages j57d8m… --archive ./archive --json | jq .document"
+)]
 pub(crate) struct GetArgs {
-    /// TABLE, or COMPONENT/TABLE
+    /// TABLE, or COMPONENT/TABLE. Can be left out: the id carries the number of its table
     #[arg(value_parser = past::table)]
-    table: TableRef,
+    table: Option<TableRef>,
     /// The document's `_id`
     id: String,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// When: 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, '2 hours ago', 'now' (as far as the
-    /// archive reaches)
+    /// Moment: '2026-11-24 07:45:39' (UTC, or with a zone), 2026-11-24 (00:00 UTC), '2 hours ago' or 2h, yesterday (24
+    /// hours ago), a _ts in nanoseconds, or 'now' (as far as the archive reaches)
     #[arg(long, value_name = "MOMENT", default_value = "now")]
     as_of: Moment,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -61,20 +65,32 @@ struct Report<'a> {
 pub(super) async fn run(args: &GetArgs) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
     let at = past.at(Some(args.as_of))?;
-    let found = get(&past.archive, &past.head, &args.table, &args.id, at).await?;
-    let doubted = doubted_at(&past.head, [&args.table], at);
+    let tables = past.tables_of(args.table.as_ref(), &args.id)?;
+    let (table, found) = find(&past, &tables, &args.id, at).await?;
+    let doubted = doubted_at(&past.head, [table], at);
     if !matches!(found, Lookup::Document(_)) {
         warn_of(&doubted);
     }
     let revision = match found {
         Lookup::Document(revision) => revision,
-        Lookup::Deleted(ts) => return Err(gone(args, at, &format!("it was deleted at {}", moment(ts)))),
-        Lookup::Nothing => return Err(gone(args, at, "history shows what the archive knows of it")),
+        Lookup::Deleted(ts) => {
+            let why = format!("it was deleted at {}; choose an earlier --as-of", moment(ts));
+            return Err(gone(args, table, at, &why));
+        }
+        Lookup::Nothing => {
+            let id = args.id.escape_debug();
+            return Err(gone(
+                args,
+                table,
+                at,
+                &format!("run `history {table} {id}` to see what the archive has of it"),
+            ));
+        }
     };
     if args.json {
         output::print_json(&Report {
             archive: past.archive.url(),
-            table: &args.table,
+            table,
             as_of: at.to_string(),
             as_of_ts: at.0.to_string(),
             written: revision.ts.to_string(),
@@ -84,7 +100,11 @@ pub(super) async fn run(args: &GetArgs) -> Result<Outcome> {
         })?;
         return Ok(Outcome::Done);
     }
-    let mut text = output::facts([("As of", moment(at)), ("Written", moment(revision.ts))]);
+    let mut facts = vec![("As of", moment(at)), ("Written", moment(revision.ts))];
+    if args.table.is_none() {
+        facts.insert(0, ("Table", table.to_string()));
+    }
+    let mut text = output::facts(facts);
     text.push('\n');
     if let Some(document) = revision.document {
         text.push_str(&pretty(&Value::Object(document))?);
@@ -104,7 +124,21 @@ fn pretty(value: &Value) -> Result<String> {
     pretty.map_err(|e| Error::internal("a document cannot be printed: report it").with_source(e))
 }
 
-fn gone(args: &GetArgs, at: Timestamp, why: &str) -> Error {
-    let GetArgs { table, id, .. } = args;
-    Error::not_found(format!("there was no document {} in {table} at {}: {why}", id.escape_debug(), moment(at)))
+/// The table of these that had the document, and the document; or what the first of them says instead.
+async fn find<'a>(past: &Past, tables: &'a [TableRef], id: &str, at: Timestamp) -> Result<(&'a TableRef, Lookup)> {
+    let mut first = None;
+    for table in tables {
+        let found = get(&past.archive, &past.head, table, id, at).await;
+        if !matches!(found, Ok(Lookup::Nothing) | Err(_)) {
+            return Ok((table, found?));
+        }
+        first.get_or_insert((table, found));
+    }
+    let (table, found) = first.ok_or_else(|| Error::internal("there is no table to look in: report it"))?;
+    Ok((table, found?))
+}
+
+fn gone(args: &GetArgs, table: &TableRef, at: Timestamp, why: &str) -> Error {
+    let id = &args.id;
+    Error::not_found(format!("no document {} in {table} at {}: {why}", id.escape_debug(), moment(at)))
 }

@@ -29,13 +29,16 @@ pub(super) fn lines(report: &SyncReport) -> Vec<(&'static str, String)> {
     }
     lines.extend(suspects.into_iter().map(|(why, tables)| {
         let (count, names) = (counted(tables.len() as u64, "table"), words::list(tables.into_iter()));
-        ("Suspect", format!("{count} may differ from the deployment, since {}: {names}", reason(why)))
+        ("Suspect", format!("{count} may differ from the deployment, because {}: {names}", reason(why)))
     }));
     if !report.postponed.is_empty() {
         let (count, names) = (counted(report.postponed.len() as u64, "table"), words::list(report.postponed.iter()));
         lines.push((
             "Postponed",
-            format!("{count} were due to be compared, and --max-download leaves them to the next run: {names}"),
+            format!(
+                "{count} due to be compared with the deployment; left to the next run because of --max-download: \
+                {names}"
+            ),
         ));
     }
     lines.extend(report.explained.iter().take(SHOWN).map(|explanation| ("Audit log", explained(explanation))));
@@ -49,19 +52,19 @@ pub(super) fn lines(report: &SyncReport) -> Vec<(&'static str, String)> {
 /// How far somebody watches, or how often tables are compared instead.
 pub(super) fn watching(report: &SyncReport, audit_every: Option<Duration>) -> Option<(&'static str, String)> {
     let text = match (report.guarded, audit_every) {
-        (Some(guarded), _) => format!("up to {}, the server told of every import and dropped table", time(guarded)),
+        (Some(guarded), _) => format!("the server reported every import and dropped table up to {}", time(guarded)),
         (None, None) => {
-            "no: this server does not tell of imports, and --audit-every is off, so a table that an import replaces is \
-                         not noticed"
+            "no: this server does not report imports, and --audit-every is off, so an import that replaces a table is \
+             not detected"
                 .to_owned()
         }
         // Until the first snapshot is complete there is nothing to guard.
         (None, Some(_)) if report.through.is_none() => return None,
         (None, Some(every)) if every.is_zero() => {
-            "no: this server does not tell of imports, so all ids are compared in every run".to_owned()
+            "no: this server does not report imports, so every run compares all ids".to_owned()
         }
         (None, Some(every)) => {
-            format!("no: this server does not tell of imports, so all ids are compared once in {}", long(every))
+            format!("no: this server does not report imports, so all ids are compared at intervals of {}", long(every))
         }
     };
     Some(("Guarded", text))
@@ -74,7 +77,7 @@ fn healed(table: &HealedTable) -> String {
         Correction::Dropped => "was dropped in the deployment".to_owned(),
         Correction::Replaced => "was replaced, cleared or imported into".to_owned(),
         Correction::Leftovers => "had documents of an import that did not finish".to_owned(),
-        Correction::Asked => return format!("{table} was fetched anew as it was at {}", time(*at)),
+        Correction::Asked => return format!("{table} was fetched again as it was at {}", time(*at)),
     };
     let counts = [(extra, "removed"), (missing, "added"), (different, "replaced")];
     let counts: Vec<_> = counts
@@ -82,8 +85,12 @@ fn healed(table: &HealedTable) -> String {
         .filter(|(n, _)| **n > 0)
         .map(|(n, verb)| format!("{} {verb}", counted(*n, "document")))
         .collect();
-    let counts = if counts.is_empty() { "fetched anew".to_owned() } else { counts.join(", ") };
-    format!("{table} {what}: {counts}. It is right from {} on, and in doubt after {}", time(*at), time(*after))
+    let counts = if counts.is_empty() { "fetched again".to_owned() } else { counts.join(", ") };
+    format!(
+        "{table} {what}: {counts}. It is correct from {} on; between {} and then it is in doubt",
+        time(*at),
+        time(*after)
+    )
 }
 
 /// One entry of the audit log.
@@ -107,13 +114,13 @@ fn reason(why: &str) -> &str {
     match why {
         "import" => "an import or a clear touched it",
         "dropped" => "the deployment no longer lists it",
-        "number" => "its ids bear another number",
-        "replaced" => "its documents lie in another place",
-        "unguarded" => "nobody watched for some time",
-        "new" => "it had not been seen before, so an import may be making it",
+        "number" => "its ids have another table number",
+        "replaced" => "its documents are stored in another place",
+        "unguarded" => "imports and drops could not be detected for some time",
+        "new" => "it is new, so an import may be creating it",
         "differs" => "a comparison found differences",
-        "altered" => "a comparison found other values within one revision",
-        "asked" => "a new snapshot of it was asked for and is not complete",
+        "altered" => "a comparison found different values in the same revision",
+        "asked" => "a new snapshot of it was requested and is not complete",
         other => other,
     }
 }

@@ -21,22 +21,27 @@ use super::{
 
 /// Shows every revision of one document, field by field
 ///
-/// Oldest first. The first that the archive has is shown whole, of each later one what it changed: `+` a field that came, `-` one that
-/// went, `~` one that changed. `gone`: a later snapshot lacks it, though no change says why: that lies in a gap, or its table was dropped.
+/// The oldest comes first. The first revision that the archive has is shown in full; for each later one, only what it
+/// changed: `+` a field was added, `-` a field was removed, `~` a field was changed. `gone` means that the document is
+/// missing from a later snapshot without a recorded deletion: either the deletion fell into a gap, or the table was
+/// dropped.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    allow_missing_positional = true,
+    after_help = "\
 Examples:
-  convex-archiver history messages j57d8m… --archive s3://bucket/happy-otter
-  convex-archiver history messages j57d8m… --archive ./archive --json | jq -c '{written, change}'")]
+  convex-archiver history j57d8m… --archive s3://bucket/happy-otter
+  convex-archiver history messages j57d8m… --archive ./archive --json | jq -c '{written, change}'"
+)]
 pub(crate) struct HistoryArgs {
-    /// TABLE, or COMPONENT/TABLE
+    /// TABLE, or COMPONENT/TABLE. Can be left out: the id carries the number of its table
     #[arg(value_parser = past::table)]
-    table: TableRef,
+    table: Option<TableRef>,
     /// The document's `_id`
     id: String,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Print JSON lines, a revision each; if it fails, an object with the error
+    /// Print JSON lines, one per revision; on failure, an object with the error
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -61,15 +66,30 @@ struct Line {
 pub(super) async fn run(args: &HistoryArgs) -> Result<Outcome> {
     let budget = args.limits.budget()?;
     let past = Past::open(&args.archive).await?;
-    let mut history = History::open(&past.archive, &past.head, &args.table, &args.id, budget).await?;
-    past::warn_of(history.missing(), "revisions");
-    doubt::warn_of(history.doubted());
-    let mut lines = output::Lines::new();
-    let told = tell(args, &mut history, &mut lines).await;
-    lines.end(told).map(|()| Outcome::Done)
+    let tables = past.tables_of(args.table.as_ref(), &args.id)?;
+    for (table, left) in tables.iter().zip((0..tables.len()).rev()) {
+        let mut history = History::open(&past.archive, &past.head, table, &args.id, budget).await?;
+        let oldest = history.next().await?;
+        // One of the others may have it.
+        if oldest.is_none() && left > 0 {
+            continue;
+        }
+        past::warn_of(history.missing(), "revisions");
+        doubt::warn_of(history.doubted());
+        let mut lines = output::Lines::new();
+        let told = tell(args, table, &mut history, oldest, &mut lines).await;
+        return lines.end(told).map(|()| Outcome::Done);
+    }
+    Err(Error::internal("there is no table to look in: report it"))
 }
 
-async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines) -> Result<()> {
+async fn tell(
+    args: &HistoryArgs,
+    table: &TableRef,
+    history: &mut History,
+    oldest: Option<Revision>,
+    out: &mut output::Lines,
+) -> Result<()> {
     // The last revision, and whether it is still there as far as is known.
     let mut before: Option<Revision> = None;
     let mut known = false;
@@ -77,7 +97,8 @@ async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines
         let live = before.filter(|revision| revision.document.is_some())?;
         history.gone_between(live.ts, next)
     };
-    while let Some(revision) = history.next().await? {
+    let mut next = oldest;
+    while let Some(revision) = next {
         if let Some(s) = gone(history, before.as_ref(), Some(revision.ts)) {
             tell_gone(args, s, out)?;
             before = None;
@@ -91,7 +112,7 @@ async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines
                 change,
                 document: past::document(&revision)?,
                 changes: fields(&changes)?,
-                doubted: doubt::holding(history.doubted(), &args.table, revision.ts).cloned().collect(),
+                doubted: doubt::holding(history.doubted(), table, revision.ts).cloned().collect(),
             })?;
         } else {
             let mut text = if known { "\n".to_owned() } else { String::new() };
@@ -100,6 +121,7 @@ async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines
             out.print(&text)?;
         }
         (before, known) = (Some(revision), true);
+        next = history.next().await?;
     }
     if let Some(s) = gone(history, before.as_ref(), None) {
         tell_gone(args, s, out)?;
@@ -107,8 +129,10 @@ async fn tell(args: &HistoryArgs, history: &mut History, out: &mut output::Lines
     if known {
         return Ok(());
     }
-    let HistoryArgs { table, id, .. } = args;
-    Err(Error::not_found(format!("the archive knows of no document {} in {table}", id.escape_debug())))
+    Err(Error::not_found(format!(
+        "the archive has no revision of a document {} in {table}; check the table and the id",
+        args.id.escape_debug()
+    )))
 }
 
 /// A snapshot lacks it.
@@ -126,7 +150,7 @@ fn tell_gone(args: &HistoryArgs, s: Timestamp, out: &mut output::Lines) -> Resul
         });
     }
     out.print(&format!(
-        "\n{}  {change}: not in the snapshot of that moment; what deleted it is not in the archive\n",
+        "\n{}  {change}: missing from the snapshot of that moment; its deletion is not in the archive\n",
         moment(s)
     ))
 }

@@ -7,11 +7,12 @@ use tokio::net::TcpListener;
 
 /// An address and a port; not those of a real local deployment.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "say an address and a port: 127.0.0.1:3217".to_owned())?;
+    let address: SocketAddr =
+        text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:3217".to_owned())?;
     if matches!(address.port(), 3210 | 3211) {
         return Err(
-            "3210 and 3211 are the ports of a real local deployment: a sync that means one must not reach the \
-                    other; choose another port"
+            "3210 and 3211 are the ports of a real local deployment, and a sync meant for one must not reach the \
+             other; choose another port"
                 .to_owned(),
         );
     }
@@ -22,22 +23,24 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
 pub(crate) fn key(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("say a key without white space or odd characters: simulated|key".to_owned());
+        return Err("write a key without white space or control characters, such as simulated|key".to_owned());
     }
     Ok(text.to_owned())
 }
 
 /// How much a page has at most.
 pub(crate) fn page(text: &str) -> Result<usize, String> {
-    text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "say a whole number, 1 or more".to_owned())
+    text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "write a whole number, 1 or more".to_owned())
 }
 
 /// Listens, and tells where.
 pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address)
         .await
-        .map_err(|e| Error::usage(format!("cannot listen at {address}: choose another --listen")).with_source(e))?;
-    let address = listener.local_addr().map_err(|e| Error::resource("the listener has no address").with_source(e))?;
+        .map_err(|e| Error::usage(format!("cannot listen on {address}: choose another --listen")).with_source(e))?;
+    let address = listener
+        .local_addr()
+        .map_err(|e| Error::resource("cannot determine the address of the listener").with_source(e))?;
     Ok((listener, address))
 }
 

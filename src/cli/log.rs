@@ -1,13 +1,14 @@
 //! The verb `log`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt::Write,
 };
 
 use clap::Args;
 use convex_archiver::{
-    Result, TableRef,
+    Error, MemoryBudget, Result, TableRef,
+    archive::Head,
     read::{Change, DoubtedTable, LogOptions, Moment, Transaction, Transactions},
 };
 use serde::Serialize;
@@ -17,38 +18,45 @@ use super::{
     doubt,
     outcome::Outcome,
     output,
-    past::{self, LimitArgs, Past, moment},
-    units::counted,
+    past::{self, LimitArgs, Past, SelectionArgs, moment},
+    units::{count, counted},
 };
 
 /// Lists transactions: what each inserted, updated and deleted, across tables
 ///
-/// Oldest first. A transaction is all that the deployment wrote at one `_ts`. Those before the first snapshot are not known. Where the archive
-/// has a gap before a document, it cannot tell whether that was inserted or updated, and says `written`.
+/// The oldest comes first, or with --reverse the newest. A transaction is everything that the deployment wrote at one
+/// `_ts`. Transactions before the first snapshot are not known. If the archive has a gap before a revision, it cannot
+/// tell whether the document was inserted or updated, and shows `written`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver log --archive s3://bucket/happy-otter --since '2 hours ago'
   convex-archiver log --archive ./archive --table messages --since 2026-11-01 --ids
+  convex-archiver log --archive ./archive --limit 20 --reverse
   convex-archiver log --archive ./archive --json | jq -c '[.at, (.changes | length)]'")]
 pub(crate) struct LogArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Only this table: TABLE or COMPONENT/TABLE; may be said several times
-    #[arg(long, value_name = "TABLE", value_parser = past::table)]
-    table: Vec<TableRef>,
-    /// From this moment on, itself included: as in --as-of of get [default: the first snapshot]
+    /// Earliest moment, inclusive; as in --as-of of get [default: the first snapshot]
     #[arg(long, value_name = "MOMENT")]
     since: Option<Moment>,
-    /// Up to this moment, itself included [default: as far as the archive reaches]
+    /// Latest moment, inclusive [default: as far as the archive reaches]
     #[arg(long, value_name = "MOMENT")]
     until: Option<Moment>,
-    /// Name the documents
+    /// Show only this many of the newest transactions
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+    /// Show the newest first; needs --limit
+    #[arg(long, requires = "limit")]
+    reverse: bool,
+    /// Show the ids of the documents
     #[arg(long)]
     ids: bool,
-    /// Print JSON lines, a transaction each, with the documents; if it fails, an object with the error
+    /// Print JSON lines, one per transaction, with its documents; on failure, an object with the error
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    tables: SelectionArgs,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -77,30 +85,97 @@ pub(super) async fn run(args: &LogArgs) -> Result<Outcome> {
     let options = LogOptions::default()
         .since(args.since.map(|moment| past.at(Some(moment))).transpose()?)
         .until(args.until.map(|moment| past.at(Some(moment))).transpose()?)
-        .tables(args.table.clone())
+        .tables(tables(args, &past.head)?)
         .budget(budget);
     let mut log = Transactions::open(&past.archive, &past.head, &options).await?;
     past::warn_of(log.missing(), "transactions");
     doubt::warn_of(log.doubted());
     let mut lines = output::Lines::new();
-    let told = tell(args, &mut log, &mut lines).await;
+    let told = tell(args, &mut log, budget, &mut lines).await;
     lines.end(told).map(|()| Outcome::Done)
 }
 
-async fn tell(args: &LogArgs, log: &mut Transactions, lines: &mut output::Lines) -> Result<()> {
+/// The tables that are meant; none for all.
+fn tables(args: &LogArgs, head: &Head) -> Result<Vec<TableRef>> {
+    let selection = args.tables.selection(head)?;
+    let all = selection.is_everything();
+    let selected = head.tables().map(|state| &state.table).filter(|table| !all && selection.contains(table));
+    Ok(selected.cloned().collect())
+}
+
+async fn tell(args: &LogArgs, log: &mut Transactions, budget: MemoryBudget, lines: &mut output::Lines) -> Result<()> {
     if !args.json {
         lines.print(&format!("From {} to {}\n", moment(*log.span().start()), moment(*log.span().end())))?;
     }
     let mut transactions = 0;
+    let mut newest = Newest::new(args.limit, budget.limit() / 4);
     while let Some(transaction) = log.next().await? {
         transactions += 1;
-        if args.json {
-            lines.print_json(&line(&transaction, log.doubted()))?;
+        let text = if args.json {
+            output::json_line(&line(&transaction, log.doubted()))?
         } else {
-            lines.print(&text(&transaction, args.ids))?;
+            text(&transaction, args.ids)
+        };
+        match &mut newest {
+            Some(newest) => newest.push(text)?,
+            None => lines.print(&text)?,
         }
     }
-    if args.json { Ok(()) } else { lines.print(&format!("\n{}\n", counted(transactions, "transaction"))) }
+    let shown = match newest {
+        Some(newest) => newest.print(args.reverse, lines)?,
+        None => transactions,
+    };
+    if args.json {
+        return Ok(());
+    }
+    let of_all = if shown == transactions { String::new() } else { format!(" of {}", count(transactions)) };
+    lines.print(&format!("\n{}{of_all}\n", counted(shown, "transaction")))
+}
+
+/// The newest transactions, as they are printed.
+struct Newest {
+    texts: VecDeque<String>,
+    limit: usize,
+    bytes: u64,
+    most: u64,
+}
+
+impl Newest {
+    /// None without a limit. The texts have `most` bytes at most.
+    fn new(limit: Option<usize>, most: u64) -> Option<Self> {
+        limit.map(|limit| Self { texts: VecDeque::new(), limit, bytes: 0, most })
+    }
+
+    /// # Errors
+    /// Resource, if they do not fit.
+    fn push(&mut self, text: String) -> Result<()> {
+        self.bytes += text.len() as u64;
+        self.texts.push_back(text);
+        if self.texts.len() > self.limit
+            && let Some(oldest) = self.texts.pop_front()
+        {
+            self.bytes -= oldest.len() as u64;
+        }
+        if self.bytes <= self.most {
+            return Ok(());
+        }
+        Err(Error::resource(format!(
+            "the newest {} transactions do not fit in memory: use a smaller --limit, or --since, or a larger \
+             --memory-limit",
+            self.limit
+        )))
+    }
+
+    /// Prints them; how many.
+    fn print(self, reverse: bool, lines: &mut output::Lines) -> Result<u64> {
+        let shown = self.texts.len() as u64;
+        if reverse {
+            self.texts.iter().rev().try_for_each(|text| lines.print(text))?;
+        } else {
+            self.texts.iter().try_for_each(|text| lines.print(text))?;
+        }
+        Ok(shown)
+    }
 }
 
 fn line<'a>(transaction: &'a Transaction, doubted: &[DoubtedTable]) -> Line<'a> {

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod check;
 mod child_environment;
 mod compact;
 mod completions;
@@ -14,6 +15,7 @@ mod config;
 mod copy;
 mod demo;
 mod diff;
+mod documents;
 mod doubt;
 pub(crate) mod exit;
 mod export;
@@ -22,6 +24,7 @@ mod forget;
 mod get;
 mod healed;
 mod history;
+mod init;
 mod listen;
 mod log;
 pub(crate) mod memory;
@@ -55,9 +58,9 @@ use futures::future::LocalBoxFuture;
 use self::{outcome::Outcome, telemetry::Screen};
 
 /// Archives a Convex deployment: a snapshot of every table, then every later change, as Parquet files on object storage
-/// (S3 and what speaks like it, Google Cloud Storage, Azure, or a folder).
+/// (S3 and S3-compatible stores, Google Cloud Storage, Azure) or in a folder.
 ///
-/// `sync` makes the archive on its first run and brings it up to date on every later one: let a timer run it.
+/// The first run of `sync` creates the archive, and every later run brings it up to date. Run it from a scheduler.
 #[derive(Debug, Parser)]
 #[command(name = "convex-archiver", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -70,44 +73,49 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   convex-archiver demo
-      shows all of it on this machine: no account, no network, half a minute
+      demonstrates the whole program on this machine in half a minute, without an account or network
+
+  CONVEX_DEPLOY_KEY='prod:happy-otter-123|…' convex-archiver check --archive s3://bucket/happy-otter
+      checks that everything for the first sync is in place (key, plan, store, disk space) and estimates its cost
 
   CONVEX_DEPLOY_KEY='prod:happy-otter-123|…' convex-archiver sync --archive s3://bucket/happy-otter
       archives a deployment, or brings its archive up to date
 
   convex-archiver status --archive s3://bucket/happy-otter --max-lag 6h
-      tells how far it is, and exits with 3 if that is too far behind
+      shows the state of the archive, and exits with 3 if it is too far behind
 
   convex-archiver diff '1 day ago' now --archive s3://bucket/happy-otter
-      what changed since yesterday; log, history and get go deeper
+      shows what changed since yesterday; log, history and get show more detail
 
   convex-archiver audit --archive s3://bucket/happy-otter
-      compares it with the deployment, document by document
+      compares the archive with the deployment, document by document
 
   convex-archiver verify --archive s3://bucket/happy-otter --read-data=10%
-      checks the archive itself: its log, its files, and a tenth of the data; repair mends what it finds
+      checks the archive itself: its log, its files, and a tenth of the data; repair fixes what it finds
 
   convex-archiver copy --archive s3://bucket/happy-otter --to gs://other-bucket/happy-otter
-      a second archive elsewhere, brought up to date each time
+      makes a second archive elsewhere, or brings it up to date
 
-  convex-archiver restore --as-of '1 day ago' --output yesterday.zip --archive s3://bucket/happy-otter
-      yesterday, as a ZIP for `npx convex import`
+  convex-archiver restore --as-of '1 day ago' --output yesterday.zip \\
+                          --archive s3://bucket/happy-otter
+      writes the documents of yesterday to a ZIP for `npx convex import`
 
-  convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' --archive s3://bucket/happy-otter
-      SQL at any moment, by DuckDB; views prints the script, for Spark too
+  convex-archiver query 'SELECT count(*) FROM messages' --as-of '1 day ago' \\
+                        --archive s3://bucket/happy-otter
+      runs SQL as of any moment with DuckDB; views prints the script, also for Spark
 
 Exit codes:
-  0    done, also when stopped at a commit      3    done, but with findings
-  1    failed                                   4    another writer was faster: run again
+  0    done, or stopped at a commit             3    done, but with findings
+  1    failed                                   4    another writer committed first
   2    a flag, variable, key or permission      5    deployment or store unavailable: run again
        is wrong: running again does not help    130  interrupted (a sync: twice)
 
 Environment:
-  CONVEX_ARCHIVE                                what --archive says
-  CONVEX_DEPLOY_KEY, CONVEX_URL                 the deployment; the URL may be left out
-  CONVEX_ARCHIVER_SERVE_KEY                     the key that serve takes
-  CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY       the same, both, for your own server
-  AWS_*, GOOGLE_*, AZURE_*                      the store, as its own tools take them
+  CONVEX_ARCHIVE                                default of --archive
+  CONVEX_DEPLOY_KEY, CONVEX_URL                 the deployment; the URL may be omitted
+  CONVEX_ARCHIVER_SERVE_KEY                     the key that clients of serve must send
+  CONVEX_SELF_HOSTED_URL, CONVEX_SELF_HOSTED_ADMIN_KEY       both, for a self-hosted deployment
+  AWS_*, GOOGLE_*, AZURE_*                      the store, as in the cloud's own tools
   CONVEX_ARCHIVER_COPY_AWS_*, …_GOOGLE_*, …     the same for the destination of copy
   RUST_LOG, NO_COLOR                            logs
   No .env file is read.";
@@ -115,10 +123,13 @@ Environment:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Check(check::CheckArgs),
+    Init(init::InitArgs),
     Sync(sync::SyncArgs),
     Status(status::StatusArgs),
     Tables(tables::TablesArgs),
     Schema(schema::SchemaArgs),
+    Documents(documents::DocumentsArgs),
     Get(get::GetArgs),
     History(history::HistoryArgs),
     Log(log::LogArgs),
@@ -144,10 +155,12 @@ impl Cli {
     /// Whether stdout is to hold one JSON object, whatever happens.
     pub(crate) fn json(&self) -> bool {
         match &self.command {
+            Command::Check(args) => args.json,
             Command::Sync(args) => args.json,
             Command::Status(args) => args.json,
             Command::Tables(args) => args.json,
             Command::Schema(args) => args.json,
+            Command::Documents(args) => args.json,
             Command::Get(args) => args.json,
             Command::History(args) => args.json,
             Command::Log(args) => args.json,
@@ -165,6 +178,7 @@ impl Cli {
             | Command::Views(_)
             | Command::Demo(_)
             | Command::Serve(_)
+            | Command::Init(_)
             | Command::Simulate(_)
             | Command::Completions(_) => false,
         }
@@ -183,10 +197,13 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Outcome> {
 
 async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
     match &cli.command {
+        Command::Check(args) => check::run(args).await,
+        Command::Init(args) => init::run(args).await,
         Command::Sync(args) => sync::run(args, screen).await,
         Command::Status(args) => status::run(args).await,
         Command::Tables(args) => tables::run(args).await,
         Command::Schema(args) => schema::run(args).await,
+        Command::Documents(args) => documents::run(args).await,
         Command::Get(args) => get::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Log(args) => log::run(args).await,
@@ -213,7 +230,7 @@ async fn run_verb(cli: &Cli, screen: &Screen) -> Result<Outcome> {
 fn typed(words: Vec<String>, screen: &Screen) -> LocalBoxFuture<'_, Result<Outcome>> {
     Box::pin(async move {
         let cli = Cli::try_parse_from(words)
-            .map_err(|e| Error::internal("the demo types what is no command: report it").with_source(e))?;
+            .map_err(|e| Error::internal("the demo ran an invalid command: report it").with_source(e))?;
         run(&cli, screen).await
     })
 }

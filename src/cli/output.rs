@@ -1,6 +1,7 @@
 //! Stdout, where reports go, and a table for them.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     io::{ErrorKind, IsTerminal, Write},
 };
@@ -11,12 +12,35 @@ use serde::Serialize;
 /// Prints a report. A reader that has gone away (`| head`) is no failure.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
+    let text = shown(text, stdout.is_terminal());
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::resource("cannot write to the standard output").with_source(e))
+            Err(Error::resource("cannot write to standard output").with_source(e))
         }
         _ => Ok(()),
     }
+}
+
+/// On a terminal, what would steer it (control characters) or turn the order of letters around is spelled as JSON spells it: documents hold what
+/// strangers have typed.
+fn shown(text: &str, on_a_terminal: bool) -> Cow<'_, str> {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !on_a_terminal || !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if steers(c) {
+            // All of them have four digits.
+            let _ = write!(safe, "\\u{:04x}", c as u32);
+        } else {
+            safe.push(c);
+        }
+    }
+    Cow::Owned(safe)
 }
 
 /// The version of all reports in JSON: it grows when a field goes or changes its meaning, not when one is added.
@@ -37,7 +61,7 @@ impl<'a, R: Serialize> VersionedReport<'a, R> {
 }
 
 fn unspelled(error: serde_json::Error) -> Error {
-    Error::internal("cannot spell the report: report it").with_source(error)
+    Error::internal("cannot write the report as JSON: report it").with_source(error)
 }
 
 /// Prints a report on stderr, where stdout holds something else. What cannot be written there cannot be told anywhere.
@@ -56,6 +80,17 @@ pub(crate) fn json(report: &impl Serialize) -> Result<String> {
     text.map(|text| text + "\n").map_err(unspelled)
 }
 
+/// The text of one JSON object, on one line.
+pub(crate) fn json_line(report: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string(&VersionedReport::of(report));
+    text.map(|text| text + "\n").map_err(unspelled)
+}
+
+/// One JSON object, for whoever hands it on.
+pub(crate) fn value(report: &impl Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(VersionedReport::of(report)).map_err(unspelled)
+}
+
 /// Bytes of lines that are written at once.
 const LINES: usize = 64 << 10;
 
@@ -68,6 +103,7 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn new() -> Self {
+        // None on a terminal.
         let at_once = if std::io::stdout().is_terminal() { 0 } else { LINES };
         Self { held: Vec::new(), at_once, unread: false }
     }
@@ -77,14 +113,13 @@ impl Lines {
     /// # Errors
     /// Also if nobody reads any more (`| head`), so that whatever makes lines ends; [`end`](Self::end) knows that it is no failure.
     pub(crate) fn print(&mut self, text: &str) -> Result<()> {
-        self.held.extend_from_slice(text.as_bytes());
+        self.held.extend_from_slice(shown(text, self.at_once == 0).as_bytes());
         if self.held.len() > self.at_once { self.write() } else { Ok(()) }
     }
 
     /// Prints one JSON object on one line.
     pub(crate) fn print_json(&mut self, report: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(&VersionedReport::of(report)).map_err(unspelled)?;
-        self.print(&format!("{text}\n"))
+        self.print(&json_line(report)?)
     }
 
     /// Writes what is held: what follows takes a while.
@@ -113,14 +148,14 @@ impl Lines {
         self.held.clear();
         written.map_err(|e| {
             self.unread |= e.kind() == ErrorKind::BrokenPipe;
-            Error::resource("cannot write to the standard output").with_source(e)
+            Error::resource("cannot write to standard output").with_source(e)
         })
     }
 }
 
 /// The fact of what was found on the way, if there is any: the log has the sentences.
 pub(crate) fn findings(counts: &FindingCounts) -> Option<(&'static str, String)> {
-    (!counts.is_empty()).then(|| ("Findings", format!("{counts} (said above, one line each)")))
+    (!counts.is_empty()).then(|| ("Findings", format!("{counts} (each is logged above)")))
 }
 
 /// Lines of a name and a value, aligned.

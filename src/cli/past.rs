@@ -7,7 +7,7 @@ use clap::Args;
 use convex_archiver::{
     Encoding, Error, FindingCounter, MemoryBudget, Monitor, Result, Revision, Selection, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
-    read::{CommonMoment, DamagedFile, MissingSpan, Moment, in_full},
+    read::{CommonMoment, DamagedFile, MissingSpan, Moment, in_full, tables_of_id},
     write_value,
 };
 use serde_json::value::RawValue;
@@ -22,11 +22,11 @@ use super::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// Memory that it may take, at least 64MiB
+    /// Memory limit, at least 64MiB
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
     memory_limit: u64,
-    /// Where temporary files go: changes to be sorted that the memory limit does not hold. They have no name and vanish
-    /// with the process [default: TMPDIR, else /tmp]
+    /// Folder for temporary files, which are needed when sorting changes exceeds --memory-limit. They are unlinked at
+    /// once, so nothing is left behind [default: TMPDIR, else /tmp]
     #[arg(long, value_name = "FOLDER")]
     temp_dir: Option<PathBuf>,
 }
@@ -45,13 +45,14 @@ impl LimitArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Selection")]
 pub(crate) struct SelectionArgs {
-    /// Only these tables, and those of --component: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated
+    /// Only these tables (and those of --component): `messages`, `waitlist/users` in a component, `log_*`,
+    /// `waitlist/**`; may be repeated
     #[arg(long, value_name = "PATTERN")]
     table: Vec<String>,
-    /// Only the tables of this component and of what it contains, and those of --table; may be repeated
+    /// Only the tables of this component and of the components in it (and those of --table); may be repeated
     #[arg(long, value_name = "PATH")]
     component: Vec<String>,
-    /// All tables but these; may be repeated, and wins over the others
+    /// All tables except these; may be repeated, and takes precedence over --table and --component
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
 }
@@ -68,7 +69,9 @@ impl SelectionArgs {
             let one = Selection::new([pattern], [])?;
             if !head.tables().any(|state| one.contains(&state.table)) {
                 let pattern = pattern.escape_debug();
-                return Err(Error::not_found(format!("the archive has no table {pattern}: see tables")));
+                return Err(Error::not_found(format!(
+                    "the archive has no table {pattern}; run `tables` to see what it has"
+                )));
             }
         }
         Selection::new(&wanted, &self.exclude)
@@ -79,8 +82,8 @@ impl SelectionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Damage")]
 pub(crate) struct DamageArgs {
-    /// Leave out the rows of this table that cannot be read, list their files, and exit with 3; a pattern, may be repeated. Documents are then
-    /// missing, or as they were before. Without it damage is an error
+    /// Leave out the rows of this table (a pattern, may be repeated) that cannot be read, list their files, and exit
+    /// with 3. Some documents are then missing or appear in an earlier state. Without this flag, damage is an error
     #[arg(long, value_name = "TABLE")]
     accept_damage: Vec<String>,
 }
@@ -100,7 +103,7 @@ impl DamageArgs {
 pub(crate) fn about_damage(damaged: &[DamagedFile]) -> impl Iterator<Item = String> {
     damaged.iter().map(|file| {
         format!(
-            "damaged: of {} in {} ({} to {}) {} could not be read. {}",
+            "damaged: of {} in {} ({} to {}), {} could not be read. {}",
             units::counted(file.rows, "revision"),
             file.path,
             moment(file.from),
@@ -139,6 +142,11 @@ impl Past {
         moment.resolve_for(&self.head, Timestamp::now(), selection)
     }
 
+    /// The table that was named, or those whose documents can have this `_id`.
+    pub(crate) fn tables_of(&self, named: Option<&TableRef>, id: &str) -> Result<Vec<TableRef>> {
+        named.map_or_else(|| tables_of_id(&self.head, id), |table| Ok(vec![table.clone()]))
+    }
+
     /// The `_ts` that a moment means; None, if it is as far as the archive reaches whenever one looks.
     pub(crate) fn fixed(&self, moment: Option<Moment>) -> Result<Option<Timestamp>> {
         moment.filter(|moment| *moment != Moment::Through).map(|moment| self.at(Some(moment))).transpose()
@@ -162,14 +170,15 @@ pub(crate) fn about_tables(common: &CommonMoment) -> Vec<String> {
     let mut lines = Vec::new();
     if !common.held_back_by.is_empty() {
         lines.push(format!(
-            "the archive reaches to {}, but does not cover {} there: this is the newest moment of all tables",
+            "the archive reaches up to {}, but does not cover {} at that moment. The moment used is the newest one \
+             that it covers for all tables",
             moment(common.asked),
             words::list(common.held_back_by.iter())
         ));
     }
     if !common.left_out.is_empty() {
         lines.push(format!(
-            "left out, since the archive no longer keeps them: {} (--as-of an earlier moment has them)",
+            "left out, because the archive no longer keeps them: {} (--as-of an earlier moment shows them)",
             words::list(common.left_out.iter())
         ));
     }
@@ -179,7 +188,7 @@ pub(crate) fn about_tables(common: &CommonMoment) -> Vec<String> {
 /// `messages`, or `component/messages`.
 pub(crate) fn table(text: &str) -> Result<TableRef, String> {
     let (component, name) = text.rsplit_once('/').unwrap_or(("", text));
-    TableRef::new(component, name).map_err(|e| format!("{e}: say TABLE, or COMPONENT/TABLE"))
+    TableRef::new(component, name).map_err(|e| format!("{e}: write TABLE or COMPONENT/TABLE"))
 }
 
 /// A moment in full.
@@ -196,7 +205,8 @@ pub(crate) fn value(value: &Value) -> String {
 
 /// The same, to be put into a report.
 pub(crate) fn raw(text: String) -> Result<Box<RawValue>> {
-    RawValue::from_string(text).map_err(|e| Error::internal("a document has no JSON text: report it").with_source(e))
+    RawValue::from_string(text)
+        .map_err(|e| Error::internal("cannot write a document as JSON: report it").with_source(e))
 }
 
 /// A revision's document as JSON; None for a tombstone.

@@ -54,12 +54,12 @@ impl Pages {
 impl Progress {
     /// Begins to listen.
     pub(crate) fn new(screen: &Screen) -> Self {
-        Self::beginning(screen, "asking the deployment")
+        Self::beginning(screen, "contacting the deployment")
     }
 
     /// The same, of a verb that reads the archive.
     pub(crate) fn reading(screen: &Screen) -> Self {
-        Self::beginning(screen, "looking at the archive")
+        Self::beginning(screen, "reading the archive")
     }
 
     fn beginning(screen: &Screen, doing: &'static str) -> Self {
@@ -166,17 +166,17 @@ impl Monitor for Progress {
             }
             Event::NewBase { ts, components } => {
                 let what = if components { "the tables of components" } else { "the tables that no base covers" };
-                tracing::info!("a new base: {what} are walked as they were at {}", time(ts));
+                tracing::info!("new base: reading {what} as they were at {}", time(ts));
             }
             Event::Comparing { table } => {
                 if let Some(bars) = &self.bars {
                     bars.doing.set_message(format!("comparing table {table} with the deployment"));
                 }
-                tracing::debug!("table {table} is compared with the deployment");
+                tracing::debug!("comparing table {table} with the deployment");
             }
             Event::Refetching { table, ts } => {
                 tracing::info!(
-                    "table {table} differs from the deployment: it is fetched anew as it was at {}",
+                    "table {table} differs from the deployment: fetching it again as it was at {}",
                     time(ts)
                 );
             }
@@ -202,10 +202,10 @@ impl Monitor for Progress {
                 tracing::info!(files, rows, through, "commit {version}");
             }
             Event::Retry { error, attempt, after_ms } => {
-                tracing::warn!(attempt, after_ms, "asking again: {error}");
+                tracing::warn!(attempt, after_ms, "retrying: {error}");
             }
             Event::NotExplained { error } => {
-                tracing::debug!("the audit log explains nothing: {error}");
+                tracing::debug!("cannot get explanations from the audit log: {error}");
             }
             Event::Finding(finding) => telemetry::log_finding(finding),
             _ => {}

@@ -29,52 +29,59 @@ use super::{
     config::{self, ArchiveArgs},
     doubt::DoubtArgs,
     outcome::Outcome,
-    past::Past,
+    past::{Past, SelectionArgs},
     secret,
 };
 
 /// Runs SQL over the archive with DuckDB: the documents of each table, its history, and its documents at any moment
 ///
-/// The views are those of `views --engine duckdb`: `messages`, `messages_history`, `messages_versions`, `messages_as_of(moment)`; tables of components are
-/// "waitlist".users. Of tables whose names do not stand in the query nothing is read. Without a query DuckDB's own shell opens, with
-/// all views in place. Needs the program `duckdb`, 1.5 or later.
+/// The views are those of `views --engine duckdb`: `messages`, `messages_history`, `messages_versions` and
+/// `messages_as_of(moment)`; tables in components are named like "waitlist".users. Only tables that the query names are
+/// read. Without a query, DuckDB's own shell opens with all views defined. This needs the program `duckdb`, version 1.5
+/// or later.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = "\
 Examples:
   convex-archiver query 'SELECT count(*) FROM messages' --archive s3://bucket/happy-otter
-  convex-archiver query 'SELECT author, count(*) FROM messages GROUP BY ALL' --as-of '1 day ago' --archive ./archive --json
-  convex-archiver query 'FROM messages_history ORDER BY _ts DESC' --archive ./archive --csv --output history.csv
+  convex-archiver query 'SELECT author, count(*) FROM messages GROUP BY ALL' --as-of '1 day ago' \\
+                        --archive ./archive --json
+  convex-archiver query 'FROM messages_history ORDER BY _ts DESC' --archive ./archive \\
+                        --csv --output history.csv
   convex-archiver query --archive ./archive
 
-Exit codes: 1 if DuckDB ends with an error, which it tells itself (SQL that is wrong, a table that is not covered, a file that is not to be had); \
-2 if it cannot be started; 3 if a table that the query names is in doubt, and --accept-doubt was said; 130 if it was interrupted.")]
+Exit codes: 1 if DuckDB ends with an error, which it prints itself (wrong SQL, a table that is not covered, a file \
+that cannot be read); \
+2 if it cannot be started; 3 if a table that the query names is in doubt and --accept-doubt was given; 130 if it was \
+interrupted.")]
 pub(crate) struct QueryArgs {
-    /// SQL; `-` reads it from the standard input. Without it the shell opens
+    /// SQL; `-` reads it from standard input. Without SQL the shell opens
     sql: Option<String>,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// What the plain names mean, for all tables at once: as in --as-of of get
+    /// Moment that the plain table names refer to, the same for all tables; as in --as-of of get
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<Moment>,
-    /// Print JSON, a list of rows
+    /// Print JSON: a list of rows
     #[arg(long, group = "format", requires = "sql")]
     json: bool,
-    /// Print CSV. So it is where the output is no terminal and nothing else is said
+    /// Print CSV (the default when the output is not a terminal). A spreadsheet may run a text that begins with =, +, - or @ as a formula
     #[arg(long, group = "format", requires = "sql")]
     csv: bool,
-    /// Print a table of Markdown
+    /// Print a Markdown table
     #[arg(long, group = "format", requires = "sql")]
     markdown: bool,
-    /// Write to this file; it appears whole or not at all. A pipe or a device is written to as it is
+    /// Write to this file, which appears complete or not at all (a pipe or a device is written to directly)
     #[arg(long, value_name = "FILE", requires = "sql")]
     output: Option<PathBuf>,
-    /// Replace the file if it is there
+    /// Replace the file if it exists
     #[arg(long, requires = "output")]
     force: bool,
     #[command(flatten)]
+    tables: SelectionArgs,
+    #[command(flatten)]
     doubt: DoubtArgs,
-    /// The program `duckdb` [default: the one on the PATH]
+    /// Path of the program `duckdb` [default: the one on the PATH]
     #[arg(long, value_name = "PATH", default_value = "duckdb", hide_default_value = true)]
     duckdb: PathBuf,
 }
@@ -89,12 +96,11 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     if let Some(ts) = as_of {
         refuse_uncovered(&past, ts)?;
     }
-    let is_doubted = doubt::check(&past.head, sql.as_deref(), as_of, args.doubt.accept_doubt)?;
+    let selection = args.tables.selection(&past.head)?;
+    let is_doubted = doubt::check(&past.head, &selection, sql.as_deref(), as_of, args.doubt.accept_doubt)?;
     let url = past.archive.url();
     let mut columns = past.archive.all_schemas(&past.head).await?;
-    if let Some(sql) = &sql {
-        columns.retain(|table, _| may_name(sql, table));
-    }
+    columns.retain(|table, _| selection.contains(table) && sql.as_ref().is_none_or(|sql| may_name(sql, table)));
     let lists = lists_beside(&past, |table| columns.contains_key(table)).await?;
     let lists = lists.as_ref().map_or(url, |folder| folder.1.as_str());
     let views = duckdb_views_of(&past.head, &columns, url, lists, as_of);
@@ -115,7 +121,7 @@ pub(super) async fn run(args: &QueryArgs) -> Result<Outcome> {
     if args.output.is_none() && child::is_unread(status) {
         return Ok(Outcome::Done);
     }
-    tracing::error!("DuckDB ended with {status}: what it says above is the reason");
+    tracing::error!("DuckDB ended with {status}: see its message above");
     Ok(Outcome::Failed(1))
 }
 
@@ -127,7 +133,7 @@ async fn lists_beside(past: &Past, wanted: impl Fn(&TableRef) -> bool) -> Result
         return Ok(None);
     }
     tracing::warn!(
-        "manifest.json or a list that it names is not what the log says: DuckDB gets lists made from the log"
+        "manifest.json or a list that it names does not match the log, so DuckDB gets lists made from the log"
     );
     let folder = tempfile::Builder::new().prefix("convex-archiver-").tempdir().map_err(no_temporary)?;
     let place = folder.path().display().to_string();
@@ -199,7 +205,7 @@ async fn shell(args: &QueryArgs, script: &str) -> Result<Ending> {
 }
 
 fn no_input(e: std::io::Error) -> Error {
-    Error::usage("cannot read SQL from the standard input").with_source(e)
+    Error::usage("cannot read SQL from standard input").with_source(e)
 }
 
 fn no_temporary(e: std::io::Error) -> Error {

@@ -26,31 +26,34 @@ use super::{
 /// Objects that are printed for people; --json has all.
 const SHOWN: usize = 50;
 
-/// Repairs what verify finds, as far as anything still tells what it was
+/// Repairs what verify finds, as far as other objects or a copy still have the data
 ///
-/// Checkpoints, lists of files and manifest.json are written again from the log. Commits and data files are taken from a copy of the archive (--from):
-/// each only if its digest is the one that the log names. A joined data file is made again of the smaller files that it had joined, which stay for a
-/// week. What nobody has any more is told, and recorded only with --accept-loss. Nothing is deleted, and syncs may run meanwhile. See --plan first.
+/// Checkpoints, lists of files and manifest.json are written again from the log. Commits and data files are taken from
+/// a copy of the archive (--from), each only if its digest is the one in the log. A joined data file is recreated from
+/// the smaller files that it replaced, which are kept for a week. Objects that exist nowhere any more are listed, and
+/// recorded as lost only with --accept-loss. Nothing is deleted, and syncs may run at the same time. Run it with --plan
+/// first.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct RepairArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// A copy of the archive, from which intact objects are taken: an URL like that of --archive
+    /// Location of a copy of the archive, from which intact objects are taken; written like --archive
     #[arg(long, value_name = "URL")]
     from: Option<String>,
-    /// Read every data file, to find those that are damaged inside
+    /// Read every data file to find those that are damaged inside
     #[arg(long)]
     read_data: bool,
-    /// Record data files that nobody has any more as lost. From then on the moments concerned are refused by name. A new base from the deployment
-    /// (sync --rebase TABLE) brings the newest state back
+    /// Record data files that exist nowhere any more as lost. From then on, requests for the moments concerned are
+    /// refused with an error that names the gap. A new base from the deployment (sync --rebase TABLE) brings the newest
+    /// state back
     #[arg(long)]
     accept_loss: bool,
-    /// Only tell what would be done
+    /// Only show what would be done
     #[arg(long)]
     plan: bool,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -60,16 +63,17 @@ pub(crate) struct RepairArgs {
 const EXAMPLES: &str = "\
 Examples:
   convex-archiver repair --archive s3://bucket/happy-otter --read-data --plan
-      what is wrong, and what would be done about it
+      shows what is wrong and what would be done about it
 
   convex-archiver repair --archive s3://bucket/happy-otter --from gs://elsewhere/happy-otter
-      takes what is damaged or missing from a copy
+      takes damaged or missing objects from a copy
 
   convex-archiver repair --archive s3://bucket/happy-otter --accept-loss
   convex-archiver sync --archive s3://bucket/happy-otter --rebase messages
-      there is no copy: the loss is recorded, and the newest state comes from the deployment
+      without a copy: records the loss, and gets the newest state from the deployment
 
-Exit codes: 0 if nothing is wrong any more; 3 if something is, or is lost; with --plan 3 if something is wrong.";
+Exit codes: 0 if nothing is wrong any more; 3 if something is still wrong or lost; with --plan, 3 if something is \
+wrong.";
 
 /// The report, as JSON.
 #[derive(Serialize)]
@@ -100,7 +104,7 @@ pub(super) async fn run(args: &RepairArgs, screen: &Screen) -> Result<Outcome> {
     };
     progress.finish();
     let Some(done) = done else {
-        tracing::warn!("interrupted: what was repaired stays; run it again to go on");
+        tracing::warn!("interrupted: repairs already made stay; run it again to resume");
         return Ok(Outcome::Interrupted);
     };
     let done = done?;
@@ -129,7 +133,7 @@ fn text(archive: &str, done: &RepairReport) -> String {
     let mut facts = vec![("Archive", format!("{archive}, version {}", done.version))];
     let whole = counted(done.repaired.len() as u64, "repair");
     facts.push(match (done.repaired.len(), done.plan) {
-        (0, _) if done.is_whole() => ("Repaired", "nothing: nothing is wrong".to_owned()),
+        (0, _) if done.is_whole() => ("Repaired", "nothing: no problems found".to_owned()),
         (0, _) => ("Repaired", "nothing".to_owned()),
         (_, true) => ("Would do", whole),
         (_, false) => ("Repaired", whole),
@@ -139,9 +143,11 @@ fn text(archive: &str, done: &RepairReport) -> String {
         facts.push((
             "Lost",
             match (done.loss_recorded, done.plan) {
-                (true, _) => format!("{files}; the archive says so from now on"),
+                (true, _) => format!("{files}; recorded in the archive as lost"),
                 (false, _) => {
-                    format!("{files}; not recorded. If no copy has them (--from), record it: repair --accept-loss")
+                    format!(
+                        "{files}; not recorded. If no copy has them (--from), record the loss with repair --accept-loss"
+                    )
                 }
             },
         ));
@@ -149,7 +155,7 @@ fn text(archive: &str, done: &RepairReport) -> String {
     if !done.lacking.is_empty() {
         let tables = words::list(done.lacking.iter());
         let flags: Vec<String> = done.lacking.iter().map(|table| format!("--rebase {table}")).collect();
-        facts.push(("Lacking", format!("the newest state of {tables}: run sync {}", flags.join(" "))));
+        facts.push(("Lacking", format!("to get the newest state of {tables} back, run sync {}", flags.join(" "))));
     }
     if !done.left.is_empty() {
         facts.push(("Still wrong", counted(done.left.len() as u64, "problem")));
@@ -158,28 +164,25 @@ fn text(archive: &str, done: &RepairReport) -> String {
         let what = if done.plan { "planned" } else { "repaired" };
         facts.push((
             "Note",
-            format!("no reader finds the newest version; until the log is whole nothing else can be {what}"),
+            format!("no reader finds the newest version; until the log is complete, nothing else can be {what}"),
         ));
     }
     if done.more > 0 {
-        facts.push(("More", format!("{} problems that this repair did not look at: run it again", count(done.more))));
+        facts.push(("More", format!("{} problems that this repair did not examine: run it again", count(done.more))));
     }
     text + &output::facts(facts)
 }
 
 fn of_repaired(repaired: &RepairedObject, plan: bool) -> String {
     let RepairedObject { object, objects, .. } = repaired;
-    let what = if *objects > 1 {
-        format!("{object} and {} behind it", counted(objects - 1, "object"))
-    } else {
-        object.clone()
-    };
+    let what =
+        if *objects > 1 { format!("{object} and {} after it", counted(objects - 1, "object")) } else { object.clone() };
     let would = if plan { "would be " } else { "was " };
     match repaired.from {
         RepairSource::Log => format!("{what} {would}written again from the log"),
         RepairSource::Copy => format!("{what} {would}taken from the copy"),
-        RepairSource::JoinedFiles => format!("{what} {would}made again of the files that it had joined"),
-        RepairSource::NotNeeded => format!("{what} {would}taken off the list of files: no reader needs it"),
+        RepairSource::JoinedFiles => format!("{what} {would}recreated from the files that it had joined"),
+        RepairSource::NotNeeded => format!("{what} {would}removed from the list of files: no reader needs it"),
     }
 }
 
@@ -188,7 +191,7 @@ fn of_lost(lost: &LostRevisions) -> String {
     let span = format!("{} to {}", past::moment(*from), past::moment(*to));
     let with = match (lost.base, lost.documents) {
         (Some(s), Some(documents)) => {
-            format!("; with it goes the base of {}, {}", past::moment(s), counted(documents, "document"))
+            format!("; the base of {} is lost with it, {}", past::moment(s), counted(documents, "document"))
         }
         _ => String::new(),
     };

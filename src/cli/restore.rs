@@ -49,7 +49,7 @@ pub(super) async fn run(args: &RestoreArgs, screen: &Screen) -> Result<Outcome> 
     let Some((mut report, bytes)) = done? else {
         tracing::warn!(
             "interrupted: {}",
-            if args.is_to_stdout() { "what was written is no whole ZIP" } else { "nothing was written" }
+            if args.is_to_stdout() { "the output is not a complete ZIP" } else { "nothing was written" }
         );
         return Ok(Outcome::Interrupted);
     };

@@ -20,10 +20,11 @@ use super::{
     units::{self, counted},
 };
 
-/// Shows the columns of a table: types, since when, the tables that Ids point to, and what had no place in them
+/// Shows the columns of a table: types, since when they exist, the tables that ids point to, and values that fit no
+/// column
 ///
-/// A column is born when its field is first seen and never changes its type. Values of other types are kept in `_rescued`; the number of
-/// those is told per type. The fields of objects are shown below them, `*` is every item of an array.
+/// A column is created when its field is first seen, and never changes its type. Values of other types are kept in
+/// `_rescued` and counted per type. The fields of objects are shown below them; `*` stands for every item of an array.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,21 +32,23 @@ Examples:
   convex-archiver schema waitlist/users --archive ./archive --as-of 2026-11-01
   convex-archiver schema messages --archive ./archive --format polars > messages.py
   convex-archiver schema --archive ./archive --format dbt > models/convex.yml
-  convex-archiver schema messages --archive ./archive --json | jq -r '.columns[] | [.path, .type] | @tsv'")]
+  convex-archiver schema messages --archive ./archive --json |
+    jq -r '.columns[] | [.path, .type] | @tsv'")]
 pub(crate) struct SchemaArgs {
-    /// TABLE, or COMPONENT/TABLE. Left out only with --format dbt, which then is for all tables
+    /// TABLE, or COMPONENT/TABLE. May be omitted only with --format dbt, which then covers all tables
     #[arg(value_parser = past::table)]
     table: Option<TableRef>,
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Only the columns that there were then: as in --as-of of get
+    /// Show only the columns that existed at this moment; as in --as-of of get
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<Moment>,
-    /// Print the newest schema of the files instead, for a reader that otherwise takes the first file's. Values that came before their
-    /// column are in `_rescued` of the files; `export --format parquet` has them in their columns
+    /// Print the newest schema of the files instead, for readers that would otherwise use the schema of the first file.
+    /// Values that arrived before their column existed are in `_rescued` of the files; `export --format parquet` puts
+    /// them into their columns
     #[arg(long, value_name = "READER", conflicts_with_all = ["as_of", "json"])]
     format: Option<Format>,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -60,9 +63,9 @@ enum Format {
     Spark,
     /// CREATE TABLE, in DuckDB's types
     Sql,
-    /// The schema as FORMAT.md has it
+    /// The schema as described in FORMAT.md
     Json,
-    /// Sources for dbt (YAML), with tests: what `views --engine dbt` makes
+    /// Sources for dbt (YAML), with tests, for the views of `views --engine dbt`
     Dbt,
 }
 
@@ -94,7 +97,7 @@ pub(super) async fn run(args: &SchemaArgs) -> Result<Outcome> {
     let Some(table) = &args.table else {
         return match args.format {
             Some(Format::Dbt) => sources(&Past::open(&args.archive).await?, None).await,
-            _ => Err(Error::usage("say which table: TABLE, or COMPONENT/TABLE; only --format dbt goes without")),
+            _ => Err(Error::usage("name a table: TABLE, or COMPONENT/TABLE; only --format dbt works without one")),
         };
     };
     let past = Past::open(&args.archive).await?;
@@ -142,7 +145,7 @@ fn text(columns: &TableColumns, at: Timestamp) -> String {
         let _ = writeln!(text, "{path} has no column: {} in _rescued", kinds(found));
     }
     let (rescued, rows) = (columns.rescued_rows, columns.rows);
-    let _ = writeln!(text, "\n{} of {} with something in _rescued", units::count(rescued), counted(rows, "row"));
+    let _ = writeln!(text, "\n{} of {} have values in _rescued", units::count(rescued), counted(rows, "row"));
     text
 }
 

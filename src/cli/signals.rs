@@ -1,8 +1,13 @@
 //! SIGINT and SIGTERM: the first ends the run at a commit, the second at once.
 
+use std::time::{Duration, Instant};
+
 use convex_archiver::{Error, Result, sync::Stop};
 
 use super::outcome;
+
+/// So soon, the same signal again is no second one. Ctrl-C reaches every process of a terminal's job, and `npx` passes on what it got, too.
+const ECHO: Duration = Duration::from_millis(500);
 
 /// Turns the first signal into a request to stop, from now on until the program ends; the second ends it, and `last` is what is
 /// done before.
@@ -12,9 +17,10 @@ pub(crate) fn stop_at_a_commit(last: impl FnOnce() + Send + 'static) -> Result<S
     let mut signals = Signals::listen()?;
     tokio::spawn(async move {
         let name = signals.next().await;
-        tracing::warn!("{name}: ending at a commit (once more: at once; what is committed stays)");
+        tracing::warn!("{name}: ending at the next commit (send it again to end at once; commits are kept)");
         requested.request();
-        signals.next().await;
+        let first = Instant::now();
+        while signals.next().await == name && first.elapsed() < ECHO {}
         last();
         std::process::exit(outcome::INTERRUPTED.into());
     });
@@ -57,7 +63,7 @@ impl Signals {
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "interrupted",
-            _ = self.terminate.recv() => "asked to terminate",
+            _ = self.terminate.recv() => "termination requested",
         }
     }
 }

@@ -21,80 +21,81 @@ use super::{
 
 /// Serves a simulated Convex deployment, from memory
 ///
-/// It answers the streaming-export API as a real one does. For trying out, for tests and for timing, without an account. The documents are made up from the seed, or read from
-/// files; they may change while it runs. Everything is forgotten when it ends.
+/// It answers the streaming-export API as a real deployment does, for experiments, tests and timing without an account.
+/// The documents are generated from the seed or read from files, and may change while it runs. Nothing is kept when it
+/// ends.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver simulate --writes-per-second 20
-      a thousand documents made up, and a living change log
+      generates a thousand documents and keeps changing them
 
   convex-archiver simulate --documents v6 --then v7 --by feature --after 10s
-      v6/TABLE.ndjson becomes v7/TABLE.ndjson after ten seconds; documents are the same if they
-      agree in their field `feature`
+      changes the documents from v6/TABLE.ndjson to v7/TABLE.ndjson after ten seconds; documents
+      with the same value of the field `feature` are the same document
 
-Files: DIR/TABLE.ndjson, for components DIR/_components/NAME/TABLE.ndjson; one document a line,
-values in Convex's export format (a bare 42.0 is a number, 42 an int64). `_id` and `_creationTime`
-are made up where absent.")]
+Files: DIR/TABLE.ndjson, for components DIR/_components/NAME/TABLE.ndjson; one document per line,
+values in Convex's export format (42.0 is a number, 42 an int64). `_id` and `_creationTime` are
+generated if absent.")]
 pub(crate) struct SimulateArgs {
-    /// Address to listen at; port 0 takes a free one. Not 3210 or 3211: those are a real local deployment's
+    /// Address to listen on; port 0 picks a free port. Not 3210 or 3211, which are the ports of a real local deployment
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3217", value_parser = listen::address)]
     listen: SocketAddr,
-    /// The deploy key to take. It is no secret: it opens the simulation only
+    /// The deploy key that clients must send. It is not a secret, because it only opens the simulation
     #[arg(long, default_value = "simulated|key", value_parser = listen::key)]
     key: String,
     /// The deployment's name
     #[arg(long, default_value = "simulated")]
     name: String,
-    /// What ids, made-up documents and writes follow from: the same seed gives the same
+    /// Seed for ids, generated documents and writes: the same seed gives the same data
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
 
-    /// About so many documents are made up
+    /// Approximate number of documents to generate
     #[arg(long, value_name = "COUNT", default_value_t = 1000, help_heading = DOCUMENTS)]
     generate: usize,
     /// Read the documents from files instead
     #[arg(long, value_name = "DIR", conflicts_with = "generate", help_heading = DOCUMENTS)]
     documents: Option<PathBuf>,
-    /// Later the documents become those of this folder: the difference is inserted, updated and deleted
+    /// Later change the documents to those in this folder, by inserting, updating and deleting
     #[arg(long, value_name = "DIR", requires = "by", help_heading = DOCUMENTS)]
     then: Option<PathBuf>,
-    /// The field by which documents are told apart
+    /// The field that identifies a document
     #[arg(long, value_name = "FIELD", requires = "then", help_heading = DOCUMENTS)]
     by: Option<String>,
-    /// When they change
+    /// When to change them
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration, help_heading = DOCUMENTS)]
     after: Duration,
-    /// Transactions written each second, from the seed: inserts, updates, deletes, now and then a burst of hundreds or a
-    /// field that changes its type
+    /// Transactions to write per second, derived from the seed: inserts, updates, deletes, and now and then a burst of
+    /// hundreds or a field that changes its type
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate, help_heading = DOCUMENTS)]
     writes_per_second: f64,
 
-    /// Documents a page of the snapshot
+    /// Documents per page of the snapshot
     #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = listen::page, help_heading = ANSWERS)]
     snapshot_page: usize,
-    /// Log rows read a page of deltas
+    /// Log rows read per page of deltas
     #[arg(long, value_name = "COUNT", default_value_t = 128, value_parser = listen::page, help_heading = ANSWERS)]
     delta_page: usize,
-    /// Wait before each answer, as a network does
+    /// Delay before each answer, to simulate a network
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = units::duration, help_heading = ANSWERS)]
     latency: Duration,
-    /// How old a snapshot may become before it is refused
+    /// Age at which a snapshot is refused
     #[arg(long, value_name = "TIME", default_value = "5d", value_parser = units::duration, help_heading = ANSWERS)]
     snapshot_window: Duration,
-    /// How old a cursor of the change log may become before it is refused
+    /// Age at which a cursor of the change log is refused
     #[arg(long, value_name = "TIME", default_value = "14d", value_parser = units::duration, help_heading = ANSWERS)]
     deltas_window: Duration,
-    /// Answer as a server of that day did: encodings, selections, changes of components, windows
+    /// Answer as a server of that day did (encodings, selections, changes of components, windows)
     #[arg(long, value_name = "DAY", value_parser = day, conflicts_with_all = ["snapshot_window", "deltas_window"], help_heading = ANSWERS)]
     server_of: Option<NaiveDate>,
-    /// What /api/json_schemas is like
+    /// How /api/json_schemas answers
     #[arg(long, value_name = "FORM", default_value = "inferred", help_heading = ANSWERS)]
     schemas: SchemasForm,
     /// Answer the first request for schemas with 503, as a deployment does after a restart
     #[arg(long, help_heading = ANSWERS)]
     schemas_unavailable_once: bool,
-    /// Let the audit log be read. Without this it is refused, as by a self-hosted deployment
+    /// Serve the audit log. Without this flag, requests for it are refused, as by a self-hosted deployment
     #[arg(long, help_heading = ANSWERS)]
     audit_log: bool,
 }
@@ -104,13 +105,13 @@ const ANSWERS: &str = "Answers";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum SchemasForm {
-    /// From the documents that live now
+    /// Schemas of the present documents
     Inferred,
-    /// As older servers: without components
+    /// Like older servers: without components
     Flat,
-    /// As with declared `any` schemas: no fields
+    /// As with schemas declared as `any`: no fields
     Blank,
-    /// 400, always
+    /// Always 400
     Failing,
 }
 
@@ -126,12 +127,12 @@ impl From<SchemasForm> for JsonSchemas {
 }
 
 fn day(text: &str) -> Result<NaiveDate, String> {
-    text.parse().map_err(|_| "say a day: 2025-08-01".to_owned())
+    text.parse().map_err(|_| "write a day, such as 2025-08-01".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok().filter(|r| r.is_finite() && *r >= 0.0);
-    rate.ok_or_else(|| "say a number, 0 or more".to_owned())
+    rate.ok_or_else(|| "write a number, 0 or more".to_owned())
 }
 
 impl From<&SimulateArgs> for SimulateOptions {
@@ -180,12 +181,12 @@ fn welcome(deployment: &SimulatedDeployment, address: SocketAddr, options: &Simu
     let ListenerUrl { url, flags } = ListenerUrl::at(address);
     let key = words::of_shell(&options.router.key);
     format!(
-        "A simulated deployment with {documents} in {tables} listens.\n\
+        "Serving a simulated deployment with {documents} in {tables}.\n\
          URL: {url}\n\
          Key: {}\n\n\
          In another terminal:\n  \
          CONVEX_DEPLOY_KEY={key} convex-archiver sync --deployment {url}{flags} --archive ./archive\n\n\
-         Ctrl-C ends it.\n",
+         Ctrl-C stops it.\n",
         options.router.key
     )
 }

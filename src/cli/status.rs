@@ -1,6 +1,7 @@
 //! The verb `status`.
 
 mod conditions;
+mod runs;
 mod trust;
 mod verified;
 
@@ -10,6 +11,7 @@ use clap::Args;
 use convex_archiver::{
     Encoding, Phase, Result, Timestamp,
     archive::{Archive, Counts, Location, Status},
+    runs::{KEPT, reports},
     verify::{Verification, verifications},
 };
 use serde::Serialize;
@@ -21,15 +23,15 @@ use super::{
     output,
     telemetry::FindingLog,
     units::{self, bytes, count, counted, long, time},
-    words::{covered, missing},
+    words::{ROWS, covered, missing},
 };
 
-/// Tells how far an archive is: progress, lag, tables, what is covered and what is missing
+/// Shows the state of an archive: progress, lag, tables, what is covered and what is missing
 ///
 /// Needs no deploy key: it reads the archive only.
 ///
-/// Lag: how far the archive is behind its deployment. If the last run had caught up, the time since it asked; else the
-/// time since the last change that it has.
+/// Lag is how far the archive is behind its deployment. If the last run caught up, it is the time since that run.
+/// Otherwise it is the time since the newest change in the archive.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,35 +40,42 @@ Examples:
   convex-archiver status --archive ./archive --fail-on lag=6h,window=3d,gap || echo 'look at it'
 
 Conditions of --fail-on:
-  lag=TIME     the lag is longer than this. Holds also while a selected table is uncovered, once
-               the window is over, and if the last check lies in the future of this machine's
-               clock: then no lag can be told
-  window=TIME  less than this is left until the deployment drops changes that the archive lacks.
-               Holds also if the last check lies in the future of this machine's clock
-  gap          the archive has a gap, healed or not: a span that it knows it does not have
-  uncovered    a selected table is not covered up to the end: a snapshot has to be completed, or
-               it belongs to a component of which the deployment does not prove that it sends changes
-  empty        the archive holds no document
+  lag=TIME     the lag is longer than this. Also holds while a selected table is uncovered, once the
+               window has passed, and if the last check lies in the future according to this
+               machine's clock, because the lag is then unknown
+  window=TIME  the deployment will drop changes that the archive lacks in less than this. Also holds
+               if the last check lies in the future according to this machine's clock
+  gap          the archive has a gap, healed or not: a span of changes that it knows to be missing
+  uncovered    a selected table is not covered up to the end: either a snapshot has to be completed,
+               or the table is in a component and the deployment has not proven that it sends
+               changes of components
+  empty        the archive holds no documents
   unproven=TIME  a selected table was last proven equal to the deployment longer ago than this, or
-               never. Holds also if the last check lies in the future of this machine's clock
+               never. Also holds if the last check lies in the future according to this machine's
+               clock
   suspect      a selected table may differ from the deployment, and no sync has compared it yet
-  unverified   no verification of the archive is recorded, or one found problems, and none as
-               deep since has found nothing
-  unverified=TIME  the same, or the last one is longer ago than this
+  unverified   no verification of the archive is recorded, or one found problems and no later one of
+               the same depth found none
+  unverified=TIME  the same, or the last verification is older than this
 
-Exit codes: 3 if a condition holds; the reasons come first.")]
+Exit codes: 3 if a condition holds; the reasons are printed first.")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
     /// The same as --fail-on lag=TIME
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     max_lag: Option<Duration>,
-    /// Exit with 3 if one of these holds: lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified, unverified=TIME; separated by commas, and may be repeated
+    /// Exit with 3 if one of these conditions holds: lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME,
+    /// suspect, unverified, unverified=TIME; separated by commas, and may be repeated
     #[arg(long, value_name = "CONDITION", value_delimiter = ',')]
     fail_on: Vec<Condition>,
+    /// Also show the last runs of sync, newest first: when, how long, what they wrote, and how they ended. The archive
+    /// keeps the reports of the last 200 runs
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "20", value_parser = clap::value_parser!(u16).range(1..=KEPT as i64))]
+    runs: Option<u16>,
 }
 
 /// The status, as JSON.
@@ -83,6 +92,9 @@ struct Report<'a> {
     clock_ahead_seconds: Option<u64>,
     /// The last verifications, the newest first.
     verified: Vec<verified::Told<'a>>,
+    /// The reports of the last syncs, the newest first. Absent if nobody asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<&'a [serde_json::Value]>,
 }
 
 pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
@@ -92,9 +104,17 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
     let now = Timestamp::now();
     let status = Status::of(&archive.head().await?, now);
     let verified = verifications(&archive).await.unwrap_or_else(|error| {
-        tracing::warn!("when the archive was last verified cannot be told: {error}");
+        tracing::warn!("cannot determine when the archive was last verified: {error}");
         Vec::new()
     });
+    let runs = match args.runs {
+        Some(count) => {
+            let mut runs = reports(archive.store()).await?;
+            runs.truncate(count.into());
+            Some(runs)
+        }
+        None => None,
+    };
     let conditions: Vec<_> = args.max_lag.map(Condition::Lag).into_iter().chain(args.fail_on.iter().copied()).collect();
     let failed = conditions::failed(&conditions, &status, &verified, now);
     if args.json {
@@ -105,11 +125,13 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Outcome> {
             status: &status,
             clock_ahead_seconds: clock_ahead(&status, now).map(|ahead| ahead.as_secs()),
             verified: verified.iter().map(|one| verified::Told::of(one, now)).collect(),
+            runs: runs.as_deref(),
         })?;
     } else {
         let reasons = failed.iter().map(|failed| format!("Failed: {failed}\n"));
         let reasons = reasons.chain((!failed.is_empty()).then(|| "\n".to_owned()));
-        output::print(&(reasons.collect::<String>() + &text(&status, &verified, archive.url(), now)))?;
+        let runs = runs.map_or_else(String::new, |runs| format!("\n{}", runs::text(&runs)));
+        output::print(&(reasons.collect::<String>() + &text(&status, &verified, archive.url(), now) + &runs))?;
     }
     failed.iter().for_each(|failed| tracing::warn!(condition = failed.condition, "{}", failed.reason));
     Ok(if failed.is_empty() { Outcome::Done } else { Outcome::Findings })
@@ -139,8 +161,8 @@ pub(super) fn text(status: &Status, verified: &[Verification], archive: &str, no
         facts.push(("Clock", conditions::clock(ahead)));
     }
     if status.encoding == Some(Encoding::Json) {
-        let text =
-            "json, which loses types: int64 and bytes are archived as the text that the deployment sends; upgrade it";
+        let text = "json, which loses types: int64 and bytes are archived as the text that the deployment sends; \
+            upgrade the deployment";
         facts.push(("Encoding", text.to_owned()));
     }
     if let Some(lag) = status.lag {
@@ -151,7 +173,7 @@ pub(super) fn text(status: &Status, verified: &[Verification], archive: &str, no
         let text = if left.is_zero() {
             conditions::WINDOW_OVER.to_owned()
         } else {
-            format!("{} left for the next sync: a deployment keeps its changes for 14 days", long(left))
+            format!("{} left to run the next sync, because a deployment keeps its changes for 14 days", long(left))
         };
         facts.push(("Window", text));
     }
@@ -162,6 +184,7 @@ pub(super) fn text(status: &Status, verified: &[Verification], archive: &str, no
         text.push('\n');
         text.push_str(&tables(status));
         text.push('\n');
+        text.push_str(ROWS);
         text.push_str(&coverage(status));
         text.push_str(&trust::of_tables(status));
     }
@@ -174,7 +197,7 @@ fn phase(status: &Status) -> String {
             let left = if walk.left.is_zero() {
                 "the deployment no longer serves it (5 days)".to_owned()
             } else {
-                format!("to be finished within {}", long(walk.left))
+                format!("must be finished within {}", long(walk.left))
             };
             format!(
                 "snapshot of {}: {} done, {} so far; {left}",
@@ -185,9 +208,9 @@ fn phase(status: &Status) -> String {
         }
         (None, Phase::Snapshot) => "nothing archived yet".to_owned(),
         (None, Phase::Delta) if status.base_owed => {
-            "deltas; then a new base: not all tables are covered at the cursor".to_owned()
+            "deltas, then a new base, because not all tables are covered at the cursor".to_owned()
         }
-        (None, Phase::Delta) => "deltas: the snapshot is complete, changes follow".to_owned(),
+        (None, Phase::Delta) => "deltas: the snapshot is complete, only changes follow".to_owned(),
     }
 }
 
@@ -223,13 +246,16 @@ fn coverage(status: &Status) -> String {
             Some(_) => format!("the snapshot of {}", time(untyped.to)),
             None => format!("changes after {} to {}", time(untyped.after), time(untyped.to)),
         };
-        let _ =
-            writeln!(text, "Types lost: {what}: the deployment knew no encoding that tells int64 and bytes from text");
+        let _ = writeln!(
+            text,
+            "Types lost in {what}: the deployment offered no encoding that distinguishes int64 and bytes from text"
+        );
     }
     if status.tables.iter().any(|t| t.component_doubt && !t.covered.is_empty()) {
         text.push_str(
-            "Of components only the snapshot is sure: some deployments send no changes of them, and none has\n\
-             come yet. The first one that comes settles it.\n",
+            "For tables in components only the snapshot is certain: some deployments send no changes of components, \
+             and none\n\
+             has arrived yet. The first one that arrives settles it.\n",
         );
     }
     text

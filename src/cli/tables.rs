@@ -16,10 +16,10 @@ use super::{
     units, words,
 };
 
-/// Lists the tables of an archive: how large they are, when they were written, at which moments they are covered
+/// Lists the tables of an archive: their size, when they were written, and at which moments they are covered
 ///
-/// Rows are those of the archive: every revision. --count tells how many documents there were at a moment, which reads the `_id`s of the
-/// tables.
+/// The number of rows counts every revision in the archive. --count shows how many documents a table had at a moment,
+/// for which it reads the `_id`s of the tables.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,13 +29,13 @@ Examples:
 pub(crate) struct TablesArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Count the documents; of a table that is not covered then, nothing is told
+    /// Count the documents; a table that is not covered at that moment gets no count
     #[arg(long)]
     count: bool,
-    /// When to count them: as in --as-of of get
+    /// Moment at which to count them, as in --as-of of get
     #[arg(long, value_name = "MOMENT", requires = "count")]
     as_of: Option<Moment>,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -133,6 +133,9 @@ fn text(summaries: &[TableSummary], documents: &[Option<u64>], at: Option<Timest
     let mut text = at.map(|at| format!("As of {}\n\n", moment(at))).unwrap_or_default();
     text.push_str(&output::table(&rows));
     text.push('\n');
+    if at.is_none() {
+        text.push_str(words::ROWS);
+    }
     text.push_str(&words::covered(summaries.iter().map(|s| (&s.table, s.covered.as_slice()))));
     text
 }

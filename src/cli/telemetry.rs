@@ -19,13 +19,14 @@ use super::terminal;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(crate) struct Logging {
-    /// Print only warnings and errors; no progress bars. A sync that went well prints no report either, unless --json asks for it
+    /// Print only warnings and errors; no progress bars. A successful sync prints no report either, unless --json is
+    /// given
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Tell more: -v every file, -vv what the libraries below say. RUST_LOG, if set, decides instead
+    /// Print more: -v logs every file, -vv also the logs of dependencies. RUST_LOG, if set, takes precedence
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
-    /// How log lines look; json has no bars
+    /// Format of log lines; with json there are no progress bars
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
 }

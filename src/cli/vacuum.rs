@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use convex_archiver::{
-    FindingCounts, Result, Timestamp,
+    FindingCounts, Monitor, Result, Timestamp,
+    archive::Location,
     vacuum::{VacuumOptions, VacuumReport, vacuum},
 };
 use serde::Serialize;
 
 use super::{
-    config::ArchiveArgs,
+    config::{self, ArchiveArgs},
     outcome::Outcome,
     output,
     past::Past,
@@ -18,30 +19,34 @@ use super::{
     units::{self, bytes, counted, long},
 };
 
-/// Deletes files that no version of the archive needs any more
+/// Deletes files that the archive no longer needs
 ///
-/// Files that were replaced by joined ones, files of runs that died before they could commit, and old lists of files. What is younger than --min-age stays: somebody who reads
-/// yesterday's version needs it. The documents and their history stay as they are, and syncs may run meanwhile. Objects that are not named as this program names its own are
-/// left alone. Every sync deletes what older versions needed by itself, if its credentials may delete; files of dead runs are found by this verb only.
+/// It deletes files that were replaced by joined ones, files of runs that died before they could commit, and old lists
+/// of files. Files that were needed more recently than --min-age are kept, because a reader of an earlier version may
+/// still need them. The documents and their history do not change, and syncs may run at the same time. Objects whose
+/// names are not those of this program are left alone. Every sync also deletes files that only older versions needed,
+/// if its credentials may delete; only vacuum finds the files of dead runs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver vacuum --archive s3://bucket/happy-otter --plan
-      tells what would be deleted, and how much space that gives
+      shows what would be deleted, and how much space that frees
 
   convex-archiver vacuum --archive ./archive --min-age 30d
 
-Uploads that were never finished are not objects, and are not seen: let a rule of the bucket end them.")]
+Unfinished uploads are not objects, so vacuum does not see them: let a lifecycle rule of the bucket
+abort them. On a local disk they are files, and are removed once they have not been touched for a
+day.")]
 pub(crate) struct VacuumArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
-    /// Only tell what would be deleted
+    /// Only show what would be deleted
     #[arg(long)]
     plan: bool,
-    /// How long files stay after they were needed last; at least 2d
+    /// How long to keep files after they were last needed; at least 2d
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = min_age)]
     min_age: Duration,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -49,7 +54,7 @@ pub(crate) struct VacuumArgs {
 fn min_age(text: &str) -> Result<Duration, String> {
     let age = units::duration(text)?;
     if age < VacuumOptions::LEAST {
-        Err("say at least 2d: readers and runs need what is younger".to_owned())
+        Err("must be at least 2d, because readers and runs may need younger files".to_owned())
     } else {
         Ok(age)
     }
@@ -70,6 +75,14 @@ pub(super) async fn run(args: &VacuumArgs, screen: &Screen) -> Result<Outcome> {
     let past = Past::open(&args.archive).await?;
     let options = VacuumOptions::default().min_age(args.min_age).plan(args.plan);
     let found = vacuum(&past.archive, &past.head, &options, Timestamp::now()).await?;
+    if !args.plan {
+        let monitor = Arc::clone(&past.findings) as Arc<dyn Monitor>;
+        let location = Location::open(&args.archive.url, &config::settings())?;
+        let cleaned = location.clean_all_staging(Timestamp::now(), monitor.as_ref())?;
+        if cleaned > 0 {
+            tracing::info!("removed {} that killed processes had left behind", counted(cleaned, "unfinished file"));
+        }
+    }
     let (archive, findings) = (past.archive.url(), Arc::clone(&past.findings).counts());
     if args.json {
         let min_age_seconds = args.min_age.as_secs();
@@ -93,7 +106,7 @@ fn text(archive: &str, args: &VacuumArgs, found: &VacuumReport, findings: &Findi
         let examples = found.stray_examples.join(", ");
         let more = if found.strays > found.stray_examples.len() as u64 { ", …" } else { "" };
         let strays = objects(found.strays, found.stray_bytes);
-        facts.push(("Strays", format!("{strays} that this program did not write, left alone: {examples}{more}")));
+        facts.push(("Strays", format!("{strays} that this program did not write; left alone: {examples}{more}")));
     }
     facts.extend(output::findings(findings));
     output::facts(facts)

@@ -19,35 +19,41 @@ use super::{
 
 /// Prints a script that gives another engine views of the archive: the documents of each table, its history, and its documents at any moment
 ///
-/// For a table `messages`: `messages`, `messages_history` with every revision, `messages_versions` with the spans in which each was the document,
-/// and `messages_as_of(moment)`; tables of components are in schemas of their own. Which files count the script reads from manifest.json and the parts that it names when it is run: a script
-/// that was saved stays right after later syncs, until a table gets more columns, or values that fit none: then that table says that the
-/// script is to be made anew. Tables that come later need a new one.
+/// For a table `messages` the views are `messages`, `messages_history` with every revision, `messages_versions` with
+/// the span in which each revision was current, and `messages_as_of(moment)`. Tables in components are in schemas of
+/// their own. When the script is run, it reads the list of files from manifest.json and the parts that it names. So a
+/// saved script stays correct after later syncs, until a table gets more columns or values that fit no column; then
+/// that table fails with the message that a new script is needed. New tables need a new script, too.
 ///
-/// A session that did not run the script has no list of files. With --permanent, and for dbt, the lists stand in the views: these stay in a database, for any
-/// number of sessions and threads. They are of the archive as it is now, to be made anew after each sync, and there is no `messages_as_of`.
+/// The views work only in the session that ran the script, because only that session has the list of files. With
+/// --permanent, and for dbt, the lists are part of the views, which then work in a database with any number of sessions
+/// and threads. Such views show the archive as it is now, must be created again after each sync, and have no
+/// `messages_as_of`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver views --engine duckdb --archive ./archive > views.sql && duckdb -init views.sql
-  convex-archiver views --engine duckdb --archive s3://bucket/happy-otter --as-of 2026-11-24 > yesterday.sql
+  convex-archiver views --engine duckdb --as-of 2026-11-24 \\
+                        --archive s3://bucket/happy-otter > yesterday.sql
   convex-archiver views --engine duckdb --table messages --archive ./archive > messages.sql
   convex-archiver views --engine duckdb --permanent --archive ./archive | duckdb convex.duckdb
   convex-archiver views --engine dbt --archive ./archive > macros/convex_archive.sql && dbt build
-  convex-archiver views --engine spark --archive s3://bucket/happy-otter > convex_views.py && spark-submit convex_views.py 'SELECT …'")]
+  convex-archiver views --engine spark --archive s3://bucket/happy-otter > convex_views.py &&
+    spark-submit convex_views.py 'SELECT …'")]
 pub(crate) struct ViewsArgs {
-    /// For which engine
+    /// Engine to write the script for
     #[arg(long)]
     engine: Engine,
     #[command(flatten)]
     archive: ArchiveArgs,
     #[command(flatten)]
     tables: SelectionArgs,
-    /// What the plain names mean: as in --as-of of get. Without it: as far as the archive reaches when the script is run; for
-    /// views that stay, when it is made
+    /// Moment that the plain table names refer to; as in --as-of of get [default: as far as the archive reaches when
+    /// the script is run; for permanent views, when the script is made]
     #[arg(long, value_name = "MOMENT")]
     as_of: Option<Moment>,
-    /// Views that stay in a database, and need nothing of a session: for BI, and for programs with several connections. Those of dbt always do
+    /// Make views that work in a database without anything in the session, for BI tools and for programs with several
+    /// connections. Views for dbt are always permanent
     #[arg(long)]
     permanent: bool,
 }
@@ -78,7 +84,7 @@ pub(super) async fn run(args: &ViewsArgs) -> Result<Outcome> {
         Engine::Dbt => dbt_macro(&permanent().await?),
         Engine::Duckdb if args.permanent => permanent().await?,
         Engine::Spark if args.permanent => {
-            return Err(Error::usage("Spark has no database to keep views in: leave out --permanent"));
+            return Err(Error::usage("Spark has no database to keep views in: omit --permanent"));
         }
         Engine::Duckdb => {
             let mut columns = past.archive.all_schemas(&past.head).await?;
@@ -87,7 +93,8 @@ pub(super) async fn run(args: &ViewsArgs) -> Result<Outcome> {
         }
         Engine::Spark if selection != Selection::default() => {
             return Err(Error::usage(
-                "the script for Spark is for all tables, and reads of one what is asked for: leave out --table, --component and --exclude",
+                "the script for Spark covers all tables, and reads only the tables that are queried: omit --table, \
+                 --component and --exclude",
             ));
         }
         Engine::Spark => spark_views(url, as_of),

@@ -9,6 +9,9 @@ use convex_archiver::{
 
 use super::units::{counted, time};
 
+/// What rows are, below a table of them.
+pub(crate) const ROWS: &str = "Rows are revisions. To count the documents at a moment: tables --count\n";
+
 /// Which moments are covered, tables of the same spans together.
 pub(crate) fn covered<'a>(tables: impl Iterator<Item = (&'a TableRef, &'a [Span])>) -> String {
     let mut groups: Vec<(&[Span], Vec<&TableRef>)> = Vec::new();
@@ -22,7 +25,7 @@ pub(crate) fn covered<'a>(tables: impl Iterator<Item = (&'a TableRef, &'a [Span]
     for (spans, tables) in &groups {
         let spans: Vec<_> = spans.iter().map(span).collect();
         let spans =
-            if spans.is_empty() { "no moment before a snapshot is complete".to_owned() } else { spans.join(", ") };
+            if spans.is_empty() { "at no moment until a snapshot is complete".to_owned() } else { spans.join(", ") };
         let _ = writeln!(text, "Covered: {}: {spans}", names(tables, groups.len() == 1));
     }
     text
@@ -55,13 +58,13 @@ pub(crate) fn missing(gap: &Gap) -> String {
     let tables = match &gap.scope {
         Scope::All => "all tables".to_owned(),
         Scope::Tables(tables) => list(tables.iter()),
-        Scope::Except(tables) => format!("all tables but {}", list(tables.iter())),
+        Scope::Except(tables) => format!("all tables except {}", list(tables.iter())),
     };
     let to = format!("to {}", time(gap.to));
     let why = match gap.why.as_str() {
-        "window" => "older than the deployment kept",
-        "expired" => "older than what is to be kept",
-        "lost" => "its files are lost",
+        "window" => "the deployment no longer kept these changes",
+        "expired" => "older than the history that is kept",
+        "lost" => "the files are lost",
         other => other,
     };
     format!("after {} {to}, {tables}: {why}", time(gap.from))

@@ -258,7 +258,7 @@ fn document<'a>(
                 }
             };
             if twin {
-                return json.bad("a key stands twice in one object");
+                return json.bad("a key occurs twice in one object");
             }
             continue;
         }

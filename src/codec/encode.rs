@@ -134,7 +134,7 @@ impl<'a> RowReader<'a> {
     pub fn write_json(&self, row: usize, encoding: Encoding, out: &mut String) -> Result<()> {
         let id = self.id.value(row);
         if self.tombstone.value(row) {
-            return Err(Error::internal(format!("document {id} is deleted: a tombstone has no text")));
+            return Err(Error::internal(format!("document {id} is deleted, and a tombstone has no text")));
         }
         let nulls = if self.rescued.is_valid(row) {
             None
@@ -412,7 +412,7 @@ impl Node<'_> {
 
 /// Puts a value where the JSON Pointer `path` says. A token is an index if the typed columns gave a list there.
 fn place(document: &mut BTreeMap<String, Value>, path: &str, value: Value) -> Result<()> {
-    let lost = || Error::corrupt("a path of `_nulls` or `_rescued` leads nowhere");
+    let lost = || Error::corrupt("a path in `_nulls` or `_rescued` points to nothing");
     let mut tokens = path.strip_prefix('/').ok_or_else(lost)?.split('/').map(unescape).peekable();
     let mut name = tokens.next().ok_or_else(lost)?;
     let mut object = document;

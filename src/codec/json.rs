@@ -56,7 +56,7 @@ fn read_object(json: &mut Json<'_>) -> Result<BTreeMap<String, Value>, Bad> {
     let mut first = true;
     while let Some(key) = json.key(&mut first)? {
         if object.insert(key.into_owned(), read_value(json)?).is_some() {
-            return json.bad("a key stands twice in one object");
+            return json.bad("a key occurs twice in one object");
         }
     }
     Ok(object)

@@ -480,7 +480,7 @@ impl<'a> Json<'a> {
         let mut first = true;
         while let Some(key) = self.key(&mut first)? {
             if !seen.insert(key) {
-                return self.bad("a key stands twice in one object");
+                return self.bad("a key occurs twice in one object");
             }
             self.skip()?;
         }

@@ -95,7 +95,8 @@ impl Joiner<'_> {
             return Ok(said);
         }
         Err(Error::corrupt(format!(
-            "the documents in {} are not those that came from the deployment (content digest): it stays as it is; run audit --full --table {}",
+            "the documents in {} are not those that the deployment sent (the content digest differs), so the file \
+             stays as it is; run audit --full --table {}",
             file.path, file.table
         )))
     }
@@ -111,13 +112,14 @@ impl Joiner<'_> {
         let context = FileContext::default();
         let mut wrong = read_back(self.archive, joined, schema, context, said, self.budget).await?;
         if joined.rows != group.iter().map(|file| file.rows).sum::<u64>() {
-            wrong.push("it has another number of rows".to_owned());
+            wrong.push("it has a different number of rows".to_owned());
         }
         if wrong.is_empty() {
             return Ok(());
         }
         Err(Error::internal(format!(
-            "{} does not hold what the files that it joins hold; they stay, and nothing was committed: {}: report it",
+            "{} does not contain the same as the files that it joins, so they stay and nothing was committed: {}: \
+             report it",
             joined.path,
             wrong.join("; ")
         )))

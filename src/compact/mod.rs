@@ -197,14 +197,7 @@ pub(crate) async fn join_files(
             Err(error) => return Err(error),
         }
     }
-    let mut joining = Joining { archive, joined, now, planned_on: None };
-    let head = archive.update(head, &mut run, &mut joining).await?;
-    let Joining { mut joined, planned_on, .. } = joining;
-    if planned_on.is_some_and(|version| head.version() > version + 1) {
-        // It stands behind another writer's commit: without what had died.
-        let live = live_paths(archive, &head, &joined).await?;
-        joined.retain(|(_, file)| live.contains(&file.path));
-    }
+    let (head, joined) = replace(archive, head, &mut run, joined, now).await?;
     if !joined.is_empty() {
         for (group, file) in &joined {
             report.count(group);
@@ -215,6 +208,30 @@ pub(crate) async fn join_files(
         report.version = Some(head.version());
     }
     Ok((head, report))
+}
+
+/// Commits files that are complete in the store in place of the groups that were joined into them: those that still live when it comes to that. The head
+/// at the end, and which they were.
+///
+/// # Errors
+/// As [`Archive::update`].
+#[doc(hidden)]
+pub async fn replace(
+    archive: &Archive,
+    head: &Head,
+    run: &mut Run,
+    joined: Vec<(Vec<DataFile>, DataFile)>,
+    now: Timestamp,
+) -> Result<(Head, Vec<(Vec<DataFile>, DataFile)>)> {
+    let mut joining = Joining { archive, joined, now, planned_on: None };
+    let head = archive.update(head, run, &mut joining).await?;
+    let Joining { mut joined, planned_on, .. } = joining;
+    if planned_on.is_some_and(|version| head.version() > version + 1) {
+        // It stands behind another writer's commit: without what had died.
+        let live = live_paths(archive, &head, &joined).await?;
+        joined.retain(|(_, file)| live.contains(&file.path));
+    }
+    Ok((head, joined))
 }
 
 /// One file with the rows of `files`, which are of one table and month and in order of `_ts`; its counter in the run is `counter`. It is complete
@@ -273,8 +290,12 @@ impl CompactReport {
     }
 }
 
-/// The groups that are to be joined, and how many are left for later.
-async fn due(archive: &Archive, head: &Head, options: &CompactOptions) -> Result<(Vec<Group>, usize)> {
+/// The groups that are to be joined, each oldest first, and how many are left for later.
+///
+/// # Errors
+/// As reading the lists of files has them.
+#[doc(hidden)]
+pub async fn due(archive: &Archive, head: &Head, options: &CompactOptions) -> Result<(Vec<Vec<DataFile>>, usize)> {
     let Some(cursor) = head.progress().delta.as_ref().map(|delta| delta.ts) else { return Ok((Vec::new(), 0)) };
     let month = layout::month_of(cursor);
     let months = months(head, &month, options);

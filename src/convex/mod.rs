@@ -22,6 +22,7 @@ mod audit_log;
 pub(crate) mod export;
 mod import;
 mod page;
+mod price;
 #[cfg(test)]
 mod recording;
 mod scan;
@@ -31,6 +32,7 @@ mod span;
 mod tokens;
 mod wire;
 
+pub(crate) use self::price::dollars;
 pub use self::{
     export::{Client, ClientOptions},
     import::{ImportId, ImportMode, ImportState, Importer},

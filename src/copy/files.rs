@@ -10,18 +10,16 @@ use super::report::{CopyProblem, CopyReport, CopySide};
 use crate::{
     archive::{Archive, Brought},
     budget::MemoryBudget,
-    data::{DataFile, is_intact, whole},
+    data::{DataFile, IfExists, TransferError, is_intact, transfer},
     error::{Error, ErrorKind, Result, ResultExt},
-    monitor::{Event, Finding, Monitor},
-    store::{self, PutNew, Upload, store_error},
+    monitor::{Event, Monitor},
+    store::{self, PutNew, store_error},
 };
 
 /// Files at a time at most, whatever the limit.
 const AT_ONCE: u64 = 16;
 /// Parts of a file that are held: one fills, one is on its way, one more while it is handed on.
 const HELD: u64 = 3;
-/// Parts that an upload may have.
-const PARTS: u64 = 10_000;
 /// Files whose absence is looked into. More is no vacuum.
 const MISSING: usize = 1_000;
 
@@ -92,7 +90,7 @@ impl<'a> Files<'a> {
 
     async fn copy_one(&self, file: &DataFile) -> Result<Fate> {
         let path = Path::parse(&file.path)
-            .map_err(|e| Error::corrupt(format!("`{}` is no path of a store", file.path)).with_source(e))?;
+            .map_err(|e| Error::corrupt(format!("`{}` is not a path of a store", file.path)).with_source(e))?;
         match self.to.head(&path).await {
             Ok(found) if found.size != file.bytes => return Ok(differs(file)),
             Ok(_) if self.plan => return Ok(Fate::Present),
@@ -101,45 +99,27 @@ impl<'a> Files<'a> {
             Err(object_store::Error::NotFound { .. }) => {}
             Err(e) => return Err(store_error(e, &format!("cannot look for {path} in the destination"))),
         }
-        let part = (self.budget.upload_part() as u64).max(file.bytes.div_ceil(PARTS)) as usize;
-        let mut upload = Upload::new(Arc::clone(self.to), path).in_parts_of(part);
-        match self.stream(file, &mut upload).await {
+        let from = Arc::clone(self.source.store());
+        match transfer(file, from, self.to, IfExists::Keep, self.budget, self.monitor).await {
             Ok(PutNew::Created) => {
                 self.monitor.report(Event::Copied { table: &file.table, path: &file.path, bytes: file.bytes });
                 Ok(Fate::Copied)
             }
             // Another copy runs beside this one, or only the answer to our put was lost.
             Ok(PutNew::Exists) => self.compare(file).await,
-            Err(error) => {
-                if let Some(finding) = upload.abort().await {
-                    self.tell(&finding);
-                }
-                self.damaged(file, error).await
-            }
+            Err(TransferError::Write(error)) => Err(error),
+            Err(TransferError::Read(error)) => self.damaged(file, error).await,
         }
-    }
-
-    async fn stream(&self, file: &DataFile, upload: &mut Upload) -> Result<PutNew, Broken> {
-        let mut chunks = std::pin::pin!(whole(Arc::clone(self.source.store()), file));
-        while let Some(chunk) = chunks.next().await.transpose().map_err(Broken::Read)? {
-            upload.push(&mut chunk.to_vec()).await.map_err(Broken::Write)?;
-        }
-        upload.finish_new().await.map_err(Broken::Write)
     }
 
     /// The file is there with its size: whether it has its digest.
     async fn compare(&self, file: &DataFile) -> Result<Fate> {
-        let is_intact =
-            is_intact(Arc::clone(self.to), file).await.context(|| "reading what lies in the destination")?;
+        let is_intact = is_intact(Arc::clone(self.to), file).await.context(|| "reading the destination")?;
         Ok(if is_intact { Fate::Present } else { differs(file) })
     }
 
-    /// What an error while a file is copied means: that the file is damaged, or missing, or an error.
-    async fn damaged(&self, file: &DataFile, broken: Broken) -> Result<Fate> {
-        let error = match broken {
-            Broken::Write(error) => return Err(error),
-            Broken::Read(error) => error,
-        };
+    /// What an error while a file is read means: that it is damaged, or missing, or an error.
+    async fn damaged(&self, file: &DataFile, error: Error) -> Result<Fate> {
         if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) {
             return Err(error);
         }
@@ -147,16 +127,6 @@ impl<'a> Files<'a> {
         let what = error.to_string();
         Ok(if is_there { Fate::Problem(source_problem(file, what)) } else { Fate::Missing(what) })
     }
-
-    fn tell(&self, finding: &Finding) {
-        self.monitor.report(Event::Finding(finding));
-    }
-}
-
-/// Which side ended a copy.
-enum Broken {
-    Read(Error),
-    Write(Error),
 }
 
 /// A file of the source that cannot be copied.

@@ -97,7 +97,7 @@ pub(super) async fn copy_commits(
     // What was read before was compared from one to the next; this proves that the end is the same.
     if digest(&commit(source, newest).await?) != expected {
         let path = layout::commit(newest);
-        return Err(Error::corrupt(format!("{path} is not the one that was read before; restore it from a copy")));
+        return Err(Error::corrupt(format!("{path} has changed since it was read; restore it from a copy")));
     }
     if place.version.is_some() && after < newest {
         report.log.add(copy_commit(source, to, after + 1).await?);
@@ -112,7 +112,7 @@ pub(super) async fn copy_commits(
 pub(super) async fn copy_header(source: &Archive, place: &Place, report: &mut CopyReport) -> Result<()> {
     let bytes = store::get(source.store().as_ref(), layout::HEADER).await?;
     let bytes = bytes.filter(|bytes| digest(bytes) == source.header_digest());
-    let lost = || Error::corrupt(format!("{} is not the one that was read before", layout::HEADER));
+    let lost = || Error::corrupt(format!("{} has changed since it was read", layout::HEADER));
     let is_new = put(place.store.as_ref(), layout::HEADER, &bytes.ok_or_else(lost)?).await?;
     report.log.add(is_new);
     Ok(())

@@ -50,8 +50,9 @@ impl Place {
         if is_same(source, &copied, version.min(newest)).await? {
             if version > newest {
                 return Err(Error::usage(format!(
-                    "{url} has commits {} to {version}, which {} does not have. Either somebody has synced into it since it was copied: then it \
-                     is the archive now, and can be copied to another place. Or the archive has lost them: then restore them from the copy",
+                    "{url} has commits {} to {version}, which {} does not have. Either a sync has written to the copy \
+                     since it was made; then the copy is the archive now, and can be copied to another place. Or the \
+                     archive has lost these commits; then restore them from the copy",
                     newest + 1,
                     source.url()
                 )));
@@ -62,13 +63,13 @@ impl Place {
         if !is_of_another_run(source, &copied, first).await? {
             let path = layout::commit(first);
             return Err(Error::corrupt(format!(
-                "{path} in the destination is damaged; replace it with the one of {}, and run copy again",
+                "{path} in the destination is damaged; replace it with the one from {}, and run copy again",
                 source.url()
             )));
         }
         Err(Error::usage(format!(
-            "{url} has another commit {first} than {}: since then each of the two went its own way, because somebody synced into the copy. \
-             Decide which of them is the archive, and copy it to another place",
+            "{url} has a different commit {first} than {}: the two have diverged since, because a sync has written to \
+             the copy. Decide which of them is the archive, and copy it to another place",
             source.url()
         )))
     }
@@ -97,7 +98,7 @@ pub(super) async fn put_same(store: &dyn ObjectStore, path: &str, bytes: &Bytes)
                 Some(found) if found == *bytes => Ok(Some(false)),
                 Some(_) => Ok(None),
                 None => Err(Error::unavailable(format!(
-                    "the store says that {path} exists and that it does not; run again later"
+                    "the store says both that {path} exists and that it does not; run again later"
                 ))),
             }
         }
@@ -106,7 +107,9 @@ pub(super) async fn put_same(store: &dyn ObjectStore, path: &str, bytes: &Bytes)
 
 /// Somebody has put another object there.
 pub(super) fn faster(path: &str) -> Error {
-    Error::conflict(format!("somebody else has put another {path} into the destination meanwhile; run copy again"))
+    Error::conflict(format!(
+        "something else has meanwhile written a different {path} to the destination; run copy again"
+    ))
 }
 
 /// The stored bytes of a commit of the source.
@@ -146,7 +149,7 @@ async fn is_of_another_run(source: &Archive, copied: &Archive, version: u64) -> 
 }
 
 fn another(url: &str) -> Error {
-    Error::usage(format!("{url} holds another archive, or a copy of another one that was begun; choose another place"))
+    Error::usage(format!("{url} holds another archive, or an unfinished copy of another one; choose another location"))
 }
 
 /// # Errors
@@ -156,7 +159,7 @@ async fn refuse_strangers(store: &dyn ObjectStore, url: &str) -> Result<()> {
     match found {
         None => Ok(()),
         Some(object) => Err(Error::usage(format!(
-            "{url} holds something that is no archive, such as {}; choose an empty place",
+            "{url} contains something that is not an archive, such as {}; choose an empty location",
             object.location
         ))),
     }

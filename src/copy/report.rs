@@ -98,7 +98,8 @@ impl CopyProblem {
     /// An object of the destination that holds something else than that of the source.
     pub(super) fn differs(object: &str) -> Self {
         let what = format!(
-            "{object} in the destination is not that of the source, and is left as it is; delete it there and run copy again"
+            "{object} in the destination differs from that of the source, and is left as it is; delete it there and \
+             run copy again"
         );
         Self::new(CopySide::Destination, object, what)
     }

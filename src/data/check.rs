@@ -69,7 +69,7 @@ impl<'a> RowsCheck<'a> {
         if self.context.convex_ids
             && let Some(row) = rows.clone().find(|row| !is_document_id(frame.id.value(*row)))
         {
-            self.note(format!("`{}` is no id of a document", frame.id.value(row).escape_debug()));
+            self.note(format!("`{}` is not the id of a document", frame.id.value(row).escape_debug()));
         }
         self.check_base(batch);
         if self.file.phase == Phase::Delta {
@@ -116,7 +116,7 @@ impl<'a> RowsCheck<'a> {
         let mut wrong = Vec::new();
         let mut number = |what: &str, said: u64, found: u64| {
             if said != found {
-                wrong.push(format!("its commit says {said} {what}, and it has {found}"));
+                wrong.push(format!("its commit says {said} {what}, but it has {found}"));
             }
         };
         number("rows", file.rows, tally.rows);
@@ -134,7 +134,7 @@ impl<'a> RowsCheck<'a> {
             wrong.push("its first or last _id is not the one that its commit says".to_owned());
         }
         if file.ids_ascend != tally.ids_ascend {
-            wrong.push("whether its ids ascend is not what its commit says".to_owned());
+            wrong.push("its commit is wrong about whether its ids ascend".to_owned());
         }
         wrong.into_iter().for_each(|wrong| self.note(wrong));
         self.wrong

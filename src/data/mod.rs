@@ -16,6 +16,7 @@ mod properties;
 mod reader;
 mod stored;
 mod tally;
+mod transfer;
 mod upload;
 mod wanted;
 mod whole;
@@ -36,6 +37,7 @@ use crate::{
 pub(crate) use self::{
     check::{FileContext, RowsCheck},
     stored::StoredFile,
+    transfer::{IfExists, TransferError, transfer},
     whole::is_intact,
 };
 pub use self::{

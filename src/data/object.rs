@@ -79,7 +79,7 @@ impl Object {
     /// The object that `file` names.
     pub(super) fn new(store: Arc<dyn ObjectStore>, file: StoredFile) -> Result<Self> {
         let path = Path::parse(&file.path)
-            .map_err(|e| Error::corrupt(format!("`{}` is no path of a store", file.path)).with_source(e))?;
+            .map_err(|e| Error::corrupt(format!("`{}` is not a path of a store", file.path)).with_source(e))?;
         Ok(Self { store, path, file, tail: Bytes::new(), blocks: Blocks::default(), whole: None })
     }
 
@@ -146,8 +146,8 @@ impl Object {
     pub(super) fn decode<T>(&self, step: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
         match catch_unwind(AssertUnwindSafe(step)) {
             Ok(Ok(made)) => Ok(made),
-            Ok(Err(e)) => Err(self.corrupt("it is no readable Parquet file").with_source(e)),
-            Err(_) => Err(self.corrupt("the Parquet decoder stumbled over it")),
+            Ok(Err(e)) => Err(self.corrupt("it is not a readable Parquet file").with_source(e)),
+            Err(_) => Err(self.corrupt("the Parquet decoder failed on it")),
         }
     }
 
@@ -171,7 +171,7 @@ impl Object {
         }
         let bytes = got.bytes().await.map_err(|e| self.failed(e))?;
         if bytes.len() as u64 != wanted {
-            return Err(self.corrupt("the store gave fewer bytes than it has"));
+            return Err(self.corrupt("the store returned fewer bytes than it has"));
         }
         Ok(bytes)
     }
@@ -220,7 +220,7 @@ impl Object {
         let bytes = self.store.get_ranges(&self.path, ranges).await.map_err(|e| self.failed(e))?;
         let whole = |(range, bytes): (&Range<u64>, &Bytes)| range.end - range.start == bytes.len() as u64;
         if bytes.len() != ranges.len() || !ranges.iter().zip(&bytes).all(whole) {
-            return Err(self.corrupt("the store gave fewer bytes than it has"));
+            return Err(self.corrupt("the store returned fewer bytes than it has"));
         }
         Ok(bytes)
     }

@@ -70,7 +70,7 @@ pub(super) fn choose(rows: Rows<'_>, compression_level: i32, row_group_bytes: us
     let parquet = ArrowSchemaConverter::new()
         .with_coerce_types(true)
         .convert(&schema)
-        .map_err(|e| Error::internal("the schema of a file cannot be spelled in Parquet").with_source(e))?;
+        .map_err(|e| Error::internal("the schema of a file cannot be written in Parquet").with_source(e))?;
     let mut arrays = Vec::with_capacity(parquet.num_columns());
     first.columns().iter().for_each(|column| leaves(column, &mut arrays));
     if arrays.len() != parquet.num_columns() {

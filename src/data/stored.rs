@@ -48,7 +48,8 @@ impl StoredFile {
         let revisions = if *rows == 1 { "revision" } else { "revisions" };
         Error::corrupt(format!(
             "the data file {path} {is}. It holds {rows} {revisions} of table {table}, _ts {} ({min_ts}) to {} ({max_ts}). Take it from a copy of \
-             the archive (repair --from COPY); with --accept-damage {table}, restore and export leave out what it holds",
+             the archive (repair --from COPY); with --accept-damage {table}, restore and export leave out its \
+             revisions",
             min_ts.0, max_ts.0
         ))
     }

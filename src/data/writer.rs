@@ -143,7 +143,7 @@ impl FileWriter {
         monitor: Arc<dyn Monitor>,
     ) -> Result<Self> {
         let path = Path::parse(&file.path)
-            .map_err(|e| Error::internal(format!("`{}` is no path of a store", file.path)).with_source(e))?;
+            .map_err(|e| Error::internal(format!("`{}` is not a path of a store", file.path)).with_source(e))?;
         let runtime = Handle::try_current()
             .map_err(|e| Error::internal("a data file is written outside the runtime").with_source(e))?;
         let bytes = Arc::new(AtomicU64::new(0));
@@ -156,7 +156,7 @@ impl FileWriter {
             .name("encode".into())
             // Whoever dropped the writer does not want to know.
             .spawn(move || drop(outcome.send(encode(work_queue, parts, &schema, options, &progress))))
-            .map_err(|e| Error::resource("the system gives no thread to write a data file").with_source(e))?;
+            .map_err(|e| Error::resource("cannot start a thread to write a data file").with_source(e))?;
         let upload = runtime.spawn(upload(store, path, part_queue, cancelled, monitor));
         Ok(Self { file, bytes, running: Some(Pipeline { work, encoded, upload, cancel }) })
     }

@@ -87,7 +87,8 @@ impl ForgetOptions {
     fn limit(&self, head: &Head, now: Timestamp) -> Result<Option<Timestamp>> {
         if self.keep_within < Self::LEAST {
             return Err(Error::usage(
-                "forget keeps at least 14 days, as long as the deployment itself keeps its changes: say --keep-within 2y, 18months or 90d",
+                "forget keeps at least the 14 days for which the deployment itself keeps its changes: use \
+                 --keep-within 2y, 18months or 90d",
             ));
         }
         let keep = i64::try_from(self.keep_within.as_nanos()).unwrap_or(i64::MAX);

@@ -26,6 +26,30 @@ pub enum Finding {
         /// The cause.
         why: String,
     },
+    /// A snapshot is walked so slowly that the deployment will stop serving it before it is complete.
+    SnapshotTooSlow {
+        /// Its `_ts`.
+        snapshot: Timestamp,
+        /// Documents that it has so far.
+        seen: u64,
+        /// Documents that it will have, about.
+        documents: u64,
+        /// Days that it needs at this rate, from its beginning on.
+        days: u64,
+    },
+    /// For a day or more each run ended with more waiting, and at this rate the archive does not catch up before the deployment drops changes.
+    FallsBehind {
+        /// When the first of these runs began.
+        since: Timestamp,
+        /// How many there were.
+        runs: u64,
+        /// How far the archive was behind after the first, hours.
+        before_hours: u64,
+        /// How far it is behind now, hours.
+        now_hours: u64,
+        /// In about how many days the deployment drops what the archive lacks; None, if it does not fall further behind.
+        days_left: Option<u64>,
+    },
     /// A selection includes a table by its name that the deployment does not have.
     NoSuchTable {
         /// The name, as the selection has it.
@@ -283,6 +307,8 @@ impl Finding {
         match self {
             Self::Gap { .. } => "gap",
             Self::SnapshotCutShort { .. } => "snapshot_cut_short",
+            Self::SnapshotTooSlow { .. } => "snapshot_too_slow",
+            Self::FallsBehind { .. } => "falls_behind",
             Self::NoSuchTable { .. } => "no_such_table",
             Self::PatternFitsNothing { .. } => "pattern_fits_nothing",
             Self::NothingSelected { .. } => "nothing_selected",
@@ -331,14 +357,36 @@ impl fmt::Display for Finding {
         match self {
             Self::Gap { from, to } => write!(
                 f,
-                "the changes after {from} up to {to} are lost: the deployment no longer keeps them, and no sync ran in time. The archive \
-                 records the gap, goes on with the changes after it, and takes a new base of all tables"
+                "the changes after {from} up to {to} are lost: the deployment no longer keeps them, and no sync ran in \
+                 time. The archive records the gap, continues with the changes after it, and takes a new base of all \
+                 tables"
             ),
             Self::SnapshotCutShort { why } => write!(
                 f,
-                "a snapshot ends before it is complete; the tables that it has finished count, the others are walked anew after the changes: \
-                 {why}"
+                "a snapshot ended before it was complete; the tables that it finished are kept, and the others are \
+                 read again after the changes: {why}"
             ),
+            Self::SnapshotTooSlow { snapshot, seen, documents, days } => write!(
+                f,
+                "the snapshot of {snapshot} has {seen} of about {documents} documents so far. At this rate it needs \
+                 {days} days, but a deployment serves a snapshot for only 5 days: let runs take longer \
+                 (--max-duration, --max-download), or run more often"
+            ),
+            Self::FallsBehind { since, runs, before_hours, now_hours, days_left } => {
+                write!(
+                    f,
+                    "each of the {runs} runs since {since} ended with more changes waiting, and the archive is now \
+                     {now_hours} hours behind, up from {before_hours} hours then. "
+                )?;
+                match days_left {
+                    Some(days) => write!(
+                        f,
+                        "At this rate the deployment drops changes that the archive lacks in about {days} days"
+                    )?,
+                    None => f.write_str("At this rate it does not catch up in time")?,
+                }
+                f.write_str(": let runs take longer (--max-duration, --max-download), or run more often")
+            }
             Self::NoSuchTable { name, nearest } => {
                 write!(f, "the deployment has no table `{name}`, which the selection includes: ")?;
                 match nearest.as_slice() {
@@ -347,12 +395,12 @@ impl fmt::Display for Finding {
                 }
             }
             Self::PatternFitsNothing { pattern } => {
-                write!(f, "no table of the deployment fits `{pattern}` of the selection: is it spelled right?")
+                write!(f, "no table of the deployment matches `{pattern}` of the selection: is it spelled right?")
             }
             Self::NothingSelected { selection, tables } => write!(
                 f,
-                "the selection `{selection}` holds none of the deployment's tables ({tables}): nothing is archived; change --include and \
-                 --exclude"
+                "the selection `{selection}` matches none of the deployment's tables ({tables}), so nothing is \
+                 archived; change --include and --exclude"
             ),
             Self::TableSuspected { table } => write!(
                 f,
@@ -360,36 +408,41 @@ impl fmt::Display for Finding {
             ),
             Self::TableDropped { table, documents } => write!(
                 f,
-                "table {table} was dropped in the deployment, which its change log does not tell: its {documents} documents left its state, and \
-                 stay in its history"
+                "table {table} was dropped in the deployment, which the change log does not record: its {documents} \
+                 documents were removed from its present state, and stay in its history"
             ),
             Self::TableReplaced { table, extra, missing, different } => write!(
                 f,
-                "table {table} was replaced, cleared or imported into, which the change log does not tell. It is as in the deployment again: \
-                 {extra} documents left its state, {missing} came into it, {different} changed"
+                "table {table} was replaced, cleared or imported into, which the change log does not record. The \
+                 archive now matches the deployment again: {extra} documents were removed from its present state, \
+                 {missing} were added, {different} were changed"
             ),
             Self::TableFetchedAnew { table } => write!(
                 f,
-                "table {table} may have differed from the deployment, and was fetched anew: from here on it is as there"
+                "table {table} may have differed from the deployment and was fetched again: from now on it matches the \
+                 deployment"
             ),
             Self::ImportLeftovers { table, documents, from, to, watched: true } => write!(
                 f,
-                "an import into {table} between {from} and {to} did not finish: {documents} documents that it left were removed from its state"
+                "an import into {table} between {from} and {to} did not finish: {documents} documents that it left \
+                 behind were removed from the table's present state"
             ),
             Self::ImportLeftovers { table, documents, from, to, watched: false } => write!(
                 f,
-                "{documents} documents of {table}, written between {from} and {to}, are not in the deployment, and the change log does not \
-                 tell that they went: an import that does not finish leaves such. They were removed from its state"
+                "{documents} documents of {table}, written between {from} and {to}, are not in the deployment, \
+                 although the change log records no deletion: an unfinished import leaves such documents. They were \
+                 removed from the table's present state"
             ),
             Self::ImportUnderWay { table, documents } => write!(
                 f,
-                "an import is filling table {table}, or has failed within the last hour: the change log tells {documents} documents that the table \
-                 does not have. They are shown until it is known what became of it"
+                "an import is filling table {table}, or has failed within the last hour: the change log has \
+                 {documents} documents that the table does not have. The archive shows them until a later run knows \
+                 the result of the import"
             ),
             Self::TableDiffers { table, extra, missing, different } => write!(
                 f,
-                "table {table} differs from the deployment, and was not corrected: {extra} documents are too many, {missing} are missing, \
-                 {different} are different. Run sync with --on-suspicion heal"
+                "table {table} differs from the deployment, and was not corrected: {extra} documents are extra, \
+                 {missing} are missing, {different} are different. Run sync with --on-suspicion heal"
             ),
             Self::NotCompared { table, why } => {
                 write!(f, "table {table} could not be compared with the deployment: {why}")
@@ -401,110 +454,116 @@ impl fmt::Display for Finding {
                 write!(f, "table {table} was not compacted, and stays as it is: {why}")
             }
             Self::NotVacuumed { why } => {
-                write!(f, "what older versions needed was not deleted; a later run tries again: {why}")
+                write!(f, "files that only older versions need were not deleted; a later run tries again: {why}")
             }
             Self::NotWatched { why } => write!(
                 f,
-                "it could not be asked what the change log does not tell (imports, dropped tables); the next run asks again: {why}"
+                "could not ask the deployment about imports and dropped tables, which the change log does not record; \
+                 the next run asks again: {why}"
             ),
             Self::SentinelNotWritten { why } => {
-                write!(f, "sentinel.json was not written; the next run asks the deployment once more: {why}")
+                write!(f, "sentinel.json was not written; the next run asks the deployment again: {why}")
             }
             Self::ShapesUnknown { why } => write!(
                 f,
-                "the deployment cannot tell the shapes of its tables ({why}; one odd table makes /api/json_schemas fail for all): columns \
-                 come from the documents alone"
+                "the deployment cannot describe the shapes of its tables ({why}; a single unusual table makes \
+                 /api/json_schemas fail for all): columns are derived from the documents alone"
             ),
             Self::ImpossibleTable { why } => {
-                write!(f, "the deployment lists a table that cannot exist, and it is left out: {why}")
+                write!(f, "the deployment lists a table with an impossible name, which is left out: {why}")
             }
             Self::OtherEncoding { before, now } => write!(
                 f,
-                "the deployment does not know the encoding {}: documents are asked for as {}, which loses nothing either",
+                "the deployment does not support the encoding {}: documents are requested as {}, which is lossless, \
+                 too",
                 before.as_str(),
                 now.as_str()
             ),
             Self::TypesLost { before } => write!(
                 f,
-                "the deployment does not know the encoding {}: documents come as `json`, which LOSES TYPES. An int64 and bytes \
-                 come as text, NaN and infinities as words, and are archived as they come; nothing can tell later what they were. \
-                 Upgrade the deployment; `status` shows the encoding in force",
+                "the deployment does not support the encoding {}: documents arrive as `json`, which LOSES TYPES. An \
+                 int64 or bytes arrive as text, NaN and infinities as words, and are archived like that; their \
+                 original types cannot be recovered later. Upgrade the deployment; `status` shows the encoding in use",
                 before.as_str()
             ),
             Self::SelectionNotHeeded { refusal } => {
                 match refusal {
-                    Some(refusal) => write!(f, "the deployment takes no selection ({refusal})")?,
-                    None => f.write_str("the deployment does not heed a selection")?,
+                    Some(refusal) => write!(f, "the deployment does not accept a selection ({refusal})")?,
+                    None => f.write_str("the deployment ignores the selection")?,
                 }
                 f.write_str(
-                    ", so it sends the rows of all tables, and they are billed; those of tables that are not selected are dropped \
-                     here as they come, and archived nowhere",
+                    ", so it sends (and bills) the rows of all tables; rows of tables that are not selected are \
+                     discarded here and not archived",
                 )
             }
             Self::SnapshotOfAllTables => f.write_str(
-                "the snapshot was begun when other tables were known, and goes on for all of them: rows that are not selected are sent \
-                 and billed, and dropped here as they come",
+                "the snapshot was begun when other tables were known, and continues for all of them: rows that are not \
+                 selected are sent and billed, but discarded here",
             ),
             Self::KeyRenewed { place } => write!(
                 f,
-                "the deployment does not know the deploy key any more; {place} holds another one now, and the run goes on with it"
+                "the deployment no longer accepts the deploy key; {place} now holds another one, and the run continues \
+                 with it"
             ),
             Self::UnknownFields { documents } => write!(
                 f,
-                "{documents} documents came with a field that begins with `_` and that this program does not know: the field was left out, the \
-                 documents were archived. A newer version of this program may know it"
+                "{documents} documents have a field that begins with `_` and that this program does not know: the \
+                 field was left out, and the documents were archived. A newer version of this program may know it"
             ),
             Self::BeyondLimits { documents } => write!(
                 f,
-                "{documents} documents have more than 16 levels or 1,024 fields, which Convex says none has: they were archived as they are"
+                "{documents} documents have more than 16 levels or 1,024 fields, which exceeds Convex's documented \
+                 limits: they were archived as they are"
             ),
             Self::ClocksDiffer { ours, theirs } => write!(
                 f,
-                "this machine's clock says {ours}, and the deployment's {theirs}: the archive notes the deployment's time. Set the clock of this \
-                 machine, or `status` will be wrong about the lag"
+                "this machine's clock says {ours}, but the deployment's says {theirs}: the archive records the \
+                 deployment's time. Set this machine's clock, or `status` will show a wrong lag"
             ),
             Self::Deprecation { who, state, message } => {
                 write!(f, "{who} announces a change ({state}): {}", message.as_deref().unwrap_or("no text"))
             }
             Self::ManifestUnreadable { why } => {
-                write!(f, "manifest.json cannot be read, and the whole log was listed instead: {why}")
+                write!(f, "manifest.json cannot be read, so the whole log was listed instead: {why}")
             }
             Self::ManifestAhead { version } => write!(
                 f,
-                "manifest.json names version {version}, which does not exist, and the whole log was listed instead"
+                "manifest.json names version {version}, which does not exist, so the whole log was listed instead"
             ),
             Self::ManifestDamaged { why } => {
-                write!(f, "manifest.json does not show what the log says; the next sync writes it again: {why}")
+                write!(f, "manifest.json does not match the log; the next sync writes it again: {why}")
             }
             Self::ManifestNotRewritten { why } => {
-                write!(f, "manifest.json was not rewritten, and shows an older version: {why}")
+                write!(f, "manifest.json was not rewritten and shows an older version: {why}")
             }
             Self::CheckpointNotWritten { version, why } => {
                 write!(f, "the checkpoint of version {version} was not written; the next commit tries again: {why}")
             }
             Self::CheckpointDamaged { version, why } => write!(
                 f,
-                "the checkpoint of version {version} is damaged, and other objects were read instead; the next sync writes it again: {why}"
+                "the checkpoint of version {version} is damaged, so other objects were read instead; the next sync \
+                 writes it again: {why}"
             ),
             Self::EndAltered { path, why } => write!(
                 f,
-                "{path} is not as it was written ({why}). Restore it from a copy; until then nothing is written to the archive, since the next \
-                 commit would take it for right"
+                "{path} is not as it was written ({why}). Restore it from a copy; until then nothing is written to the \
+                 archive, because the next commit would build on it"
             ),
             Self::StrayObject { path } => write!(
                 f,
-                "{path} does not belong to the log, which ends long before that number, and was passed over: look at it, and delete it"
+                "{path} does not belong to the log, which ends long before that number, and was ignored: find out \
+                 where it comes from, and delete it"
             ),
             Self::PartLost { path, why } => {
-                write!(f, "the list of files {path} is of no use, and the commits were read instead: {why}")
+                write!(f, "the list of files {path} is not usable, so the commits were read instead: {why}")
             }
             Self::HeaderLeftBehind { path, why } => {
-                write!(f, "{path} could not be deleted again; delete it by hand: {why}")
+                write!(f, "{path} could not be deleted afterwards; delete it by hand: {why}")
             }
             Self::UploadLeftBehind { path, why } => write!(
                 f,
-                "an unfinished upload of {path} could not be aborted, and its parts stay in the store until a lifecycle rule \
-                 of the bucket removes them: {why}"
+                "an unfinished upload of {path} could not be aborted; its parts stay in the store until a lifecycle \
+                 rule of the bucket removes them: {why}"
             ),
             Self::StagingFileLeftBehind { path, why } => {
                 write!(f, "the unfinished file {path} cannot be removed; delete it by hand: {why}")
@@ -526,6 +585,8 @@ pub(super) mod tests {
         vec![
             Finding::Gap { from: Timestamp(1), to: Timestamp(2) },
             Finding::SnapshotCutShort { why: why() },
+            Finding::SnapshotTooSlow { snapshot: Timestamp(1), seen: 2, documents: 3, days: 7 },
+            Finding::FallsBehind { since: Timestamp(1), runs: 3, before_hours: 4, now_hours: 5, days_left: Some(6) },
             Finding::NoSuchTable { name: "user".into(), nearest: vec!["users".into()] },
             Finding::PatternFitsNothing { pattern: "log_*".into() },
             Finding::NothingSelected { selection: "user".into(), tables: 3 },
@@ -572,6 +633,16 @@ pub(super) mod tests {
             Finding::StagingFileLeftBehind { path: path(), why: why() },
             Finding::RequestFailed { path: path(), why: why() },
         ]
+    }
+
+    #[test]
+    fn the_runbook_has_an_entry_for_each_kind() {
+        let runbook = include_str!("../../examples/RUNBOOK.md");
+        for finding in some_of_each() {
+            let entry = format!("`{}`", finding.kind());
+            let has_one = runbook.lines().any(|line| line.split('|').nth(1).is_some_and(|cell| cell.contains(&entry)));
+            assert!(has_one, "examples/RUNBOOK.md has no entry for {entry}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use self::{
     restore::{
         NotCovered, NumberConflict, RestoreOptions, RestoreReport, RestoreTarget, RestoredTable, plan_restore, restore,
     },
-    tables::{TableSummary, tables},
+    tables::{TableSummary, tables, tables_of_id},
     undo::{
         FieldMatch, UndoBatches, UndoFate, UndoOptions, UndoReport, UndoneDocument, UndoneTable, plan_undo, undo,
         undo_by_mutation,

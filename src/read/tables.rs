@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::{
     archive::{Archive, Counts, Head, Span},
     budget::MemoryBudget,
-    document::{TableRef, Timestamp, time_text},
-    error::Result,
+    document::{TableRef, Timestamp, table_number, time_text},
+    error::{Error, Result},
     rows::{
         files::{TableFiles, complete_base},
         state::{Columns, State, StateOptions},
@@ -34,6 +34,27 @@ pub struct TableSummary {
     /// The moments at which its state is in the archive.
     #[serde(skip)]
     pub covered: Vec<Span>,
+}
+
+/// The tables whose documents can have this `_id`, by the table's number in it. Components number their tables by themselves, so there may
+/// be several.
+///
+/// # Errors
+/// Usage, if it is no document id. NotFound, if there is no such table.
+pub fn tables_of_id(head: &Head, id: &str) -> Result<Vec<TableRef>> {
+    let shown = id.escape_debug();
+    let Some(number) = table_number(id) else {
+        return Err(Error::usage(format!("`{shown}` is not the `_id` of a document: give TABLE ID, or ID alone")));
+    };
+    let tables: Vec<_> =
+        head.tables().filter(|state| state.number == Some(number)).map(|state| state.table.clone()).collect();
+    if tables.is_empty() {
+        return Err(Error::not_found(format!(
+            "no table of the archive has the number {number}, which the id {shown} carries. If its table was dropped or replaced since, give \
+             the table too: TABLE ID"
+        )));
+    }
+    Ok(tables)
 }
 
 /// All tables, sorted.

@@ -5,19 +5,17 @@ use std::{
     sync::Arc,
 };
 
-use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{LostRevisions, RepairSource, Repairing, loss};
 use crate::{
     archive::{Archive, Covers, Draft, Head, Maintenance, RemovedFile, Replacement, ReplacementReason, Run},
     compact::{self, CompactOptions},
-    data::{DataFile, is_intact, whole},
+    data::{DataFile, IfExists, TransferError, is_intact, transfer},
     document::{TableRef, Timestamp},
     error::{ErrorKind, Result},
-    monitor::Event,
     position::BaseId,
-    store::{Upload, store_error},
+    store::store_error,
     verify::{Problem, ProblemKind, VerifyReport},
 };
 
@@ -108,23 +106,11 @@ impl Repairing<'_> {
 
     /// Whether the file was in the copy, and is in the archive now.
     async fn take_file(&self, copy: &Arc<dyn ObjectStore>, file: &DataFile) -> Result<bool> {
-        let mut upload = Upload::new(Arc::clone(self.store), file.path.as_str());
-        let taken = async {
-            let mut bytes = Box::pin(whole(Arc::clone(copy), file));
-            // The last item says whether these are the bytes of the file: nothing has appeared until then.
-            while let Some(chunk) = bytes.try_next().await? {
-                upload.push(&mut chunk.to_vec()).await?;
-            }
-            upload.finish().await
-        };
-        match taken.await {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                if let Some(finding) = upload.abort().await {
-                    self.monitor.report(Event::Finding(&finding));
-                }
-                if error.kind() == ErrorKind::Corrupt { Ok(false) } else { Err(error) }
-            }
+        let (budget, monitor) = (self.options.budget, self.monitor.as_ref());
+        match transfer(file, Arc::clone(copy), self.store, IfExists::Replace, budget, monitor).await {
+            Ok(_) => Ok(true),
+            Err(TransferError::Read(error)) if error.kind() == ErrorKind::Corrupt => Ok(false),
+            Err(TransferError::Read(error) | TransferError::Write(error)) => Err(error),
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) async fn refuse_other(store: &Arc<dyn ObjectStore>, copy: &Arc<dyn Ob
     let theirs = Archive::open(Arc::clone(copy), "the place of the copy").await?;
     match Archive::open(Arc::clone(store), "").await {
         Ok(ours) if ours.header().archive != theirs.header().archive => {
-            Err(Error::usage("that is no copy of this archive, but another one; check the URL"))
+            Err(Error::usage("that is not a copy of this archive but another archive; check the URL"))
         }
         Ok(_) => Ok(()),
         Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => Ok(()),

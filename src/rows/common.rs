@@ -108,7 +108,10 @@ pub(crate) fn all_covered(head: &Head, tables: &[&TableRef], at: Timestamp, flag
     let lacking: Vec<_> = tables.iter().copied().filter(|table| !is_covered(coverage, table, at)).collect();
     let Some(first) = lacking.first() else {
         if tables.is_empty() && !coverage.covers_unseen(false, at) {
-            return Err(Error::not_found(format!("the archive does not cover {}; see status", in_full(at))));
+            return Err(Error::not_found(format!(
+                "the archive does not cover {}; run `status` to see what it covers",
+                in_full(at)
+            )));
         }
         return Ok(());
     };
@@ -125,7 +128,7 @@ pub(crate) fn all_covered(head: &Head, tables: &[&TableRef], at: Timestamp, flag
         covered(&coverage.spans(first))
     } else {
         let all = if tables.len() == 1 { "it is" } else { "all selected tables are" };
-        format!("take the nearest moment at which {all}, {}", offers.join(" or "))
+        format!("use the nearest moment at which {all} covered: {}", offers.join(" or "))
     };
     let rest = if lacking.len() == tables.len() {
         String::new()

@@ -91,7 +91,7 @@ pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: Op
     let why = reasons.join("; ");
     let known = if one {
         let again = first.span.to.map_or_else(String::new, |to| format!(", and again from {}", in_full(to)));
-        format!(" (it is known to be right until {}{again})", in_full(first.span.after))
+        format!(" (it is known to be correct until {}{again})", in_full(first.span.after))
     } else {
         String::new()
     };
@@ -99,7 +99,7 @@ pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: Op
     let offers = flag.map(|flag| proven_moments(head, tables, at, flag)).unwrap_or_default();
     if !offers.is_empty() {
         let all = if tables.len() == 1 { "it is" } else { "all selected tables are" };
-        ways.push(format!("take the nearest moment at which {all} proven, {}", offers.join(" or ")));
+        ways.push(format!("use the nearest moment at which {all} proven: {}", offers.join(" or ")));
     }
     if doubted.iter().any(|doubted| doubted.span.to.is_none()) {
         ways.push(format!("run sync, which compares the table{} with the deployment", if one { "" } else { "s" }));
@@ -108,9 +108,9 @@ pub fn refuse_doubted(head: &Head, tables: &[&TableRef], at: Timestamp, flag: Op
         let them = if one { "the table" } else { "these tables" };
         ways.push(format!("leave {them} out, --exclude {}", excluding(&lacking, tables)));
     }
-    ways.push("say --accept-doubt to go on with what the archive has".to_owned());
+    ways.push("add --accept-doubt to continue with what the archive has".to_owned());
     Err(Error::not_found(format!(
-        "the archive may show something else of {what} than the deployment held at {}: {why}{known}: {}",
+        "for {what} the archive may differ from what the deployment held at {}: {why}{known}: {}",
         in_full(at),
         ways.join("; or ")
     )))

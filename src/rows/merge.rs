@@ -244,7 +244,8 @@ impl Cursor {
                     let batch = KeyedBatch::new(batch)?;
                     if before.is_some_and(|before| batch.len() > 0 && batch.id(0) <= before.as_str()) {
                         return Err(Error::corrupt(
-                            "the files of a base are not in the order that the archive says: a file is damaged; take it from a copy of the archive",
+                            "the files of a base are not in the order that the archive records: a file is damaged; \
+                             take it from a copy of the archive",
                         ));
                     }
                     self.batches.push(batch);

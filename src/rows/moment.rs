@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
-use chrono::{DateTime, NaiveDate, NaiveTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use crate::{
     archive::{Base, Covers, Gap, Head, Span, TableState, WithdrawalReason},
@@ -14,30 +14,28 @@ use crate::{
 ///
 /// | text | means |
 /// |---|---|
-/// | `2026-11-24T07:45:39.5Z`, `2026-11-24T08:45:39+01:00` | RFC 3339, up to nanoseconds |
-/// | `2026-11-24` | that day, 00:00 UTC |
+/// | `2026-11-24T07:45:39.5Z`, `2026-11-24 08:45:39 +01:00`, `2026-11-24 07:45 UTC` | that time, up to nanoseconds |
+/// | `2026-11-24 07:45:39`, `2026-11-24T07:45` | the same: without a zone it is UTC |
+/// | `2026-11-24`, `today` | that day, 00:00 UTC |
 /// | `1795511357140932891` | `_ts`, nanoseconds |
-/// | `2 hours ago`, `3d ago`, `1h30m ago` | so long before now |
+/// | `2 hours ago`, `3d`, `1h30m ago` | so long before now |
+/// | `yesterday` | 24 hours before now |
 /// | `now` | as far as the archive reaches |
+///
+/// Whatever this program prints as a moment is read back, `2026-11-24T07:45:39Z (_ts 1795506339000000000)` too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// Exactly then.
     At(Timestamp),
     /// So many nanoseconds before now.
     Ago(i64),
+    /// The last midnight, UTC.
+    Today,
     /// As far as the archive reaches.
     Through,
 }
 
-/// Nanoseconds.
-const UNITS: [(&[&str], i64); 6] = [
-    (&["ms", "millisecond", "milliseconds"], 1_000_000),
-    (&["s", "sec", "secs", "second", "seconds"], 1_000_000_000),
-    (&["m", "min", "mins", "minute", "minutes"], 60_000_000_000),
-    (&["h", "hour", "hours"], 3_600_000_000_000),
-    (&["d", "day", "days"], 86_400_000_000_000),
-    (&["w", "week", "weeks"], 7 * 86_400_000_000_000),
-];
+const DAY: i64 = 86_400_000_000_000;
 
 impl Moment {
     /// The `_ts` that is meant at `now`, nanoseconds.
@@ -51,11 +49,12 @@ impl Moment {
                 .0
                 .checked_sub(length)
                 .map(Timestamp)
-                .ok_or_else(|| Error::usage("that is before 1678, where this program's time begins")),
+                .ok_or_else(|| Error::usage("that is before 1678, the earliest time that this program supports")),
+            Self::Today => Ok(Timestamp(now.0 - now.0.rem_euclid(DAY))),
             Self::Through => head
                 .coverage()
                 .through
-                .ok_or_else(|| Error::not_found("the archive holds nothing yet; run sync, and see status")),
+                .ok_or_else(|| Error::not_found("the archive holds nothing yet; run sync, then check `status`")),
         }
     }
 }
@@ -67,48 +66,86 @@ impl FromStr for Moment {
         let text = text.trim();
         let odd = || {
             Error::usage(format!(
-                "`{}` is no moment: say 2026-11-24T07:45:39Z, 2026-11-24 (00:00 UTC), a _ts in nanoseconds, `2 hours ago`, \
-                 `3d ago` or `now`",
+                "`{}` is not a moment: write 2026-11-24 07:45:39 (UTC, or with a zone), 2026-11-24, `2 hours ago`, \
+                 `yesterday`, `now`, or a _ts in \
+                 nanoseconds",
                 text.escape_debug()
             ))
         };
-        if text.eq_ignore_ascii_case("now") {
-            return Ok(Self::Through);
-        }
-        let negative = text.strip_prefix('-').unwrap_or(text);
-        if !negative.is_empty() && negative.bytes().all(|b| b.is_ascii_digit()) {
-            return text.parse().map(Timestamp).map(Self::At).map_err(|_| odd());
-        }
         let lower = text.to_ascii_lowercase();
-        if let Some(length) = lower.strip_suffix("ago") {
-            return duration(length).map(Self::Ago).ok_or_else(odd);
+        match lower.as_str() {
+            "now" => return Ok(Self::Through),
+            "today" => return Ok(Self::Today),
+            "yesterday" => return Ok(Self::Ago(DAY)),
+            _ => {}
         }
-        let time = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            Ok(date) => Some(date.and_time(NaiveTime::MIN).and_utc()),
-            Err(_) => DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()),
-        };
-        time.and_then(|time| time.timestamp_nanos_opt()).map(|ts| Self::At(Timestamp(ts))).ok_or_else(odd)
+        if let Some(number) = number(text) {
+            return number.map_err(|meant| meant.unwrap_or_else(odd)).map(|ts| Self::At(Timestamp(ts)));
+        }
+        if let Some(ts) = clock_time(text) {
+            return Ok(Self::At(ts));
+        }
+        duration(lower.strip_suffix("ago").unwrap_or(&lower)).map(Self::Ago).ok_or_else(odd)
     }
+}
+
+/// A bare number: None, if it is none. The error is a sentence, if it looks like another unit than nanoseconds.
+fn number(text: &str) -> Option<Result<i64, Option<Error>>> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let Ok(number) = text.parse::<i64>() else { return Some(Err(None)) };
+    // Since 1973. Smaller numbers are nanoseconds of 1970, as 0 is.
+    let unit = match number {
+        100_000_000..100_000_000_000 => Some(("seconds", 1_000_000_000)),
+        100_000_000_000..100_000_000_000_000 => Some(("milliseconds", 1_000_000)),
+        100_000_000_000_000..100_000_000_000_000_000 => Some(("microseconds", 1_000)),
+        _ => None,
+    };
+    let Some((unit, factor)) = unit else { return Some(Ok(number)) };
+    let meant = number.checked_mul(factor).map(Timestamp);
+    Some(Err(meant.map(|meant| {
+        Error::usage(format!(
+            "{number} would be a _ts in 1970, because a bare number means nanoseconds. It looks like {unit}, which \
+             would be {meant}: write that, or {}",
+            meant.0
+        ))
+    })))
+}
+
+/// A day, or a time of a day; with what is printed behind it.
+fn clock_time(text: &str) -> Option<Timestamp> {
+    let (text, printed) = match text.split_once(" (_ts ") {
+        Some((text, ts)) => (text, Some(ts.strip_suffix(')')?.parse::<i64>().ok()?)),
+        None => (text, None),
+    };
+    let time = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        Ok(date) => Some(date.and_time(NaiveTime::MIN).and_utc()),
+        Err(_) => time_of_day(text),
+    };
+    let ts = time?.timestamp_nanos_opt()?;
+    printed.is_none_or(|printed| printed == ts).then_some(Timestamp(ts))
+}
+
+fn time_of_day(text: &str) -> Option<DateTime<Utc>> {
+    let utc = ["UTC", "utc", "GMT", "Z", "z"].iter().find_map(|zone| text.strip_suffix(zone)).map(str::trim_end);
+    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"] {
+        if let Ok(time) = NaiveDateTime::parse_from_str(utc.unwrap_or(text), format) {
+            return Some(time.and_utc());
+        }
+        for zone in ["%z", " %z"] {
+            if let Ok(time) = DateTime::parse_from_str(text, &format!("{format}{zone}")) {
+                return Some(time.to_utc());
+            }
+        }
+    }
+    None
 }
 
 /// `2 hours`, `3d`, `1h30m`, `1 day 2 hours`: nanoseconds.
 fn duration(text: &str) -> Option<i64> {
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return None;
-    }
-    let mut sum: i64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, after) = rest.split_at(digits);
-        let after = after.trim_start();
-        let letters = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
-        let (unit, next) = after.split_at(letters);
-        let length = UNITS.iter().find(|(names, _)| names.contains(&unit)).map(|(_, length)| *length)?;
-        sum = sum.checked_add(number.parse::<i64>().ok()?.checked_mul(length)?)?;
-        rest = next.trim_start();
-    }
-    Some(sum)
+    i64::try_from(humantime::parse_duration(text.trim()).ok()?.as_nanos()).ok()
 }
 
 /// A moment in full, as reports print it: `2026-11-24T09:09:17.140932891Z (_ts 1795511357140932891)`.
@@ -198,14 +235,14 @@ pub(crate) fn whole_span(head: &Head) -> Result<RangeInclusive<Timestamp>> {
     let first = coverage.bases.iter().filter(serves).map(|base| base.ts).min();
     match (first.or_else(|| coverage.bases.iter().map(|base| base.ts).min()), coverage.through) {
         (Some(first), Some(through)) => Ok(first..=through),
-        _ => Err(Error::not_found("the archive holds no complete snapshot yet; run sync, and see status")),
+        _ => Err(Error::not_found("the archive holds no complete snapshot yet; run sync, then check `status`")),
     }
 }
 
 /// Which moments are covered, as a sentence.
 pub(super) fn covered(spans: &[Span]) -> String {
     if spans.is_empty() {
-        return "no moment is, yet; see status".to_owned();
+        return "no moment is covered yet; run `status` to see the progress".to_owned();
     }
     let spans = spans.iter().map(|span| {
         if span.from == span.to {
@@ -234,7 +271,6 @@ mod tests {
     #[test]
     fn moments_are_read_in_every_spelling_and_nonsense_is_refused() {
         const HOUR: i64 = 3_600_000_000_000;
-        const DAY: i64 = 24 * HOUR;
         for (text, expected) in [
             ("2026-11-24T07:45:39.000000001Z", Some(Moment::At(Timestamp(1_795_506_339_000_000_001)))),
             ("2026-11-24T08:45:39.000000001+01:00", Some(Moment::At(Timestamp(1_795_506_339_000_000_001)))),
@@ -258,12 +294,41 @@ mod tests {
             ("99999999999999999999", None),
             ("9999999999 days ago", None),
             ("2026-13-01", None),
-            ("2026-11-24 07:45", None),
-            ("2026-11-24T07:45:39", None),
+            ("2026-11-24 07:45", Some(Moment::At(Timestamp(1_795_506_300_000_000_000)))),
+            ("2026-11-24T07:45", Some(Moment::At(Timestamp(1_795_506_300_000_000_000)))),
+            ("2026-11-24T07:45:39", Some(Moment::At(Timestamp(1_795_506_339_000_000_000)))),
+            ("2026-11-24 07:45:39 UTC", Some(Moment::At(Timestamp(1_795_506_339_000_000_000)))),
+            ("2026-11-24 07:45:39UTC", Some(Moment::At(Timestamp(1_795_506_339_000_000_000)))),
+            ("2026-11-24 07:45:39.5 GMT", Some(Moment::At(Timestamp(1_795_506_339_500_000_000)))),
+            ("2026-11-24 08:45:39 +01:00", Some(Moment::At(Timestamp(1_795_506_339_000_000_000)))),
+            ("2026-11-24 08:45 +0100", Some(Moment::At(Timestamp(1_795_506_300_000_000_000)))),
+            ("2026-11-24 02:45:39-05:00", Some(Moment::At(Timestamp(1_795_506_339_000_000_000)))),
+            ("2026-11-24T07:45:39Z (_ts 1795506339000000000)", Some(Moment::At(Timestamp(1_795_506_339_000_000_000)))),
+            ("2026-11-24T07:45:39Z (_ts 1795506339000000001)", None),
+            ("2026-11-24 25:45", None),
+            ("2026-11-24 07:45 CET", None),
             ("9999-01-01", None),
-            ("yesterday", None),
+            ("yesterday", Some(Moment::Ago(DAY))),
+            ("Today", Some(Moment::Today)),
+            ("1d", Some(Moment::Ago(DAY))),
+            ("6 hours", Some(Moment::Ago(6 * HOUR))),
+            ("1795506339", None),
+            ("1795506339000", None),
+            ("1795506339000000", None),
         ] {
             assert_eq!(text.parse::<Moment>().ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_another_unit_is_refused_with_what_it_would_mean() {
+        for (text, unit) in
+            [("1795506339", "seconds"), ("1795506339000", "milliseconds"), ("1795506339000000", "microseconds")]
+        {
+            let error = text.parse::<Moment>().unwrap_err().to_string();
+            for part in [&format!("looks like {unit},"), "2026-11-24T07:45:39.000000000Z", "or 1795506339000000000"] {
+                assert!(error.contains(part), "{error}");
+            }
         }
     }
 

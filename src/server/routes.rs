@@ -124,13 +124,13 @@ pub async fn answer(
 /// What stands around every route: faults before it, and afterwards the monitor hears why it failed.
 async fn around_all(State(s): State<Arc<ServedDeployment>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    if let Some(instead) = s.faults.answer(&path) {
-        return instead;
-    }
-    let mut response = next.run(request).await;
+    let mut response = match s.faults.answer(&path) {
+        Some(instead) => instead,
+        None => next.run(request).await,
+    };
     let date = s.deployment.clock().map(|now| now.to_datetime().format("%a, %d %b %Y %H:%M:%S GMT").to_string());
     if let Some(date) = date.and_then(|date| HeaderValue::from_str(&date).ok()) {
-        response.headers_mut().insert(DATE, date);
+        response.headers_mut().entry(DATE).or_insert(date);
     }
     if let Some(Cause(why)) = response.extensions_mut().remove() {
         s.monitor.report(Event::Finding(&Finding::RequestFailed { path, why }));

@@ -1,21 +1,25 @@
 //! Credentials for S3 as people keep them: what the settings lack is taken from the files of the AWS tools.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use configparser::ini::{Ini, IniDefault};
 use object_store::aws::AmazonS3Builder;
 
 use crate::error::{Error, Result};
 
-use super::{Settings, machine_role::has_machine_role};
+use super::{
+    Settings,
+    machine_role::has_machine_role,
+    process_credentials::{ProcessCredentials, is_installed},
+};
 
-/// Any of these says where credentials come from; the store's client looks after them.
-const IN_SETTINGS: &[&str] = &[
-    "AWS_ACCESS_KEY_ID",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_SKIP_SIGNATURE",
+/// Any of these says where credentials come from, in this order; the store's client looks after them.
+const IN_SETTINGS: &[(&str, &str)] = &[
+    ("AWS_SKIP_SIGNATURE", "none, because AWS_SKIP_SIGNATURE is set and requests are not signed"),
+    ("AWS_ACCESS_KEY_ID", "the key of AWS_ACCESS_KEY_ID"),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", "the role of AWS_ROLE_ARN, by the token of AWS_WEB_IDENTITY_TOKEN_FILE"),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "the role of the ECS task"),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "the role of the container, by AWS_CONTAINER_CREDENTIALS_FULL_URI"),
 ];
 
 /// Another address of the machine's role.
@@ -33,20 +37,25 @@ struct Profile {
     token: Option<String>,
     region: Option<String>,
     endpoint: Option<String>,
+    /// A command line that prints credentials.
+    process: Option<String>,
     /// It gets its credentials in a way that only the AWS tools know.
     elsewhere: bool,
 }
 
-/// Adds what the settings lack.
+/// Adds what the settings lack, and tells in words where the credentials come from.
 ///
 /// # Errors
 /// Access, if there are no credentials anywhere: neither in the settings nor in a profile, and this is no machine of
 /// AWS with a role. Asked here, because the store's client would try for minutes.
-pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Result<AmazonS3Builder> {
+pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Result<(AmazonS3Builder, String)> {
     let is_set = |name: &str| settings.get(name).is_some();
     let no_metadata = settings.get(NO_METADATA).is_some_and(|text| text.eq_ignore_ascii_case("true"));
-    if IN_SETTINGS.iter().any(|name| is_set(name)) || (is_set(METADATA) && !no_metadata) {
-        return Ok(builder);
+    if let Some((_, words)) = IN_SETTINGS.iter().find(|(name, _)| is_set(name)) {
+        return Ok((builder, (*words).to_owned()));
+    }
+    if is_set(METADATA) && !no_metadata {
+        return Ok((builder, format!("the role of the machine, by {METADATA}")));
     }
     let chosen = settings.get("AWS_PROFILE");
     let name = chosen.unwrap_or("default");
@@ -64,19 +73,31 @@ pub(super) fn complete(mut builder: AmazonS3Builder, settings: &Settings) -> Res
     if let Some(endpoint) = profile.endpoint.filter(|_| !is_set("AWS_ENDPOINT_URL")) {
         builder = builder.with_endpoint(endpoint);
     }
+    let of_profile = format!("the AWS profile `{name}`");
+    // The order is that of the AWS tools: a profile with a role does not mean the keys that stand beside it.
     match (profile.key, profile.secret) {
-        (Some(key), Some(secret)) => {
-            builder = builder.with_access_key_id(key).with_secret_access_key(secret);
-            Ok(profile.token.into_iter().fold(builder, AmazonS3Builder::with_token))
+        _ if profile.elsewhere && is_installed("aws", settings) => {
+            let credentials = Arc::new(ProcessCredentials::of_aws_cli(name));
+            Ok((builder.with_credentials(credentials), format!("{of_profile}, by the AWS CLI")))
         }
         _ if profile.elsewhere => Err(Error::access(format!(
-            "the AWS profile `{name}` signs in through SSO, a role or a process, which only the AWS tools know; run \
-             `eval \"$(aws configure export-credentials --profile {name} --format env)\"` first"
+            "{of_profile} signs in through SSO or a role, which only the AWS CLI can do, but `aws` is not on the PATH; \
+             install it, or run \
+             `eval \"$(aws configure export-credentials --profile {name} --format env)\"` where it is installed"
         ))),
+        (Some(key), Some(secret)) => {
+            builder = builder.with_access_key_id(key).with_secret_access_key(secret);
+            Ok((profile.token.into_iter().fold(builder, AmazonS3Builder::with_token), of_profile))
+        }
+        _ if profile.process.is_some() => {
+            let line = profile.process.unwrap_or_default();
+            let credentials = Arc::new(ProcessCredentials::of_line(line));
+            Ok((builder.with_credentials(credentials), format!("{of_profile}, by its credential_process")))
+        }
         _ if chosen.is_some() => Err(Error::access(format!(
             "the AWS profile `{name}` of AWS_PROFILE holds no credentials; check ~/.aws/credentials"
         ))),
-        _ if !no_metadata && has_machine_role() => Ok(builder),
+        _ if !no_metadata && has_machine_role() => Ok((builder, "the role of the machine".to_owned())),
         _ => Err(Error::access(
             "no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_REGION), or AWS_PROFILE",
         )),
@@ -104,7 +125,8 @@ impl Profile {
                 "aws_session_token" => self.token = value,
                 "region" => self.region = value,
                 "endpoint_url" => self.endpoint = value,
-                "sso_session" | "sso_start_url" | "role_arn" | "credential_process" | "login_session" => {
+                "credential_process" => self.process = value,
+                "sso_session" | "sso_start_url" | "role_arn" | "login_session" => {
                     self.elsewhere = true;
                 }
                 _ => {}
@@ -165,6 +187,48 @@ mod tests {
     fn a_profile_that_signs_in_elsewhere_is_told_from_one_without_credentials() {
         let mut profile = Profile::default();
         profile.read("[profile p]\nsso_session = x\n", "p", true);
-        assert!(profile.elsewhere);
+        assert!(profile.elsewhere && profile.process.is_none());
+        let mut profile = Profile::default();
+        profile.read("[profile p]\ncredential_process = /opt/get \"a b\" --x=1\n", "p", true);
+        assert!(!profile.elsewhere);
+        assert_eq!(profile.process.as_deref(), Some("/opt/get \"a b\" --x=1"));
+    }
+
+    #[test]
+    fn where_credentials_come_from_is_told_in_the_order_of_the_aws_tools() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        let tools = dir.path().join("tools");
+        std::fs::create_dir_all(home.join(".aws")).unwrap();
+        std::fs::create_dir_all(&tools).unwrap();
+        std::fs::write(
+            home.join(".aws/config"),
+            "[profile keys]\nregion = x\n[profile sso]\nsso_session = s\n[profile run]\ncredential_process = get\n\
+             [profile role]\nrole_arn = r\naws_access_key_id = A\naws_secret_access_key = B\n",
+        )
+        .unwrap();
+        std::fs::write(home.join(".aws/credentials"), "[keys]\naws_access_key_id = A\naws_secret_access_key = B\n")
+            .unwrap();
+        std::fs::write(tools.join(if cfg!(windows) { "aws.exe" } else { "aws" }), "").unwrap();
+        let found = |profile: &str, path: &std::path::Path, more: &[(&str, &str)]| {
+            let base = [("HOME", home.to_str().unwrap()), ("AWS_PROFILE", profile), ("PATH", path.to_str().unwrap())];
+            let settings: Settings = base.iter().chain(more).copied().collect();
+            complete(AmazonS3Builder::new(), &settings).map(|(_, words)| words)
+        };
+        let nowhere = dir.path().join("nowhere");
+        for (profile, path, expected) in [
+            ("keys", &nowhere, "the AWS profile `keys`"),
+            ("run", &nowhere, "the AWS profile `run`, by its credential_process"),
+            ("sso", &tools, "the AWS profile `sso`, by the AWS CLI"),
+            // The role, not the keys beside it.
+            ("role", &tools, "the AWS profile `role`, by the AWS CLI"),
+        ] {
+            assert_eq!(found(profile, path, &[]).unwrap(), expected);
+        }
+        let error = found("sso", &nowhere, &[]).unwrap_err().to_string();
+        assert!(error.contains("export-credentials --profile sso"), "{error}");
+        assert!(found("none", &tools, &[]).unwrap_err().to_string().contains("no credentials"));
+        let ecs = found("sso", &nowhere, &[("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x")]).unwrap();
+        assert_eq!(ecs, "the role of the ECS task");
     }
 }

@@ -14,15 +14,15 @@ const ALSO: &[(&str, AzureConfigKey)] = &[
     ("AZURE_STORAGE_SERVICE_ENDPOINT", AzureConfigKey::Endpoint),
 ];
 
-/// Any of these says who we are.
-const CREDENTIALS: &[AzureConfigKey] = &[
-    AzureConfigKey::AccessKey,
-    AzureConfigKey::SasKey,
-    AzureConfigKey::Token,
-    AzureConfigKey::ClientId,
-    AzureConfigKey::FederatedTokenFile,
-    AzureConfigKey::MsiEndpoint,
-    AzureConfigKey::FabricSessionToken,
+/// Any of these says who we are, in the order in which the store's client looks for them.
+const CREDENTIALS: &[(AzureConfigKey, &str)] = &[
+    (AzureConfigKey::Token, "the token of AZURE_STORAGE_TOKEN"),
+    (AzureConfigKey::AccessKey, "the key of the storage account"),
+    (AzureConfigKey::FederatedTokenFile, "a workload identity, by AZURE_FEDERATED_TOKEN_FILE"),
+    (AzureConfigKey::ClientId, "the application of AZURE_CLIENT_ID"),
+    (AzureConfigKey::SasKey, "a shared access signature"),
+    (AzureConfigKey::MsiEndpoint, "the managed identity, by IDENTITY_ENDPOINT"),
+    (AzureConfigKey::FabricSessionToken, "a session of Fabric"),
 ];
 
 /// Adds what the settings say in these other ways.
@@ -54,11 +54,21 @@ pub(super) fn complete(mut builder: MicrosoftAzureBuilder, given: &Settings) -> 
     Ok(builder)
 }
 
-/// Whether anything but the machine's own identity says who we are.
-pub(super) fn has_credentials(builder: &MicrosoftAzureBuilder) -> bool {
-    let flags = [AzureConfigKey::UseEmulator, AzureConfigKey::UseAzureCli, AzureConfigKey::SkipSignature];
-    CREDENTIALS.iter().any(|key| builder.get_config_value(key).is_some_and(|v| !v.is_empty()))
-        || flags.into_iter().any(|key| is_set(builder, key))
+/// What says who we are, in words; None, if only the machine's own identity, or a tool that somebody signed in with, could.
+pub(super) fn credentials(builder: &MicrosoftAzureBuilder) -> Option<&'static str> {
+    if is_set(builder, AzureConfigKey::UseEmulator) {
+        return Some("the key of the emulator");
+    }
+    if is_set(builder, AzureConfigKey::SkipSignature) {
+        return Some("none: requests are not signed");
+    }
+    let given = |key: &AzureConfigKey| builder.get_config_value(key).is_some_and(|v| !v.is_empty());
+    CREDENTIALS.iter().find(|(key, _)| given(key)).map(|(_, words)| *words)
+}
+
+/// Whether the Azure CLI is to be asked.
+pub(super) fn is_by_cli(builder: &MicrosoftAzureBuilder) -> bool {
+    is_set(builder, AzureConfigKey::UseAzureCli)
 }
 
 fn is_set(builder: &MicrosoftAzureBuilder, key: AzureConfigKey) -> bool {
@@ -128,12 +138,12 @@ mod tests {
             let value = |key| builder.get_config_value(&key);
             assert_eq!(value(AzureConfigKey::AccountName).as_deref(), Some(account), "{variables:?}");
             assert_eq!(value(AzureConfigKey::Endpoint).as_deref(), endpoint, "{variables:?}");
-            assert!(has_credentials(&builder), "{variables:?}");
+            assert!(credentials(&builder).is_some(), "{variables:?}");
         }
         let emulated = completed(&[("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")]).unwrap();
-        assert!(has_credentials(&emulated));
+        assert_eq!(credentials(&emulated), Some("the key of the emulator"));
         let nameless = completed(&[("AZURE_STORAGE_ACCOUNT", "shop")]).unwrap();
-        assert!(!has_credentials(&nameless));
+        assert_eq!(credentials(&nameless), None);
     }
 
     #[test]

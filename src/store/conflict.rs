@@ -8,13 +8,20 @@
 //! attempts, and in the end an error that says to run again later. That an object exists, of which a race for a commit is told, is left as it
 //! is: 412, and 409 to a put that is conditional (Azure's `BlobAlreadyExists`) or names that reason.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{
-    ClientOptions, HeaderMap,
+    Certificate, ClientOptions, HeaderMap,
     client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector},
 };
 use reqwest::StatusCode;
+
+use crate::certificates;
 
 use super::sentences::codes;
 
@@ -24,24 +31,44 @@ const AGAIN: [&str; 2] = ["OperationAborted", "ConditionalRequestConflict"];
 /// Headers that make a request conditional.
 const CONDITIONS: [&str; 3] = ["if-match", "if-none-match", "x-goog-if-generation-match"];
 
-/// Makes clients that ask again where a store says 409 for a moment.
+/// Makes clients that ask again where a store says 409 for a moment, and counts what is asked: repeated requests and those for credentials, too.
 #[derive(Debug)]
-pub(super) struct Connector;
+pub(super) struct Connector(pub(super) Arc<AtomicU64>);
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Service(ReqwestConnector::default().connect(options)?)))
+        let client = client(options)?;
+        Ok(HttpClient::new(Service { client, requests: Arc::clone(&self.0) }))
     }
 }
 
+/// The client that these options ask for, with Mozilla's authorities on a machine that has none.
+fn client(options: &ClientOptions) -> object_store::Result<HttpClient> {
+    let connector = ReqwestConnector::default();
+    let error = match connector.connect(options) {
+        Err(error) => error,
+        client => return client,
+    };
+    let Some(authorities) = certificates::instead_of_none(&error) else { return Err(error) };
+    let mut options = options.clone();
+    for authority in authorities {
+        options = options.with_root_certificate(Certificate::from_der(authority)?);
+    }
+    connector.connect(&options)
+}
+
 #[derive(Debug)]
-struct Service(HttpClient);
+struct Service {
+    client: HttpClient,
+    requests: Arc<AtomicU64>,
+}
 
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let conditional = is_conditional(request.headers());
-        let answer = self.0.execute(request).await?;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let answer = self.client.execute(request).await?;
         if answer.status() != StatusCode::CONFLICT {
             return Ok(answer);
         }

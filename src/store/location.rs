@@ -4,7 +4,10 @@
 
 use std::{
     path::{Path as FilePath, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path, prefix::PrefixStore};
@@ -15,7 +18,13 @@ use crate::{
     monitor::Monitor,
 };
 
-use super::{Settings, clouds, disk_error, staging, store_error};
+use super::{
+    Settings,
+    clouds::{self, Bucket},
+    disk_error,
+    staging::{self, Reach},
+    store_error,
+};
 
 /// An opened place for an archive.
 #[derive(Debug, Clone)]
@@ -25,6 +34,10 @@ pub struct Location {
     local: Option<PathBuf>,
     /// Whose names the URL is of: the endpoint, where the settings say one.
     endpoint: Option<String>,
+    /// Where the credentials come from, in words; None of a folder.
+    credentials: Option<String>,
+    /// How often a store was asked.
+    requests: Arc<AtomicU64>,
 }
 
 /// An opened place for one file.
@@ -47,10 +60,10 @@ impl FilePlace {
         match parsed {
             ParsedUrl::Local(path) => Ok(Self::Disk(path)),
             ParsedUrl::Remote { prefix, .. } if prefix.as_ref().is_empty() || file.ends_with('/') => Err(Error::usage(
-                format!("{url} is a place for many objects: name one in it, such as {url}/backup.zip"),
+                format!("{url} is a prefix for many objects: name one object, such as {url}/backup.zip"),
             )),
             ParsedUrl::Remote { cloud, bucket, prefix: path } => {
-                Ok(Self::Object { store: cloud.connect(&bucket, settings)?, path, url })
+                Ok(Self::Object { store: cloud.connect(&bucket, settings, Arc::default())?.store, path, url })
             }
         }
     }
@@ -94,11 +107,11 @@ impl Cloud {
         }
     }
 
-    fn connect(self, bucket: &str, settings: &Settings) -> Result<Arc<dyn ObjectStore>> {
+    fn connect(self, bucket: &str, settings: &Settings, requests: Arc<AtomicU64>) -> Result<Bucket> {
         match self {
-            Self::S3 => clouds::s3(bucket, settings),
-            Self::Gcs => clouds::gcs(bucket, settings),
-            Self::Azure => clouds::azure(bucket, settings),
+            Self::S3 => clouds::s3(bucket, settings, requests),
+            Self::Gcs => clouds::gcs(bucket, settings, requests),
+            Self::Azure => clouds::azure(bucket, settings, requests),
         }
     }
 }
@@ -118,6 +131,14 @@ impl Location {
         Self::connect(parse(archive)?, settings, true)
     }
 
+    /// The place as messages name it; nothing is opened.
+    ///
+    /// # Errors
+    /// Usage, if the text names no place.
+    pub fn url_of(archive: &str) -> Result<String> {
+        parse(archive).map(|parsed| parsed.to_string())
+    }
+
     /// Opens a place only to look at it: a folder that does not exist is an empty place, and is not created.
     ///
     /// # Errors
@@ -129,6 +150,8 @@ impl Location {
                 url: path.display().to_string(),
                 local: Some(path),
                 endpoint: None,
+                credentials: None,
+                requests: Arc::default(),
             }),
             parsed => Self::connect(parsed, settings, false),
         }
@@ -160,13 +183,38 @@ impl Location {
         &self.url
     }
 
-    /// Removes what killed processes left under way on a local disk and what nobody has touched for
-    /// [`STAGING_KEPT`](super::STAGING_KEPT). Returns how many files; those that cannot
+    /// Where the store's credentials come from, in words, such as "the key of `AWS_ACCESS_KEY_ID`"; None of a folder.
+    pub fn credentials(&self) -> Option<&str> {
+        self.credentials.as_deref()
+    }
+
+    /// Requests that were made of the store so far, repeated ones and those for credentials included; None of a folder.
+    pub fn requests(&self) -> Option<u64> {
+        self.local.is_none().then(|| self.requests.load(Ordering::Relaxed))
+    }
+
+    /// Removes what killed processes left under way on a local disk in the newest months, and what nobody has touched for
+    /// [`STAGING_KEPT`](super::STAGING_KEPT): as every run can afford to. Returns how many files; those that cannot
     /// be removed are told to `monitor`. On other stores unfinished uploads are invisible,
     /// and a lifecycle rule of the bucket removes them.
+    ///
+    /// # Errors
+    /// As the disk says.
     pub fn clean_staging(&self, now: Timestamp, monitor: &dyn Monitor) -> Result<u64> {
+        self.clean(Reach::Recent, now, monitor)
+    }
+
+    /// The same in all folders of the archive: that takes longer the more files it has.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn clean_all_staging(&self, now: Timestamp, monitor: &dyn Monitor) -> Result<u64> {
+        self.clean(Reach::All, now, monitor)
+    }
+
+    fn clean(&self, reach: Reach, now: Timestamp, monitor: &dyn Monitor) -> Result<u64> {
         match &self.local {
-            Some(root) => staging::clean(root, now, monitor),
+            Some(root) => staging::clean(root, reach, now, monitor),
             None => Ok(0),
         }
     }
@@ -177,22 +225,28 @@ impl Location {
             ParsedUrl::Remote { cloud, .. } => cloud.endpoints().iter().find_map(|name| settings.get(name)),
             ParsedUrl::Local(_) => None,
         };
-        let endpoint = endpoint.map(str::to_owned);
+        let (endpoint, requests) = (endpoint.map(str::to_owned), Arc::<AtomicU64>::default());
+        let mut credentials = None;
         let (store, local) = match parsed {
             ParsedUrl::Local(path) => {
                 if create {
                     make_folder(&path).map_err(|e| disk_error(e, &format!("cannot create the folder {url}")))?;
                 } else if !path.is_dir() {
-                    return Err(Error::not_found(format!("there is no folder {url}; check the archive's URL")));
+                    let what = if path.exists() { "is a file, not a folder" } else { "does not exist" };
+                    return Err(Error::not_found(format!("the folder {url} {what}; check the archive's URL")));
                 }
                 // A write counts once it and the folder that names it are on the disk.
                 let disk = LocalFileSystem::new_with_prefix(&path)
                     .map_err(|e| store_error(e, &format!("cannot open {url}")))?;
                 (Arc::new(disk.with_fsync(true)) as Arc<dyn ObjectStore>, Some(path))
             }
-            ParsedUrl::Remote { cloud, bucket, prefix } => (below(prefix, cloud.connect(&bucket, settings)?), None),
+            ParsedUrl::Remote { cloud, bucket, prefix } => {
+                let bucket = cloud.connect(&bucket, settings, Arc::clone(&requests))?;
+                credentials = Some(bucket.credentials);
+                (below(prefix, bucket.store), None)
+            }
         };
-        Ok(Self { store, url, local, endpoint })
+        Ok(Self { store, url, local, endpoint, credentials, requests })
     }
 }
 
@@ -210,12 +264,20 @@ impl std::fmt::Display for ParsedUrl {
 fn parse(archive: &str) -> Result<ParsedUrl> {
     let shown = archive.escape_debug();
     if archive.is_empty() {
-        return Err(Error::usage("the archive's URL is empty; say for example s3://bucket/prefix or ./archive"));
+        return Err(Error::usage("the archive's URL is empty; write for example s3://bucket/prefix or ./archive"));
     }
-    let Some((scheme, rest)) = archive.split_once("://") else { return local(FilePath::new(archive)) };
+    let Some((scheme, rest)) = archive.split_once("://") else {
+        // A folder of that name is never meant.
+        return match mistyped(archive) {
+            Some(meant) => Err(Error::usage(format!(
+                "`{shown}` is not a URL; did you mean {meant}? For a folder of that name, write ./{shown}"
+            ))),
+            None => local(FilePath::new(archive)),
+        };
+    };
     if scheme == "file" {
         let path = url::Url::parse(archive).ok().and_then(|u| u.to_file_path().ok());
-        let path = path.ok_or_else(|| Error::usage(format!("`{shown}` names no folder; say file:///path")))?;
+        let path = path.ok_or_else(|| Error::usage(format!("`{shown}` does not name a folder; write file:///path")))?;
         return local(&path);
     }
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -223,15 +285,43 @@ fn parse(archive: &str) -> Result<ParsedUrl> {
     let prefix = Path::parse(prefix)
         .map_err(|e| Error::usage(format!("`{shown}` has a prefix that no store can hold")).with_source(e))?;
     let Some(cloud) = [Cloud::S3, Cloud::Gcs, Cloud::Azure].into_iter().find(|cloud| cloud.scheme() == scheme) else {
+        let meant = known_elsewhere(archive).map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
         return Err(Error::usage(format!(
-            "`{shown}` is of no kind that is known: say s3://bucket/prefix, gs://bucket/prefix, \
-             az://container/prefix, file:///path or a path"
+            "`{shown}` is not a supported location: use s3://bucket/prefix, gs://bucket/prefix, \
+             az://container/prefix, file:///path or a path{meant}"
         )));
     };
     if bucket.is_empty() || bucket.contains(['@', '?', '#', ':', '=']) {
-        return Err(Error::usage(format!("`{shown}` has no bucket name; say {scheme}://bucket/prefix")));
+        return Err(Error::usage(format!("`{shown}` has no bucket name; write {scheme}://bucket/prefix")));
     }
     Ok(ParsedUrl::Remote { cloud, bucket, prefix })
+}
+
+/// What is meant by `s3:/bucket`, `s3:bucket` and `s3//bucket`.
+fn mistyped(archive: &str) -> Option<String> {
+    ["s3", "gs", "az", "file"].into_iter().find_map(|scheme| {
+        let rest = archive.strip_prefix(scheme)?;
+        let rest = rest.strip_prefix(':').or_else(|| rest.strip_prefix("//"))?.trim_start_matches('/');
+        let slashes = if scheme == "file" { "///" } else { "//" };
+        Some(format!("{scheme}:{slashes}{}", rest.escape_debug()))
+    })
+}
+
+/// What is meant by the schemes of Hadoop, and by the web addresses of the clouds' stores.
+fn known_elsewhere(archive: &str) -> Option<String> {
+    let url = url::Url::parse(archive).ok()?;
+    let (host, path) = (url.host_str()?, url.path().trim_start_matches('/'));
+    let (scheme, bucket) = match url.scheme() {
+        "s3a" | "s3n" => ("s3", host),
+        "gcs" => ("gs", host),
+        "abfs" | "abfss" | "wasb" | "wasbs" => ("az", url.username()),
+        "https" if host == "storage.googleapis.com" => ("gs", ""),
+        "https" if host.ends_with(".blob.core.windows.net") => ("az", ""),
+        "https" if host.ends_with(".amazonaws.com") => ("s3", host.split_once(".s3").map_or("", |(bucket, _)| bucket)),
+        _ => return None,
+    };
+    let slash = if bucket.is_empty() || path.is_empty() { "" } else { "/" };
+    Some(format!("{scheme}://{}", format!("{bucket}{slash}{path}").escape_debug()))
 }
 
 /// The path without links, as far as it exists.
@@ -242,7 +332,7 @@ fn real(path: &FilePath) -> PathBuf {
 }
 
 fn local(path: &FilePath) -> Result<ParsedUrl> {
-    let path = std::path::absolute(path).map_err(|e| disk_error(e, "cannot tell the current folder"))?;
+    let path = std::path::absolute(path).map_err(|e| disk_error(e, "cannot determine the current folder"))?;
     Ok(ParsedUrl::Local(path))
 }
 
@@ -252,7 +342,8 @@ pub(crate) fn refuse_partition_keys(url: &str) -> Result<()> {
     match url.split(['/', '\\']).find(|s| s.split_once('=').is_some_and(|(key, _)| !key.is_empty())) {
         None => Ok(()),
         Some(segment) => Err(Error::usage(format!(
-            "an archive cannot be created at {url}: query engines would read `{}` as a column; choose a place without `=`",
+            "an archive cannot be created at {url}: query engines would read `{}` as a column; choose a location \
+             without `=`",
             segment.escape_debug()
         ))),
     }
@@ -307,11 +398,20 @@ mod tests {
             "http://host/x",
             "s3://a/b//c",
             "s3://key@a/b",
+            "s3:/bucket/a",
+            "s3:bucket",
+            "gs//bucket/a",
+            "file:/srv/a",
             "file://host/x",
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
-            assert!(error.to_string().contains("say ") || error.to_string().contains("prefix"), "{error}");
+            assert!(
+                ["write ", "use s3://", "prefix", "did you mean "]
+                    .iter()
+                    .any(|advice| error.to_string().contains(advice)),
+                "{error}"
+            );
         }
     }
 

@@ -11,6 +11,7 @@ mod conflict;
 pub(crate) mod faults;
 mod location;
 mod machine_role;
+mod process_credentials;
 mod sentences;
 mod settings;
 mod staging;
@@ -53,7 +54,10 @@ pub(crate) async fn get(store: &dyn ObjectStore, path: &str) -> Result<Option<By
         Err(e) => return Err(failed(e)),
     };
     if got.meta.size > LARGEST {
-        return Err(Error::corrupt(format!("{path} has {} bytes: it is none of ours, or damaged", got.meta.size)));
+        return Err(Error::corrupt(format!(
+            "{path} has {} bytes, so it is damaged or was not written by this program",
+            got.meta.size
+        )));
     }
     got.bytes().await.map(Some).map_err(failed)
 }
@@ -96,7 +100,7 @@ pub(crate) async fn delete(store: &dyn ObjectStore, paths: Vec<String>) -> Resul
         match done {
             Ok(_) => count += 1,
             Err(object_store::Error::NotFound { .. }) => {}
-            Err(e) => return Err(store_error(e, "cannot delete what is no longer needed")),
+            Err(e) => return Err(store_error(e, "cannot delete files that are no longer needed")),
         }
     }
     Ok(count)

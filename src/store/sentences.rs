@@ -9,8 +9,24 @@ use crate::{
 ///
 /// The store has already retried what is worth retrying.
 pub(crate) fn store_error(error: object_store::Error, doing: &str) -> Error {
+    // Of a program that should have printed credentials: it says best what is wrong.
+    if let Some(own) = own_error(&error) {
+        return Error::new(own.kind(), format!("{doing}: {own}")).with_source(error);
+    }
     let (kind, advice) = judge(&error);
     Error::new(kind, format!("{doing}: {advice}")).with_source(error)
+}
+
+/// An error of ours that the store's client has handed on.
+fn own_error(error: &object_store::Error) -> Option<&Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(own) = error.downcast_ref() {
+            return Some(own);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
@@ -41,7 +57,7 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
         E::NotImplemented { .. } | E::NotSupported { .. } => {
             (ErrorKind::Usage, "the store cannot do what an archive needs; choose another store or change its settings")
         }
-        _ => (ErrorKind::Unavailable, "the store does not answer as it should; run again later, nothing is lost"),
+        _ => (ErrorKind::Unavailable, "the store gave an unexpected answer; run again later, nothing is lost"),
     }
 }
 
@@ -55,11 +71,15 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     ("NoSuchBucket", ErrorKind::NotFound, "the bucket does not exist; check its name or create it"),
     ("ContainerNotFound", ErrorKind::NotFound, "the container does not exist; check its name or create it"),
     ("ContainerBeingDeleted", ErrorKind::NotFound, "the container is being deleted; choose another one"),
-    ("NoSuchUpload", ErrorKind::Unavailable, "the store has forgotten an upload in parts; run again, nothing is lost"),
+    (
+        "NoSuchUpload",
+        ErrorKind::Unavailable,
+        "the store no longer knows a multipart upload; run again, nothing is lost",
+    ),
     (
         "InvalidBlockList",
         ErrorKind::Unavailable,
-        "the store has forgotten an upload in parts; run again, nothing is lost",
+        "the store no longer knows a multipart upload; run again, nothing is lost",
     ),
     // Of the credentials.
     ("ExpiredToken", ErrorKind::Access, "the credentials have expired; renew them"),
@@ -73,7 +93,7 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     (
         "RequestTimeTooSkewed",
         ErrorKind::Access,
-        "this machine's clock is wrong, so that the store refuses its signatures; set the clock",
+        "this machine's clock is wrong, so the store refuses its signatures; set the clock",
     ),
     (
         "AuthenticationFailed",
@@ -83,7 +103,7 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     (
         "AuthorizationFailure",
         ErrorKind::Access,
-        "the store refused: a wrong AZURE_STORAGE_KEY or signature, or the account's firewall keeps this network out",
+        "the store refused: a wrong AZURE_STORAGE_KEY or signature, or the account's firewall blocks this network",
     ),
     (
         "InvalidAuthenticationInfo",
@@ -105,15 +125,19 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
     (
         "KeyBasedAuthenticationNotPermitted",
         ErrorKind::Access,
-        "the account takes no keys; use an identity: AZURE_CLIENT_ID …",
+        "the account does not accept keys; use an identity: AZURE_CLIENT_ID …",
     ),
     // Of the place.
-    ("AuthorizationHeaderMalformed", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
-    ("PermanentRedirect", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
+    (
+        "AuthorizationHeaderMalformed",
+        ErrorKind::Usage,
+        "the bucket is in another region; set AWS_REGION to that region",
+    ),
+    ("PermanentRedirect", ErrorKind::Usage, "the bucket is in another region; set AWS_REGION to that region"),
     (
         "NotImplemented",
         ErrorKind::Usage,
-        "the store does not know what an archive needs, such as puts that create an object only if it is absent \
+        "the store lacks a feature that an archive needs, such as puts that create an object only if it is absent \
          (If-None-Match); choose another store",
     ),
     ("OperationAborted", ErrorKind::Unavailable, CONFLICT),
@@ -141,7 +165,7 @@ const PHRASES: &[(&str, ErrorKind, &str)] = &[
         "no credentials: none in the environment and no instance metadata here; for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     ),
     ("invalid_grant", ErrorKind::Access, "Google does not accept the credentials; renew them"),
-    ("without LOCATION", ErrorKind::Usage, "the bucket lies in another region; set AWS_REGION to it"),
+    ("without LOCATION", ErrorKind::Usage, "the bucket is in another region; set AWS_REGION to that region"),
     (
         "URL scheme is not allowed",
         ErrorKind::Usage,
@@ -153,13 +177,18 @@ const PHRASES: &[(&str, ErrorKind, &str)] = &[
     (
         "dns error",
         ErrorKind::Unavailable,
-        "the name of the store's host is not known; check the network, and the endpoint or account name. Run again later, nothing is lost",
+        "the store's host name cannot be resolved; check the network, and the endpoint or account name. Run again \
+         later, nothing is lost",
     ),
 ];
 
-/// The error codes in the XML of an answer.
+/// The error codes in the XML of an answer, and those of single objects of which many were to be deleted at once, which the client tells in
+/// words of its own.
 pub(super) fn codes(text: &str) -> impl Iterator<Item = &str> {
-    text.split("<Code>").skip(1).filter_map(|rest| Some(rest.split_once("</Code>")?.0))
+    let between = |open: &'static str, close: char| {
+        text.split(open).skip(1).filter_map(move |rest| Some(rest.split_once(close)?.0))
+    };
+    between("<Code>", '<').chain(between("(code: ", ')'))
 }
 
 fn judge_io(kind: std::io::ErrorKind) -> Option<(ErrorKind, &'static str)> {
@@ -170,7 +199,7 @@ fn judge_io(kind: std::io::ErrorKind) -> Option<(ErrorKind, &'static str)> {
         K::StorageFull | K::QuotaExceeded => (ErrorKind::Resource, "the disk is full; free some space and run again"),
         K::FileTooLarge => (ErrorKind::Resource, "the disk's file system cannot hold a file that large"),
         K::NotADirectory | K::AlreadyExists => {
-            (ErrorKind::Usage, "a file stands where a folder is needed; choose another archive path")
+            (ErrorKind::Usage, "there is a file where a folder is needed; choose another archive path")
         }
         _ => return None,
     })
@@ -224,6 +253,10 @@ mod tests {
             (generic("PUT http://169.254.169.254/latest/api/token".into()), ErrorKind::Access),
             (generic("<Code>NoSuchBucket</Code>".into()), ErrorKind::NotFound),
             (generic("403 <Code>AccessDenied</Code>".into()), ErrorKind::Access),
+            (
+                generic("DeleteObjects request failed for key a: Access Denied (code: AccessDenied)".into()),
+                ErrorKind::Access,
+            ),
             (generic("503 <Code>SlowDown</Code>".into()), ErrorKind::Unavailable),
             (generic("501 <Code>NotImplemented</Code>".into()), ErrorKind::Usage),
             (generic("404 <Code>ContainerNotFound</Code>".into()), ErrorKind::NotFound),

@@ -125,7 +125,8 @@ impl Upload {
         if self.parts == PARTS {
             let (path, mib) = (&self.path, self.part >> 20);
             return Err(Error::resource(format!(
-                "cannot write {path}: stores take {PARTS} parts at most, here of {mib} MiB; a higher memory limit makes them larger"
+                "cannot write {path}: stores accept at most {PARTS} parts, here of {mib} MiB; a higher memory limit \
+                 makes the parts larger"
             )));
         }
         if self.open.is_none() {
@@ -156,7 +157,7 @@ impl Upload {
 /// What a task has made; None, if there is none.
 async fn join<T: 'static>(tasks: &mut JoinSet<T>) -> Result<Option<T>> {
     let ended = tasks.join_next().await.transpose();
-    ended.map_err(|e| Error::internal("a request to the store was not made to its end: report it").with_source(e))
+    ended.map_err(|e| Error::internal("a request to the store was not completed: report it").with_source(e))
 }
 
 #[cfg(test)]

@@ -31,8 +31,10 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    /// What the source has answered before may say already how far the clocks are apart.
     pub(super) fn new(source: Arc<dyn Source>, monitor: Arc<dyn Monitor>) -> Self {
-        Self { source, monitor, offset: AtomicI64::new(0), told: AtomicBool::new(false) }
+        let offset = AtomicI64::new(apart(source.clock_offset()));
+        Self { source, monitor, offset, told: AtomicBool::new(false) }
     }
 
     /// The time now.
@@ -56,9 +58,14 @@ impl Clock {
     }
 }
 
+/// By how much the deployment's clock is ahead, if that is much.
+fn apart(ahead: Option<i64>) -> i64 {
+    ahead.filter(|ahead| ahead.unsigned_abs() > AGREES.unsigned_abs()).unwrap_or(0)
+}
+
 /// What is to be added to `ours`, which the deployment's clock is so many nanoseconds ahead of, if that is known.
 fn offset(ours: Timestamp, ahead: Option<i64>, through: Option<Timestamp>) -> Result<i64> {
-    let mut offset = ahead.filter(|ahead| ahead.unsigned_abs() > AGREES.unsigned_abs()).unwrap_or(0);
+    let mut offset = apart(ahead);
     let Some(beyond) = through.map(|through| through.0.saturating_sub(ours.0)) else { return Ok(offset) };
     if beyond.saturating_sub(ahead.unwrap_or(0).max(0)) > BEYOND {
         let theirs = ahead.map_or_else(String::new, |ahead| {

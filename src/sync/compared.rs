@@ -62,13 +62,13 @@ pub(crate) async fn record(
                 Advisory::begin().write(archive, &mut head, monitor.as_ref()).await;
                 return Ok(Some(head.version()));
             }
-            CommitOutcome::Stale(_) => return Err(Error::internal("a comparison is no maintenance: report it")),
+            CommitOutcome::Stale(_) => return Err(Error::internal("a comparison is not maintenance: report it")),
             CommitOutcome::Conflict { version: theirs } => version = theirs,
         }
     }
     Err(Error::conflict(format!(
-        "what was compared could not be recorded: other writers committed to {} at the same time, {TRIES} times in a row, last version {version}. \
-         Nothing is lost; run again once they have finished",
+        "the result of a comparison could not be recorded: other writers committed to {} at the same time, {TRIES} \
+         times in a row, last version {version}. Nothing is lost; run again once they have finished",
         archive.url(),
     )))
 }

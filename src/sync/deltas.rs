@@ -77,7 +77,7 @@ impl GatheredDeltas {
             rows.push(IncomingRow::of(page, document, texts.text(document)?), known)?;
         }
         let Some(position) = page.next.clone() else {
-            return Err(Error::internal("a page of deltas names no next position").into());
+            return Err(Error::internal("a page of deltas does not name the next position").into());
         };
         if let Some(ts) = page.through {
             self.cursor = Some(DeltaCursor { position, ts });

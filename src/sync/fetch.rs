@@ -136,12 +136,12 @@ async fn begin_deltas(source: &dyn Source, page: &Page) -> Result<DeltaCursor> {
 
 /// Rows of a base's files name its S.
 pub(super) fn snapshot_without_moment() -> Error {
-    Error::protocol("a page of a snapshot does not tell of which moment it is: report it")
+    Error::protocol("a page of a snapshot does not name its moment: report it")
 }
 
 /// Where to ask after `page`. A finished snapshot is followed by the deltas.
 fn next(page: &Page, deltas: Option<&DeltaCursor>) -> Result<Position> {
     let after_snapshot = || deltas.filter(|_| page.phase == Phase::Snapshot).map(|cursor| &cursor.position);
     let next = page.next.as_ref().or_else(after_snapshot).cloned();
-    next.ok_or_else(|| Error::internal("a page of deltas names no next position"))
+    next.ok_or_else(|| Error::internal("a page of deltas does not name the next position"))
 }

@@ -35,7 +35,7 @@ const MARGIN: i64 = 60_000_000_000;
 pub(super) async fn record(head: &Head, input: &RunInput<'_>, why: Error) -> Result<Option<Draft>> {
     if input.options.on_gap == OnGap::Fail {
         let message =
-            "changes after the archive's cursor are lost, and the gap was not to be healed; nothing was committed";
+            "changes after the archive's cursor are lost, and the run was told to fail on a gap; nothing was committed";
         return Err(Error::new(ErrorKind::Window, message).with_source(why));
     }
     let (Some(cursor), Some(latest)) = (head.progress().delta.clone(), head.latest()) else {
@@ -66,8 +66,8 @@ async fn oldest_kept(source: &dyn Source, lost: Timestamp) -> Result<Timestamp> 
     let newest = source.page(&source.snapshot_start()).await?.through.ok_or_else(snapshot_without_moment)?;
     if newest <= lost {
         return Err(Error::protocol(format!(
-            "the deployment says that its changes after {lost} are no longer kept, and that it has reached {newest} only. Was it \
-             restored from a backup, or is it another deployment? Nothing was committed"
+            "the deployment says that it no longer keeps its changes after {lost}, but also that it has reached only \
+             {newest}. Was it restored from a backup, or is it another deployment? Nothing was committed"
         )));
     }
     let (mut lost, mut kept) = (lost.0, newest.0);

@@ -179,7 +179,8 @@ async fn rebase(
 fn has_room_for(run: &SyncRun, input: &RunInput<'_>, table: &TableRef, cursor: Timestamp) -> bool {
     let (stop, bytes) = (&input.options.stop, compare::bytes(&run.head, table, cursor));
     if let Some(limit) = stop.never_allows(bytes) {
-        let why = format!("its ids are about {bytes} bytes, and a run may download {limit}: raise --max-download");
+        let why =
+            format!("its ids take about {bytes} bytes, but a run may download only {limit}: raise --max-download");
         input.monitor.report(Event::Finding(&Finding::NotCompared { table: table.to_string(), why }));
     }
     stop.has_room_for(bytes)

@@ -73,7 +73,7 @@ use crate::{
     compact::{CompactOptions, CompactReport, join_files, make_bases},
     convex::{Shapes, Source},
     document::TableRef,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     identity::DeploymentIdentity,
     layout::CHECKPOINT_EVERY,
     monitor::{Event, Finding, FindingCounter, Monitor},
@@ -95,8 +95,8 @@ async fn ask(
     });
     if !same && !accepted {
         return Err(Error::usage(format!(
-            "the archive {} belongs to the deployment {}, and this key and URL lead to {identity}; use another archive for it. If it \
-             is the same database under another name or address, say so with --accept-deployment {}",
+            "the archive {} belongs to the deployment {}, but this key and URL belong to {identity}; use another \
+             archive for it. If it is the same database under another name or URL, add --accept-deployment {}",
             archive.url(),
             head.deployment(),
             identity.origin,
@@ -110,15 +110,16 @@ async fn ask(
 fn check_selection(source: &dyn Source, archive: &Archive, head: &Head, options: &SyncOptions) -> Result<()> {
     if !options.selection.narrows(&source.selection()) {
         return Err(Error::usage(format!(
-            "`{}` is to be archived, but the source sends `{}` only: give both the same selection",
+            "`{}` is to be archived, but the source sends only `{}`: give both the same selection",
             options.selection,
             source.selection()
         )));
     }
     match head.latest().map(|latest| &latest.selection) {
         Some(before) if *before != options.selection && !options.accept_selection => Err(Error::usage(format!(
-            "the archive {} holds the selection `{before}`, and `{}` is asked for; give it the same --include and --exclude, or \
-             say --accept-selection: what leaves has a gap from now on, what joins gets a new base",
+            "the archive {} has the selection `{before}`, but `{}` was requested; use the same --include and \
+             --exclude, or add --accept-selection: tables that are no longer selected then get a recorded gap, and \
+             newly selected ones get a new base",
             archive.url(),
             options.selection
         ))),
@@ -287,7 +288,10 @@ async fn vacuum_replaced(head: &Head, begun: u64, input: &RunInput<'_>) {
         () = options.stop.requested() => return,
         done = vacuum_behind(archive, head, min_age.max(VacuumOptions::LEAST), input.clock.now()) => done,
     };
-    if let Err(error) = done {
+    // Who may not delete is as it should be: somebody else vacuums.
+    if let Err(error) = done
+        && error.kind() != ErrorKind::Access
+    {
         monitor.report(Event::Finding(&Finding::NotVacuumed { why: error.to_string() }));
     }
 }

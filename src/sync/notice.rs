@@ -68,8 +68,8 @@ fn not_listed(
 /// What a run fails with that is to fail where a table is suspect.
 pub(super) fn refused(table: &TableRef, why: &str) -> Error {
     Error::protocol(format!(
-        "table {table} may differ from the deployment ({why}), and the run is to fail then: the commit that would say so was not made. Run \
-         again with --on-suspicion heal, which compares the table and corrects it"
+        "table {table} may differ from the deployment ({why}), and the run was told to fail in this case, so nothing \
+         about it was committed. Run again with --on-suspicion heal, which compares the table and corrects it"
     ))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    archive::Gap,
+    archive::{DELTAS_KEPT, Gap},
     compact::CompactReport,
     document::{TableRef, Timestamp, time_text},
     identity::DeploymentIdentity,
@@ -75,7 +75,15 @@ impl SyncReport {
     /// Whether there is something to look at, though all went well: a gap, documents of an import that did not finish, a table that differs
     /// and was not corrected, a table that is selected by name and that the deployment does not have, or a selection that holds nothing.
     pub fn has_findings(&self) -> bool {
-        let kinds = ["no_such_table", "nothing_selected", "import_leftovers", "table_differs", "not_compacted"];
+        let kinds = [
+            "no_such_table",
+            "nothing_selected",
+            "import_leftovers",
+            "table_differs",
+            "not_compacted",
+            "snapshot_too_slow",
+            "falls_behind",
+        ];
         !self.gaps.is_empty() || kinds.iter().any(|kind| self.findings.of(kind) > 0)
     }
 
@@ -83,10 +91,19 @@ impl SyncReport {
     /// writes nothing that could be behind), else since the `_ts` reached. Absent until the first snapshot is complete.
     pub fn lag(&self, now: Timestamp) -> Option<Duration> {
         let since = if self.caught_up { self.checked_at } else { self.through };
-        since
-            .filter(|_| self.through.is_some())
-            .map(|ts| Duration::from_nanos(now.0.saturating_sub(ts.0).try_into().unwrap_or(0)))
+        since.filter(|_| self.through.is_some()).map(|ts| time_between(ts, now))
     }
+
+    /// How long the next run has to begin within, at `now`, so that the deployment still knows the changes after the cursor; zero when that
+    /// time is over. Absent as long as there is no cursor.
+    pub fn deltas_left(&self, now: Timestamp) -> Option<Duration> {
+        self.through.map(|ts| DELTAS_KEPT.saturating_sub(time_between(ts, now)))
+    }
+}
+
+/// Zero, if the second moment is the earlier one.
+fn time_between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::from_nanos(to.0.saturating_sub(from.0).try_into().unwrap_or(0))
 }
 
 /// A table that differed from the deployment, and was corrected.

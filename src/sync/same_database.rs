@@ -56,9 +56,10 @@ pub(super) async fn check(run: &mut SyncRun, input: &RunInput<'_>) -> Result<()>
     }
     let Some((table, at, documents)) = strange else { return Ok(()) };
     Err(Error::usage(format!(
-        "the deployment {} knows none of the {documents} documents of table {table} that the archive {} holds as of {}: its database was \
-         made anew, an import replaced everything in it, or it is another one. Nothing was committed. Archive it to another place, where its \
-         history begins; this archive keeps what was before. If it is the same database all the same, say so with --accept-deployment {}",
+        "the deployment {} has none of the {documents} documents of table {table} that the archive {} holds as of {}: \
+         its database was created anew, an import replaced everything in it, or it is another database. Nothing was \
+         committed. Archive it to another location, where its history begins; this archive keeps what was before. If \
+         it is the same database nevertheless, add --accept-deployment {}",
         head.deployment(),
         archive.url(),
         at,

@@ -87,7 +87,10 @@ impl SnapshotWalk {
         });
         if walk.ts != s {
             let asked = walk.ts;
-            return Err(Error::protocol(format!("the snapshot of {asked} went on with a page of that of {s}")).into());
+            return Err(Error::protocol(format!(
+                "a page of the snapshot of {asked} was requested, but one of the snapshot of {s} was sent"
+            ))
+            .into());
         }
         let scope = walk.scope.clone();
         let numbers = tables.numbers_of(page, |table| selection.contains(table) && scope.contains(table))?;
@@ -205,7 +208,7 @@ impl SnapshotWalk {
 }
 
 fn came_back_to(table: &TableRef) -> Error {
-    Error::protocol(format!("the snapshot came back to table {table}, which it had finished"))
+    Error::protocol(format!("the snapshot returned to table {table}, which it had finished"))
 }
 
 impl SnapshotFile {

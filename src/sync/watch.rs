@@ -292,7 +292,7 @@ impl Watch {
                 asked += 1;
                 match page.through {
                     Some(through) => break (page.sync, through),
-                    None if asked == PAGES => return Err(Error::protocol("Data Sync does not come to an end")),
+                    None if asked == PAGES => return Err(Error::protocol("Data Sync does not end")),
                     None => {}
                 }
             };

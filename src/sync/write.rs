@@ -103,7 +103,8 @@ async fn check_old(store: &dyn ObjectStore, files: &[(DataFile, Timestamp)], now
         if !store::exists(store, &file.path).await? {
             let path = &file.path;
             return Err(Error::unavailable(format!(
-                "{path} was written more than a day ago and is gone before a commit named it; run again, nothing is lost"
+                "{path} was written more than a day ago and was deleted before a commit named it; run again, nothing \
+                 is lost"
             )));
         }
     }

@@ -61,7 +61,7 @@ pub async fn vacuum_behind(archive: &Archive, head: &Head, min_age: Duration, no
     }
     if done != known {
         let text = serde_json::to_vec(&done)
-            .map_err(|e| Error::internal("how far was vacuumed cannot be written as JSON").with_source(e))?;
+            .map_err(|e| Error::internal("the progress of the vacuum cannot be written as JSON").with_source(e))?;
         let failed = |e| store_error(e, &format!("cannot write {}", layout::VACUUMED));
         store.put(&Path::from(layout::VACUUMED), Bytes::from(text).into()).await.map_err(failed)?;
     }

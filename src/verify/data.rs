@@ -201,7 +201,7 @@ fn moment_of(head: &Head, id: &BaseId) -> Option<Timestamp> {
 
 fn duplicates(table: &TableRef, twice: &Twice) -> Problem {
     let Twice { count, id, ts } = twice;
-    let what = format!("{count} revisions stand more than once in the change files of {table}, such as {id} at {ts}");
+    let what = format!("{count} revisions occur more than once in the change files of {table}, such as {id} at {ts}");
     let mut problem = Problem::new(ProblemKind::Duplicate, table.to_string(), Suffers::History, what);
     problem.table = Some(table.clone());
     (problem.from, problem.to, problem.revisions) = (Some(*ts), Some(*ts), Some(*count));
@@ -253,7 +253,7 @@ impl Job {
         match undecoded {
             Some(error) if error.kind() == ErrorKind::Corrupt => {
                 read.wrong
-                    .push(format!("it is what was written, but its rows cannot be decoded: {}", with_causes(&error)));
+                    .push(format!("it is as it was written, but its rows cannot be decoded: {}", with_causes(&error)));
                 return Ok(read);
             }
             Some(error) => return Err(error),
@@ -265,7 +265,8 @@ impl Job {
             read.compared_rows = found.map_or(0, |found| found.sum.count);
             if found != content {
                 read.wrong.push(
-                    "its documents are not those that the deployment sent (the content digest that was taken then is another)"
+                    "its documents are not those that the deployment sent (the content digest taken at that time \
+                     differs)"
                         .to_owned(),
                 );
             }

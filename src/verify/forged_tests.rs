@@ -206,7 +206,7 @@ async fn rows_that_break_the_duty_of_writers_are_found() {
     let odd = [Row("nobody", 1_001, Some(1))];
     for (expected, rows, said) in [
         ("not in the order of _ts", &turned[..], None),
-        ("`nobody` is no id", &odd[..], None),
+        ("`nobody` is not the id of a document", &odd[..], None),
         ("_base", &CHANGES[..1], Some(Timestamp(S))),
     ] {
         let mut forger = Forger::new().await;

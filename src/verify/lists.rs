@@ -65,7 +65,7 @@ impl Lists {
                 }
                 (None, true) => self.sound += 1,
                 (None, false) => {
-                    let why = format!("{} is missing; it only repeats what commits say", part.path());
+                    let why = format!("{} is missing; it only repeats what the commits contain", part.path());
                     drop(missing.insert(part.path(), part_problem(&part, why)));
                 }
             }

@@ -141,7 +141,9 @@ pub async fn verify(
         }
         if head.version() != found.newest {
             let (at, newest) = (head.version(), found.newest);
-            report.notes.push(format!("the files are those of version {at}: the log has commits up to {newest}"));
+            report
+                .notes
+                .push(format!("the files were checked for version {at}, but the log has commits up to {newest}"));
         }
         report.objects = Some(objects);
     }
@@ -168,7 +170,10 @@ async fn readable_head(archive: &Archive, has_header: bool, found: Option<Head>)
 fn refuse_unknown(head: &Head, tables: &Selection) -> Result<()> {
     let known: Vec<_> = head.tables().map(|state| &state.table).collect();
     match tables.fitting_none_of(known.iter().copied()).first() {
-        Some(pattern) => Err(Error::not_found(format!("the archive has no table `{}`: see tables", pattern.text))),
+        Some(pattern) => Err(Error::not_found(format!(
+            "the archive has no table `{}`; run `tables` to see what it has",
+            pattern.text
+        ))),
         None => Ok(()),
     }
 }

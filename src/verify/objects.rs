@@ -105,7 +105,7 @@ fn incomplete_bases(head: &Head, state: &TableState, rows: &BTreeMap<BaseId, u64
         if said == found {
             return None;
         }
-        let what = format!("the base {} says that it has {said} documents of {table}, its files have {found}", base.id);
+        let what = format!("the base {} should have {said} documents of {table}, but its files have {found}", base.id);
         let mut problem = Problem::new(ProblemKind::Base, &state.folder, Suffers::State, what);
         problem.table = Some(table.clone());
         (problem.from, problem.to, problem.revisions) = (Some(base.ts), Some(base.ts), Some(said.abs_diff(found)));
@@ -183,7 +183,7 @@ impl<'a> Live<'a> {
             return Err(error);
         }
         (self.files, self.next, self.is_broken, self.alone) = (None, None, true, Some(table.clone()));
-        let what = format!("which files of {table} live cannot be told: {error}");
+        let what = format!("cannot determine the live files of {table}: {error}");
         let folder = self.head.table(table).map_or(layout::PARTS, |state| state.folder.as_str());
         let mut problem = Problem::new(ProblemKind::List, folder, Suffers::State, what);
         problem.table = Some(table.clone());

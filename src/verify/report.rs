@@ -254,14 +254,12 @@ impl fmt::Display for Repair {
         match self {
             Self::Copy => f.write_str("run repair --from COPY, where COPY is a copy of the archive"),
             Self::Rewrite => f.write_str("run repair"),
-            Self::AcceptLoss => f.write_str("if nobody has it, record that it is lost: run repair --accept-loss"),
+            Self::AcceptLoss => f.write_str("if no copy has it, record that it is lost: run repair --accept-loss"),
             Self::Sync => f.write_str("run sync"),
             Self::Rebase(table) => write!(f, "run sync --rebase {table}"),
             Self::DeleteAndSync(path) => write!(f, "if there is no copy, delete {path} and run sync"),
             Self::CopyOfLog => f.write_str("restore the archive from a copy that has this commit"),
-            Self::OthersFirst => {
-                f.write_str("repair the lists and commits that are damaged, which are told beside this")
-            }
+            Self::OthersFirst => f.write_str("repair the damaged lists and commits that are listed here"),
             Self::Clock => f.write_str("set the clock of this machine, or of the one where sync runs"),
         }
     }

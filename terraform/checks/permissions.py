@@ -100,6 +100,9 @@ class Program:
     def sync(self, user):
         return self.run(user, "sync", "--deployment", self.deployment)
 
+    def check(self, user, *arguments):
+        return self.run(user, "check", "--deployment", self.deployment, *arguments)
+
     def audit(self, user, *arguments):
         return self.run(user, "audit", "--deployment", self.deployment, *arguments)
 
@@ -187,11 +190,27 @@ def try_program(checks, cloud, program):
     for _ in range(3):
         works("writer", "a later sync", program.sync("writer"))
     works("writer", "an audit that is recorded", program.audit("writer"))
+
+    def told(user, what, ended, code, *lines):
+        found = [line for line in lines if line not in ended[1]]
+        checks.that(ended[0] == code and not found, f"{user}: {what}", f"exit code {ended[0]}, lacks {found}\n{ended[1]}")
+
+    read, no_write = "ok       Read", "WRONG    Write "
+    told("writer", "check", program.check("writer"), 0, read, "ok       Write ", "ok       Overwrite", "note     Delete", "files cannot be deleted")
+    works("verifier", "verify", program.run("verifier", "verify", "--read-data"))
+    told("reader", "status after verify", program.run("reader", "status"), 0, "Verified")
     before = cloud.s3("admin").list_objects_v2(Bucket=BUCKET)["KeyCount"]
+    for user in ("reader", "verifier", "vacuum"):
+        told(user, "check", program.check(user), 3, read, no_write)
+        told(user, "check --read-only", program.check(user, "--read-only"), 0, read, "unknown  Write ")
 
     works("reader", "status", program.run("reader", "status"))
     works("reader", "tables", program.run("reader", "tables", "--count"))
     works("reader", "log", program.run("reader", "log"))
+    told("reader", "verify", program.run("reader", "verify"), 0, "cannot record this verification")
+    works("reader", "copy to a folder", program.run("reader", "copy", "--to", "copy"))
+    works("writer", "repair", program.run("writer", "repair"))
+    works("writer", "compact", program.run("writer", "compact", "--plan"))
     works("reader", "restore", program.run("reader", "restore", "--output", "restored.zip"))
     restored = program.folder / "restored.zip"
     checks.that(restored.is_file() and restored.stat().st_size > 1000, "reader: nothing was restored")
@@ -207,6 +226,7 @@ def try_program(checks, cloud, program):
     is_refused("verifier", "sync", program.sync("verifier"))
 
     works("vacuum", "status", program.run("vacuum", "status"))
+    works("vacuum", "vacuum", program.run("vacuum", "vacuum"))
     is_refused("vacuum", "sync", program.sync("vacuum"))
 
     # Nothing in the policies is too much: without any one of the rights it does not go. An archive is listed where it has no

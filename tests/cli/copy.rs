@@ -40,7 +40,7 @@ fn an_archive_is_planned_copied_brought_up_to_date_and_the_copy_is_an_archive_of
     assert_eq!(status(&to)["digest"], second["digest"]);
     assert!(second["before"].as_u64().unwrap() < second["version"].as_u64().unwrap(), "{second}");
     let third = copy(&archive, &to, &[]).with(0).stdout;
-    assert!(third.contains("nothing: the copy has all of it"), "{third}");
+    assert!(third.contains("nothing: the copy already has everything"), "{third}");
     assert_eq!(copy(&archive, &to, &["--quiet"]).with(0).stdout, "");
 
     // Every verb works on it.
@@ -54,7 +54,7 @@ fn an_archive_is_planned_copied_brought_up_to_date_and_the_copy_is_an_archive_of
     // The switch after a disaster: syncs go on with the copy, and the old archive is not copied over it.
     run(&mut simulation.sync(&to)).with(0);
     let refused = copy(&archive, &to, &["--json"]).with(2);
-    assert!(refused.stderr.contains("somebody has synced into it"), "{refused:?}");
+    assert!(refused.stderr.contains("a sync has written to the copy"), "{refused:?}");
     assert_eq!(refused.json()["error"]["kind"], "usage");
 }
 
@@ -73,7 +73,7 @@ fn damage_is_told_by_object_and_table_with_exit_code_3_and_the_copy_stays() {
     fs::write(&file, bad).unwrap();
     let told = copy(&archive, &to, &[]).with(3);
     assert!(told.stdout.contains("* source, table messages: the data file tables/messages/"), "{told:?}");
-    assert!(told.stdout.contains("Not complete") && told.stdout.contains("the copy is no archive yet"), "{told:?}");
+    assert!(told.stdout.contains("Not complete") && told.stdout.contains("the copy is not an archive yet"), "{told:?}");
     let report = copy(&archive, &to, &["--json", "--quiet"]).with(3).json();
     assert_eq!(
         (&report["complete"], &report["problem_count"], &report["exit_code"]),
@@ -102,11 +102,11 @@ fn a_destination_that_cannot_be_one_is_exit_code_2_and_stays_as_it_was() {
     fs::create_dir(&full).unwrap();
     fs::write(full.join("notes.txt"), "mine").unwrap();
     for (to, says) in [
-        (archive.clone(), "would lie in the archive that is copied, or around it"),
-        (archive.join("inside"), "would lie in the archive that is copied, or around it"),
-        (dir.path().to_owned(), "would lie in the archive that is copied, or around it"),
+        (archive.clone(), "would be inside the archive that is copied, or contain it"),
+        (archive.join("inside"), "would be inside the archive that is copied, or contain it"),
+        (dir.path().to_owned(), "would be inside the archive that is copied, or contain it"),
         (other.clone(), "holds another archive"),
-        (full.clone(), "holds something that is no archive, such as notes.txt"),
+        (full.clone(), "contains something that is not an archive, such as notes.txt"),
         (dir.path().join("x=y"), "query engines would read"),
     ] {
         let ended = copy(&archive, &to, &["--json"]).with(2);

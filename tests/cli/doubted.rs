@@ -143,7 +143,7 @@ async fn a_moment_in_doubt_ends_restore_and_export_until_it_is_accepted() {
         let told = blind.run(&plan).with(3).stdout;
         assert!(told.contains("* in doubt: t ") && !told.contains("--replace-all"), "{told}");
         assert_eq!(told.contains("needs --accept-doubt"), accept.is_empty(), "{told}");
-        assert!(told.contains("nearest moment before at which none is in doubt"), "{told}");
+        assert!(told.contains("nearest moment before at which no table is in doubt"), "{told}");
     }
     blind.run(&["restore", "--plan"]).with(0);
 }
@@ -211,7 +211,7 @@ async fn a_query_is_refused_for_the_tables_that_it_names_at_moments_that_it_spel
     }
     let of_macro = format!("SELECT count(*) FROM kept, t_as_of({within})");
     let refused = query(&[&of_macro]).with(1).stderr;
-    assert!(refused.contains(&format!("proven, {before} (")) && !refused.contains("--as-of"), "{refused}");
+    assert!(refused.contains(&format!("proven: {before} (")) && !refused.contains("--as-of"), "{refused}");
     for args in [&["FROM t", "--as-of", &within, "--accept-doubt"][..], &[&of_macro, "--accept-doubt"]] {
         let told = query(args).with(3);
         assert!(told.stdout.contains("42") && told.stderr.matches("in doubt: t after").count() == 1, "{told:?}");
@@ -247,8 +247,7 @@ async fn a_status_tells_when_each_table_was_proven_and_which_are_suspect() {
     let archive = blind.archive();
     let calm = ["--fail-on", "suspect,unproven=7d"];
     let told = status(&archive, &calm).with(0).stdout;
-    let words =
-        ["Guarded     nobody watches: the deployment has no Data Sync", "Proven: all tables: compared by ids at "];
+    let words = ["Guarded     no: the deployment has no Data Sync", "Proven: all tables: compared by ids at "];
     assert!(words.iter().all(|words| told.contains(words)) && !told.contains("Suspect"), "{told}");
     assert_eq!(status(&archive, &["--json"]).json()["guarded"], serde_json::Value::Null);
 

@@ -9,10 +9,13 @@ fn help_is_what_the_files_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help");
     for verb in [
         "",
+        "check",
+        "init",
         "sync",
         "status",
         "tables",
         "schema",
+        "documents",
         "get",
         "history",
         "log",
@@ -56,5 +59,15 @@ fn a_verb_that_is_missing_or_unknown_is_a_usage_error() {
     for args in [vec![], vec!["snyc"], vec!["sync", "--archiv"]] {
         let ended = run(archiver([]).args(args)).with(2);
         assert!(ended.stderr.contains("Usage"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_word_of_another_program_is_answered_with_ours() {
+    for (word, ours) in
+        [("snapshots", "status"), ("ls", "tables"), ("backup", "sync"), ("prune", "vacuum"), ("snyc", "sync")]
+    {
+        let ended = run(&mut archiver([word])).with(2);
+        assert!(ended.stderr.contains(&format!("a similar subcommand exists: '{ours}'")), "{word}: {ended:?}");
     }
 }

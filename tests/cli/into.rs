@@ -94,7 +94,7 @@ async fn a_restore_goes_into_another_deployment_by_the_named_mode_and_not_withou
     world.sync();
     for (args, words) in [
         (&["--yes"][..], "--into needs --mode"),
-        (&["--mode", "replace-all"], "say --yes"),
+        (&["--mode", "replace-all"], "add --yes to import without asking"),
         (&["--mode", "replace-all", "--yes", "--plan"], "cannot be used with"),
         (&["--mode", "replace-all", "--yes", "--output", "-"], "uploads from a file"),
     ] {
@@ -139,7 +139,7 @@ async fn an_undo_goes_into_its_own_deployment_and_what_is_written_meanwhile_is_k
     let refused = world.restore(&other, &[&undo[..], &["--yes"]].concat());
     assert!(refused.code != Some(0) && other.holds().is_empty(), "{refused:?}");
     let refused = world.restore(&world, &[&undo[..], &["--yes", "--mode", "replace-all"]].concat()).with(2);
-    assert!(refused.stderr.contains("would lose what it leaves alone"), "{refused:?}");
+    assert!(refused.stderr.contains("documents that it leaves alone would be lost"), "{refused:?}");
 
     // The app writes while the import is performed.
     let (deployment, url, id) = (Arc::clone(&world.deployment), world.url.clone(), ids[5].clone());
@@ -188,7 +188,7 @@ async fn an_undo_stops_where_the_app_goes_on_writing_to_its_tables() {
     });
     let stopped = world.restore(&world, &["--undo", "--from", &from, "--to", &to, "--yes"]).with(4);
     app.abort();
-    assert!(stopped.stderr.contains("Nothing was imported"), "{stopped:?}");
+    assert!(stopped.stderr.contains("so nothing was imported"), "{stopped:?}");
     assert!(!world.holds().contains_key(&ids[0]));
     // Nothing to undo: nothing is asked and nothing imported.
     let nothing = world.restore(&world, &["--undo", "--from", &to, "--to", &to, "--yes"]).with(0);

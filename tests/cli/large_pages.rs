@@ -191,7 +191,7 @@ async fn without_room_for_temporary_files_the_pages_before_count_and_a_rerun_wit
     // What the shell does first, the folder, what the message says of it.
     let table = [
         ("trap '' XFSZ; ulimit -f 4000", full.to_str().unwrap(), "is full: free space there"),
-        (":", "/no/such/folder", "there is no folder for temporary files at /no/such/folder: make it"),
+        (":", "/no/such/folder", "the folder for temporary files, /no/such/folder, does not exist: create it"),
         // Also root cannot make a file there.
         (":", "/proc", "temporary files"),
     ];

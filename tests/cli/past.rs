@@ -63,6 +63,10 @@ fn log_history_get_and_diff_tell_one_story() {
     assert_eq!((&got["document"]["_id"], text(&got, "as_of_ts")), (&id.into(), before.as_str()));
     let said = demo.run(["get", "http", id, "--as-of", &before]).with(0).stdout;
     assert!(said.contains(&format!("(_ts {before})")) && said.contains("\n  \"feature\": \""), "{said}");
+    // The id carries the number of its table.
+    assert_eq!(demo.run(["get", id, "--as-of", &before, "--json"]).with(0).json(), got);
+    assert!(demo.run(["get", id, "--as-of", &before]).with(0).stdout.starts_with("Table    http\n"));
+    assert_eq!(demo.lines(["history", id, "--json"]), history);
     let gone = demo.run(["get", "http", id, "--as-of", ts]).with(1);
     assert!(gone.stderr.contains("it was deleted at") && gone.stderr.contains(ts), "{gone:?}");
     let gone = demo.run(["get", "http", id, "--json"]).with(1);
@@ -107,14 +111,14 @@ fn log_history_get_and_diff_tell_one_story() {
 #[test]
 fn who_reads_no_further_ends_it_without_an_error() {
     let demo = Demo::new();
-    for args in [&["log", "--ids"][..], &["log", "--json"], &["diff", "--documents", "1 day ago", "now"]] {
+    for args in [&["log", "--ids"][..], &["log", "--json"], &["diff", "--documents", "2020-01-01", "now"]] {
         let mut command = archiver(["-q"]);
         let mut running = command.args(args).env("CONVEX_ARCHIVE", &demo.archive).spawn().unwrap();
         drop(running.stdout.take());
         let mut said = String::new();
         std::io::Read::read_to_string(&mut running.stderr.take().unwrap(), &mut said).unwrap();
         let ended = running.wait().unwrap();
-        // The day before nothing was covered: an error is told, whoever reads.
+        // Nothing was covered then: an error is told, whoever reads.
         let expected = if args[0] == "diff" { (Some(1), true) } else { (Some(0), false) };
         assert_eq!((ended.code(), !said.is_empty()), expected, "{args:?}: {said}");
     }
@@ -133,7 +137,7 @@ fn schemas_show_types_and_their_birth() {
     let said = demo.run(["schema", "http"]).with(0).stdout;
     let line = said.lines().find(|line| line.starts_with("/status/experimental ")).unwrap();
     assert_eq!(line.split_whitespace().nth(1), Some("boolean"));
-    assert!(said.contains("rows with something in _rescued"), "{said}");
+    assert!(said.contains("rows have values in _rescued"), "{said}");
 }
 
 #[test]
@@ -147,23 +151,31 @@ fn a_moment_that_is_not_covered_names_those_that_are() {
     let first = demo.run(["tables", "--json"]).with(0).json()["tables"][0]["covered"][0]["from"].clone();
     let offer = format!("({}, after it)", first.as_str().unwrap());
     assert!(
-        message.contains("take the nearest moment at which all selected tables are, 1") && message.ends_with(&offer),
+        message.contains("use the nearest moment at which all selected tables are covered: 1")
+            && message.ends_with(&offer),
         "{message}"
     );
-    assert!(demo.run(["tables", "--count", "--as-of", "400 days ago"]).with(1).stderr.contains("not covered"));
+    assert!(demo.run(["tables", "--count", "--as-of", "2020-01-01"]).with(1).stderr.contains("not covered"));
 }
 
 #[test]
 fn what_is_not_there_is_told_and_nonsense_is_a_usage_error() {
     let demo = Demo::new();
     for (args, code, word) in [
-        (&["get", "http", "j5700221pceb603t7je2hkqn0s8jrtmp"][..], 1, "there was no document"),
-        (&["history", "http", "j5700221pceb603t7je2hkqn0s8jrtmp"], 1, "knows of no document"),
+        (
+            &["get", "http", "j5700221pceb603t7je2hkqn0s8jrtmp"][..],
+            1,
+            "no document j5700221pceb603t7je2hkqn0s8jrtmp in http at ",
+        ),
+        (&["history", "http", "j5700221pceb603t7je2hkqn0s8jrtmp"], 1, "has no revision of a document"),
         (&["get", "ghost", "x"], 1, "no table ghost: it has "),
         (&["log", "--table", "a/ghost"], 1, "no table a/ghost"),
         (&["log", "--since", "now", "--until", "2020-01-01"], 2, "ends before it begins"),
-        (&["get", "http", "x", "--as-of", "yesterday"], 2, "is no moment"),
+        (&["get", "http", "x", "--as-of", "the day before"], 2, "is not a moment"),
         (&["get", "no-table", "x"], 2, "COMPONENT/TABLE"),
+        (&["get", "http"], 2, "`http` is not the `_id` of a document: give TABLE ID"),
+        (&["history", "0"], 2, "is not the `_id` of a document"),
+        (&["get", "k57020g30g2gc1r81450p30d1s8m1rem"], 1, "no table of the archive has the number "),
         (&["diff", "now"], 2, "<T2>"),
         (&["tables", "--memory-limit", "1MiB"], 2, "at least 64MiB"),
     ] {
@@ -172,4 +184,41 @@ fn what_is_not_there_is_told_and_nonsense_is_a_usage_error() {
     }
     let nowhere = Path::new("/nowhere/at/all");
     run(archiver(["tables", "--archive"]).arg(nowhere)).with(1);
+}
+
+#[test]
+fn documents_of_a_table_are_shown_and_the_newest_transactions_in_either_order() {
+    let demo = Demo::new();
+    let all = demo.lines(["documents", "http", "--json", "--limit", "all"]);
+    let counted = demo.run(["tables", "--count", "--json", "--table", "http"]).with(0).json();
+    assert_eq!(Some(all.len() as u64), counted["tables"][0]["documents"].as_u64());
+    let ids: Vec<_> = all.iter().map(|line| text(&line["document"], "_id")).collect();
+    assert!(ids.is_sorted() && ids.len() > 10);
+    let shown = demo.run(["documents", "http", "--limit", "3"]).with(0);
+    let first: Vec<Value> = shown.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(first, all[..3].iter().map(|line| line["document"].clone()).collect::<Vec<_>>());
+    assert!(shown.stderr.contains("there are more documents than these 3"), "{shown:?}");
+    // As `get` shows it, then and now.
+    let got = demo.run(["get", "http", ids[0], "--json"]).with(0).json();
+    assert_eq!((&got["document"], &got["written_ts"]), (&all[0]["document"], &all[0]["written_ts"]));
+    let begin = text(&demo.lines(["log", "--json"])[0], "ts").to_owned();
+    let before = (begin.parse::<i64>().unwrap() - 1).to_string();
+    assert!(!demo.lines(["documents", "http", "--json", "--as-of", &before]).is_empty());
+    assert!(demo.run(["documents", "ghost"]).with(1).stderr.contains("no table ghost"));
+    assert!(demo.run(["documents", "http", "--limit", "x"]).with(2).stderr.contains("or `all`"));
+
+    let log = demo.lines(["log", "--json"]);
+    assert!(log.len() > 3);
+    assert_eq!(demo.lines(["log", "--json", "--limit", "2"]), log[log.len() - 2..]);
+    let mut newest: Vec<_> = demo.lines(["log", "--json", "--limit", "3", "--reverse"]);
+    newest.reverse();
+    assert_eq!(newest, log[log.len() - 3..]);
+    assert_eq!(demo.lines(["log", "--json", "--limit", "100000"]), log);
+    let said = demo.run(["log", "--limit", "2"]).with(0).stdout;
+    assert!(said.ends_with(&format!("\n2 transactions of {}\n", log.len())), "{said}");
+    demo.run(["log", "--reverse"]).with(2);
+    // Patterns mean what they mean elsewhere.
+    assert_eq!(demo.lines(["log", "--json", "--table", "ht?p"]), demo.lines(["log", "--json", "--table", "http"]));
+    let others = demo.lines(["log", "--json", "--exclude", "http"]);
+    assert!(others.iter().flat_map(|t| t["changes"].as_array().unwrap()).all(|c| c["table"]["name"] != "http"));
 }

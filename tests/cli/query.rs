@@ -66,6 +66,9 @@ fn the_script_reaches_duckdb_through_a_pipe_or_a_file_of_its_owner() {
     assert_eq!(said.matches("CREATE OR REPLACE VIEW").count(), 3, "{said}");
     assert!(!ask(&["SELECT 42"]).stdout.contains("CREATE OR REPLACE VIEW"));
     assert_eq!(ask(&["SHOW TABLES"]).stdout.matches("CREATE OR REPLACE VIEW").count(), 9);
+    // Patterns mean what they mean elsewhere.
+    assert_eq!(ask(&["SHOW TABLES", "--exclude", "h*"]).stdout.matches("CREATE OR REPLACE VIEW").count(), 3);
+    assert!(!ask(&["SELECT 42 FROM http", "--table", "svg"]).stdout.contains("CREATE OR REPLACE VIEW"));
     let said = ask(&[]).stdout;
     let (arguments, rest) = said.split_once('\n').unwrap();
     assert!(arguments.starts_with("arguments: -init ") && rest.starts_with("mode: 600\n"), "{said}");
@@ -133,7 +136,7 @@ fn an_answer_appears_whole_or_not_at_all_and_replaces_no_file_unasked() {
     let before = names(dir);
 
     let said = ask(dir, &program, &["SELECT 1", "--output", "out"]).with(2).stderr;
-    assert!(said.contains("out is there already") && said.contains("--force"), "{said}");
+    assert!(said.contains("out already exists") && said.contains("--force"), "{said}");
     let said = ask(dir, &program, &["SELECT nonsense", "--output", "out", "--force"]).with(1).stderr;
     assert!(said.contains("no such column") && said.contains("DuckDB ended with exit status: 1"), "{said}");
     ask(dir, &program, &["SELECT nonsense", "--output", "new"]).with(1);
@@ -281,7 +284,7 @@ fn views_and_schemas_are_printed_for_every_engine() {
     let one = said(&["views", "--engine", "duckdb", "--table", "http"]);
     assert!(one.matches("CREATE OR REPLACE VIEW").count() == 3 && one.contains("\"http_history\""), "{one}");
     let spark = ["views", "--engine", "spark", "--table", "http", "--archive", "a"];
-    assert!(run(archiver(spark).current_dir(dir.path())).with(2).stderr.contains("leave out --table"));
+    assert!(run(archiver(spark).current_dir(dir.path())).with(2).stderr.contains("omit --table"));
     assert!(said(&["views", "--engine", "spark"]).contains("\nAS_OF = None\n"));
     assert!(
         said(&["views", "--engine", "spark", "--as-of", "1795526893652560430"])
@@ -299,13 +302,13 @@ fn views_and_schemas_are_printed_for_every_engine() {
         as_macro.contains(&format!("{{% macro convex_archive() %}}{{% raw %}}\n{kept}{{% endraw %}}")),
         "{as_macro}"
     );
-    refused(2, &["views", "--engine", "spark", "--permanent"], "leave out --permanent");
+    refused(2, &["views", "--engine", "spark", "--permanent"], "omit --permanent");
     refused(1, &["views", "--engine", "dbt", "--as-of", "2001-01-01"], "is not covered at 2001-01-01T00:00:00");
     let sources = said(&["schema", "--format", "dbt"]);
     assert!(sources.matches("\n      - name:").count() > 2 && sources.contains("name: \"http_history\""), "{sources}");
     assert_eq!(said(&["schema", "http", "--format", "dbt"]).matches("\n      - name:").count(), 3);
-    refused(2, &["schema"], "say which table");
-    refused(2, &["schema", "--format", "sql"], "only --format dbt goes without");
+    refused(2, &["schema"], "name a table");
+    refused(2, &["schema", "--format", "sql"], "only --format dbt works without one");
     for (format, word) in [
         ("pyarrow", "(\"feature\", pa.string())"),
         ("polars", "\"feature\": pl.String"),

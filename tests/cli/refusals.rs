@@ -23,13 +23,13 @@ async fn a_refusal_ends_with_the_exit_code_of_what_to_do_about_it() {
         (Fault::refusal(400, "ClientVersionUnsupported").on(page), 1, "unsupported", "upgrade it"),
         (Fault::refusal(400, "BadFormat").on(page), 1, "unsupported", "none of the encodings"),
         (Fault::refusal(400, "BadQueryArgs").on(page), 1, "internal", "report it"),
-        (Fault::refusal(400, "InvalidListSnapshotCursor").on(page), 1, "window", "its snapshot walk stopped"),
+        (Fault::refusal(400, "InvalidListSnapshotCursor").on(page), 1, "window", "its snapshot stopped"),
         (Fault::html(200).on(page), 1, "protocol", "HTML page"),
         (Fault::html(403), 2, "access", "proxy or firewall"),
         (Fault::status(404), 2, "usage", "no Convex deployment"),
-        (Fault::status(302), 2, "usage", "leads elsewhere"),
+        (Fault::status(302), 2, "usage", "redirects elsewhere"),
         // Asked four times, for some seconds.
-        (Fault::refusal(500, "InternalServerError").on(page), 5, "unavailable", "report it if it stays"),
+        (Fault::refusal(500, "InternalServerError").on(page), 5, "unavailable", "report it if it persists"),
     ];
     for (fault, code, kind, text) in table {
         let url = deployment(vec![fault.clone()]).await;
@@ -50,5 +50,5 @@ async fn a_variable_that_is_no_text_ends_with_2_and_its_name() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
     let broken = OsStr::from_bytes(b"otter-1|\xff");
     let ended = run(archiver(["sync", "--archive", "/nowhere/a"]).env("CONVEX_DEPLOY_KEY", broken)).with(2);
-    assert!(ended.stderr.contains("CONVEX_DEPLOY_KEY is not UTF-8"), "{ended:?}");
+    assert!(ended.stderr.contains("CONVEX_DEPLOY_KEY is not valid UTF-8"), "{ended:?}");
 }

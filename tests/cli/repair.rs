@@ -33,7 +33,7 @@ fn a_sound_archive_needs_no_repair_and_a_damaged_one_is_repaired_from_a_copy() {
     let sound = repair(&archive, &["--read-data", "--json"]).with(0).json();
     is("repair", &sound);
     assert_eq!(sound["repaired"], serde_json::json!([]));
-    assert!(repair(&archive, &[]).with(0).stdout.contains("nothing is wrong"));
+    assert!(repair(&archive, &[]).with(0).stdout.contains("nothing: no problems found"));
     copy_of(&archive, &copy);
 
     let mut files = Vec::new();
@@ -49,7 +49,7 @@ fn a_sound_archive_needs_no_repair_and_a_damaged_one_is_repaired_from_a_copy() {
     assert_eq!(planned, (&true.into(), &0.into(), 1), "what else is wrong is known once the log is whole: {plan}");
     assert_eq!(fs::read(&files[0]).unwrap(), b"no parquet");
     let text = repair(&archive, &[&from[..], &["--plan"]].concat()).with(3).stdout;
-    for word in ["would be taken from the copy", "until the log is whole nothing else can be planned", "Would do"] {
+    for word in ["would be taken from the copy", "until the log is complete, nothing else can be planned", "Would do"] {
         assert!(text.contains(word), "{word}: {text}");
     }
     let done = repair(&archive, &[&from[..], &["--json"]].concat()).with(0).json();
@@ -77,7 +77,7 @@ fn what_nobody_has_is_told_and_recorded_only_if_somebody_accepts_it() {
     let recorded = repair(&archive, &["--accept-loss"]).with(3).stdout;
     assert!(recorded.contains("run sync --rebase messages"), "{recorded}");
     run(archiver(["verify", "--read-data", "--archive"]).arg(&archive)).with(0);
-    assert!(repair(&archive, &["--accept-loss"]).with(0).stdout.contains("nothing is wrong"));
+    assert!(repair(&archive, &["--accept-loss"]).with(0).stdout.contains("nothing: no problems found"));
     // What is lost is refused by name, and not for want of a file.
     let refused = run(archiver(["restore", "--as-of", "now", "--output"])
         .arg(dir.path().join("z.zip"))
@@ -94,13 +94,12 @@ fn what_cannot_be_a_copy_is_refused() {
     archived(&archive);
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    for (place, word) in
-        [(dir.path().join("nobody"), "--from: there is no folder"), (empty, "the copy: there is no archive")]
+    for (place, word) in [(dir.path().join("nobody"), "--from: the folder "), (empty, "the copy: there is no archive")]
     {
         let nothing = repair(&archive, &["--from", place.to_str().unwrap()]).with(1);
         assert!(nothing.stderr.contains(word), "{nothing:?}");
     }
     archived(&other);
     let refused = repair(&archive, &["--from", other.to_str().unwrap()]).with(2);
-    assert!(refused.stderr.contains("no copy of this archive"), "{refused:?}");
+    assert!(refused.stderr.contains("not a copy of this archive"), "{refused:?}");
 }

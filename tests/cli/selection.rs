@@ -20,9 +20,9 @@ fn a_first_run_that_would_archive_nothing_ends_with_2_and_makes_nothing() {
     for (args, said) in [
         (&["--include", "user"][..], "is `users` meant?"),
         (&["--include", "events"], "is `analytics/events` meant?"),
-        (&["--include", "log_*"], "no table of the deployment fits `log_*`"),
-        (&["--exclude", "**"], "holds none of the deployment's tables (5)"),
-        (&["--include", "users", "--exclude", "users"], "holds none of the deployment's tables"),
+        (&["--include", "log_*"], "no table of the deployment matches `log_*`"),
+        (&["--exclude", "**"], "matches none of the deployment's tables (5)"),
+        (&["--include", "users", "--exclude", "users"], "matches none of the deployment's tables"),
     ] {
         let ended = sync(&simulation, &archive, args).with(2);
         assert!(ended.stderr.contains(said) && ended.stderr.contains("--include"), "{args:?}: {ended:?}");
@@ -47,9 +47,9 @@ fn a_table_that_is_missed_is_a_finding_and_a_pattern_that_fits_nothing_a_warning
             &["--include", "users", "--include", "log_*"],
             0,
             Some("pattern_fits_nothing"),
-            "no table of the deployment fits `log_*`",
+            "no table of the deployment matches `log_*`",
         ),
-        (&["--exclude", "logs"], 0, Some("pattern_fits_nothing"), "no table of the deployment fits `logs`"),
+        (&["--exclude", "logs"], 0, Some("pattern_fits_nothing"), "no table of the deployment matches `logs`"),
         (&["--exclude", "users"], 0, None, ""),
         (&["--exclude", "analytics/**"], 0, None, ""),
         (&["--include", "*", "--exclude", "users", "--exclude", "orders"], 0, None, ""),
@@ -73,7 +73,7 @@ fn an_archive_keeps_its_selection_and_says_so() {
     let (archive, simulation) = (dir.path().join("a"), simulation());
     sync(&simulation, &archive, &["--include", "users", "--include", "orders"]).with(0);
     let kept = sync(&simulation, &archive, &[]).with(0);
-    assert!(kept.stderr.contains("the selection stays what the archive has: `orders users`"), "{kept:?}");
+    assert!(kept.stderr.contains("keeps its selection `orders users`"), "{kept:?}");
     assert!(kept.stdout.contains("Selection  orders users"), "{kept:?}");
     let kept = sync(&simulation, &archive, &["--json", "--accept-selection"]).with(0).json();
     assert_eq!(kept["selection"], "orders users");
@@ -83,7 +83,7 @@ fn an_archive_keeps_its_selection_and_says_so() {
     sync(&simulation, &archive, &["--include", "**", "--accept-selection"]).with(0);
     assert_eq!(status(&archive)["selection"], "**");
     let all = sync(&simulation, &archive, &[]).with(0);
-    assert!(!all.stderr.contains("the selection stays") && !all.stdout.contains("Selection"), "{all:?}");
+    assert!(!all.stderr.contains("keeps its selection") && !all.stdout.contains("Selection"), "{all:?}");
 }
 
 #[test]

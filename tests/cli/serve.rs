@@ -52,7 +52,11 @@ fn a_copy_made_of_a_served_archive_tells_the_same() {
     // As it was first, then as it is now: on one port, so that it is one deployment.
     let copy = dir.path().join("copy");
     let past = Server::start(serve(&archive, &["--as-of", &first]).env("CONVEX_ARCHIVER_SERVE_KEY", KEY));
-    assert!(!past.said.contains(KEY) && past.said.contains("Key: that of CONVEX_ARCHIVER_SERVE_KEY"), "{}", past.said);
+    assert!(
+        !past.said.contains(KEY) && past.said.contains("Key: the one in CONVEX_ARCHIVER_SERVE_KEY"),
+        "{}",
+        past.said
+    );
     let sync = |server: &Server| {
         let key = dir.path().join("key");
         std::fs::write(&key, KEY).unwrap();
@@ -102,6 +106,23 @@ fn a_key_is_made_and_printed_and_nothing_is_told_without_one() {
 }
 
 #[test]
+fn tables_that_are_not_selected_are_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (archive, copy) = (dir.path().join("archive"), dir.path().join("copy"));
+    let simulation = Simulation::start(["--generate", "50"]);
+    run(&mut simulation.sync(&archive)).with(0);
+    let selected = ["--exclude", "*/**", "--table", "*e*", "--component", "analytics"];
+    let server = Server::start(serve(&archive, &selected).env("CONVEX_ARCHIVER_SERVE_KEY", KEY));
+    assert!(server.said.contains("with 3 tables."), "{}", server.said);
+    let mut command = archiver(["sync", "--json", "--deployment", &server.url, "--archive"]);
+    run(command.arg(&copy).env("CONVEX_DEPLOY_KEY", KEY)).with(0);
+    let names: Vec<_> = counts(&copy, "now").into_iter().map(|(table, _)| table).collect();
+    let wanted =
+        counts(&archive, "now").into_iter().map(|(table, _)| table).filter(|table| !table.contains("analytics"));
+    assert_eq!(names, wanted.collect::<Vec<_>>());
+}
+
+#[test]
 fn what_cannot_be_served_is_told_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("archive");
@@ -109,9 +130,10 @@ fn what_cannot_be_served_is_told_at_the_start() {
     run(&mut simulation.sync(&archive)).with(0);
     for (args, code, word) in [
         (&["--as-of", "2020-01-01"][..], 1, "the archive covers no table at 2020-01-01"),
-        (&["--as-of", "yesterday"], 2, "is no moment"),
-        (&["--key-env", "NOT_SET_ANYWHERE"], 2, "no such environment variable"),
+        (&["--as-of", "the day before"], 2, "is not a moment"),
+        (&["--key-env", "NOT_SET_ANYWHERE"], 2, "this environment variable is not set"),
         (&["--key", "x"], 2, "unexpected argument"),
+        (&["--table", "ghost"], 1, "no table ghost"),
         (&["--listen", "127.0.0.1:3210"], 2, "real local deployment"),
     ] {
         let mut command = archiver(["serve", "--archive"]);
@@ -120,7 +142,7 @@ fn what_cannot_be_served_is_told_at_the_start() {
     }
     let empty = run(serve(&archive, &[]).env("CONVEX_ARCHIVER_SERVE_KEY", "a key")).with(2);
     assert!(
-        empty.stderr.contains("CONVEX_ARCHIVER_SERVE_KEY holds no key") && !empty.stderr.contains("a key"),
+        empty.stderr.contains("CONVEX_ARCHIVER_SERVE_KEY holds no valid key") && !empty.stderr.contains("a key"),
         "{empty:?}"
     );
     run(archiver(["serve", "--archive"]).arg(dir.path().join("none"))).with(1);

@@ -8,7 +8,7 @@ use crate::support::{Running, Simulation, archiver, run};
 fn where_no_archive_is_it_says_so_and_ends_with_1() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
-    for (place, expected) in [(missing.as_path(), "no folder"), (dir.path(), "no archive")] {
+    for (place, expected) in [(missing.as_path(), "does not exist"), (dir.path(), "no archive")] {
         let ended = run(archiver(["status", "--json", "--archive"]).arg(place)).with(1);
         assert_eq!(ended.json()["error"]["kind"], "not_found");
         assert!(ended.stderr.contains(expected), "{ended:?}");
@@ -35,7 +35,7 @@ fn too_long_a_lag_is_a_finding_and_needs_no_key() {
     for word in ["Cursor", "Through", "Lag", "Window", "13 days", "messages", "analytics/events", "Covered"] {
         assert!(calm.stdout.contains(word), "{word}: {calm:?}");
     }
-    assert!(calm.stdout.contains("Of components only the snapshot is sure"), "{calm:?}");
+    assert!(calm.stdout.contains("For tables in components only the snapshot is certain"), "{calm:?}");
     assert_eq!(calm.stderr, "");
 }
 
@@ -87,7 +87,7 @@ fn each_condition_fails_for_its_own_reason_and_the_reasons_come_first() {
             .stderr
             .contains("lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified or");
         assert!(
-            list || ["lag=soon", "unverified="].contains(&wrong) && ended.stderr.contains("say numbers and units"),
+            list || ["lag=soon", "unverified="].contains(&wrong) && ended.stderr.contains("write numbers and units"),
             "{wrong}: {ended:?}"
         );
     }
@@ -136,7 +136,10 @@ fn a_last_check_in_the_future_fails_every_condition_of_time_and_is_told_unasked(
     run(&mut simulation.sync(&archive)).with(0);
     move_clock(&archive, 2);
     let unasked = run(archiver(["status", "--archive"]).arg(&archive)).with(0).stdout;
-    assert!(unasked.contains("Clock") && unasked.contains("in the future of this machine's clock"), "{unasked}");
+    assert!(
+        unasked.contains("Clock") && unasked.contains("in the future according to this machine's clock"),
+        "{unasked}"
+    );
     for condition in ["lag=365d", "window=1h"] {
         assert_eq!(failed(&archive, &["--fail-on", condition]).1, ["clock"]);
     }
@@ -155,5 +158,5 @@ fn a_gap_fails_the_condition_gap_also_once_it_is_healed() {
     run(&mut simulation.sync(&archive)).with(3);
     run(&mut simulation.sync(&archive)).with(0);
     let (text, conditions) = failed(&archive, &["--fail-on", "gap"]);
-    assert!(conditions == ["gap"] && text.contains("older than the deployment kept"), "{text}");
+    assert!(conditions == ["gap"] && text.contains("the deployment no longer kept these changes"), "{text}");
 }

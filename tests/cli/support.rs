@@ -12,19 +12,35 @@ use std::{
 /// A process that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_convex-archiver");
+
 /// The key of every simulation of these tests.
 pub(crate) const KEY: &str = "otter-1|a1b2c3d4e5f6";
 
 /// The program, with nothing in its environment that would steer it.
 pub(crate) fn archiver<const N: usize>(args: [&str; N]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_convex-archiver"));
+    let mut command = unsteered(PROGRAM);
+    command.args(args);
+    command
+}
+
+/// A command line as a person types it, with the program on the PATH.
+pub(crate) fn shell(line: &str) -> Command {
+    let mut command = unsteered("sh");
+    let path = std::env::var("PATH").unwrap();
+    command.args(["-c", line]).env("PATH", format!("{}:{path}", Path::new(PROGRAM).parent().unwrap().display()));
+    command
+}
+
+fn unsteered(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("CONVEX_") || name.starts_with("AWS_") || name == "RUST_LOG" || name == "COLUMNS" {
             command.env_remove(name);
         }
     }
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 

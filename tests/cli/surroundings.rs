@@ -31,7 +31,7 @@ fn a_key_file_that_is_a_pipe_or_a_device_is_refused_and_not_waited_for() {
     for file in [pipe.as_path(), link.as_path(), "/dev/zero".as_ref(), dir.path()] {
         let mut sync = archiver(["sync", "--deployment", "http://127.0.0.1:1", "--archive", "/nowhere/a"]);
         let ended = run(sync.arg("--deploy-key-file").arg(file)).with(2);
-        assert!(ended.stderr.contains("it is no ordinary file"), "{}: {ended:?}", file.display());
+        assert!(ended.stderr.contains("it is not a regular file"), "{}: {ended:?}", file.display());
     }
     // A link to a file is one, as secrets are mounted.
     let (simulation, key) = (Simulation::start(["--generate", "5"]), dir.path().join("key"));

@@ -119,7 +119,7 @@ fn what_cannot_be_meant_is_refused_before_anybody_is_asked() {
         (&["--memory-limit", "1MiB"], &[], "at least 64MiB"),
         (&["--memory-limit", "lots"], &[], "256MiB"),
         (&["--compression-level", "23"], &[], "1..=22"),
-        (&["--temp-dir", "/no/such/folder"], &[], "no such folder"),
+        (&["--temp-dir", "/no/such/folder"], &[], "this folder does not exist"),
         // Also root cannot make a file there.
         (&["--temp-dir", "/proc"], &[], "--temp-dir /proc"),
     ];
@@ -155,7 +155,10 @@ fn changes_that_are_no_longer_kept_are_a_finding_that_status_shows_and_the_next_
     assert_eq!(status(&archive)["gaps"], serde_json::json!([]));
 
     let healed = run(&mut simulation.sync(&archive)).with(3);
-    assert!(healed.stdout.contains("Lost") && healed.stdout.contains("older than the deployment kept"), "{healed:?}");
+    assert!(
+        healed.stdout.contains("Lost") && healed.stdout.contains("the deployment no longer kept these changes"),
+        "{healed:?}"
+    );
     assert!(healed.stderr.contains("are lost"), "{healed:?}");
     let status = status(&archive);
     assert_eq!((status["gaps"].as_array().unwrap().len(), &status["gaps"][0]["why"]), (1, &"window".into()));

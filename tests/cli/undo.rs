@@ -88,11 +88,11 @@ async fn a_plan_names_what_comes_back_and_the_zip_is_for_a_replacement() {
     assert_eq!((&plan["import"], &plan["output"]), (&"npx convex import --replace".into(), &Value::Null));
     let told = day.undo(&["--to", "now", "--plan", "--documents"]).with(0).stdout;
     let named = |what: &str| told.lines().filter(|line| line.contains(what)).count() as u64;
-    assert_eq!(named(" put back (not there now)"), sum(&plan, "put_back"));
+    assert_eq!(named(" put back (not in the table now)"), sum(&plan, "put_back"));
     assert_eq!(named(" reverted (last written "), sum(&plan, "reverted"));
 
     let told = day.undo(&["--to", "now", "--output", "undo.zip"]).with(0).stdout;
-    for words in ["Import   npx convex import --replace undo.zip", "afterwards run sync", "--inserted removes them"] {
+    for words in ["Import   npx convex import --replace undo.zip", "run sync afterwards", "--inserted removes them"] {
         assert!(told.contains(words), "{words} in {told}");
     }
     assert!(!told.contains("--append") && !told.contains("--replace-all"), "{told}");
@@ -121,7 +121,7 @@ async fn documents_that_were_changed_again_are_told_and_a_mutation_leaves_the_de
         assert!(readme.contains(words), "{words} in {readme}");
     }
     let again = day.undo(&["--to", after, "--as", "mutation", "--output", "undo"]).with(2);
-    assert!(again.stderr.contains("absent or empty"), "{again:?}");
+    assert!(again.stderr.contains("does not exist or is empty"), "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -129,11 +129,11 @@ async fn what_makes_no_sense_is_refused_and_nothing_is_written() {
     let day = BadDay::new().await;
     for (args, code, words) in [
         (&["--output", "b.zip"][..], 2, "--to"),
-        (&["--to", "1999-01-01", "--output", "b.zip"], 2, "lies after"),
+        (&["--to", "1999-01-01", "--output", "b.zip"], 2, "is after 1999-01-01"),
         (&["--from", "1999-01-01", "--to", "now", "--output", "b.zip"], 2, "cannot be used multiple times"),
         (&["--to", "now", "--as-of", "now", "--output", "b.zip"], 2, "--as-of"),
         (&["--to", "now", "--match", "author", "--plan"], 2, "FIELD=VALUE"),
-        (&["--to", "now", "--id", "nobody", "--plan"], 2, "no document id"),
+        (&["--to", "now", "--id", "nobody", "--plan"], 2, "not a document id"),
         (&["--to", "now", "--as", "mutation", "--output", "-"], 2, "a folder on this machine"),
         (&["--to", "now", "--table", "nothing", "--plan"], 1, "no table nothing"),
     ] {

@@ -45,7 +45,7 @@ fn a_sound_archive_is_told_so_at_every_depth_and_status_remembers() {
     assert_eq!(failed("unverified", 3)["failed_on"][0]["condition"], "unverified");
 
     let text = verify(&archive, &[]).with(0);
-    for word in ["nothing is wrong", "data files there with their size", "not read (--read-data"] {
+    for word in ["no problems", "data files exist with the right size", "not read (use --read-data"] {
         assert!(text.stdout.contains(word), "{word}: {text:?}");
     }
     assert_eq!(text.stderr, "");
@@ -71,7 +71,7 @@ fn a_sound_archive_is_told_so_at_every_depth_and_status_remembers() {
         after["verified"].as_array().unwrap().iter().map(|one| one["depth"].as_str().unwrap()).collect();
     assert_eq!(depths, ["data", "data"], "the last one of all, and the last one of a part: {after}");
     let calm = run(archiver(["status", "--fail-on", "unverified=1h,unverified", "--archive"]).arg(&archive)).with(0);
-    assert!(calm.stdout.contains("Verified") && calm.stdout.contains("nothing was wrong"), "{calm:?}");
+    assert!(calm.stdout.contains("Verified") && calm.stdout.contains("no problems"), "{calm:?}");
     assert_eq!(failed("unverified=0s", 3)["failed_on"][0]["condition"], "unverified");
 }
 
@@ -105,7 +105,7 @@ fn damage_ends_with_3_and_says_what_suffers_and_what_repairs_it() {
     }
     let text = verify(&archive, &["--read-data"]).with(3).stdout;
     for word in
-        ["2 problems", "is missing", "Suffers: the newest state", "or run sync --rebase messages", "table messages"]
+        ["2 problems", "is missing", "Affects: the newest state", "or run sync --rebase messages", "table messages"]
     {
         assert!(text.contains(word), "{word}: {text}");
     }
@@ -120,8 +120,8 @@ fn what_cannot_be_verified_is_refused_with_advice() {
     assert_eq!(verify(&archive, &["--json"]).with(1).json()["error"]["kind"], "not_found");
     archived(&archive);
     for (args, word) in [
-        (&["--read-data=0%"][..], "say a whole percentage"),
-        (&["--read-data=tenth"], "say a whole percentage"),
+        (&["--read-data=0%"][..], "write a whole percentage"),
+        (&["--read-data=tenth"], "write a whole percentage"),
         (&["--seed", "1"], "--read-data"),
         (&["--log-only", "--read-data"], "cannot be used with"),
         (&["--expect-head", "3f9a"], "64 lower-case hexadecimal digits"),
@@ -141,9 +141,10 @@ fn an_archive_that_cannot_remember_it_is_verified_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a");
     archived(&archive);
+    fs::remove_dir_all(archive.join("runs")).unwrap();
     fs::write(archive.join("runs"), "in the way").unwrap();
     let ended = verify(&archive, &["--json"]).with(0);
-    assert!(ended.stderr.contains("does not remember this verification"), "{ended:?}");
+    assert!(ended.stderr.contains("cannot record this verification"), "{ended:?}");
     let report = ended.json();
     is("verify", &report);
     assert!(report["not_recorded"].is_string(), "{report}");

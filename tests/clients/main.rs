@@ -2,6 +2,8 @@
 //! reads a deployment that is simulated and an archive that is served, Convex's own npm package reads and imports what
 //! `restore` and `export` wrote, and a converter loads a restore into PostgreSQL.
 //!
+//! The program's own packages are tried here, too: by npm, which nobody here wrote either.
+//!
 //! What they are compared with is what the simulated deployment held. Beside them stands one fake, of Convex's importer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
@@ -12,7 +14,10 @@ mod airbyte;
 #[path = "../readers/drift.rs"]
 mod drift;
 mod npm;
+mod packages;
 mod postgres;
+mod prometheus;
+mod schedules;
 #[allow(dead_code, reason = "every test program uses its own part of the support")]
 #[path = "../cli/support.rs"]
 mod support;

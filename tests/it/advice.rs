@@ -23,8 +23,8 @@ async fn without_shapes_a_sync_warns_once_and_takes_its_columns_from_the_documen
         (vec![unavailable().on(SHAPES), unavailable().on(NAMES)], "503 TableSummariesUnavailable"),
         (vec![unavailable().on(SHAPES)], "503 TableSummariesUnavailable"),
         (vec![text("1".repeat(9 << 20)).on(SHAPES), text("1".repeat(9 << 20)).on(NAMES)], "too large"),
-        (vec![text("{\"\":{\"a\":".to_owned()).on(SHAPES), text("null".to_owned()).on(NAMES)], "not understood"),
-        (vec![Fault::html(200).on(SHAPES)], "not understood"),
+        (vec![text("{\"\":{\"a\":".to_owned()).on(SHAPES), text("null".to_owned()).on(NAMES)], "cannot understand"),
+        (vec![Fault::html(200).on(SHAPES)], "cannot understand"),
     ];
     for (faults, why) in table {
         let world = World::new(pages(100, 16).faults(faults)).await;

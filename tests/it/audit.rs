@@ -20,13 +20,12 @@ use convex_archiver::{
     sync::{Correction, OnSuspicion, SyncOptions},
 };
 
-use crate::support::{World, assert_same_state, deployment_state, pages, source::Ending};
-
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
-
-fn named(name: &str) -> TableRef {
-    TableRef::new("", name).unwrap()
-}
+use crate::support::{
+    World, assert_same_state,
+    clock::{BEGINNING, named},
+    deployment_state, pages,
+    source::Ending,
+};
 
 fn fields(n: i64) -> BTreeMap<String, Value> {
     [("n".to_owned(), Value::Int64(n)), ("text".to_owned(), Value::String(format!("no {n}")))].into()
@@ -38,12 +37,8 @@ fn blind() -> RouterOptions {
 }
 
 async fn world(options: RouterOptions) -> (Arc<World>, Arc<AtomicI64>) {
-    let clock = Arc::new(AtomicI64::new(BEGINNING));
-    let now = Arc::clone(&clock);
-    // It never stands still: two questions have two answers.
-    let deployment =
-        SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
-    (Arc::new(World::of(deployment, options).await), clock)
+    let (world, clock) = World::clocked(BEGINNING, 7, options).await;
+    (Arc::new(world), clock)
 }
 
 fn insert(world: &World, table: &str, n: i64) {

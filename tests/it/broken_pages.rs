@@ -170,7 +170,7 @@ const NONSENSE: &[(&str, Change)] = &[
     ("half a surrogate pair", Change::Text(r#""text":""#, r#""text":"\ud800"#)),
     ("no JSON inside a document", Change::Text(r#""text":""#, r#""text":nul,"x":""#)),
     ("a document without `_id`", Change::Text(r#""_id""#, r#""id""#)),
-    ("a table that cannot exist", Change::Table("../messages")),
+    ("a table with an impossible name", Change::Table("../messages")),
     ("written after the moment that the page reaches", Change::AddToLastTs(1_000_000_000_000_000)),
 ];
 

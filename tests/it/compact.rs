@@ -9,31 +9,23 @@ use std::{
 };
 
 use convex_archiver::{
-    DataFile, DigestShare, NoMonitor, Phase, TableRef, Timestamp, Value,
-    archive::{Archive, Head},
+    DataFile, DigestShare, NoMonitor, Phase, Timestamp, Value,
+    archive::{Archive, Commit, Head},
     compact::{CompactOptions, compact, plan_compact},
-    server::SimulatedDeployment,
     sync::SyncOptions,
+    testing::layout,
 };
-use object_store::{ObjectStoreExt, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 
-use crate::support::{World, assert_same_state, deployment_state, pages};
-
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
-const MINUTE: i64 = 60_000_000_000;
-const DAY: i64 = 24 * 60 * MINUTE;
-
-fn named(name: &str) -> TableRef {
-    TableRef::new("", name).unwrap()
-}
+use crate::support::{
+    World, assert_same_state,
+    clock::{BEGINNING, DAY, MINUTE, named},
+    deployment_state, pages,
+};
 
 /// A world whose clock somebody moves.
 async fn world() -> (World, Arc<AtomicI64>) {
-    let clock = Arc::new(AtomicI64::new(BEGINNING));
-    let now = Arc::clone(&clock);
-    let deployment =
-        SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
-    let world = World::of(deployment, pages(100, 100)).await;
+    let (world, clock) = World::clocked(BEGINNING, 7, pages(100, 100)).await;
     // What comes from now on comes as changes.
     for table in ["t", "u", "other"] {
         write(&world, table, 0);
@@ -212,4 +204,31 @@ async fn a_run_joins_no_more_than_it_may_and_later_runs_the_rest() {
     let second = world.sync_with(&options).await.unwrap().compacted;
     assert_eq!((second.later, second.outputs), (0, 1), "{second:?}");
     assert_true(&world, &[]).await;
+}
+
+/// How old a version is, readers and `vacuum` learn from the times in commits: so these are of one clock.
+#[tokio::test]
+async fn what_a_run_joins_is_dated_by_the_deployments_clock_as_its_changes_are() {
+    let (world, clock) = world().await;
+    // Not the time of any machine that runs this.
+    clock.fetch_add(1_000 * DAY, Ordering::SeqCst);
+    let begin = clock.load(Ordering::SeqCst);
+    let options = SyncOptions::default().fan_in(2);
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let world = World { store, ..world };
+    runs(&world, &clock, 8, &options).await;
+    let reached = world.archive().await.head().await.unwrap().version();
+    let mut joined = 0;
+    for version in 1..=reached {
+        let text = world.store_text(&layout::commit(version)).await;
+        let commit: Commit = serde_json::from_str(&text).unwrap();
+        joined += commit.draft.replaced.len();
+        let at = commit.draft.at.0;
+        assert!(
+            (begin - MINUTE..clock.load(Ordering::SeqCst) + MINUTE).contains(&at),
+            "{version} at {}",
+            commit.draft.at
+        );
+    }
+    assert!(joined > 0);
 }

@@ -13,11 +13,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use convex_archiver::{
-    DataFile, DigestShare, ErrorKind, NoMonitor, Result, TableRef, Timestamp, Value,
+    DataFile, DigestShare, ErrorKind, NoMonitor, Result, Timestamp, Value,
     archive::{Archive, Location, Settings},
     compact::{CompactOptions, compact},
     copy::{CopyOptions, CopyReport, CopySide, copy},
-    server::SimulatedDeployment,
     sync::SyncOptions,
     testing::layout,
     vacuum::{VacuumOptions, vacuum},
@@ -32,23 +31,17 @@ use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 
 use crate::support::{
     Warnings, World, assert_same_state,
+    clock::{BEGINNING, DAY, MINUTE, named},
     counted::{CountedStore, Verb},
     faults::{Fault, FaultyStore, How},
     pages,
     states::read_state,
 };
 
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
-const MINUTE: i64 = 60_000_000_000;
-const DAY: i64 = 24 * 60 * MINUTE;
 const URL: &str = "memory:///copy";
 
 type Store = Arc<dyn ObjectStore>;
 type Objects = BTreeMap<String, Bytes>;
-
-fn named(name: &str) -> TableRef {
-    TableRef::new("", name).unwrap()
-}
 
 fn empty() -> Store {
     Arc::new(InMemory::new())
@@ -132,11 +125,7 @@ fn unjoined() -> SyncOptions {
 
 impl Source {
     async fn new() -> Self {
-        let clock = Arc::new(AtomicI64::new(BEGINNING));
-        let now = Arc::clone(&clock);
-        let deployment =
-            SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
-        let world = World::of(deployment, pages(100, 100)).await;
+        let (world, clock) = World::clocked(BEGINNING, 7, pages(100, 100)).await;
         let mut source = Self { world, clock, runs: 0, copied: BTreeMap::new() };
         source.runs(2).await;
         source
@@ -715,7 +704,10 @@ async fn a_copy_that_somebody_synced_into_is_the_archive_now_and_is_not_copied_o
     assert_eq!(ahead.kind(), ErrorKind::Usage);
     let says = ahead.to_string();
     let reached = switched.version().await;
-    assert!(says.contains(&format!("commits {} to {reached}", old + 1)) && says.contains("synced into it"), "{says}");
+    assert!(
+        says.contains(&format!("commits {} to {reached}", old + 1)) && says.contains("a sync has written to the copy"),
+        "{says}"
+    );
 
     // Both went on.
     switched.world.store = Arc::clone(&store);
@@ -723,7 +715,10 @@ async fn a_copy_that_somebody_synced_into_is_the_archive_now_and_is_not_copied_o
     let parted = run(Arc::clone(&store), &to, &CopyOptions::default()).await.unwrap_err();
     assert_eq!(parted.kind(), ErrorKind::Usage);
     let says = parted.to_string();
-    assert!(says.contains(&format!("another commit {}", old + 1)) && says.contains("its own way"), "{says}");
+    assert!(
+        says.contains(&format!("different commit {}", old + 1)) && says.contains("the two have diverged"),
+        "{says}"
+    );
     assert!(objects(&to).await == before);
     // The other way round: the new archive is copied elsewhere.
     let third = empty();

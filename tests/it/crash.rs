@@ -9,6 +9,7 @@ use convex_archiver::{
     server::{OpenTransaction, SimulatedDeployment},
     sync::{SyncOptions, SyncReport, sync},
     testing::layout,
+    verify::{VerifyOptions, verify},
 };
 use flate2::read::GzDecoder;
 use futures::TryStreamExt;
@@ -297,4 +298,35 @@ async fn an_upload_in_parts_that_crashes_at_any_part_is_whole_after_the_rerun() 
     let options = SyncOptions::default();
     let calls = crash_everywhere(&world, &options, &mut Memory(InMemory::new()), in_parts).await;
     assert!(count(&calls, "part ") >= 2, "{calls:?}");
+}
+
+/// Whoever opens an archive while another writer makes it finds none, or all of it: nothing is damaged.
+#[tokio::test]
+async fn an_archive_that_is_made_while_somebody_opens_or_verifies_it_is_not_called_damaged() {
+    let world = Arc::new(world().await);
+    let mut opened = 0;
+    for number in 0..6 {
+        for verifies in [false, true] {
+            let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let made = {
+                let (world, store) = (Arc::clone(&world), Arc::clone(&store));
+                Box::pin(async move {
+                    run(&world, store, &SyncOptions::default()).await.unwrap();
+                })
+            };
+            let busy = Arc::new(FaultyStore::with_meanwhile(store, None, number, made));
+            let ended = if verifies {
+                let options = VerifyOptions::default().dry_run(true);
+                let report = verify(busy, "memory:///archive", &options, Timestamp::now(), Arc::new(NoMonitor)).await;
+                report.map(|report| assert_eq!(report.problems, [], "{number}"))
+            } else {
+                Archive::open(busy, "memory:///archive").await.map(drop)
+            };
+            match ended {
+                Ok(()) => opened += 1,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{number} {verifies}: {error}"),
+            }
+        }
+    }
+    assert!(opened > 2);
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use convex_archiver::{
-    MemoryBudget, TableRef, Timestamp, Value,
+    MemoryBudget, Selection, TableRef, Timestamp, Value,
     server::{
         ArchivedDeployment, Contents, Deployment, Documents, ImportMode, RouterOptions, SeededWriter, SimulateOptions,
         SimulatedDeployment,
@@ -672,7 +672,9 @@ async fn where_there_is_none_the_routes_are_not_there() {
     let world = World::new(pages(10, 10)).await;
     world.deployment.insert_all(Contents::Generated(5).documents(1).unwrap()).unwrap();
     world.sync().await;
-    let archived = ArchivedDeployment::open(world.archive().await, None, MemoryBudget::default()).await.unwrap();
+    let archived = ArchivedDeployment::open(world.archive().await, None, Selection::default(), MemoryBudget::default())
+        .await
+        .unwrap();
     let server = Server::start(Arc::new(archived), pages(10, 10)).await;
     assert_eq!(server.post(SYNC, &json!({})).await, (404, String::new()));
     assert_eq!(server.get(ACTIVE, &[]).await, (404, String::new()));

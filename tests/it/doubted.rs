@@ -1,13 +1,6 @@
 //! Who hands out a table's state at a moment in doubt refuses, and names where nothing is; who only looks, tells.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use convex_archiver::{
     Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Selection, TableRef, Timestamp, Value,
@@ -16,18 +9,16 @@ use convex_archiver::{
         DoubtedTable, ExportFormat, ExportOptions, History, LogOptions, RestoreOptions, RestoreReport, Transactions,
         UndoOptions, doubted_at, doubted_within, export, plan_restore, plan_undo, restore, undo, undo_by_mutation,
     },
-    server::{ImportMode, RouterOptions, SimulatedDeployment},
+    server::{ImportMode, RouterOptions},
     sync::{OnSuspicion, Stop, SyncOptions, SyncReport, sync},
 };
 use object_store::memory::InMemory;
 
-use crate::support::{World, pages};
-
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
-
-fn named(name: &str) -> TableRef {
-    TableRef::new("", name).unwrap()
-}
+use crate::support::{
+    World,
+    clock::{BEGINNING, named},
+    pages,
+};
 
 fn fields(n: i64) -> BTreeMap<String, Value> {
     [("n".to_owned(), Value::Int64(n))].into()
@@ -35,9 +26,7 @@ fn fields(n: i64) -> BTreeMap<String, Value> {
 
 /// A deployment whose clock never stands still: two questions have two answers.
 async fn world(options: RouterOptions) -> World {
-    let clock = AtomicI64::new(BEGINNING);
-    let now = move || Timestamp(clock.fetch_add(1000, Ordering::SeqCst));
-    World::of(SimulatedDeployment::with_clock("otter-1", 7, now), options).await
+    World::clocked(BEGINNING, 7, options).await.0
 }
 
 /// A server without Data Sync: tables are compared by their ids.
@@ -143,9 +132,9 @@ async fn a_moment_before_the_rows_of_a_failed_import_were_taken_out_is_refused_u
     assert_eq!(read.doubted(within), ["t"]);
     let refused = read.refused(within).await;
     for words in [
-        "something else of table t than the deployment held at",
-        "was different (it is known to be right until",
-        &format!("all selected tables are proven, {}", offer(through)),
+        "for table t the archive may differ from what the deployment held at",
+        "found that the table differed (it is known to be correct until",
+        &format!("all selected tables are proven: {}", offer(through)),
         &offer(at),
         "--exclude t;",
         "--accept-doubt",
@@ -329,7 +318,9 @@ async fn an_undo_of_a_table_in_doubt_is_told_and_refused_unless_that_is_accepted
         let refused = undone(options.clone()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NotFound);
         let text = refused.to_string();
-        for words in ["of table t than", &format!("{flag}{}", healed.0), "--exclude t;", "--accept-doubt"] {
+        for words in
+            ["for table t the archive may differ", &format!("{flag}{}", healed.0), "--exclude t;", "--accept-doubt"]
+        {
             assert!(text.contains(words), "{words}: {text}");
         }
         let (folder, of_now) = (read.work.path().join("folder"), options.clone().now(now));

@@ -9,30 +9,23 @@ use std::{
 };
 
 use convex_archiver::{
-    NoMonitor, Selection, TableRef, Timestamp, Value,
+    NoMonitor, Selection, Timestamp, Value,
     audit::{AuditOptions, AuditResult, audit, plan_audit},
-    server::SimulatedDeployment,
     sync::{Stop, SyncOptions},
 };
 
-use crate::support::{World, assert_same_state, deployment_state, pages};
+use crate::support::{
+    World, assert_same_state,
+    clock::{BEGINNING, DAY, named},
+    deployment_state, pages,
+};
 
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
-const DAY: i64 = 86_400_000_000_000;
 /// Bytes of an answer for ids, about, a document.
 const ID: u64 = 110;
 
-fn named(name: &str) -> TableRef {
-    TableRef::new("", name).unwrap()
-}
-
 /// A deployment without Data Sync, and its clock.
 async fn world() -> (World, Arc<AtomicI64>) {
-    let clock = Arc::new(AtomicI64::new(BEGINNING));
-    let now = Arc::clone(&clock);
-    let deployment =
-        SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
-    (World::of(deployment, pages(300, 100).data_sync_cursor(false)).await, clock)
+    World::clocked(BEGINNING, 7, pages(300, 100).data_sync_cursor(false)).await
 }
 
 fn insert(world: &World, table: &str, count: i64) {

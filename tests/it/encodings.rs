@@ -71,8 +71,8 @@ fn cases() -> [(Vec<Encoding>, Encoding, Vec<&'static str>); 3] {
     use Encoding::{ConvexEncodedJson, ExportJson, Json};
     [
         (vec![ConvexEncodedJson], ConvexEncodedJson, vec![]),
-        (vec![ExportJson, Json], ExportJson, vec!["export_json, which loses nothing either"]),
-        (vec![Json], Json, vec!["export_json, which loses nothing either", "LOSES TYPES"]),
+        (vec![ExportJson, Json], ExportJson, vec!["export_json, which is lossless, too"]),
+        (vec![Json], Json, vec!["export_json, which is lossless, too", "LOSES TYPES"]),
     ]
 }
 

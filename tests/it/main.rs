@@ -20,6 +20,7 @@ mod fed;
 mod forget;
 mod histories;
 mod imports;
+mod keeping_up;
 mod large;
 mod lost;
 mod noticed;

@@ -10,20 +10,21 @@ use std::{
 };
 
 use convex_archiver::{
-    TableRef, Timestamp, Value,
-    server::{ImportMode, RouterOptions, SimulatedDeployment},
+    TableRef, Value,
+    server::{ImportMode, RouterOptions},
     sync::{SyncOptions, SyncReport},
 };
 
 use object_store::ObjectStoreExt;
 
 use crate::support::{
-    World, assert_same_state, deployment_state,
+    World, assert_same_state,
+    clock::BEGINNING,
+    deployment_state,
     fed::{self, Fed},
     pages,
 };
 
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
 pub(crate) const MINUTE: i64 = 60 * 1_000_000_000;
 
 /// A deployment on a clock that the test moves, and its archive.
@@ -34,12 +35,8 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) async fn new(options: RouterOptions) -> Self {
-        let clock = Arc::new(AtomicI64::new(BEGINNING));
-        let now = Arc::clone(&clock);
-        // It never stands still: two questions have two answers.
-        let deployment =
-            SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
-        Self { world: World::of(deployment, options).await, clock }
+        let (world, clock) = World::clocked(BEGINNING, 7, options).await;
+        Self { world, clock }
     }
 
     pub(crate) fn pass(&self, time: i64) {

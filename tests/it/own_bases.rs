@@ -9,32 +9,27 @@ use std::{
 };
 
 use convex_archiver::{
-    DigestShare, Encoding, NoMonitor, Phase, TableRef, Timestamp, Value,
+    DigestShare, Encoding, NoMonitor, Phase, Timestamp, Value,
     archive::{Archive, Base, BaseMaker, Covers, Head, WithdrawalReason},
     compact::{CompactOptions, CompactReport, OwnBaseRule, compact, plan_compact},
-    server::SimulatedDeployment,
     sync::SyncOptions,
     verify::{VerifyDepth, VerifyOptions, verify},
 };
 use object_store::{ObjectStoreExt, path::Path};
 
-use crate::support::{World, answers::answers, assert_same_state, deployment_state, pages};
+use crate::support::{
+    World,
+    answers::answers,
+    assert_same_state,
+    clock::{BEGINNING, MINUTE, named},
+    deployment_state, pages,
+};
 
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
-const MINUTE: i64 = 60_000_000_000;
 const RULE: OwnBaseRule = OwnBaseRule { floor: 20, apart: 0 };
-
-fn named(name: &str) -> TableRef {
-    TableRef::new("", name).unwrap()
-}
 
 /// A world whose clock somebody moves, with a table that is written again and again, and one that is quiet.
 async fn world() -> (World, Arc<AtomicI64>) {
-    let clock = Arc::new(AtomicI64::new(BEGINNING));
-    let now = Arc::clone(&clock);
-    let deployment =
-        SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
-    let world = World::of(deployment, pages(100, 100)).await;
+    let (world, clock) = World::clocked(BEGINNING, 7, pages(100, 100)).await;
     for table in ["busy", "quiet"] {
         for n in 0..6 {
             world.deployment.transaction(|tx| tx.insert(&named(table), fields(n)).map(drop)).unwrap();

@@ -78,7 +78,7 @@ impl Played {
         assert_eq!(held.through(), through);
         assert_same_state(&held.state_at(s), &walk);
         assert_same_state(&held.state_at(through), &after(walk, &deltas));
-        held.assert_revisions(deltas);
+        held.assert_revisions(deltas.into_iter().map(|(table, revision)| (table, Arc::new(revision))).collect());
         held
     }
 }

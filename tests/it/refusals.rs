@@ -43,31 +43,31 @@ async fn each_answer_that_is_no_page_has_its_kind_and_says_what_to_do() {
         (refusal(401, "InvalidAuthHeader"), Access, 1, "copy the whole of it"),
         (refusal(403, "StreamingExportNotEnabled"), Access, 1, "needs Convex Professional or higher"),
         (refusal(403, "OperationNotPermitted"), Access, 1, "create one with `deployment:data:view`"),
-        (refusal(400, "InvalidListSnapshotCursor"), Window, 1, "the place at which its snapshot walk stopped"),
-        (refusal(400, "SnapshotTooOld"), Window, 1, "run again, a new one is begun"),
+        (refusal(400, "InvalidListSnapshotCursor"), Window, 1, "the position at which its snapshot stopped"),
+        (refusal(400, "SnapshotTooOld"), Window, 1, "run again, which begins a new one"),
         (refusal(400, "SnapshotTooNew"), Protocol, 1, "was it restored from a backup"),
         (refusal(400, "InvalidWindowToReadDocuments"), Window, 1, "older than the deployment keeps"),
         (refusal(400, "DocumentDeltasCursorRequired"), Internal, 1, "report it"),
         (refusal(400, "BadQueryArgs"), Internal, 1, "report it"),
         (refusal(400, "BadJsonBody"), Internal, 1, "report it"),
-        (refusal(400, "BadFormat"), Unsupported, 1, "knows none of the encodings"),
+        (refusal(400, "BadFormat"), Unsupported, 1, "supports none of the encodings"),
         (refusal(400, "InvalidClientVersion"), Unsupported, 1, "upgrade it"),
         (refusal(400, "ClientVersionUnsupported"), Unsupported, 1, "upgrade it"),
-        (refusal(500, "InternalServerError"), Unavailable, 5, "report it if it stays"),
-        (refusal(503, "TableSummariesUnavailable"), Unavailable, 5, "run again in some minutes"),
+        (refusal(500, "InternalServerError"), Unavailable, 5, "report it if it persists"),
+        (refusal(503, "TableSummariesUnavailable"), Unavailable, 5, "run again in a few minutes"),
         (refusal(409, "OptimisticConcurrencyControlFailure"), Unavailable, 5, "run again later"),
         // A code that nobody knows yet is judged by its status.
         (refusal(400, "Novelty"), Protocol, 1, "400 Novelty: Refused by the simulation."),
         (refusal(401, "Novelty"), Access, 1, "check the key and its permissions"),
         (refusal(403, "Novelty"), Access, 1, "check the key and its permissions"),
         (refusal(404, "Novelty"), Usage, 2, "NAME.convex.cloud, not NAME.convex.site"),
-        (refusal(500, "Novelty"), Unavailable, 5, "report it if it stays"),
+        (refusal(500, "Novelty"), Unavailable, 5, "report it if it persists"),
         (refusal(503, "Novelty"), Unavailable, 5, "run again later"),
         // No code at all: timeouts, limits, and what stands before the deployment.
-        (Fault::status(301).with_header("location", "https://example.org"), Usage, 2, "leads elsewhere"),
-        (Fault::status(307), Usage, 2, "leads elsewhere"),
+        (Fault::status(301).with_header("location", "https://example.org"), Usage, 2, "redirects elsewhere"),
+        (Fault::status(307), Usage, 2, "redirects elsewhere"),
         (Fault::status(404), Usage, 2, "no Convex deployment"),
-        (Fault::status(408), Unavailable, 5, "took too long, again and again"),
+        (Fault::status(408), Unavailable, 5, "repeatedly took too long"),
         (Fault::status(410), Protocol, 1, "does not know: report it"),
         (Fault::status(421), Unavailable, 5, "run again later"),
         (Fault::status(425), Unavailable, 5, "run again later"),
@@ -76,16 +76,16 @@ async fn each_answer_that_is_no_page_has_its_kind_and_says_what_to_do() {
         (Fault::status(503), Unavailable, 5, "run again later"),
         (Fault::status(504), Unavailable, 5, "run again later"),
         (Fault::status(520), Unavailable, 5, "run again later"),
-        (Fault::status(521), Unavailable, 5, "does not reach it"),
-        (Fault::status(522), Unavailable, 5, "does not reach it"),
-        (Fault::status(523), Unavailable, 5, "does not reach it"),
-        (Fault::status(524), Unavailable, 5, "does not reach it"),
+        (Fault::status(521), Unavailable, 5, "cannot reach it"),
+        (Fault::status(522), Unavailable, 5, "cannot reach it"),
+        (Fault::status(523), Unavailable, 5, "cannot reach it"),
+        (Fault::status(524), Unavailable, 5, "cannot reach it"),
         (Fault::html(200), Protocol, 1, "the answer is an HTML page: is this the deployment's URL?"),
-        (Fault::html(403), Access, 1, "a proxy or firewall before the deployment"),
+        (Fault::html(403), Access, 1, "a proxy or firewall in front of the deployment"),
         (Fault::html(404), Usage, 2, "no Convex deployment"),
-        (Fault::html(407), Access, 1, "a proxy or firewall before the deployment"),
-        (Fault::html(502), Unavailable, 5, "a proxy does not reach the deployment"),
-        (Fault::html(504), Unavailable, 5, "a proxy does not reach the deployment"),
+        (Fault::html(407), Access, 1, "a proxy or firewall in front of the deployment"),
+        (Fault::html(502), Unavailable, 5, "a proxy cannot reach the deployment"),
+        (Fault::html(504), Unavailable, 5, "a proxy cannot reach the deployment"),
     ];
     for (fault, kind, exit, text) in table {
         // Without patience: what is said of it, in both phases.
@@ -166,4 +166,19 @@ async fn a_wait_that_the_server_asks_for_is_kept_in_seconds_and_as_a_date() {
         client.page(&client.snapshot_start()).await.unwrap();
         assert!(begin.elapsed() >= Duration::from_millis(least), "{asked}: {:?}", begin.elapsed());
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_page_has_the_deployments_date_too() {
+    let ahead = 400 * 86_400_000_000_000;
+    let deployment = SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(Timestamp::now().0 + ahead));
+    let faults = vec![Fault::refusal(401, "BadAdminKey").after(1)];
+    let server = Server::start(Arc::new(deployment), pages(9, 9).faults(faults)).await;
+    let client = crate::support::client(&server.url);
+    let mut offsets = Vec::new();
+    for works in [true, false] {
+        assert_eq!(client.shapes().await.is_ok(), works);
+        offsets.push(client.clock_offset().unwrap());
+    }
+    assert!(offsets.iter().all(|offset| (offset - ahead).abs() < 60_000_000_000), "{offsets:?}");
 }

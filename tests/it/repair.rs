@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use convex_archiver::{
-    DataFile, DigestShare, ErrorKind, MemoryBudget, NoMonitor, Selection, Timestamp,
+    DataFile, DigestShare, ErrorKind, MemoryBudget, NoMonitor, Selection, TableRef, Timestamp,
     archive::{Archive, Covers},
     compact::{CompactOptions, compact},
     repair::{RepairOptions, RepairReport, RepairSource, repair},
@@ -13,11 +13,13 @@ use convex_archiver::{
     testing::layout,
     verify::{ProblemKind, VerifyDepth, VerifyOptions, VerifyReport, verify},
 };
+use futures::FutureExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::support::{
     World,
+    faults::FaultyStore,
     harmed::{Objects, document, flipped, flips, harms, objects, store_of, table, world},
     pages,
     states::{covered_state, read_state},
@@ -190,7 +192,7 @@ async fn a_copy_that_is_none_is_refused_and_one_that_is_damaged_itself_is_not_be
     elsewhere.sync().await;
     let nothing = store_of(&Objects::new()).await;
     for (copy, kind, word) in [
-        (&elsewhere.store, ErrorKind::Usage, "another one"),
+        (&elsewhere.store, ErrorKind::Usage, "another archive"),
         (&nothing, ErrorKind::NotFound, "the copy: there is no archive"),
     ] {
         let options = deep().copy(Some(Arc::clone(copy)));
@@ -357,4 +359,100 @@ async fn a_repair_works_in_little_memory() {
     let options = deep().budget(MemoryBudget::new(64 << 20).unwrap()).copy(Some(store_of(&all).await));
     assert!(mend(&world.store, &options).await.is_whole());
     assert_eq!(objects(&world.store).await[&path], all[&path]);
+}
+
+/// An archive of two tables with small files of changes, and some that were joined once.
+async fn joined_world() -> World {
+    let world = World::new(pages(1_000, 1_000)).await;
+    let options = SyncOptions::default().compact(None).content_digest(DigestShare::All);
+    world.sync_with(&options).await.unwrap();
+    for n in 0..8 {
+        write_to_both(&world, n);
+        world.sync_with(&options).await.unwrap();
+        if n == 5 {
+            join(&world, 3).await;
+        }
+    }
+    world
+}
+
+fn write_to_both(world: &World, n: u64) {
+    for name in ["a", "b"] {
+        world.deployment.transaction(|t| t.insert(&table(name), document(n)).map(drop)).unwrap();
+    }
+}
+
+/// A file of changes of the table `a` that was joined so often, and its bytes. In the store they are damaged from now on.
+async fn harm_one(world: &World, joined: u8) -> (DataFile, Bytes) {
+    let files = live_files(world, "a").await;
+    let file = files.into_iter().find(|file| file.base.is_none() && file.joined == joined).unwrap();
+    let bytes = objects(&world.store).await[&file.path].clone();
+    put(&world.store, &file.path, Some(flipped(&bytes, bytes.len() / 2))).await;
+    (file, bytes)
+}
+
+/// What others do while an archive is repaired: a sync commits, and all files that are sound are joined.
+async fn others_write(world: &World) {
+    write_to_both(world, 100);
+    let options = SyncOptions::default().compact(None).content_digest(DigestShare::All);
+    assert!(world.sync_with(&options).await.unwrap().caught_up);
+    join(world, 2).await;
+}
+
+/// Others write before each call of a repair in turn. A file is damaged whose rows lie in those that it had joined as well, or one that nobody else has; or
+/// the others bring its bytes back and join it with others, so that it no longer lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_other_writers_a_repair_loses_nothing_and_repairs_only_what_still_lives() {
+    let accepting = deep().accept_loss(true);
+    let (mut planned_anew, mut dropped) = (0, 0);
+    for (joined, comes_back) in [(1, false), (0, false), (0, true), (1, true)] {
+        let world = joined_world().await;
+        let before = world.archive().await.head().await.unwrap().version();
+        harm_one(&world, joined).await;
+        let counted = FaultyStore::new(Arc::clone(&world.store), None);
+        let alone = mend(&(Arc::new(counted.clone()) as Store), &accepting).await;
+        assert!(alone.left.is_empty() && alone.loss_recorded == (joined == 0), "{alone:#?}");
+        let calls = counted.calls().len();
+        for number in (0..calls).step_by(1 + calls / 12).chain(calls - 9..calls) {
+            let world = Arc::new(joined_world().await);
+            let (harmed, bytes) = harm_one(&world, joined).await;
+            let work = {
+                let (world, path) = (Arc::clone(&world), harmed.path.clone());
+                async move {
+                    if comes_back {
+                        put(&world.store, &path, Some(bytes)).await;
+                    }
+                    others_write(&world).await;
+                }
+            };
+            let busy = FaultyStore::with_meanwhile(Arc::clone(&world.store), None, number, work.boxed());
+            let report = mend(&(Arc::new(busy.clone()) as Store), &accepting).await;
+            busy.meanwhile(usize::MAX).await;
+            let story = format!("{joined} {comes_back}, {number} of {calls}: {report:#?}");
+            // What others found damaged they left as it was, so nothing is left to do but what they hid from the repair.
+            let again = mend(&world.store, &accepting).await;
+            assert!(again.left.is_empty(), "{story}: {again:#?}");
+            assert_sound(&story, &check(&world.store).await);
+
+            let archive = world.archive().await;
+            let head = archive.head().await.unwrap();
+            let through = head.covered_through().unwrap();
+            let lacks = |table: &TableRef, at| matches!(head.coverage().covers(table, at), Covers::NotCovered(_));
+            let is_lost = lacks(&table("a"), harmed.max_ts);
+            // A file whose rows nobody else has is lost, unless it came back before that was recorded.
+            assert!(is_lost <= (joined == 0) && (comes_back || is_lost == (joined == 0)), "{story}: {again:#?}");
+            assert!(live_files(&world, "a").await.iter().all(|file| file.path != harmed.path), "{story}");
+            for at in [head.origin().unwrap(), Timestamp(harmed.min_ts.0 - 1), harmed.max_ts, through] {
+                let shown = read_state(&archive, &head, at).await;
+                assert_eq!(shown, covered_state(&world.deployment, &head, at), "{story}");
+                // Behind a loss a sync may have taken a new base.
+                assert!(!lacks(&table("a"), at) || (is_lost && at >= harmed.min_ts), "{at}: {story}");
+                assert!(!lacks(&table("b"), at), "{at}: {story}");
+            }
+            planned_anew += u64::from(report.version > before + 1 && !comes_back);
+            dropped += u64::from(!report.lost.is_empty() && !is_lost);
+        }
+    }
+    // Both ways to lose the race happen: what others committed stays, and what no longer lives is left alone.
+    assert!(planned_anew > 0 && dropped > 0, "{planned_anew} {dropped}");
 }

@@ -345,7 +345,7 @@ async fn the_file_has_the_mode_of_any_file_and_a_link_to_an_older_one_stays() {
     let error = restore(&archive, &head, &options.clone().output(Path::new("/dev/null")).overwrite(true), &NoMonitor)
         .await
         .unwrap_err();
-    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("no regular file"), "{error}");
+    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("not a regular file"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -366,7 +366,7 @@ async fn single_documents_are_restored_and_missing_ones_are_refused() {
     let deleted = world.deployment.revisions().into_iter().rfind(|(_, r)| r.document.is_none()).unwrap().1;
     for (id, kind, says) in [
         (deleted.id.clone(), ErrorKind::NotFound, "it was deleted at"),
-        ("x".into(), ErrorKind::Usage, "no document id"),
+        ("x".into(), ErrorKind::Usage, "not a document id"),
     ] {
         let options = RestoreOptions::default().at(at).ids([id].into());
         let error = Restored::of(&world, &options).await.err().unwrap();
@@ -387,7 +387,8 @@ async fn what_is_there_is_not_overwritten_and_a_refused_restore_leaves_nothing()
     };
     let at = through(&world).await;
     let error = run(Timestamp(at.0 + 1), &path, false).await.unwrap_err();
-    let offer = format!("take the nearest moment at which all selected tables are, --as-of {} ({at}, before it)", at.0);
+    let offer =
+        format!("use the nearest moment at which all selected tables are covered: --as-of {} ({at}, before it)", at.0);
     assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains(&offer), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     std::fs::write(&path, "mine").unwrap();
@@ -453,7 +454,10 @@ async fn a_component_holds_now_back_for_an_hour_and_then_it_is_refused_with_both
     let error = Restored::of(&world, &options).await.err().unwrap().to_string();
     for words in [
         format!("2 tables are not covered at {}", in_full(newest)),
-        format!("take the nearest moment at which all selected tables are, --as-of {} ({base}, before it);", base.0),
+        format!(
+            "use the nearest moment at which all selected tables are covered: --as-of {} ({base}, before it);",
+            base.0
+        ),
         "leave these tables out, --exclude '*/**'".to_owned(),
     ] {
         assert!(error.contains(&words), "{words} in {error}");
@@ -472,14 +476,14 @@ async fn a_component_holds_now_back_for_an_hour_and_then_it_is_refused_with_both
     // An earlier moment has an offer on its other side; of one table there is nothing to leave out.
     let early = options.clone().at(Timestamp(base.0 - 1)).selection("waitlist/users".parse().unwrap());
     let error = Restored::of(&world, &early).await.err().unwrap().to_string();
-    assert!(error.ends_with(&format!("at which it is, --as-of {} ({base}, after it)", base.0)), "{error}");
+    assert!(error.ends_with(&format!("at which it is covered: --as-of {} ({base}, after it)", base.0)), "{error}");
 
     // An export and a comparison say it likewise.
     let to = ExportOptions::new(Arc::new(InMemory::new()), ExportFormat::Ndjson, newest);
     let error = export(&archive, &head, &to, &NoMonitor).await.unwrap_err().to_string();
     assert!(error.contains(&format!("--as-of {} ", base.0)) && error.contains("--exclude '*/**'"), "{error}");
     let error = diff(&archive, &head, &DiffOptions::default().from(base).to(newest), |_| Ok(())).await.unwrap_err();
-    assert!(error.to_string().contains(&format!("selected tables are, {} (", base.0)), "{error}");
+    assert!(error.to_string().contains(&format!("selected tables are covered: {} (", base.0)), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -582,7 +586,7 @@ async fn an_object_of_a_store_appears_whole_or_not_at_all_and_with_the_bytes_of_
     assert!(written.len() as u64 == bytes && written == std::fs::read(file.path()).unwrap(), "other bytes");
     let error = restore(&archive, &head, &to, &NoMonitor).await.unwrap_err();
     assert!(
-        error.kind() == ErrorKind::Usage && error.to_string().contains("memory:///a.zip is there already"),
+        error.kind() == ErrorKind::Usage && error.to_string().contains("memory:///a.zip already exists"),
         "{error}"
     );
     restore(&archive, &head, &to.overwrite(true), &NoMonitor).await.unwrap();

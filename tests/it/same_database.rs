@@ -44,7 +44,7 @@ async fn a_database_made_anew_is_noticed_before_anything_of_it_is_committed() {
     }
     let error = world.sync_with(&SyncOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-    for told in ["made anew", "table settings", "--accept-deployment", "Nothing was committed"] {
+    for told in ["created anew", "table settings", "--accept-deployment", "Nothing was committed"] {
         assert!(error.to_string().contains(told), "{told}: {error}");
     }
     let after = world.archive().await.head().await.unwrap();

@@ -28,23 +28,24 @@ use convex_archiver::{
     archive::{Archive, Covers},
     compact::OwnBaseRule,
     convex::{Client, IdPage, Page, Sentinel, Shapes, SnapshotScope, Source},
-    server::{ImportMode, OpenImport, RouterOptions, SimulatedDeployment},
+    server::{ImportMode, OpenImport, RouterOptions},
     sync::{SyncOptions, SyncReport, sync},
 };
 use object_store::{ObjectStoreExt, path::Path};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::task::JoinSet;
 
-use crate::support::{Held, States, World, assert_same_state, deployment_state, pages};
+use crate::support::{
+    Held, States, World, assert_same_state,
+    clock::{BEGINNING, DAY, MINUTE, clocked_deployment},
+    deployment_state, pages,
+};
 
 /// Seeds in CI.
 const SEEDS: Range<u64> = 0..2000;
 const STEPS: usize = 24;
 const TABLES: [&str; 3] = ["a", "b", "c"];
 
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
-const MINUTE: i64 = 60 * 1_000_000_000;
-const DAY: i64 = 24 * 60 * MINUTE;
 /// A hidden table lives so long.
 const HIDDEN: i64 = 14 * DAY;
 
@@ -184,10 +185,7 @@ fn options(data_sync: bool) -> RouterOptions {
 
 impl History {
     async fn new(seed: u64) -> Self {
-        let clock = Arc::new(AtomicI64::new(BEGINNING));
-        let now = Arc::clone(&clock);
-        let deployment =
-            SimulatedDeployment::with_clock("otter-1", seed, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
+        let (deployment, clock) = clocked_deployment(BEGINNING, seed);
         let mut rng = StdRng::seed_from_u64(seed ^ 0x7570);
         let data_sync = rng.random_bool(0.7);
         Self {

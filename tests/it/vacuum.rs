@@ -10,32 +10,23 @@ use std::{
 };
 
 use convex_archiver::{
-    NoMonitor, TableRef, Timestamp, Value,
+    NoMonitor, Timestamp, Value,
     archive::Archive,
     compact::{CompactOptions, compact},
-    server::SimulatedDeployment,
     sync::SyncOptions,
     vacuum::{VacuumOptions, vacuum},
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
-use crate::support::{World, pages};
-
-const BEGINNING: i64 = 1_795_434_575_000_000_000;
-const MINUTE: i64 = 60_000_000_000;
-const DAY: i64 = 24 * 60 * MINUTE;
-
-fn named(name: &str) -> TableRef {
-    TableRef::new("", name).unwrap()
-}
+use crate::support::{
+    World,
+    clock::{BEGINNING, DAY, MINUTE, named},
+    pages,
+};
 
 async fn world() -> (World, Arc<AtomicI64>) {
-    let clock = Arc::new(AtomicI64::new(BEGINNING));
-    let now = Arc::clone(&clock);
-    let deployment =
-        SimulatedDeployment::with_clock("otter-1", 7, move || Timestamp(now.fetch_add(1000, Ordering::SeqCst)));
-    (World::of(deployment, pages(100, 100)).await, clock)
+    World::clocked(BEGINNING, 7, pages(100, 100)).await
 }
 
 async fn runs(world: &World, clock: &AtomicI64, count: i64, every: i64, options: &SyncOptions) {

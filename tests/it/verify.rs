@@ -1,7 +1,7 @@
 //! `verify`: every harm to every kind of object is found, nothing of a healthy archive is called damage, and what came over the wire
 //! is what a file holds.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use convex_archiver::{
@@ -322,4 +322,15 @@ async fn moments_ahead_of_the_clock_are_told_once_and_an_archive_without_commits
     let nobody: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let none = verify(nobody, "a", &deep(), hour, Arc::new(NoMonitor)).await.unwrap_err();
     assert_eq!(none.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_new_table_whose_documents_have_no_fields_is_sound_beside_one_whose_documents_have_some() {
+    let world = World::new(pages(10, 10)).await;
+    world.deployment.transaction(|t| t.insert(&table("first"), document(1)).map(drop)).unwrap();
+    world.sync().await;
+    world.deployment.transaction(|t| t.insert(&table("bare"), BTreeMap::new()).map(drop)).unwrap();
+    world.deployment.transaction(|t| t.insert(&table("full"), document(2)).map(drop)).unwrap();
+    world.sync().await;
+    assert_sound(&check(&world.store, &deep()).await);
 }

@@ -16,6 +16,7 @@ mod generated;
 mod late;
 mod permanent;
 mod questions;
+mod readme;
 mod restored;
 mod scripts;
 #[allow(dead_code, reason = "every test program uses its own part of the tools")]

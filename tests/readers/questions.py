@@ -1,4 +1,4 @@
-"""questions.py README HEADING: runs the blocks below a heading of the section "Questions", as they stand there and in their order,
+"""questions.py GUIDE HEADING: runs the blocks below a heading of the section "Questions", as they stand there and in their order,
 and compares the answers with those that the history of `questions.rs` has. What a block of `sh` prints are the answers of DuckDB; one of
 `python` leaves each answer in a variable.
 """

@@ -1,4 +1,4 @@
-//! The questions of the README, run as they stand there: a shop whose history makes each answer known.
+//! The questions of the guide to queries, run as they stand there: a shop whose history makes each answer known.
 
 use std::{
     collections::BTreeMap,
@@ -97,7 +97,7 @@ fn answered(headings: &[&str]) {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("archive").to_str().unwrap().to_owned();
         shop(&place).await;
-        let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+        let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/guides/query.md");
         let programs = [Path::new(env!("CARGO_BIN_EXE_convex-archiver")), python::python()];
         let mut path: Vec<PathBuf> = programs.iter().map(|program| program.parent().unwrap().to_owned()).collect();
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
@@ -106,14 +106,14 @@ fn answered(headings: &[&str]) {
             python.env("CONVEX_ARCHIVE", &place).env("PATH", std::env::join_paths(&path).unwrap());
             // What the blocks write is theirs.
             python.current_dir(tempfile::tempdir_in(folder.path()).unwrap().keep());
-            let arguments = [readme.as_os_str(), heading.as_ref()];
+            let arguments = [guide.as_os_str(), heading.as_ref()];
             println!("{}", python::try_run_in(&mut python, "readers/questions.py", &arguments).unwrap());
         }
     });
 }
 
 #[test]
-fn the_questions_of_the_readme_have_the_right_answers() {
+fn the_questions_of_the_guide_have_the_right_answers() {
     answered(&["DuckDB", "polars", "pandas", "ClickHouse and DataFusion"]);
 }
 

@@ -57,7 +57,7 @@ fn pyarrow_json_and_csv_read_the_exported_files_as_the_state() {
             println!("{}", python::run("readers/exported_files.py", &arguments));
             // A second export there would mix with it.
             let again = export(&archive, &head, &options, &NoMonitor).await.unwrap_err();
-            assert!(again.to_string().contains("choose an empty place"), "{again}");
+            assert!(again.to_string().contains("choose an empty location"), "{again}");
         }
     });
 }

@@ -7,6 +7,8 @@
 #![allow(clippy::print_stdout, reason = "shown where a test fails, or is asked to talk")]
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment how much to do, and start processes")]
 
+mod checks;
+mod copies;
 mod disk;
 mod place;
 mod readings;
@@ -52,6 +54,12 @@ macro_rules! on_each_store {
             told! { $attribute [Store::$store], Straight, readings:
                 what_is_archived_is_read_back_restored_exported_and_served,
                 a_restore_is_one_object_whole_or_not_at_all,
+            }
+            told! { $attribute [Store::$store], Straight, checks:
+                what_a_store_takes_is_told_and_no_probe_is_left,
+            }
+            told! { $attribute [Store::$store], Straight, copies:
+                copies_to_a_folder_back_and_to_another_prefix_are_the_archive_and_go_on,
             }
             told! { $attribute [Store::$store], Troubled, troubles:
                 a_permission_lost_in_the_middle_is_an_access_error_and_the_next_run_heals,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use convex_archiver::{
-    ErrorKind, MemoryBudget, NoMonitor, Revision, TableRef, Timestamp, Value,
+    ErrorKind, MemoryBudget, NoMonitor, Revision, Selection, TableRef, Timestamp, Value,
     archive::{Archive, Head, Location},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::{
@@ -117,7 +117,8 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
     }
 
     // Served, and archived again beside it.
-    let deployment = ArchivedDeployment::open(archive, Some(before), MemoryBudget::default()).await.unwrap();
+    let deployment =
+        ArchivedDeployment::open(archive, Some(before), Selection::default(), MemoryBudget::default()).await.unwrap();
     let window = Duration::MAX;
     let options = RouterOptions::default().snapshot_window(window).deltas_window(window);
     let key = DeployKey::new(&options.key).unwrap();

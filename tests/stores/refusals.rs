@@ -262,7 +262,7 @@ fn a_dead_endpoint_is_unavailable_within_a_minute() {
     );
 }
 
-const NAMELESS: &[&str] = &["cannot read archive.json", "the name of the store's host is not known"];
+const NAMELESS: &[&str] = &["cannot read archive.json", "the store's host name cannot be resolved"];
 
 #[test]
 fn a_host_that_no_name_server_knows_is_unavailable_within_a_minute() {

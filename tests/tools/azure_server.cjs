@@ -1,10 +1,12 @@
 // Azure Blob Storage as a server (Azurite) on a free port of 127.0.0.1. It lives as long as its standard input is open, so
 // it ends with whoever started it, however that ends.
 //
-//   azure_server.cjs MODULES PERMISSIONS...
+//   azure_server.cjs MODULES CERTIFICATES PERMISSIONS...
 //
 // prints a line of account, key and, for each of the permissions (`rwl`: read, write, list), an account signature with
-// exactly those; then Azurite's own lines, one of which tells the address.
+// exactly those; then Azurite's own lines, one of which tells the address. CERTIFICATES is empty, or a folder with
+// server.pem and key.pem: then it speaks HTTPS, and takes tokens as well. Of a token it looks at issuer, audience and
+// time, not at the signature.
 "use strict";
 
 const { createHmac } = require("node:crypto");
@@ -23,11 +25,12 @@ function signature(permissions) {
   }).toString();
 }
 
-const [modules, ...permissions] = process.argv.slice(2);
+const [modules, certificates, ...permissions] = process.argv.slice(2);
 console.log([ACCOUNT, KEY, ...permissions.map(signature)].join(" "));
 
 process.stdin.resume();
 process.stdin.on("end", () => process.exit());
 process.argv.splice(2, Infinity,
-  "--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent");
+  "--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent",
+  ...(certificates ? ["--oauth", "basic", "--cert", path.join(certificates, "server.pem"), "--key", path.join(certificates, "key.pem")] : []));
 require(path.join(modules, "azurite/dist/src/blob/main.js"));

@@ -33,11 +33,17 @@ impl Drop for Azurite {
 
 impl Azurite {
     pub(crate) fn start() -> Self {
+        Self::start_with(Path::new(""))
+    }
+
+    /// Over HTTPS, with the certificate in this folder ([`make_certificates`]). Such a server takes tokens, too.
+    pub(crate) fn start_with(certificates: &Path) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/azure_server.cjs");
         let mut command = Command::new("node");
         command
             .arg(script)
             .arg(node_modules())
+            .arg(certificates)
             .args(["rwdlacup", "rwl", "rl"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -77,6 +83,13 @@ impl Azurite {
 /// Makes a container. `server` and `signature` are those of an Azurite.
 pub(crate) async fn make_container(server: &str, signature: &str, name: &str) {
     let url = format!("{server}/{name}?restype=container&{signature}");
-    let answer = reqwest::Client::new().put(url).header("content-length", "0").send().await.unwrap();
+    // Who serves it is no question here.
+    let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
+    let answer = client.put(url).header("content-length", "0").send().await.unwrap();
     assert!(answer.status().is_success(), "{answer:?}");
+}
+
+/// An authority (`authority.pem`), and a certificate of it for a server on 127.0.0.1.
+pub(crate) fn make_certificates(folder: &Path) {
+    super::python::run("tools/certificate.py", &[folder]);
 }

@@ -1,7 +1,7 @@
 """install.py DIRECTORY: makes DIRECTORY/python, a virtual environment with the packages of requirements.txt, and
 DIRECTORY/node/node_modules with those of package.json, DIRECTORY/next with those of requirements-next.txt for the same
-Python, and DIRECTORY/clients and DIRECTORY/dbt, other virtual environments, with those of requirements-clients.txt and
-requirements-dbt.txt, unless they are there already. Test programs run side by side: one installs, the others wait."""
+Python, and DIRECTORY/clients, DIRECTORY/dbt and DIRECTORY/schedules, other virtual environments, with those of
+requirements-clients.txt and so on, unless they are there already. Test programs run side by side: one installs, the others wait."""
 
 import fcntl
 import hashlib
@@ -16,6 +16,7 @@ requirements = (here / "requirements.txt").read_text()
 upcoming = (here / "requirements-next.txt").read_text()
 clients = (here / "requirements-clients.txt").read_text()
 dbt = (here / "requirements-dbt.txt").read_text()
+schedules = (here / "requirements-schedules.txt").read_text()
 package = (here / "package.json").read_text()
 
 
@@ -57,6 +58,10 @@ def python_of_dbt():
     subprocess.run([*new_python("dbt"), "--no-deps", *packages(dbt)], check=True)
 
 
+def python_of_schedules():
+    subprocess.run([*new_python("schedules"), "--no-deps", *packages(schedules)], check=True)
+
+
 def node():
     folder = root / "node"
     shutil.rmtree(folder, ignore_errors=True)
@@ -89,4 +94,5 @@ with open(root / "lock", "w") as lock:
     once("installed-next", f"{sys.version}\n{upcoming}", following, needs)
     once("installed-clients", f"{sys.version}\n{clients}", python_of_clients, needs)
     once("installed-dbt", f"{sys.version}\n{dbt}", python_of_dbt, needs)
+    once("installed-schedules", f"{sys.version}\n{schedules}", python_of_schedules, needs)
     once("installed-node", package, node, "Node.js 20 with npm, and a package registry")

@@ -31,6 +31,12 @@ pub(crate) fn dbt() -> &'static Path {
     DBT.get_or_init(|| tools().join("dbt/bin/python"))
 }
 
+/// The interpreter with what reads the files of schedulers.
+pub(crate) fn schedules() -> &'static Path {
+    static SCHEDULES: OnceLock<PathBuf> = OnceLock::new();
+    SCHEDULES.get_or_init(|| tools().join("schedules/bin/python"))
+}
+
 /// The folder `node_modules` with the servers that run on Node, and Convex's client.
 pub(crate) fn node_modules() -> &'static Path {
     static MODULES: OnceLock<PathBuf> = OnceLock::new();

@@ -31,7 +31,7 @@ impl Head {
         let next = self.folded(commit)?;
         if next.sum != commit.state {
             return Err(Error::corrupt(format!(
-                "{path} cannot follow on what is before it: what holds after it sums up to {}, and it says {}",
+                "{path} does not fit the commits before it: its state has the sum {}, but it says {}",
                 next.sum.sum, commit.state.sum
             )));
         }
@@ -42,7 +42,7 @@ impl Head {
     pub(super) fn folded(mut self, commit: &Commit) -> Result<Self> {
         let before = self.clone();
         self.fold(commit).map_err(|why| {
-            Error::corrupt(format!("{} cannot follow on what is before it: {why}", layout::commit(commit.version)))
+            Error::corrupt(format!("{} does not fit the commits before it: {why}", layout::commit(commit.version)))
         })?;
         self.version = commit.version;
         self.sum = self.summed_after(&before)?;
@@ -162,7 +162,10 @@ impl Head {
             && columns.last_field_id >= before.last_field_id
             && columns.fields >= before.fields;
         if !grew && *columns != before {
-            return Err(format!("the schema {} of {table} is not schema {} grown", columns.schema, before.schema));
+            return Err(format!(
+                "the schema {} of {table} is not an extension of schema {}",
+                columns.schema, before.schema
+            ));
         }
         let digest = match (&commit.schemas, grew) {
             (Some(digest), true) => Some(digest.clone()),
@@ -186,7 +189,7 @@ impl Head {
         let Some(table) = self.tables.get_mut(&file.table) else { return Ok(()) };
         let table = Arc::make_mut(table);
         if !file.path.strip_prefix(&table.folder).is_some_and(|rest| rest.starts_with('/')) {
-            return Err(format!("it does not lie in the folder {} of its table", table.folder));
+            return Err(format!("it is not in the folder {} of its table", table.folder));
         }
         if file.schema > table.schema.size.schema {
             return Err(format!("its schema {} is unknown", file.schema));
@@ -202,7 +205,7 @@ impl Head {
     /// Guarantee 6. That the file is live is checked where live files are streamed.
     fn remove(&mut self, file: &RemovedFile, version: u64) -> Result<(), String> {
         let counts = self.counts(file.base.as_ref(), &file.table)?;
-        *counts = counts.minus(file.into()).ok_or("more is removed than there is")?;
+        *counts = counts.minus(file.into()).ok_or("more is removed than exists")?;
         let Some(table) = self.tables.get_mut(&file.table) else { return Ok(()) };
         Arc::make_mut(table)
             .remove_line(file, version)

@@ -30,14 +30,14 @@ impl<'a> Groups<'a> {
         let mut paths = BTreeSet::new();
         for path in draft.add.iter().map(|f| &f.path).chain(draft.remove.iter().map(|f| &f.path)) {
             if !paths.insert(path) {
-                return Err(format!("{path} stands in it twice"));
+                return Err(format!("{path} occurs in it twice"));
             }
         }
         let mut groups = Self { inputs: BTreeMap::new(), outputs: BTreeSet::new() };
         for group in &draft.replaced {
             let mut inputs = Vec::new();
             for path in &group.inputs {
-                let file = removed.get(path.as_str()).ok_or_else(|| format!("{path} is replaced and not removed"))?;
+                let file = removed.get(path.as_str()).ok_or_else(|| format!("{path} is replaced but not removed"))?;
                 if groups.inputs.insert(path, file).is_some() {
                     return Err(format!("{path} is replaced twice"));
                 }
@@ -46,7 +46,7 @@ impl<'a> Groups<'a> {
             let mut outputs = Vec::new();
             for path in &group.outputs {
                 let file =
-                    added.get(path.as_str()).ok_or_else(|| format!("{path} replaces others and is not added"))?;
+                    added.get(path.as_str()).ok_or_else(|| format!("{path} replaces others but is not added"))?;
                 if !groups.outputs.insert(path) {
                     return Err(format!("{path} replaces others twice"));
                 }
@@ -82,7 +82,7 @@ fn check_group(group: &Replacement, inputs: &[&RemovedFile], outputs: &[&DataFil
         return Err(named("mixes tables, months, phases, bases or encodings"));
     }
     if group.left.is_some() && group.why != ReplacementReason::Erasure {
-        return Err(named("leaves rows out and is no erasure"));
+        return Err(named("leaves rows out but is not an erasure"));
     }
     let none = LeftOut { rows: 0, tombstones: 0, rescued_rows: 0 };
     let left = group.left.unwrap_or(none);
@@ -99,7 +99,7 @@ fn check_group(group: &Replacement, inputs: &[&RemovedFile], outputs: &[&DataFil
     let least = inputs.iter().map(|f| f.min_ts).min();
     let most = inputs.iter().map(|f| f.max_ts).max();
     if outputs.iter().any(|f| Some(f.min_ts) < least || Some(f.max_ts) > most) {
-        return Err(named("has moments that lie outside of what it replaces"));
+        return Err(named("has moments outside of what it replaces"));
     }
     Ok(())
 }
@@ -128,11 +128,11 @@ impl Head {
         let known =
             |table: &TableRef| self.tables.contains_key(table) || draft.tables.iter().any(|t| t.table == *table);
         if let Some(suspect) = draft.suspects.iter().find(|s| Some(s.after) > cursor || !known(&s.table)) {
-            return Err(format!("the suspect {} is unknown, or equal beyond the cursor", suspect.table));
+            return Err(format!("the suspect {} is unknown, or proven equal beyond the cursor", suspect.table));
         }
         let moments = draft.compared.iter().map(|comparison| comparison.ts).chain(draft.guarded);
         match moments.into_iter().find(|ts| Some(*ts) > cursor) {
-            Some(ts) => Err(format!("it proves what was at {ts}, beyond the cursor")),
+            Some(ts) => Err(format!("it proves the state at {ts}, which is beyond the cursor")),
             None => Ok(()),
         }
     }
@@ -140,10 +140,10 @@ impl Head {
     /// Guarantees 1 and 8.
     pub(super) fn check_place(&self, commit: &Commit) -> Result<(), String> {
         if commit.version != self.version + 1 {
-            return Err(format!("it is commit {}, expected was {}", commit.version, self.version + 1));
+            return Err(format!("it is commit {}, but {} was expected", commit.version, self.version + 1));
         }
         if commit.previous != self.digest {
-            return Err(format!("it follows on {}, but the one before it is {}", commit.previous, self.digest));
+            return Err(format!("it follows {}, but the one before it is {}", commit.previous, self.digest));
         }
         match &self.latest {
             Some(l) if l.run.id == commit.run.id && l.run.counter >= commit.run.counter => {
@@ -168,7 +168,7 @@ impl Head {
             None => {
                 let walk = progress.walk.as_ref().map(|w| w.ts);
                 let begins = walk.into_iter().chain(commit.draft.bases.iter().map(|b| b.ts)).any(|s| s == delta.ts);
-                if begins { Ok(()) } else { Err("the first delta cursor is not the S of a walk".into()) }
+                if begins { Ok(()) } else { Err("the first delta cursor is not the moment of a walk".into()) }
             }
         }
     }
@@ -188,22 +188,22 @@ impl Head {
                 return Err(format!("the base {} lies before the first one or beyond the cursor", base.id));
             }
             if before.is_some_and(|w| w.base == base.id && w.ts != base.ts) {
-                return Err(format!("the base {} has another S than its walk", base.id));
+                return Err(format!("the base {} has a different moment than its walk", base.id));
             }
         }
         let Some(after) = after else { return Ok(()) };
         if ids.contains(&after.base) {
-            return Err(format!("the walk of the base {} goes on, though the base is complete", after.base));
+            return Err(format!("the walk of the base {} continues although the base is complete", after.base));
         }
         if after.position.phase() != Phase::Snapshot {
-            return Err("its walk stands at a position of deltas".into());
+            return Err("its walk is at a position of deltas".into());
         }
         if !lies(after.ts) {
             return Err("its walk lies before the first one or beyond the cursor".into());
         }
         match before.filter(|w| w.base == after.base) {
             Some(b) if (b.ts, &b.month, &b.scope) != (after.ts, &after.month, &after.scope) => {
-                Err("the open walk has changed its S, month or scope".into())
+                Err("the open walk has changed its moment, month or scope".into())
             }
             Some(b) if !after.done.starts_with(&b.done) => {
                 Err("a table that the walk had finished is no longer finished".into())
@@ -223,7 +223,11 @@ impl Head {
             && draft.suspects.is_empty()
             && draft.compared.is_empty()
             && draft.guarded.is_none();
-        if draft.maintenance && !silent { Err("it is maintenance and speaks of the deployment".into()) } else { Ok(()) }
+        if draft.maintenance && !silent {
+            Err("it is maintenance but makes statements about the deployment".into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Guarantee 9.
@@ -255,7 +259,7 @@ impl Head {
                 };
             if !leaves {
                 return Err(format!(
-                    "{} leaves without a reason: nothing replaces it, and neither a withdrawal nor a gap covers it",
+                    "{} is removed without a reason: nothing replaces it, and neither a withdrawal nor a gap covers it",
                     file.path
                 ));
             }
@@ -271,7 +275,7 @@ impl Head {
         match (file.phase, &file.base) {
             (Phase::Delta, None) => self.check_delta(file, commit, replaces),
             (Phase::Snapshot, Some(id)) => self.check_snapshot(file, id, commit, replaces),
-            _ => Err("a snapshot file has a base, a delta file has none".into()),
+            _ => Err("a snapshot file must have a base, and a delta file must not".into()),
         }
     }
 
@@ -279,17 +283,17 @@ impl Head {
         let after = commit.draft.progress.delta.as_ref().map(|d| d.ts);
         let old = !replaces && self.cursor().is_none_or(|before| file.min_ts <= before);
         if old || Some(file.max_ts) > after {
-            return Err("it has rows that do not lie between the cursors".into());
+            return Err("it has rows that are not between the cursors".into());
         }
         if !replaces && !commit.draft.selection.contains(&file.table) {
             return Err("its table is not selected".into());
         }
         let month = layout::month_of(file.min_ts);
         if month != layout::month_of(file.max_ts) || month != file.month {
-            return Err("it spans two months, or lies in another one".into());
+            return Err("it spans two months, or belongs to another one".into());
         }
         if file.repeats {
-            return Err("it is marked as repeating others, and is no file of a base".into());
+            return Err("it is marked as repeating others, but is not a file of a base".into());
         }
         Ok(())
     }
@@ -308,7 +312,7 @@ impl Head {
             return Err(format!("it holds what is not in the base {id}"));
         }
         if file.repeats && !(own && known.is_some_and(|b| !b.cuts(&file.table))) {
-            return Err("it is marked as repeating others, and its base is no own base, or is a cut".into());
+            return Err("it is marked as repeating others, but its base is not an own base, or is a cut".into());
         }
         Ok(())
     }
@@ -319,7 +323,7 @@ impl Head {
         let found = self.rows_of(&base.id, draft, open, |table| base.holds(table))?;
         let found: BTreeMap<_, _> = found.iter().map(|(table, rows)| (table, *rows)).collect();
         if said.len() != base.tables.len() || said != found {
-            return Err(format!("the base {} does not say the rows that its files have", base.id));
+            return Err(format!("the base {} does not have the number of rows that its files have", base.id));
         }
         Ok(())
     }
@@ -350,7 +354,7 @@ impl Head {
     pub(super) fn unmark(&mut self, bases: &[BaseId]) -> Result<(), String> {
         for id in bases {
             if !self.base(id).is_some_and(|base| base.made == BaseMaker::Archive) {
-                return Err(format!("the base {id} is unmarked, and is no own base"));
+                return Err(format!("the base {id} is unmarked, but is not an own base"));
             }
             if !self.coverage.unmarked.contains(id) {
                 self.coverage.unmarked.push(id.clone());
@@ -367,7 +371,7 @@ impl Head {
                 let ends = [before.why, withdrawal.why].map(|why| why != WithdrawalReason::Superseded);
                 let mut both = self.tables.keys().filter(|t| before.scope.contains(t) && withdrawal.scope.contains(t));
                 if let Some(table) = both.find(|_| ends != [false, true]) {
-                    return Err(format!("the base {} is withdrawn for {table}, which it was before", withdrawal.base));
+                    return Err(format!("the base {} is withdrawn for {table} a second time", withdrawal.base));
                 }
             }
         }
@@ -378,7 +382,7 @@ impl Head {
     pub(super) fn check_withdrawn(&self, draft: &Draft) -> Result<(), String> {
         for withdrawal in &draft.withdrawn {
             let Some(base) = self.base(&withdrawal.base) else {
-                return Err(format!("the base {} is withdrawn, and there is none", withdrawal.base));
+                return Err(format!("the base {} is withdrawn, but does not exist", withdrawal.base));
             };
             if withdrawal.why != WithdrawalReason::Superseded {
                 continue;
@@ -393,7 +397,10 @@ impl Head {
                 |table: &TableRef| !base.cuts(table) && (corrected(table) || self.coverage.is_repeated(base, table));
             let mut held = self.tables.keys().filter(|t| withdrawal.scope.contains(t) && base.holds(t));
             if let Some(table) = held.find(|t| !may(t)) {
-                return Err(format!("the base {} is superseded for {table}, and nothing serves its moments", base.id));
+                return Err(format!(
+                    "the base {} is superseded for {table}, but nothing else serves its moments",
+                    base.id
+                ));
             }
         }
         for cut in draft.bases.iter().filter(|base| !base.cuts.is_empty()) {

@@ -145,7 +145,7 @@ fn a_commit_whose_sum_is_another_is_refused() {
     let head = at(5);
     let mut commit = follow(&head, next_draft(&head));
     commit.state = commit.state.plus(Sum::of(b"x"));
-    assert!(refused(&head, &commit).contains("sums up to"));
+    assert!(refused(&head, &commit).contains("the resulting state has the digest"));
 }
 
 /// Each row breaks one guarantee of an otherwise good commit.
@@ -153,8 +153,8 @@ fn a_commit_whose_sum_is_another_is_refused() {
 fn a_commit_that_breaks_a_guarantee_is_refused() {
     type Harm = fn(&mut Commit);
     let rows: &[(u64, &str, Harm)] = &[
-        (3, "expected was 4", |c| c.version = 5),
-        (3, "follows on", |c| c.previous = "y".into()),
+        (3, "but 4 was expected", |c| c.version = 5),
+        (3, "it follows", |c| c.previous = "y".into()),
         (3, "counter of run", |c| c.run.counter = 3),
         (3, "no delta cursor", |c| c.draft.progress.delta = None),
         (3, "went back", |c| c.draft.progress.delta = Some(cursor(testing::S - 1))),
@@ -162,19 +162,19 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             let position = Position::new(Phase::Snapshot, "x");
             c.draft.progress.delta.as_mut().unwrap().position = position;
         }),
-        (0, "not the S of a walk", |c| c.draft.progress.delta = Some(cursor(7))),
+        (0, "not the moment of a walk", |c| c.draft.progress.delta = Some(cursor(7))),
         (0, "its table a is unknown", |c| c.draft.tables.clear()),
         (0, "neither being walked", |c| c.draft.add[0].base = Some(BaseId("other".into()))),
-        (0, "has a base, a delta file has none", |c| c.draft.add[0].base = None),
+        (0, "must have a base, and a delta file must not", |c| c.draft.add[0].base = None),
         (0, "is not in the base", |c| c.draft.add[0].max_ts = Timestamp(testing::S + 1)),
         (0, "is not in the base", |c| c.draft.progress.walk.as_mut().unwrap().scope = Scope::Tables(vec![])),
         (0, "is not in the base", |c| c.draft.selection = "** !a".parse().unwrap()),
-        (1, "changed its S, month or scope", |c| {
+        (1, "changed its moment, month or scope", |c| {
             c.draft.bases.clear();
             c.draft.progress.walk = Some(Walk { month: "1970-02-01".into(), ..walk() });
         }),
         (1, "though the base is complete", |c| c.draft.progress.walk = Some(walk())),
-        (1, "another S than its walk", |c| {
+        (1, "a different moment than its walk", |c| {
             c.draft.progress.delta = Some(cursor(testing::S + 5));
             c.draft.bases[0].ts = Timestamp(testing::S + 5);
         }),
@@ -200,7 +200,7 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
         (4, "was changed to", |c| {
             c.draft.tables.push(crate::archive::TableEntry { folder: "x".into(), ..entry("a") });
         }),
-        (4, "does not lie in the folder", |c| c.draft.add[0].path = "tables/ab/x.parquet".into()),
+        (4, "is not in the folder", |c| c.draft.add[0].path = "tables/ab/x.parquet".into()),
         (4, "is not selected", |c| {
             let table = c.draft.add[0].table.name().to_owned();
             c.draft.selection = format!("** !{table}").parse().unwrap();
@@ -216,15 +216,15 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
         }),
         (4, "twice", |c| c.draft.add.push(c.draft.add[0].clone())),
         (4, "twice", |c| c.draft.remove.push(removed(&c.draft.add[0], 5))),
-        (4, "leaves without a reason", |c| c.draft.remove = vec![removed(&delta("a", 3, 1001, 1010), 3)]),
-        (4, "leaves without a reason", |c| {
+        (4, "is removed without a reason", |c| c.draft.remove = vec![removed(&delta("a", 3, 1001, 1010), 3)]),
+        (4, "is removed without a reason", |c| {
             // The gap is of another table.
             let file = removed(&delta("a", 3, 1001, 1010), 3);
             let scope = Scope::Tables(vec![table("b")]);
             c.draft.gaps.push(Gap { scope, from: Timestamp(1000), to: Timestamp(1010), why: "lost".into() });
             c.draft.remove = vec![file];
         }),
-        (4, "leaves without a reason", |c| {
+        (4, "is removed without a reason", |c| {
             // One row of it is not in the gap.
             let file = removed(&delta("a", 3, 1001, 1010), 3);
             c.draft.gaps.push(Gap {
@@ -235,8 +235,8 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             });
             c.draft.remove = vec![file];
         }),
-        (4, "leaves without a reason", |c| c.draft.remove = vec![removed(&snapshot("a", 0), 1)]),
-        (4, "more is removed than there is", |c| {
+        (4, "is removed without a reason", |c| c.draft.remove = vec![removed(&snapshot("a", 0), 1)]),
+        (4, "more is removed than exists", |c| {
             let file = RemovedFile { rows: 99, ..removed(&delta("a", 3, 1001, 1010), 3) };
             c.draft.gaps.push(Gap {
                 scope: Scope::All,
@@ -246,16 +246,16 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             });
             c.draft.remove = vec![file];
         }),
-        (4, "speaks of the deployment", |c| c.draft.maintenance = true),
+        (4, "makes statements about the deployment", |c| c.draft.maintenance = true),
         (4, "the doubt after", |c| {
             let (after, to) = (Timestamp(testing::S), Timestamp(i64::MAX));
             c.draft.doubts.push(Doubt { scope: Scope::All, after, to, why: "import".into() });
         }),
-        (4, "and there is none", |c| {
+        (4, "but does not exist", |c| {
             let base = BaseId("other".into());
             c.draft.withdrawn.push(Withdrawal { base, scope: Scope::All, why: WithdrawalReason::Lost });
         }),
-        (4, "which it was before", |c| {
+        (4, "a second time", |c| {
             let lost = |why| Withdrawal { base: base_id(), scope: Scope::All, why };
             c.draft.withdrawn = [WithdrawalReason::Lost, WithdrawalReason::Expired].map(lost).into();
         }),
@@ -263,14 +263,14 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             let base = base_id();
             c.draft.withdrawn.push(Withdrawal { base, scope: Scope::All, why: WithdrawalReason::Superseded });
         }),
-        (4, "is no own base", |c| c.draft.unmarked.push(base_id())),
+        (4, "is not an own base", |c| c.draft.unmarked.push(base_id())),
         (4, "marked as repeating", |c| c.draft.add[0].repeats = true),
         (4, "beyond the cursor", |c| {
             c.draft.bases.push(Base::new(BaseId("b".into()), Timestamp(i64::MAX), Scope::All, Vec::new()));
         }),
-        (1, "does not say the rows", |c| c.draft.bases[0].tables[0].rows += 1),
-        (1, "does not say the rows", |c| c.draft.bases[0].tables.clear()),
-        (1, "does not say the rows", |c| {
+        (1, "does not have the number of rows", |c| c.draft.bases[0].tables[0].rows += 1),
+        (1, "does not have the number of rows", |c| c.draft.bases[0].tables.clear()),
+        (1, "does not have the number of rows", |c| {
             let none = BaseTable { table: table("b"), rows: 1 };
             c.draft.bases[0].tables.push(none);
         }),
@@ -278,7 +278,7 @@ fn a_commit_that_breaks_a_guarantee_is_refused() {
             let (from, to) = (Timestamp(testing::S), Timestamp(i64::MAX));
             c.draft.gaps.push(Gap { scope: Scope::All, from, to, why: "window".into() });
         }),
-        (4, "is not schema 0 grown", |c| {
+        (4, "is not an extension of schema 0", |c| {
             let mut grown = entry("a");
             grown.columns.last_field_id = 3;
             c.draft.tables.push(grown);
@@ -397,12 +397,12 @@ fn a_replacement_holds_exactly_the_rows_of_what_it_replaces() {
         ("mixes", |d| d.add[0].encoding = Encoding::Json),
         ("mixes", |d| d.add[0].table = table("b")),
         ("mixes", |d| d.remove[0].month = "1970-02-01".into()),
-        ("is no erasure", |d| {
+        ("is not an erasure", |d| {
             d.add[0].rows -= 1;
             d.replaced[0].left = Some(LeftOut { rows: 1, tombstones: 0, rescued_rows: 0 });
         }),
         ("replaces nothing", |d| d.replaced[0].inputs.clear()),
-        ("replaced and not removed", |d| drop(d.remove.pop())),
+        ("replaced but not removed", |d| drop(d.remove.pop())),
         ("is not added", |d| d.add.clear()),
         ("does not hold the rows", |d| {
             d.add.clear();
@@ -518,7 +518,7 @@ fn an_own_base_serves_from_its_moment_on_and_is_superseded_only_where_another_se
     let mut leaves = unmarked.clone();
     assert!(after(&head, unmarked).shows(&file));
     leaves.remove.push(removed(&file, 10));
-    assert!(refused_draft(&head, leaves.clone()).contains("leaves without a reason"));
+    assert!(refused_draft(&head, leaves.clone()).contains("is removed without a reason"));
     leaves.unmarked.clear();
     after(&head, leaves);
 
@@ -532,7 +532,7 @@ fn an_own_base_serves_from_its_moment_on_and_is_superseded_only_where_another_se
     let head = after(&head, own);
     let mut draft = head.maintenance(Timestamp(7000)).unwrap();
     withdraw(&mut draft, "own2", WithdrawalReason::Superseded);
-    assert!(refused_draft(&head, draft.clone()).contains("nothing serves its moments"));
+    assert!(refused_draft(&head, draft.clone()).contains("nothing else serves its moments"));
     draft.withdrawn[0].why = WithdrawalReason::Expired;
     assert_eq!(serving(&after(&head, draft), "a", to), None);
 }
@@ -565,7 +565,7 @@ fn a_cut_withdraws_what_the_archive_made_of_what_it_corrects() {
     assert_eq!(serving(&head, "a", head.cursor().unwrap()), Some("cut".to_owned()));
     let mut again = head.maintenance(Timestamp(8000)).unwrap();
     withdraw(&mut again, "cut", WithdrawalReason::Superseded);
-    assert!(refused_draft(&head, again).contains("nothing serves its moments"), "a cut is not superseded");
+    assert!(refused_draft(&head, again).contains("nothing else serves its moments"), "a cut is not superseded");
 }
 
 #[test]

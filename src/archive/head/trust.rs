@@ -36,10 +36,12 @@ impl DoubtedSpan {
         match self.why.as_str() {
             "import" => "an import or a clear touched the table",
             "dropped" => "the deployment no longer listed the table",
-            "replaced" => "the documents of the table lay in another place, as after an import that replaces",
-            "number" => "the ids of the table bore another number, as after it was dropped and made anew",
-            "unguarded" => "nobody watched for imports and drops",
-            "differs" => "the table was compared with the deployment, and was different",
+            "replaced" => {
+                "the documents of the table were stored in another place, as after an import that replaces the table"
+            }
+            "number" => "the ids of the table had another table number, as after it was dropped and created again",
+            "unguarded" => "imports and drops could not be detected",
+            "differs" => "a comparison with the deployment found that the table differed",
             other => other,
         }
     }

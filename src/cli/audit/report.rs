@@ -135,7 +135,8 @@ pub(super) fn print_begin(
         ("Reads", cost),
     ];
     if !plan.all_tables_known {
-        let text = "the deployment does not list its tables: one that the archive has never seen is not looked for";
+        let text =
+            "the deployment does not list its tables, so a table that the archive has never seen is not detected";
         facts.push(("Note", text.to_owned()));
     }
     lines.print(&output::facts(facts))?;
@@ -278,7 +279,7 @@ fn text(ended: &Ended<'_>) -> String {
     };
     facts.push(("Recorded", recorded));
     if let Some(sync) = repaired {
-        let end = if sync.caught_up { "complete" } else { "stopped at a commit; run sync to go on" };
+        let end = if sync.caught_up { "complete" } else { "stopped at a commit; run sync to continue" };
         facts.push(("Repair", format!("{end}, version {}", sync.version)));
         facts.extend(healed::lines(sync));
     } else if differ > 0 {
@@ -293,11 +294,11 @@ fn advice(args: &AuditArgs, report: &AuditReport) -> String {
         return "run audit --repair to correct it".to_owned();
     }
     if report.tables.iter().any(|table| table.altered > 0) {
-        return "values differ within one revision, so files of the archive may be damaged; the next sync fetches those tables anew, \
-                and so does audit --repair"
+        return "values differ in the same revision, so files of the archive may be damaged; the next sync fetches \
+            those tables again, and so does audit --repair"
             .to_owned();
     }
-    "the next sync corrects it; so does audit --repair".to_owned()
+    "the next sync corrects this; so does audit --repair".to_owned()
 }
 
 fn more(table: &AuditedTable) -> String {

@@ -112,7 +112,8 @@ impl Manifest {
     pub(super) fn shortened(&self) -> Result<String> {
         let text = serde_json::to_string_pretty(self).map_err(unspelled)?;
         Ok(format!(
-            "{text}\n(and {}; also the sums that prove it, the bases and gaps, of each table how much was rescued)\n",
+            "{text}\n(and {}; also the digests that prove it, the bases and gaps, and how much of each table was \
+             rescued)\n",
             counted(self.left, "more table")
         ))
     }
@@ -136,7 +137,7 @@ impl Manifest {
             let _ = writeln!(shown, "{}", serde_json::to_string(&file).map_err(unspelled)?);
         }
         let left = lines.lines().count().saturating_sub(FILES) as u64;
-        let _ = writeln!(shown, "(and {}; of each its bytes, its digest and more)", counted(left, "more file"));
+        let _ = writeln!(shown, "(and {}; for each its size, its digest and more)", counted(left, "more file"));
         Ok(Some((name, shown)))
     }
 }
@@ -147,5 +148,5 @@ fn parse<T: DeserializeOwned>(name: &str, text: &[u8]) -> Result<T> {
 }
 
 fn unspelled(e: serde_json::Error) -> Error {
-    Error::internal("cannot spell what was read: report it").with_source(e)
+    Error::internal("cannot write what was read as JSON: report it").with_source(e)
 }

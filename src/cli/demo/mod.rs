@@ -1,5 +1,6 @@
 //! The verb `demo`: everything once, on this machine, with real documents.
 
+mod clock;
 mod manifest;
 mod say;
 mod tour;
@@ -14,7 +15,7 @@ use std::{
 
 use clap::Args;
 use convex_archiver::{
-    Error, Monitor, Result, TableRef, Timestamp,
+    Error, Monitor, Result, TableRef,
     archive::{Archive, Status},
     convex::{Access, Client, ClientOptions, DeployKey, Source},
     read::views::duckdb_views,
@@ -24,6 +25,7 @@ use convex_archiver::{
 use tokio::net::TcpListener;
 
 use self::{
+    clock::{AnotherWeek, DAYS, DemoClock},
     say::{failed, heading, say},
     tour::{RunWords, Sights},
 };
@@ -36,17 +38,18 @@ use super::{
     units::{bytes, counted},
 };
 
-/// Shows all of it on this machine, in half a minute
+/// Demonstrates the whole program on this machine in half a minute
 ///
-/// No account, no network. Serves real documents from a simulated deployment, archives them, lets them change twice, archives the changes, shows
-/// what lies in the archive, looks back, and restores the moment before a deletion. Where `duckdb` is on the PATH, it runs queries too.
+/// Needs no account and no network. It serves real documents from a simulated deployment, archives them, changes them
+/// twice, archives the changes, shows what is in the archive, looks back, and restores the moment before a deletion. If
+/// `duckdb` is on the PATH, it also runs queries.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   convex-archiver demo
   convex-archiver demo --dir /tmp/demo && duckdb :memory: < /tmp/demo/query.sql")]
 pub(crate) struct DemoArgs {
-    /// Where the archive is made; it stays there to look at
+    /// Folder for the archive, which is kept afterwards
     #[arg(long, value_name = "FOLDER", default_value = "demo-archive")]
     dir: PathBuf,
 }
@@ -68,26 +71,35 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Re
 
     let router = RouterOptions::default().key("demo|key".to_owned());
     let options = SimulateOptions::default().name("demo".to_owned()).contents(Contents::Demo).router(router);
-    let deployment = Arc::new(SimulatedDeployment::from_options(&options)?);
+    let clock = DemoClock::default();
+    let hand = clock.clone();
+    let deployment = Arc::new(SimulatedDeployment::with_clock(&options.name, options.seed, move || hand.read()));
+    let documents = options.contents.documents(options.seed)?;
+    let count: usize = documents.values().map(Vec::len).sum();
+    clock.during(DAYS[0], || deployment.insert_all(documents))?;
     let demo = Demo::start(dir, Arc::clone(&deployment), options).await?;
 
-    let documents: usize = demo_documents(0)?.values().map(Vec::len).sum();
     say(&format!(
-        "A simulated deployment holds {} in 3 tables: an extract of MDN's browser-compat-data 6.0.0 (CC0).\n",
-        counted(documents as u64, "document")
+        "A simulated deployment holds {} in 3 tables: an extract of MDN's browser-compat-data 6.0.0 (CC0).\n\
+         There it is Monday, 2026-11-23, 10:00 UTC. So everybody's demo has the same moments and ids.\n",
+        counted(count as u64, "document")
     ))?;
     heading("First sync: the snapshot, every table as it was at one moment")?;
     say(&demo.sync(screen).await?)?;
-    for (step, sync) in [(1, "Second"), (2, "Third")] {
-        let writes = deployment.change_to(demo_documents(step)?, FEATURE)?;
-        heading(&format!("{} arrive at the deployment. {sync} sync: the changes", counted(writes as u64, "write")))?;
+    for (step, day, sync) in [(1, "Tuesday", "Second"), (2, "Wednesday", "Third")] {
+        let wanted = demo_documents(step)?;
+        let writes = clock.during(DAYS[usize::from(step)], || deployment.change_to(wanted, FEATURE))?;
+        heading(&format!(
+            "{day} at 9: {} arrive at the deployment. {sync} sync, at 10: the changes",
+            counted(writes as u64, "write")
+        ))?;
         say(&demo.sync(screen).await?)?;
     }
 
     heading("The files")?;
     say(&tree::draw(dir)?)?;
     let manifest = manifest::read(dir)?;
-    heading("manifest.json, shortened: what is in the archive, and the cursor to go on from")?;
+    heading("manifest.json, shortened: what is in the archive, and the cursor to continue from")?;
     say(&manifest.shortened()?)?;
     if let Some((name, lines)) = manifest.part(dir)? {
         heading(&format!("{name}, unpacked and shortened: the files of that table in that month"))?;
@@ -96,7 +108,7 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Re
     heading("convex-archiver status")?;
     let archive = demo.archive().await?;
     let head = archive.head().await?;
-    let now = Timestamp::now();
+    let now = clock.read();
     say(&status::text(&Status::of(&head, now), &[], &dir.display().to_string(), now))?;
 
     let table = TableRef::new("", TABLE)?;
@@ -108,7 +120,7 @@ pub(super) async fn run(args: &DemoArgs, screen: &Screen, typed: RunWords) -> Re
     let file = dir.join(QUERY);
     let views = duckdb_views(&head, &archive.all_schemas(&head).await?, archive.url(), None);
     fs::write(&file, views + "\n" + &queries).map_err(|e| failed(&file, e))?;
-    heading(&format!("Queries for DuckDB, in {} behind the views that they need", file.display()))?;
+    heading(&format!("Queries for DuckDB, in {} after the views that they need", file.display()))?;
     say(&queries)?;
     run_duckdb(&file)?;
 
@@ -152,7 +164,7 @@ impl<'a> Demo<'a> {
     /// One run, and what it did.
     async fn sync(&self, screen: &Screen) -> Result<String> {
         let progress = Arc::new(Progress::new(screen));
-        let monitor = || Arc::clone(&progress) as Arc<dyn Monitor>;
+        let monitor = || Arc::new(AnotherWeek(Arc::clone(&progress) as Arc<dyn Monitor>));
         let client = Arc::new(self.client(monitor())?);
         let archive = self.archive().await?;
         let source = Arc::clone(&client) as Arc<dyn Source>;

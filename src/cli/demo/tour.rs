@@ -12,6 +12,7 @@ use futures::future::LocalBoxFuture;
 
 use super::{
     super::{outcome::Outcome, output, telemetry::Screen, words::of_shell},
+    clock::{DAYS, after, before},
     say::heading,
 };
 
@@ -24,8 +25,8 @@ pub(super) struct Sights {
     deleted: String,
     /// One that was changed most often, and is still there.
     changed: String,
-    /// The last moment before the deletion.
-    before: Timestamp,
+    /// When the first one was deleted.
+    at: Timestamp,
 }
 
 impl Sights {
@@ -49,12 +50,12 @@ impl Sights {
         let changed = updates.into_iter().max_by_key(|(_, times)| *times).map(|(id, _)| id);
         let none = || Error::internal("the demo's documents do not change as they should: report it");
         let (deleted, at) = deleted.ok_or_else(none)?;
-        Ok(Self { deleted, changed: changed.ok_or_else(none)?, before: Timestamp(at.0 - 1) })
+        Ok(Self { deleted, changed: changed.ok_or_else(none)?, at })
     }
 
     /// Queries of the table now, and on both sides of the deletion.
     pub(super) fn queries(&self, table: &TableRef) -> String {
-        let (before, after, id) = (self.before, Timestamp(self.before.0 + 1), &self.deleted);
+        let (before, after, id) = (Timestamp(self.at.0 - 1), self.at, &self.deleted);
         format!(
             "\
 -- Now.
@@ -82,23 +83,22 @@ FROM {table}_history WHERE _id IN ('{id}', '{}') ORDER BY _id, _ts;
         screen: &Screen,
         typed: RunWords,
     ) -> Result<()> {
-        let (table, before) = (table.to_string(), self.before.0.to_string());
+        let (table, before, after) = (table.to_string(), before(DAYS[1]), after(DAYS[1]));
         let verb = |words: Vec<&str>| shown(words.into_iter().map(str::to_owned).collect(), screen, typed);
 
-        heading("What happened? Every transaction, over all tables")?;
+        heading("What happened? Every transaction, across all tables")?;
         verb(vec!["log", "--archive", dir]).await?;
-        heading(&format!("A document that was deleted: just before, and now ({before} is a _ts, in nanoseconds)"))?;
+        heading("A document that was deleted on Tuesday: an hour before, and now")?;
         verb(vec!["get", &table, &self.deleted, "--as-of", &before, "--archive", dir]).await?;
         verb(vec!["get", &table, &self.deleted, "--archive", dir]).await?;
         heading("A document that changed: every revision, field by field")?;
         verb(vec!["history", &table, &self.changed, "--archive", dir]).await?;
         heading("What is different since")?;
         verb(vec!["diff", &before, "now", "--archive", dir]).await?;
-        heading("How do I get that moment back? What a restore would hold, and the restore")?;
+        heading("How do I get that moment back? What a restore would contain, and the restore")?;
         verb(vec!["restore", "--plan", "--as-of", &before, "--archive", dir]).await?;
         verb(vec!["restore", "--as-of", &before, "--output", zip, "--archive", dir]).await?;
-        heading("Or undo that one transaction alone, and keep what was written since")?;
-        let after = (self.before.0 + 1).to_string();
+        heading("Or undo Tuesday's changes alone, and keep Wednesday's")?;
         verb(vec!["restore", "--undo", "--from", &before, "--to", &after, "--plan", "--archive", dir]).await
     }
 }

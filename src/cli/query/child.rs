@@ -37,7 +37,7 @@ pub(super) struct Ending {
 /// Usage, if it cannot be started.
 pub(super) async fn run(mut command: Command, purpose: Purpose, input: Option<String>) -> Result<Ending> {
     let mut signals = Signals::listen(purpose)
-        .map_err(|e| Error::resource("cannot listen for signals: raise the limit of open files").with_source(e))?;
+        .map_err(|e| Error::resource("cannot listen for signals: raise the limit on open files").with_source(e))?;
     if input.is_some() {
         command.stdin(Stdio::piped());
     }
@@ -102,10 +102,11 @@ fn not_started(command: &Command, e: std::io::Error) -> Error {
     let program = command.as_std().get_program().display();
     let error = match e.kind() {
         ErrorKind::NotFound => Error::usage(format!(
-            "there is no program `{program}`: get DuckDB 1.5 or later (https://duckdb.org, `brew install duckdb`, `pip install \
-             duckdb-cli`), or say where it is with --duckdb; `views --engine duckdb` prints what it would run"
+            "cannot find the program `{program}`: install DuckDB 1.5 or later (https://duckdb.org, `brew install \
+             duckdb`, `pip install duckdb-cli`), or give its path with --duckdb; `views --engine duckdb` prints the \
+             script that it would run"
         )),
-        _ => Error::usage(format!("cannot run `{program}`: say with --duckdb where DuckDB is")),
+        _ => Error::usage(format!("cannot run `{program}`: give the path of DuckDB with --duckdb")),
     };
     error.with_source(e)
 }

@@ -4,7 +4,7 @@
 //! query makes, the shell), the spans are told, and the query runs.
 
 use convex_archiver::{
-    Result, TableRef, Timestamp,
+    Result, Selection, TableRef, Timestamp,
     archive::Head,
     read::{doubted_at, doubted_within, refuse_doubted},
 };
@@ -14,14 +14,19 @@ use super::{
     named::{Named, makes_names, may_name},
 };
 
-/// Tells of tables in doubt. Whether there is something to look at, in what the query asks for.
+/// Tells of selected tables in doubt. Whether there is something to look at, in what the query asks for.
 ///
 /// # Errors
 /// NotFound, if a table is in doubt and that is not `accepted`.
-pub(super) fn check(head: &Head, sql: Option<&str>, at: Option<Timestamp>, accepted: bool) -> Result<bool> {
-    let (Some(through), tables) = (head.coverage().through, head.tables().map(|state| &state.table)) else {
-        return Ok(false);
-    };
+pub(super) fn check(
+    head: &Head,
+    selection: &Selection,
+    sql: Option<&str>,
+    at: Option<Timestamp>,
+    accepted: bool,
+) -> Result<bool> {
+    let Some(through) = head.coverage().through else { return Ok(false) };
+    let tables = head.tables().map(|state| &state.table).filter(|table| selection.contains(table));
     let at = at.unwrap_or(through);
     let (mut plain, mut moments, mut told): (Vec<&TableRef>, Vec<_>, Vec<&TableRef>) =
         (Vec::new(), Vec::new(), Vec::new());

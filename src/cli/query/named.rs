@@ -118,12 +118,10 @@ fn argument(tokens: &[Token]) -> Option<Timestamp> {
 
 /// As the views read it: without a zone it is UTC.
 fn moment(text: &str) -> Option<Timestamp> {
-    let whole = |text: &str| match text.parse() {
+    match text.parse() {
         Ok(Moment::At(ts)) => Some(ts),
         _ => None,
-    };
-    let spelled = text.trim().replacen(' ', "T", 1);
-    whole(text).or_else(|| whole(&spelled)).or_else(|| whole(&format!("{spelled}Z")))
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

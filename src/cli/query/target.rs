@@ -61,7 +61,9 @@ impl Target {
             Self::File { written, .. } => written.as_file().try_clone(),
             Self::There(file) => file.try_clone(),
         }
-        .map_err(|e| Error::resource("cannot open the output once more: raise the limit of open files").with_source(e))
+        .map_err(|e| {
+            Error::resource("cannot open the output a second time: raise the limit on open files").with_source(e)
+        })
     }
 
     /// Makes the file appear.
@@ -80,9 +82,9 @@ impl Target {
 }
 
 fn exists(path: &Path) -> Error {
-    Error::usage(format!("{} is there already: name another file, or say --force to replace it", path.display()))
+    Error::usage(format!("{} already exists: name another file, or replace it with --force", path.display()))
 }
 
 fn cannot_write(path: &Path, e: std::io::Error) -> Error {
-    Error::usage(format!("--output {}: it cannot be written", path.display())).with_source(e)
+    Error::usage(format!("--output {}: cannot write to it", path.display())).with_source(e)
 }

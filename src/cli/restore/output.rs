@@ -31,7 +31,7 @@ const NEVER: [&str; 4] = [
     "scheduled functions and cron jobs",
 ];
 
-const NEW_BASE: &str = "an import writes no tombstones: the next sync of an archive of the target notices it";
+const NEW_BASE: &str = "an import writes no tombstones: the next sync of an archive of the target detects the import";
 
 /// A report, as JSON.
 #[derive(Serialize)]
@@ -220,7 +220,7 @@ impl<'a> RestoreOutput<'a> {
         let report = self.report;
         let mut lines = past::about_tables(self.common);
         if self.tables.is_empty() {
-            lines.push("it holds no table: there is nothing to import".to_owned());
+            lines.push("it contains no tables, so there is nothing to import".to_owned());
         }
         let is_all = self.options.selection.is_everything() && self.options.ids.is_empty();
         if is_all
@@ -230,33 +230,34 @@ impl<'a> RestoreOutput<'a> {
             && !report.has_findings()
         {
             lines.push(
-                "whether there were other tables then, in components, is not known: --replace leaves those alone"
+                "it is not known whether components had other tables at that moment; --replace leaves those alone"
                     .to_owned(),
             );
         }
         if !self.options.ids.is_empty() {
             lines.push(
-                "--append takes these documents only in a deployment that never had them. Where they were changed or deleted, Convex \
-                 refuses their _ids: bring them back there with restore --undo"
+                "--append adds these documents only to a deployment that never had them. Convex refuses their _ids in \
+                 a deployment where they were changed or deleted; use restore --undo there"
                     .to_owned(),
             );
         }
         for not in &report.not_covered {
             let spans: Vec<_> =
-                not.covered.iter().map(|span| format!("{} to {}", moment(span.from), moment(span.to))).collect();
+                not.covered.iter().map(|span| format!("from {} to {}", moment(span.from), moment(span.to))).collect();
             let spans = if spans.is_empty() { "at no moment".to_owned() } else { spans.join(", ") };
             lines.push(format!(
-                "not covered then: {}; it is {spans}. Choose another moment, or --exclude it",
+                "not covered at that moment: {}; it is covered {spans}. Choose another moment, or --exclude the table",
                 not.table
             ));
         }
         let nearest = [(report.covered_before, "before"), (report.covered_after, "after")];
         for (ts, place) in nearest.into_iter().filter_map(|(ts, place)| Some((ts?, place))) {
-            lines.push(format!("the nearest moment {place} at which all are covered: {}", moment(ts)));
+            lines.push(format!("the nearest moment {place} at which all tables are covered: {}", moment(ts)));
         }
         for NumberConflict { number, tables } in &report.conflicts {
             lines.push(format!(
-                "ids of one table number, {number}, in {}: an import refuses that. One was dropped before: --exclude it",
+                "the ids in {} have the same table number, {number}, which an import refuses. One of these tables was \
+                 dropped; --exclude that one",
                 words::list(tables.iter())
             ));
         }
@@ -273,29 +274,36 @@ impl<'a> RestoreOutput<'a> {
         lines.extend(about_doubt(&report.doubted));
         let nearest = [(report.proven_before, "before"), (report.proven_after, "after")];
         for (ts, place) in nearest.into_iter().filter_map(|(ts, place)| Some((ts?, place))) {
-            lines.push(format!("the nearest moment {place} at which none is in doubt: {}", moment(ts)));
+            lines.push(format!("the nearest moment {place} at which no table is in doubt: {}", moment(ts)));
         }
         if report.is_doubted() && !self.options.accept_doubt {
             lines.push("a restore at this moment needs --accept-doubt".to_owned());
         }
         if report.untyped {
-            lines.push("documents came in the encoding json: their int64 and bytes are restored as text".to_owned());
+            lines.push(
+                "some documents were archived in the encoding json: their int64 and bytes are restored as text"
+                    .to_owned(),
+            );
         }
         let emptied = named(report, |t| t.emptied);
         if !emptied.is_empty() {
-            lines.push(format!("empty then, though not before (emptied, or dropped): {}", words::list(emptied.iter())));
+            lines.push(format!(
+                "empty at that moment, but not before (emptied or dropped): {}",
+                words::list(emptied.iter())
+            ));
         }
         if !report.later.is_empty() {
-            lines.push(format!("left out, since first written later: {}", words::list(report.later.iter())));
+            lines
+                .push(format!("left out, because they were first written later: {}", words::list(report.later.iter())));
         }
         lines.extend(files(report));
         if !report.archived.is_everything() {
-            lines.push(format!("not archived, so not in it: tables beyond {}", report.archived));
+            lines.push(format!("not archived, so not included: tables outside the selection {}", report.archived));
         }
         for MissingSpan { tables, from, to, .. } in &report.gaps {
             let tables = words::list(tables.iter());
             lines.push(format!(
-                "changes of {tables} are missing after {} to {}; the state then does not depend on them",
+                "changes of {tables} are missing after {} to {}; the restored state does not depend on them",
                 moment(*from),
                 moment(*to)
             ));
@@ -340,10 +348,10 @@ fn files(report: &RestoreReport) -> Vec<String> {
     [
         said(
             true,
-            "of system tables, by their form, where the schema has ids of stored files: they dangle unless the target \
-             still has the files",
+            "that look like those of system tables, in tables whose schema declares ids of stored files; they dangle \
+             unless the target still has the files",
         ),
-        said(false, "that by their form belong to stored files or scheduled functions: they may dangle"),
+        said(false, "that look like those of stored files or scheduled functions; they may dangle"),
     ]
     .into_iter()
     .flatten()

@@ -22,7 +22,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// What is said of a window that is over.
 pub(super) const WINDOW_OVER: &str =
-    "over: a deployment keeps its changes for 14 days, and may have dropped some that the archive lacks";
+    "over: a deployment keeps its changes for 14 days and may have dropped some that the archive lacks";
 
 /// What to fail on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl FromStr for Condition {
 }
 
 fn no_condition() -> String {
-    "say lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified or unverified=TIME".to_owned()
+    "use lag=TIME, window=TIME, gap, uncovered, empty, unproven=TIME, suspect, unverified or unverified=TIME".to_owned()
 }
 
 /// A condition that holds.
@@ -126,7 +126,7 @@ fn holds(condition: Condition, status: &Status, verifications: &[Verification], 
         Condition::Uncovered => vec![uncovered()],
         Condition::Empty => {
             let empty = status.total.rows == status.total.tombstones;
-            vec![because("empty", empty.then(|| "the archive holds no document".to_owned()))]
+            vec![because("empty", empty.then(|| "the archive holds no documents".to_owned()))]
         }
         Condition::Unproven(most) => vec![because("unproven", unproven(status, most)), clock()],
         Condition::Suspect => vec![because("suspect", suspect(status))],
@@ -143,7 +143,7 @@ fn window(status: &Status, least: Duration) -> Option<String> {
     }
     (left < least).then(|| {
         format!(
-            "{} are left until the deployment drops changes that the archive lacks, less than {}",
+            "the deployment will drop changes that the archive lacks in {}, which is less than {}",
             long(left),
             long(least)
         )
@@ -165,11 +165,12 @@ fn uncovered(status: &Status) -> Option<String> {
     }
     let (count, tables) = (counted(behind.len() as u64, "table"), behind.iter().map(|table| &table.table));
     let doubt = if behind.iter().any(|table| table.component_doubt) {
-        " (tables of components are covered up to their snapshot only, until the server proves that it sends their changes)"
+        " (tables in components are covered only up to their snapshot until the server proves that it sends their \
+         changes)"
     } else {
         ""
     };
-    Some(format!("not all tables are covered yet, {count} not up to the end: {}{doubt}", words::list(tables)))
+    Some(format!("not all tables are covered yet; {count} not up to the end: {}{doubt}", words::list(tables)))
 }
 
 /// Which selected tables were last proven longer ago than `most`, or never.
@@ -186,9 +187,9 @@ fn unproven(status: &Status, most: Duration) -> Option<String> {
         (None, _) => ": never".to_owned(),
         (Some(_), n) => format!("; {n} never"),
     };
-    let ago = longest.map_or_else(String::new, |longest| format!(": {} ago at most", long(longest)));
+    let ago = longest.map_or_else(String::new, |longest| format!("; the oldest proof is {} old", long(longest)));
     (!late.is_empty())
-        .then(|| format!("{count} not proven equal to the deployment within {}: {tables}{ago}{since}", long(most)))
+        .then(|| format!("{count} not proven equal to the deployment in the last {}: {tables}{ago}{since}", long(most)))
 }
 
 /// Which selected tables are suspect, and why.
@@ -198,7 +199,7 @@ fn suspect(status: &Status) -> Option<String> {
     let (table, span) = suspects.first()?;
     let tables = words::list(suspects.iter().map(|(table, _)| *table));
     Some(format!(
-        "{} may differ from the deployment until a sync has compared it: {tables} ({table} after {}: {})",
+        "{} may differ from the deployment until a sync compares them: {tables} ({table} after {}: {})",
         counted(suspects.len() as u64, "table"),
         units::time(span.after),
         span.reason()
@@ -214,8 +215,9 @@ pub(super) fn clock_ahead(status: &Status, now: Timestamp) -> Option<Duration> {
 /// What is said of it.
 pub(super) fn clock(ahead: Duration) -> String {
     format!(
-        "the last check lies {} in the future of this machine's clock: lag and window cannot be told; set the clock that is wrong, here \
-         or where sync runs",
+        "the last check lies {} in the future according to this machine's clock, so lag and window are unknown; \
+         correct the \
+         clock that is wrong, here or where sync runs",
         long(ahead)
     )
 }

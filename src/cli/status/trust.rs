@@ -13,10 +13,10 @@ use super::super::{units::time, words};
 pub(super) fn guarded(status: &Status) -> Option<String> {
     let through = status.through?;
     Some(match status.guarded {
-        None => "nobody watches: the deployment has no Data Sync; tables are compared by ids every 24 h, unless sync is told otherwise"
+        None => "no: the deployment has no Data Sync to detect imports and drops. Sync compares tables by ids every 24 h, unless --audit-every changes that"
             .to_owned(),
         Some(guarded) if guarded < through => format!(
-            "through {}; whether an import or a drop touched a table after that, the next sync asks",
+            "through {}; the next sync asks whether an import or a drop touched a table after that",
             time(guarded)
         ),
         Some(guarded) => format!("through {}", time(guarded)),
@@ -36,7 +36,7 @@ pub(super) fn of_tables(status: &Status) -> String {
     for (span, tables) in grouped(suspects) {
         let _ = writeln!(
             text,
-            "Suspect: {}: since {}: {}; the next sync compares it",
+            "Suspect: {}: since {}: {}; the next sync compares it with the deployment",
             names(&tables, false),
             time(span.after),
             span.reason()
@@ -54,7 +54,7 @@ pub(super) fn of_tables(status: &Status) -> String {
 fn of_proof(proof: &TableProof) -> String {
     let at = time(proof.at);
     let by = match proof.by {
-        ProvenBy::Base => format!("told by the snapshot of {at}"),
+        ProvenBy::Base => format!("read in the snapshot of {at}"),
         ProvenBy::Ids => format!("compared by ids at {at}"),
         ProvenBy::Values => format!("compared by values at {at}"),
     };

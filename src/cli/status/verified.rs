@@ -56,7 +56,7 @@ fn of_one(one: &Verification) -> String {
         }
     };
     let found = match one.total.problems {
-        0 => "nothing was wrong".to_owned(),
+        0 => "no problems".to_owned(),
         problems => counted(problems, "problem"),
     };
     format!("{} at version {}, {what}: {found}", time(one.at), one.version)
@@ -70,12 +70,12 @@ pub(super) fn unverified(verified: &[Verification], most: Option<Duration>, now:
     };
     let ago = ago(last.at, now);
     if let Some(most) = most.filter(|most| ago > *most) {
-        return Some(format!("the archive was last verified {} ago, more than {}", long(ago), long(most)));
+        return Some(format!("the archive was last verified {} ago, which is more than {}", long(ago), long(most)));
     }
     // One that went as far and found nothing would have taken its place.
     let found = verified.iter().find(|one| one.total.problems > 0)?;
     Some(format!(
-        "the verification of {} found {}: run verify as deep as that to see whether they are repaired",
+        "the verification of {} found {}: run verify with the same depth to see whether they are repaired",
         time(found.at),
         counted(found.total.problems, "problem")
     ))

@@ -34,6 +34,9 @@ pub(super) async fn connect(
     record.deployment(access.identity());
     let settings = config::settings();
     let existing = existing(&args.archive.url, &settings).await?;
+    if let Some((location, _)) = &existing {
+        record.opened(location);
+    }
     let options = match &existing {
         Some((_, archive)) if args.include.is_empty() && args.exclude.is_empty() => {
             let kept = kept_selection(archive).await?;
@@ -43,8 +46,8 @@ pub(super) async fn connect(
     };
     let asked = ClientOptions::default().selection(options.selection.clone()).budget(options.budget);
     let client = Arc::new(Client::new(access, asked, monitor())?);
-    let archive = open_or_create(existing, &args.archive.url, &settings, &client, monitor()).await?;
-    record.archive(archive.url());
+    let (location, archive) = open_or_create(existing, &args.archive.url, &settings, &client, monitor()).await?;
+    record.opened(&location);
     Ok(Connected { client, archive, options })
 }
 
@@ -52,13 +55,14 @@ pub(super) async fn connect(
 pub(in super::super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) -> Result<Archive> {
     let settings = config::settings();
     let existing = existing(url, &settings).await?;
-    open_or_create(existing, url, &settings, client, monitor).await
+    let (_, archive) = open_or_create(existing, url, &settings, client, monitor).await?;
+    Ok(archive)
 }
 
 type Opened = (Location, Archive);
 
 /// The archive, if there is one.
-async fn existing(url: &str, settings: &Settings) -> Result<Option<Opened>> {
+pub(super) async fn existing(url: &str, settings: &Settings) -> Result<Option<Opened>> {
     let opened = async {
         let location = Location::open(url, settings)?;
         let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
@@ -77,7 +81,7 @@ async fn open_or_create(
     settings: &Settings,
     client: &Client,
     monitor: Arc<dyn Monitor>,
-) -> Result<Archive> {
+) -> Result<Opened> {
     let identity = client.identity().await?;
     let (location, archive) = match existing {
         Some(existing) => existing,
@@ -91,9 +95,9 @@ async fn open_or_create(
     };
     let cleaned = location.clean_staging(Timestamp::now(), monitor.as_ref())?;
     if cleaned > 0 {
-        tracing::info!("removed {} that a killed process had left", counted(cleaned, "unfinished file"));
+        tracing::info!("removed {} that a killed process had left behind", counted(cleaned, "unfinished file"));
     }
-    Ok(archive.with_monitor(monitor))
+    Ok((location, archive.with_monitor(monitor)))
 }
 
 /// The selection that the archive holds; everything, as long as nothing was archived.
@@ -102,7 +106,8 @@ async fn kept_selection(archive: &Archive) -> Result<Selection> {
     let kept = head.latest().map(|latest| latest.selection.clone()).unwrap_or_default();
     if !kept.is_everything() {
         tracing::info!(
-            "the selection stays what the archive has: `{kept}` (to change it: --include, --exclude and --accept-selection)"
+            "the archive keeps its selection `{kept}` (to change it, use --include or --exclude with \
+             --accept-selection)"
         );
     }
     Ok(kept)

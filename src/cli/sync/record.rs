@@ -5,11 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convex_archiver::{DeploymentIdentity, Selection, Timestamp, convex::Traffic, sync::SyncReport};
+use convex_archiver::{
+    DeploymentIdentity, Result, Selection, Timestamp, archive::Location, convex::Traffic, lease::Holder,
+    sync::SyncReport,
+};
 use rand::Rng;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::super::{outcome::Outcome, progress::Progress};
+use super::{
+    super::{outcome::Outcome, output, progress::Progress},
+    overlap::host,
+};
 
 /// What came of it.
 pub(super) struct SyncedArchive {
@@ -35,10 +42,16 @@ pub(super) struct RunRecord {
 #[derive(Clone, Default)]
 struct Known {
     archive: String,
+    /// Where the archive is, once it is known that there is one.
+    location: Option<Location>,
     deployment: Option<DeploymentIdentity>,
     done: Option<Sums>,
+    /// The report in JSON, once the run has ended.
+    report: Option<Value>,
     /// The kind of the error that ended it.
     error: Option<&'static str>,
+    /// Whether another run was at work.
+    overlaps: bool,
 }
 
 /// What was archived, in numbers.
@@ -71,12 +84,14 @@ pub(super) struct RunFacts {
 impl RunRecord {
     /// A run that begins now. `archive`: how the person names it.
     pub(super) fn begin(archive: &str, progress: Arc<Progress>) -> Self {
+        // What names no place ends the run soon.
+        let archive = Location::url_of(archive).unwrap_or_else(|_| archive.to_owned());
         Self {
             id: format!("{:08x}", rand::rng().random::<u32>()),
             started: Timestamp::now(),
             begin: Instant::now(),
             progress,
-            known: Mutex::new(Known { archive: archive.to_owned(), ..Known::default() }),
+            known: Mutex::new(Known { archive, ..Known::default() }),
         }
     }
 
@@ -88,8 +103,42 @@ impl RunRecord {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn archive(&self, url: &str) {
-        self.learn(|known| url.clone_into(&mut known.archive));
+    /// There is an archive.
+    pub(super) fn opened(&self, location: &Location) {
+        self.learn(|known| {
+            location.url().clone_into(&mut known.archive);
+            known.location = Some(location.clone());
+        });
+    }
+
+    /// Where the archive is; None, if the run ended before it had found one.
+    pub(super) fn location(&self) -> Option<Location> {
+        self.known().location
+    }
+
+    /// The run, as it holds the lease of the archive.
+    pub(super) fn holder(&self) -> Holder {
+        Holder::new(&self.id, host(), self.started)
+    }
+
+    /// Another run is at work: this one did nothing.
+    pub(super) fn was_overlapping(&self) {
+        self.learn(|known| known.overlaps = true);
+    }
+
+    /// This is what there is to be told of the run.
+    ///
+    /// # Errors
+    /// Internal, if it cannot be spelled.
+    pub(super) fn reported(&self, report: &impl Serialize) -> Result<()> {
+        let report = output::value(report)?;
+        self.learn(|known| known.report = Some(report));
+        Ok(())
+    }
+
+    /// The report in JSON; None, as long as the run has not ended.
+    pub(super) fn report(&self) -> Option<Value> {
+        self.known().report
     }
 
     pub(super) fn deployment(&self, identity: DeploymentIdentity) {
@@ -143,10 +192,11 @@ impl RunRecord {
     /// The last line of the log.
     pub(super) fn log(&self, outcome: Outcome) {
         let RunFacts { run, archive, seconds, exit_code, .. } = self.facts(outcome);
-        let Known { deployment, done, error, .. } = self.known();
+        let Known { deployment, done, error, overlaps, .. } = self.known();
         let deployment = deployment.map(|identity| identity.to_string());
         let (version, through) = (self.version(), done.and_then(|done| done.through).map(|ts| ts.to_string()));
         let message = match (outcome, done) {
+            (Outcome::Done, None) if overlaps => "sync ended, another one is running",
             (Outcome::Done | Outcome::Findings, Some(done)) if done.caught_up => "sync ended, caught up",
             (Outcome::Done | Outcome::Findings, _) => "sync ended, more is waiting",
             (Outcome::Interrupted, _) => "sync interrupted",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convex_archiver::{DeploymentIdentity, Error, Result, Timestamp, sync::SyncReport};
+use convex_archiver::{DeploymentIdentity, Error, Result, Timestamp, lease::Holder, sync::SyncReport};
 use serde::Serialize;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
         units::{self, bytes, counted, long},
         words,
     },
+    overlap,
     record::{RunFacts, RunRecord, SyncedArchive},
 };
 
@@ -37,9 +38,14 @@ struct Report<'a> {
     selection: String,
     more_waiting: bool,
     requests: u64,
+    /// Requests that repeated one which had failed.
+    retries: u64,
     /// What Convex bills as egress.
     response_bytes: u64,
+    /// Requests of the store; None of a folder.
+    store_requests: Option<u64>,
     lag_seconds: Option<u64>,
+    deltas_left_seconds: Option<u64>,
     /// Absent if it is off.
     audit_every_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +60,23 @@ struct Stopped<'a> {
     caught_up: bool,
     more_waiting: bool,
     commits: u64,
+}
+
+/// Of a run that found another one at work, as JSON.
+#[derive(Serialize)]
+struct Overlapping<'a> {
+    #[serde(flatten)]
+    run: &'a RunFacts,
+    running: Running<'a>,
+    commits: u64,
+}
+
+/// The run that is at work.
+#[derive(Serialize)]
+struct Running<'a> {
+    run: &'a str,
+    host: &'a str,
+    started: String,
 }
 
 /// Of a run that failed, as JSON.
@@ -78,19 +101,25 @@ pub(super) fn print_report(
     screen: &Screen,
 ) -> Result<()> {
     let SyncedArchive { sync, traffic, selection, audit_every, .. } = done;
-    let (lag, facts) = (sync.lag(Timestamp::now()), record.facts(outcome));
+    let (now, facts) = (Timestamp::now(), record.facts(outcome));
+    let lag = sync.lag(now);
+    let report = Report {
+        run: &facts,
+        sync,
+        selection: selection.to_string(),
+        more_waiting: !sync.caught_up,
+        requests: traffic.requests,
+        retries: traffic.retries,
+        response_bytes: traffic.response_bytes,
+        store_requests: record.location().and_then(|location| location.requests()),
+        lag_seconds: lag.map(|l| l.as_secs()),
+        deltas_left_seconds: sync.deltas_left(now).map(|left| left.as_secs()),
+        audit_every_seconds: audit_every.map(|every| every.as_secs()),
+        not_in_archive: sync.first_run.then_some(NOT_HELD),
+    };
+    record.reported(&report)?;
     if json {
-        return output::print_json(&Report {
-            run: &facts,
-            sync,
-            selection: selection.to_string(),
-            more_waiting: !sync.caught_up,
-            requests: traffic.requests,
-            response_bytes: traffic.response_bytes,
-            lag_seconds: lag.map(|l| l.as_secs()),
-            audit_every_seconds: audit_every.map(|every| every.as_secs()),
-            not_in_archive: sync.first_run.then_some(NOT_HELD),
-        });
+        return output::print_json(&report);
     }
     if screen.quiet() && outcome == Outcome::Done {
         return Ok(());
@@ -104,11 +133,29 @@ pub(super) fn print_report(
 /// Resource, if it cannot be printed.
 pub(super) fn print_stopped(json: bool, record: &RunRecord, screen: &Screen) -> Result<Outcome> {
     let outcome = Outcome::Done;
+    let report = Stopped { run: &record.facts(outcome), caught_up: false, more_waiting: true, commits: 0 };
+    record.reported(&report)?;
     if json {
-        let run = record.facts(outcome);
-        output::print_json(&Stopped { run: &run, caught_up: false, more_waiting: true, commits: 0 })?;
+        output::print_json(&report)?;
     } else if !screen.quiet() {
-        output::print("Stopped before the deployment had answered: nothing was archived; run again.\n")?;
+        output::print("Stopped before the deployment answered. Nothing was archived; run again.\n")?;
+    }
+    Ok(outcome)
+}
+
+/// Prints that another run is at work. It is not among the reports that are told.
+///
+/// # Errors
+/// Resource, if it cannot be printed.
+pub(super) fn print_running(holder: &Holder, json: bool, record: &RunRecord, screen: &Screen) -> Result<Outcome> {
+    let outcome = Outcome::Done;
+    record.was_overlapping();
+    if json {
+        let running = Running { run: &holder.run, host: &holder.host, started: holder.started.to_string() };
+        output::print_json(&Overlapping { run: &record.facts(outcome), running, commits: 0 })?;
+    } else if !screen.quiet() {
+        let what = overlap::running(holder);
+        output::print(&format!("Nothing was done: {what}. With --wait, sync waits until that run has ended.\n"))?;
     }
     Ok(outcome)
 }
@@ -119,11 +166,12 @@ pub(super) fn print_failure(error: &Error, json: bool, record: &RunRecord, scree
     let outcome = Outcome::Failed(described.exit_code);
     record.failed(described.kind);
     exit::print(&described, screen);
+    let (run, deployment, version) = (record.facts(outcome), record.identity(), record.version());
+    let report = Failure { run: &run, deployment, version, error: described };
+    // What cannot be spelled, or written to stdout, cannot be reported there either.
+    let _ = record.reported(&report);
     if json {
-        let run = record.facts(outcome);
-        let (deployment, version) = (record.identity(), record.version());
-        // What cannot be written to stdout cannot be reported there either.
-        let _ = output::print_json(&Failure { run: &run, deployment, version, error: described });
+        let _ = output::print_json(&report);
     }
     outcome
 }

@@ -12,38 +12,40 @@ use super::super::{config::ArchiveArgs, past::LimitArgs};
 
 /// Checks that the archive is complete and undamaged, object by object
 ///
-/// Needs no deploy key, and works on a copy of an archive. Every commit is read, and what all of them add up to is compared with every checkpoint,
-/// list of files and manifest; every data file has to be there with its size. With --read-data every data file is read and decoded, and its
-/// documents are compared with the digest that was taken of what the deployment sent. It continues after damage, and lists all of it. When the
-/// archive was last verified is kept in runs/verified.json, and status shows it.
+/// Needs no deploy key, and also works on a copy of an archive. Every commit is read, and the state that they add up to
+/// is compared with every checkpoint, list of files and manifest. Every data file must exist with the right size. With
+/// --read-data every data file is read and decoded, and its documents are compared with the digest that was taken of
+/// the data that the deployment sent. verify continues after damage and lists all of it. It records when the archive
+/// was last verified in runs/verified.json, and status shows that.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(super) archive: ArchiveArgs,
-    /// Read every data file, too, or about this share of them: --read-data=10%. Which files, the seed says
+    /// Also read every data file, or about this share of them: --read-data=10%. --seed chooses which
     #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true, default_missing_value = "100%")]
     read_data: Option<Share>,
-    /// Which share of the files --read-data=10% reads. Ten seeds in a row reach every file [default: the number of the day]
+    /// Which files --read-data=10% reads. Ten consecutive seeds reach every file [default: the number of the day]
     #[arg(long, value_name = "NUMBER", requires = "read_data")]
     seed: Option<u64>,
-    /// Only the log: commits, checkpoints, lists of files, schemas. Data files are not looked for
+    /// Check only the log: commits, checkpoints, lists of files, schemas. Do not look for data files
     #[arg(long, conflicts_with = "read_data")]
     log_only: bool,
-    /// Require that the log has the commit with this digest, which sync and status print: it proves that nothing up to there was lost or
-    /// replaced since it was noted
+    /// Require that the log contains the commit with this digest, which sync and status print. This proves that nothing
+    /// up to that commit was lost or replaced since the digest was noted
     #[arg(long, value_name = "DIGEST")]
     expect_head: Option<String>,
     /// Do not write runs/verified.json
     #[arg(long)]
     dry_run: bool,
-    /// Print one JSON object, also when it fails
+    /// Print one JSON object, even on failure
     #[arg(long)]
     pub(crate) json: bool,
-    /// Look for the data files of these tables only: `messages`, `waitlist/users` in a component, `log_*`, `waitlist/**`; may be repeated
+    /// Look only for the data files of these tables: `messages`, `waitlist/users` in a component, `log_*`,
+    /// `waitlist/**`; may be repeated
     #[arg(long, value_name = "PATTERN", help_heading = SELECTION, conflicts_with = "log_only")]
     table: Vec<String>,
-    /// All tables but these; may be repeated, and wins over --table
+    /// All tables except these; may be repeated, and takes precedence over --table
     #[arg(long, value_name = "PATTERN", help_heading = SELECTION, conflicts_with = "log_only")]
     exclude: Vec<String>,
     #[command(flatten)]
@@ -55,15 +57,15 @@ const SELECTION: &str = "Selection";
 const EXAMPLES: &str = "\
 Examples:
   convex-archiver verify --archive s3://bucket/happy-otter
-      the log, and whether every file is there: some requests per table, no data
+      checks the log and whether every file exists: some requests per table, no data
 
   convex-archiver verify --archive s3://bucket/happy-otter --read-data=10%
-      each day another tenth of the data; after ten days all of it was read
+      reads another tenth of the data each day; after ten days all of it was read
 
   convex-archiver verify --archive ./copy --read-data --expect-head 3f9a… --json
-      all of a copy, against a digest that was noted elsewhere
+      checks all of a copy against a digest that was noted elsewhere
 
-Exit codes: 0 if nothing is wrong; 3 if something is, each with what repairs it.";
+Exit codes: 0 if nothing is wrong; 3 if there are problems, each listed with what repairs it.";
 
 /// A share of all data files, percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +79,7 @@ impl FromStr for Share {
         percent
             .filter(|percent| (1..=100).contains(percent))
             .map(Self)
-            .ok_or_else(|| "say a whole percentage: 10%".into())
+            .ok_or_else(|| "write a whole percentage, such as 10%".into())
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn run(args: &VerifyArgs, screen: &Screen) -> Result<Outcome> {
     };
     let found = told?;
     if let Some(why) = &found.not_recorded {
-        tracing::warn!("the archive does not remember this verification: {why}");
+        tracing::warn!("cannot record this verification in the archive: {why}");
     }
     let outcome = if found.total.problems == 0 { Outcome::Done } else { Outcome::Findings };
     report::print(location.url(), &found, outcome, begin.elapsed(), args.json, screen)?;

@@ -69,13 +69,13 @@ fn text(archive: &str, found: &VerifyReport, took: Duration) -> String {
         let of = found.tables.as_ref().map_or_else(String::new, |tables| format!(" of {tables}"));
         facts.push((
             "Objects",
-            format!("{}{of} there with their size, {}", counted(objects.files, "data file"), bytes(objects.bytes)),
+            format!("{}{of} exist with the right size, {}", counted(objects.files, "data file"), bytes(objects.bytes)),
         ));
     }
     match (&found.data, found.depth) {
         (Some(data), _) => facts.push(("Data", of_data(found, data))),
-        (None, VerifyDepth::Data) => facts.push(("Data", "not read: no version can be told".to_owned())),
-        (None, _) => facts.push(("Data", "not read (--read-data reads them)".to_owned())),
+        (None, VerifyDepth::Data) => facts.push(("Data", "not read: the version of the archive is unknown".to_owned())),
+        (None, _) => facts.push(("Data", "not read (use --read-data to read them)".to_owned())),
     }
     if let Some(version) = found.expected_head {
         let behind = found.version.saturating_sub(version);
@@ -84,7 +84,7 @@ fn text(archive: &str, found: &VerifyReport, took: Duration) -> String {
     }
     if let Some(unneeded) = found.objects.as_ref().map(|objects| &objects.unneeded).filter(|u| u.objects > 0) {
         let what = format!(
-            "{}, {}, such as {}: this version does not name them, which is no damage",
+            "{}, {}, such as {}: not part of this version, which is not damage",
             counted(unneeded.objects, "object"),
             bytes(unneeded.bytes),
             unneeded.examples.first().map_or("", String::as_str)
@@ -112,14 +112,14 @@ fn of_log(found: &VerifyReport) -> String {
 
 fn of_data(found: &VerifyReport, data: &convex_archiver::verify::VerifiedData) -> String {
     let share = found.sample.map_or_else(String::new, |sample| {
-        format!(" (about {}% of all, chosen by the seed {})", sample.percent, sample.seed)
+        format!(" (about {}% of all, chosen with seed {})", sample.percent, sample.seed)
     });
     let unique = match data.unique_tables {
         0 => String::new(),
         tables => format!("; each revision once in {}", counted(tables, "table")),
     };
     format!(
-        "{}{share}, {} read and decoded, {}; {} compared with what the deployment sent{unique}",
+        "{}{share}, {} read and decoded, {}; {} compared with the data that the deployment sent{unique}",
         counted(data.files, "file"),
         counted(data.rows, "row"),
         bytes(data.bytes),
@@ -129,14 +129,14 @@ fn of_data(found: &VerifyReport, data: &convex_archiver::verify::VerifiedData) -
 
 fn result(total: &ProblemCounts) -> String {
     if total.problems == 0 {
-        return "nothing is wrong".to_owned();
+        return "no problems".to_owned();
     }
     let parts = [
-        (total.state, "the newest state suffers"),
-        (total.history, "only history suffers"),
-        (total.nothing, "nothing suffers"),
+        (total.state, "in the newest state"),
+        (total.history, "only in history"),
+        (total.nothing, "without effect on the data"),
     ];
-    let parts = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("of {} {what}", count(*n)));
+    let parts = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n)));
     format!("{}: {}", counted(total.problems, "problem"), parts.collect::<Vec<_>>().join(", "))
 }
 
@@ -160,11 +160,11 @@ pub(in super::super) fn problem_lines(problem: &Problem) -> Vec<String> {
         lines.push(format!("Concerns: {}", concerns.join(", ")));
     }
     lines.push(format!(
-        "Suffers: {}",
+        "Affects: {}",
         match problem.suffers {
             Suffers::State => "the newest state",
-            Suffers::History => "history; the newest state does not",
-            Suffers::Nothing => "nothing: it repeats what other objects say, or is not needed",
+            Suffers::History => "history, not the newest state",
+            Suffers::Nothing => "nothing: other objects contain the same, or it is not needed",
         }
     ));
     let repairs: Vec<String> = problem.repairs.iter().map(Repair::to_string).collect();

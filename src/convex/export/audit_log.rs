@@ -127,7 +127,7 @@ fn word(text: &str) -> Option<String> {
 
 fn parse(body: &[u8]) -> Result<(Vec<AuditLogEvent>, Option<String>)> {
     let EventsPage { items, pagination } =
-        serde_json::from_slice(body).map_err(|e| Error::protocol("the answer is not understood").with_source(e))?;
+        serde_json::from_slice(body).map_err(|e| Error::protocol("cannot understand the answer").with_source(e))?;
     let entries = items.into_iter().filter_map(|item| serde_json::from_value::<Entry>(item).ok());
     Ok((entries.filter_map(Entry::event).collect(), pagination.next_cursor.filter(|_| pagination.has_more)))
 }

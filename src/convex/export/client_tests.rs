@@ -202,7 +202,7 @@ async fn a_walk_passes_snapshot_and_cursor_on_and_hands_over_to_the_deltas() {
         delta_page(NOW, false),
     ];
     let response_bytes = bytes.iter().map(|page| page.len() as u64).sum();
-    assert_eq!(client.traffic(), Traffic { requests: 4, response_bytes });
+    assert_eq!(client.traffic(), Traffic { requests: 4, retries: 0, response_bytes });
 }
 
 #[derive(Default)]
@@ -244,7 +244,8 @@ async fn what_may_pass_is_asked_again_with_identical_parameters_until_the_page_i
     );
     assert_eq!(client.traffic().requests, requests as u64);
     let heard = listener.0.lock().unwrap();
-    let expected = ["408", "HTML", "broke off", "broke off", "500", "503", "announces a change (deprecated)", "522"];
+    let expected =
+        ["408", "HTML", "was cut off", "was cut off", "500", "503", "announces a change (deprecated)", "522"];
     assert_eq!(heard.len(), expected.len(), "{heard:#?}");
     for (line, text) in heard.iter().zip(expected) {
         assert!(line.contains(text), "{line}");
@@ -315,11 +316,11 @@ async fn stops_at_once_and_says_what_to_do_when_repeating_cannot_help() {
         (400, json("InvalidWindowToReadDocuments"), ErrorKind::Window, "older than the deployment keeps"),
         (400, json("Unheard"), ErrorKind::Protocol, "400 Unheard: about … and …"),
         (404, String::new(), ErrorKind::Usage, "no Convex deployment"),
-        (307, String::new(), ErrorKind::Usage, "leads elsewhere"),
+        (307, String::new(), ErrorKind::Usage, "redirects elsewhere"),
         (200, "<!doctype html>".into(), ErrorKind::Protocol, "an HTML page"),
         (200, "null".into(), ErrorKind::Protocol, "expected `{` at byte 0"),
         (200, String::new(), ErrorKind::Protocol, "cut off after byte 0"),
-        (200, delta_page(NOW, true), ErrorKind::Protocol, "does not move"),
+        (200, delta_page(NOW, true), ErrorKind::Protocol, "makes no progress"),
         (
             200,
             delta_page(NOW - 1_000_000_000, false),
@@ -333,7 +334,7 @@ async fn stops_at_once_and_says_what_to_do_when_repeating_cannot_help() {
                 NOW + 1
             ),
             ErrorKind::Protocol,
-            "were asked for",
+            "were requested",
         ),
     ];
     for (status, body, kind, text) in cases {
@@ -382,7 +383,7 @@ async fn a_snapshot_that_changes_or_stands_still_under_the_walk_is_refused() {
     let at = Position::new(Phase::Snapshot, format!(r#"{{"snapshot":{NOW},"cursor":"c"}}"#));
     let (client, _) = Script::client(vec![answer(200, snapshot_page("\"c\"", true))]).await;
     let error = client.page(&at).await.unwrap_err();
-    assert!(error.to_string().contains("does not move"), "{error}");
+    assert!(error.to_string().contains("makes no progress"), "{error}");
 }
 
 #[tokio::test]
@@ -538,10 +539,10 @@ async fn what_the_deployment_cannot_tell_of_its_tables_is_one_warning_and_no_err
         ("503 TableSummariesUnavailable", unavailable, html, false),
         ("too large", large, names, true),
         ("too large", unfolded, large, false),
-        ("not understood", no_json, names, true),
-        ("not understood", no_json, no_json, false),
-        ("not understood", another, unfolded, false),
-        ("not understood", html, names, true),
+        ("cannot understand", no_json, names, true),
+        ("cannot understand", no_json, no_json, false),
+        ("cannot understand", another, unfolded, false),
+        ("cannot understand", html, names, true),
     ];
     for (why, shapes, names, complete) in table {
         let shapes = advised(shapes, names).await.shapes().await.unwrap();

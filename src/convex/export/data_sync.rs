@@ -160,7 +160,7 @@ impl From<Refusal> for Refused {
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &Body) -> Result<T> {
     serde_json::from_reader(BufReader::new(body.reader()))
-        .map_err(|e| Error::protocol("the answer is not understood").with_source(e))
+        .map_err(|e| Error::protocol("cannot understand the answer").with_source(e))
 }
 
 #[async_trait]

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{convex::wire::refusal::Refusal, document::Encoding, monitor::Finding};
 
-/// From the one that loses nothing anywhere to the one that every server has.
+/// From the one that is lossless anywhere to the one that every server has.
 const ENCODINGS: [Encoding; 3] = [Encoding::ConvexEncodedJson, Encoding::ExportJson, Encoding::Json];
 
 /// How to speak to the deployment.
@@ -107,7 +107,7 @@ mod tests {
         let bad = refusal(400, "BadFormat");
         let dialect = Dialect::new(ConvexEncodedJson);
         let first = told(dialect.learn(&bad, ConvexEncodedJson, false));
-        assert!(first.contains("export_json") && first.contains("loses nothing"), "{first}");
+        assert!(first.contains("export_json") && first.contains("is lossless"), "{first}");
         let under_way = dialect.learn(&bad, ConvexEncodedJson, false);
         assert_eq!((under_way, dialect.encoding()), (Lesson::AskAgain(None), ExportJson));
         assert!(told(dialect.learn(&bad, ExportJson, false)).contains("LOSES TYPES"));

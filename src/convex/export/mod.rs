@@ -187,7 +187,7 @@ impl Client {
 
     async fn snapshot_page(&self, token: &str) -> Result<Page> {
         let asked: SnapshotToken = serde_json::from_str(token)
-            .map_err(|e| Error::internal("this is no position of a snapshot: report it").with_source(e))?;
+            .map_err(|e| Error::internal("this is not a position in a snapshot: report it").with_source(e))?;
         if asked.cursor.is_some() && asked.snapshot.is_none() {
             return Err(Error::internal("a snapshot's cursor without its snapshot would begin another one: report it"));
         }
@@ -225,14 +225,17 @@ impl Client {
             )));
         }
         if parts.more && *cursor == asked.cursor {
-            return Err(Error::protocol("the walk does not move: the answer's cursor is the one that was asked with"));
+            return Err(Error::protocol(
+                "the snapshot makes no progress: the answer has the same cursor as the request",
+            ));
         }
         let (snapshot, cursor) = (Some(snapshot.0), cursor.clone());
         if let Some(component) = component {
             match parts.tables.iter().find(|table| table.component() != component) {
                 Some(other) if !everything => {
                     return Err(Error::protocol(format!(
-                        "asked for the component {component} alone, the deployment sent table {other}: does it know components?"
+                        "the deployment was asked only for the component {component}, but sent table {other}: does it \
+                         support components?"
                     )));
                 }
                 Some(_) => parts.retain(|table| table.component() == component),
@@ -251,26 +254,27 @@ impl Client {
 
     async fn delta_page(&self, token: &str) -> Result<Page> {
         let asked = token.parse().ok().filter(|cursor| *cursor >= 0).map(Timestamp);
-        let asked = asked.ok_or_else(|| Error::internal("this is no position of the deltas: report it"))?;
+        let asked = asked.ok_or_else(|| Error::internal("this is not a position in the deltas: report it"))?;
         let spell = |encoding: Encoding, _| DocumentDeltas { cursor: asked.0, format: encoding.as_str() };
         let answer = self.ask(DOCUMENT_DELTAS, Phase::Delta, AskedPart::All, SelectionCompat::Any, spell).await?;
         let parts = &answer.parts;
         let reached = parts.through();
         if reached < asked {
             return Err(Error::protocol(format!(
-                "the change log goes backwards: asked for changes after {asked}, the deployment is at {reached}. Was it restored \
+                "the change log goes backwards: changes after {asked} were requested, but the deployment is at \
+                 {reached}. Was it restored \
                  from a backup, or is it another deployment? Nothing was committed"
             )));
         }
         if parts.more && reached == asked {
             return Err(Error::protocol(format!(
-                "the change log does not move: there is more after {asked}, but no page of it"
+                "the change log makes no progress: there is more after {asked}, but the page has none of it"
             )));
         }
         // They ascend, so the first one tells.
         if let Some(first) = parts.documents.first().filter(|first| first.ts <= asked) {
             return Err(Error::protocol(format!(
-                "the change at byte {} was made at {}, but changes after {asked} were asked for",
+                "the change at byte {} was made at {}, but changes after {asked} were requested",
                 first.range.start, first.ts
             )));
         }
@@ -298,7 +302,7 @@ impl Client {
                     Ok(shapes) => return Ok(shapes),
                     Err(e) => {
                         let doubt = is_html(&body).then(|| html().with_source(e).context(name()));
-                        ("its answer is not understood".to_owned(), doubt)
+                        ("cannot understand its answer".to_owned(), doubt)
                     }
                 },
                 Ok(Reply::Refused(refusal)) => {

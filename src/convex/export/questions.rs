@@ -1,5 +1,7 @@
 //! What a run asks besides pages: how new the server is, and whether it is still the same database.
 
+use std::time::{Duration, Instant};
+
 use serde::Deserialize;
 
 use super::{
@@ -73,6 +75,64 @@ impl Client {
             bytes: body.len(),
         }))
     }
+}
+
+impl Client {
+    /// The newest moment that the deployment can show. Of a server that heeds selections nothing else is sent.
+    ///
+    /// # Errors
+    /// As of a page.
+    pub(crate) async fn newest_moment(&self) -> Result<Timestamp> {
+        let nothing = serde_json::json!({ "_other": "excluded" });
+        let format = self.dialect.encoding().as_str();
+        let arguments = ListSnapshot { snapshot: None, cursor: None, component: None, format };
+        let body = match self.http.page(LIST_SNAPSHOT, &arguments, Some(&nothing)).await? {
+            Reply::Answer(body) => body,
+            Reply::Refused(refusal) if refusal.means_no_post() => {
+                match self.http.page(LIST_SNAPSHOT, &arguments, None::<&()>).await? {
+                    Reply::Answer(body) => body,
+                    Reply::Refused(refusal) => return Err(refusal.into_error()),
+                }
+            }
+            Reply::Refused(refusal) => return Err(refusal.into_error()),
+        };
+        match split_body(&body, Phase::Snapshot).await?.end {
+            End::Snapshot { snapshot, .. } => Ok(snapshot),
+            End::Delta { .. } => Err(Error::internal("a page of the wrong phase: report it")),
+        }
+    }
+
+    /// The first documents of a table as it was at `ts`: no more than `most` bytes and a little, however large the page is. None of a server
+    /// that knows no selection.
+    ///
+    /// # Errors
+    /// As of a page.
+    pub(crate) async fn beginning(&self, table: &TableRef, ts: Timestamp, most: u64) -> Result<Option<Beginning>> {
+        let tables = serde_json::json!({ (table.name()): "included", "_other": "excluded" });
+        let selection = serde_json::json!({ (table.component()): tables, "_other": "excluded" });
+        let format = self.dialect.encoding().as_str();
+        let arguments = ListSnapshot { snapshot: Some(ts.0), cursor: None, component: None, format };
+        let started = Instant::now();
+        let text = match self.http.beginning(LIST_SNAPSHOT, &arguments, &selection, most).await? {
+            Reply::Answer(text) => text,
+            Reply::Refused(refusal) if refusal.means_no_post() => return Ok(None),
+            Reply::Refused(refusal) => return Err(refusal.into_error()),
+        };
+        // Each document says which table it is of, once. Inside of a text the quotes would be escaped.
+        let documents = memchr::memmem::find_iter(&text, b"\"_table\":").count() as u64;
+        Ok(Some(Beginning { documents, bytes: text.len() as u64, took: started.elapsed() }))
+    }
+}
+
+/// The first bytes of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beginning {
+    /// Documents that begin in it.
+    pub(crate) documents: u64,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// How long it took, with the question.
+    pub(crate) took: Duration,
 }
 
 /// Where the documents of a table lie, as a cursor inside of it says. It is opaque: whether two are the same is all that counts.

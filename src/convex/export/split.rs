@@ -212,7 +212,8 @@ impl Splitter {
     fn push(&mut self, front: DocumentFront, range: Range<usize>) -> Result<()> {
         if self.documents.len() == MAX_DOCUMENTS {
             return Err(Error::resource(format!(
-                "the page has more than {MAX_DOCUMENTS} documents: let the deployment send fewer (SNAPSHOT_LIST_LIMIT, \
+                "the page has more than {MAX_DOCUMENTS} documents: configure the deployment to send fewer \
+                 (SNAPSHOT_LIST_LIMIT, \
                  DOCUMENT_DELTAS_LIMIT)"
             )));
         }
@@ -237,7 +238,7 @@ impl Splitter {
                 let cursor = match self.cursor {
                     Some(Cursor::Text(text)) => Some(text),
                     _ if more => {
-                        return Err(Error::protocol("the answer has `hasMore` but no `cursor` to go on from"));
+                        return Err(Error::protocol("the answer has `hasMore` but no `cursor` to continue from"));
                     }
                     _ => None,
                 };
@@ -311,13 +312,13 @@ impl Parts {
             if document.ts > through {
                 let (at, ts) = (document.range.start, document.ts);
                 return Err(Error::protocol(format!(
-                    "the document at byte {at} was written at {ts}, after the {through} that its page reaches"
+                    "the document at byte {at} was written at {ts}, but its page reaches only up to {through}"
                 )));
             }
             if ascending && document.ts < before {
                 let (at, ts) = (document.range.start, document.ts);
                 return Err(Error::protocol(format!(
-                    "the change at byte {at} was made at {ts}, before the one that precedes it ({before})"
+                    "the change at byte {at} was made at {ts}, earlier than the change before it ({before})"
                 )));
             }
             before = document.ts;

@@ -263,7 +263,7 @@ fn says_where_a_page_is_wrong() {
         ("{}".into(), "no `hasMore`"),
         (r#"{"hasMore":false}"#.into(), "no `values`"),
         (r#"{"values":[],"hasMore":false}"#.into(), "no `snapshot`"),
-        (r#"{"values":[],"hasMore":true,"snapshot":1,"cursor":null}"#.into(), "no `cursor` to go on from"),
+        (r#"{"values":[],"hasMore":true,"snapshot":1,"cursor":null}"#.into(), "no `cursor` to continue from"),
         (r#"{"values":[],"hasMore":false,"snapshot":1,"snapshot":2}"#.into(), "`snapshot` twice"),
         (r#"{"values":[],"hasMore":false,"snapshot":1} x"#.into(), "expected the end of the answer at byte 43"),
         (
@@ -283,7 +283,7 @@ fn says_where_a_page_is_wrong() {
             snapshot(r#"{"_table":"a-b","_ts":9,"_id":"x"}"#),
             "the document at byte 11: `a-b` cannot be the name of a Convex table",
         ),
-        (snapshot(r#"{"_table":"t","_ts":11,"_id":"x"}"#), "after the 1970-01-01T00:00:00.000000010Z"),
+        (snapshot(r#"{"_table":"t","_ts":11,"_id":"x"}"#), "reaches only up to 1970-01-01T00:00:00.000000010Z"),
         (snapshot(r#"{"_table":"t","_ts":9,"_id":"x"]"#), "expected `,` at byte 42"),
         (snapshot(r#"{"_component":"","_table":"t","_ts":9,"_id":"x"]"#), "expected `}` at byte 58"),
     ];
@@ -299,7 +299,7 @@ fn says_where_a_page_is_wrong() {
     let error = split(delta(good).as_bytes(), Phase::Delta).unwrap_err();
     assert!(error.to_string().contains("has no `_deleted`"), "{error}");
     let error = split(delta(&format!("{},{}", change(9), change(8))).as_bytes(), Phase::Delta).unwrap_err();
-    assert!(error.to_string().contains("before the one that precedes it"), "{error}");
+    assert!(error.to_string().contains("earlier than the change before it"), "{error}");
 }
 
 #[test]

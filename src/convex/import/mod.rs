@@ -131,7 +131,7 @@ impl Importer {
     /// # Errors
     /// Resource, if the file cannot be read; as asking the deployment has them.
     pub async fn upload(&self, zip: &mut File, mode: ImportMode, mut tell: impl FnMut(u64)) -> Result<ImportId> {
-        let unreadable = |e| Error::resource("the ZIP cannot be read").with_source(e);
+        let unreadable = |e| Error::resource("cannot read the ZIP").with_source(e);
         let size = zip.metadata().await.map_err(unreadable)?.len();
         let part_size = PART.max(size.div_ceil(PARTS));
         let started: Started = self.post(START_UPLOAD, &(), Posted::empty()).await?;
@@ -214,13 +214,13 @@ impl Importer {
         match self.post_json(QUERY, &query).await.context(|| path)? {
             Answer::Success { value } => Ok(value),
             Answer::Error { error_message } => {
-                Err(Error::protocol(format!("the deployment does not tell of its imports: {error_message}")))
+                Err(Error::protocol(format!("the deployment does not report its imports: {error_message}")))
             }
         }
     }
 
     async fn post_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        let body = serde_json::to_vec(body).map_err(|e| Error::internal("cannot spell a request").with_source(e))?;
+        let body = serde_json::to_vec(body).map_err(|e| Error::internal("cannot encode a request").with_source(e))?;
         self.post(path, &(), Posted::json(body.into())).await
     }
 
@@ -230,7 +230,7 @@ impl Importer {
             Reply::Answer(body) => {
                 // Some answers are empty.
                 let body = if body.is_empty() { Bytes::from_static(b"null") } else { body };
-                let odd = |e| Error::protocol("the answer is none of an import: report it").with_source(e);
+                let odd = |e| Error::protocol("the answer is not that of an import: report it").with_source(e);
                 serde_json::from_slice(&body).map_err(odd).context(context)
             }
             Reply::Refused(refusal) => Err(refused(refusal)).context(context),
@@ -246,7 +246,7 @@ fn refused(refusal: Refusal) -> Error {
             "the deployment does not let this key import: create one that may write data (the deployment answered {refusal})"
         )),
         404 => Error::usage(format!(
-            "there is no Convex deployment that takes imports at this URL: check it (the answer was {refusal})"
+            "there is no Convex deployment that accepts imports at this URL: check the URL (the answer was {refusal})"
         )),
         _ => refusal.into_error(),
     }

@@ -1,7 +1,7 @@
 //! Where the deployment is and what opens it: flags and environment values → [`Access`].
 //!
 //! # The order of sources
-//! 1. `--deployment URL` and `--deploy-key-file FILE`. If only one of the two is given, the other half is taken from the
+//! 1. `--deployment URL` and `--deploy-key-file FILE` or `--deploy-key-command COMMAND`. If only one of the two is given, the other half is taken from the
 //!    environment, where it must be there once.
 //! 2. `CONVEX_SELF_HOSTED_URL` with `CONVEX_SELF_HOSTED_ADMIN_KEY`, when either is set.
 //! 3. `CONVEX_DEPLOY_KEY` with `CONVEX_URL`.
@@ -21,7 +21,7 @@ use url::Url;
 use super::{
     address::{check_url, cloud_name, join},
     http::{Http, Reply},
-    keys::{DeployKey, KeyKind, Keys, read_key},
+    keys::{DeployKey, KeyKind, KeySource, Keys},
     protocol::{DeploymentUrl, URL_FOR_KEY, UrlForKey},
     retry::RetryPolicy,
 };
@@ -42,6 +42,8 @@ pub struct AccessOptions {
     pub deployment: Option<String>,
     /// `--deploy-key-file FILE`
     pub deploy_key_file: Option<PathBuf>,
+    /// `--deploy-key-command COMMAND`: a command line that prints the key. Not beside a file.
+    pub deploy_key_command: Option<String>,
     /// `CONVEX_SELF_HOSTED_URL`
     pub self_hosted_url: Option<String>,
     /// `CONVEX_SELF_HOSTED_ADMIN_KEY`
@@ -66,7 +68,7 @@ impl AccessOptions {
     pub fn with_environment(mut self, get: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let text = |name: &str| {
             let value = get(name).map(OsString::into_string).transpose();
-            value.map_err(|_| Error::usage(format!("{name} is not UTF-8 text: set it again")))
+            value.map_err(|_| Error::usage(format!("{name} is not valid UTF-8: set it again")))
         };
         self.self_hosted_url = text("CONVEX_SELF_HOSTED_URL")?;
         self.self_hosted_admin_key = text("CONVEX_SELF_HOSTED_ADMIN_KEY")?;
@@ -84,11 +86,27 @@ impl AccessOptions {
         let (url, key) = self.sources()?;
         let (source, url) = match url {
             Some(told) => told,
-            None => ("the URL that Convex tells for this deploy key", self.ask_for_url(&key, monitor).await?),
+            None => ("the URL that Convex returned for this deploy key", self.ask_for_url(&key, monitor).await?),
         };
         let access = Access::new(&url, key, self.allow_http).context(|| source)?;
-        // A file, where one is named, is where the key came from.
-        Ok(Access { key_file: self.deploy_key_file.clone(), ..access })
+        // A file or a command, where one is named, is where the key came from.
+        Ok(Access { key_source: self.key_source(), ..access })
+    }
+
+    /// The flag or variable that the key comes from, in the order of the module's header.
+    pub fn key_origin(&self) -> &'static str {
+        let is_hosted = self.self_hosted_admin_key.as_ref().is_some_and(|key| !key.trim().is_empty());
+        match self.key_source() {
+            Some(KeySource::File(_)) => "--deploy-key-file",
+            Some(KeySource::Command(_)) => "--deploy-key-command",
+            None if is_hosted => "CONVEX_SELF_HOSTED_ADMIN_KEY",
+            None => "CONVEX_DEPLOY_KEY",
+        }
+    }
+
+    fn key_source(&self) -> Option<KeySource> {
+        let command = || self.deploy_key_command.clone().map(KeySource::Command);
+        self.deploy_key_file.clone().map(KeySource::File).or_else(command)
     }
 
     /// The URL with the name of its source, if there is one, and the key.
@@ -101,7 +119,7 @@ impl AccessOptions {
         let cloud_key = text(&self.deploy_key).map(|key| ("CONVEX_DEPLOY_KEY", key));
         let key_of = |(source, key): (&'static str, String)| DeployKey::new(&key).context(|| source);
 
-        match (flag_url, self.deploy_key_file.as_deref().map(read_key).transpose()?) {
+        match (flag_url, self.key_source().map(|source| source.key()).transpose()?) {
             (Some(url), Some(key)) => return Ok((Some(url), key)),
             (Some(url), None) => {
                 let key = one_of(hosted_key, cloud_key, "--deploy-key-file")?.ok_or_else(|| {
@@ -141,8 +159,8 @@ impl AccessOptions {
     async fn ask_for_url(&self, key: &DeployKey, monitor: Arc<dyn Monitor>) -> Result<String> {
         if !matches!(key.kind(), KeyKind::Cloud(_)) {
             return Err(Error::usage(
-                "this deploy key does not tell its deployment's URL (only keys prod:NAME|… and dev:NAME|… do): give --deployment, \
-                 or set CONVEX_URL",
+                "the deployment's URL cannot be derived from this deploy key (only from keys like prod:NAME|… and \
+                 dev:NAME|…): give --deployment, or set CONVEX_URL. A key without `|` was not copied completely",
             ));
         }
         let base = self.convex_api.as_deref().unwrap_or(CONVEX_API);
@@ -152,7 +170,7 @@ impl AccessOptions {
         let http = Http::new(&host, keys, self.retry, 64 << 10, &base, monitor)?;
         let mut request = Request::new(Method::POST, join(&base, URL_FOR_KEY));
         let body = serde_json::to_vec(&UrlForKey { deploy_key: key.text() })
-            .map_err(|e| Error::internal("cannot spell a request").with_source(e))?;
+            .map_err(|e| Error::internal("cannot encode a request").with_source(e))?;
         request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
         *request.body_mut() = Some(body.into());
         let context = || format!("POST {base}{}", URL_FOR_KEY.trim_start_matches('/'));
@@ -160,14 +178,15 @@ impl AccessOptions {
             Reply::Answer(body) => body,
             Reply::Refused(refusal) if refusal.may_pass() => {
                 return Err(Error::unavailable(format!(
-                    "{host}, which tells the URL of a deploy key, is not available: run again later, or give --deployment, and it is \
-                     not asked (it answered {refusal})"
+                    "{host}, which is asked for the URL of a deploy key, is not available: run again later, or give \
+                     --deployment to skip that request (it answered {refusal})"
                 )))
                 .context(context);
             }
             Reply::Refused(refusal) => {
                 return Err(Error::access(format!(
-                    "Convex does not tell the URL of this deploy key: check the key, or give --deployment ({host} answered {refusal})"
+                    "Convex does not know the URL of this deploy key: check the key, or give --deployment ({host} \
+                     answered {refusal})"
                 )))
                 .context(context);
             }
@@ -211,8 +230,8 @@ fn one_of(
 pub struct Access {
     base: Url,
     key: DeployKey,
-    /// Where the key came from, to be read again should it be refused.
-    key_file: Option<PathBuf>,
+    /// Where the key came from, to be got again should it be refused.
+    key_source: Option<KeySource>,
 }
 
 impl Access {
@@ -223,7 +242,7 @@ impl Access {
     /// the key.
     pub fn new(url: &str, key: DeployKey, allow_http: bool) -> Result<Self> {
         let base = check_url(url, allow_http)?;
-        Self { base, key: key.clone(), key_file: None }.with_key(key)
+        Self { base, key: key.clone(), key_source: None }.with_key(key)
     }
 
     /// The same address, opened by another key.
@@ -232,8 +251,8 @@ impl Access {
             && !host.eq_ignore_ascii_case(named)
         {
             return Err(Error::usage(format!(
-                "the URL is that of deployment {host}, but the deploy key is for {named}: give both of the same deployment (is a URL \
-                 left in the environment?)"
+                "the URL is that of deployment {host}, but the deploy key is for {named}: use a URL and a key of the \
+                 same deployment (is an old URL left in the environment?)"
             )));
         }
         Ok(Self { key, ..self.clone() })
@@ -252,7 +271,7 @@ impl Access {
 
     /// The key, and where another one may come from.
     pub(super) fn keys(&self) -> Keys {
-        Keys::new(self.key.clone(), self.key_file.clone())
+        Keys::new(self.key.clone(), self.key_source.clone())
     }
 
     pub(super) fn base(&self) -> &Url {

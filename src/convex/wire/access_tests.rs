@@ -113,19 +113,22 @@ async fn says_which_half_is_missing_and_never_shows_a_key() {
         ),
         (
             AccessOptions { deploy_key: text(key("preview:team:project")), ..default() },
-            "does not tell its deployment's URL",
+            "the deployment's URL cannot be derived from this deploy key",
         ),
         (
             AccessOptions { deploy_key: text(key("project:team:project")), ..default() },
-            "does not tell its deployment's URL",
+            "the deployment's URL cannot be derived from this deploy key",
         ),
-        (AccessOptions { deploy_key: text(key("self-hosted")), ..default() }, "does not tell its deployment's URL"),
+        (
+            AccessOptions { deploy_key: text(key("self-hosted")), ..default() },
+            "the deployment's URL cannot be derived from this deploy key",
+        ),
         (
             AccessOptions { deploy_key: text(format!("prod:a|{SECRET} {SECRET}")), ..at("https://a.b") },
-            "CONVEX_DEPLOY_KEY: the deploy key holds",
+            "CONVEX_DEPLOY_KEY: the deploy key contains",
         ),
         (file(&folder.path().join("none")), "none: cannot read the file (No such file"),
-        (file(folder.path()), "it is no ordinary file"),
+        (file(folder.path()), "it is not a regular file"),
         (file(&empty), "the deploy key is empty"),
         (file(&broken), "the file is not text"),
         (at("https://badger-2.convex.cloud"), "deployment badger-2, but the deploy key is for otter-1"),
@@ -142,6 +145,8 @@ async fn says_which_half_is_missing_and_never_shows_a_key() {
         (at("ftp://example.org"), "not ftp://"),
         (at("https://"), "is not a URL"),
         (at("https://otter-1.convex.site"), "ends with .convex.cloud"),
+        (at("https://dashboard.convex.dev/d/happy-otter-123?x=1"), "https://happy-otter-123.convex.cloud"),
+        (at("https://dashboard.convex.dev/t/team/project"), "https://NAME.convex.cloud"),
         (at("https://example.org/?adminKey=x"), "after `?`"),
         (at(&format!("https://x:{SECRET}@example.org")), "user name or password"),
         (at(&key("dev:otter-1")), "looks like a deploy key"),
@@ -206,9 +211,9 @@ async fn a_cloud_key_alone_asks_convex_for_its_url() {
             "401 Nope: Key … unknown",
         ),
         (403, "<html>", ErrorKind::Access, "127.0.0.1 answered 403: an HTML page"),
-        (503, "", ErrorKind::Unavailable, "127.0.0.1, which tells the URL of a deploy key, is not available"),
+        (503, "", ErrorKind::Unavailable, "127.0.0.1, which is asked for the URL of a deploy key, is not available"),
         (200, "12", ErrorKind::Protocol, "neither a URL"),
-        (200, r#""https://badger-2.convex.cloud""#, ErrorKind::Usage, "the URL that Convex tells"),
+        (200, r#""https://badger-2.convex.cloud""#, ErrorKind::Usage, "the URL that Convex returned"),
         (200, r#""http://happy-otter-123.convex.cloud""#, ErrorKind::Usage, "unencrypted"),
     ];
     for (status, body, kind, expected) in refusals {

@@ -2,6 +2,7 @@
 
 use url::{Host, Url};
 
+use super::keys::is_deployment_name;
 use crate::error::{Error, Result};
 
 /// `path` below `base`, also where a proxy serves the deployment below a path of its own.
@@ -38,7 +39,7 @@ pub(super) fn check_url(text: &str, allow_http: bool) -> Result<Url> {
     }
     if text.contains('@') {
         return Err(Error::usage(
-            "the URL holds a user name or password, which a deployment does not take: leave it out",
+            "the URL contains a user name or password, which a deployment does not accept: remove it",
         ));
     }
     if !text.contains("://") {
@@ -46,7 +47,9 @@ pub(super) fn check_url(text: &str, allow_http: bool) -> Result<Url> {
         let scheme = if local { "http" } else { "https" };
         // What has no dot may be a piece of a key.
         if !local && !text.contains('.') {
-            return Err(Error::usage("the deployment is no URL: give all of it, https://happy-otter-123.convex.cloud"));
+            return Err(Error::usage(
+                "the deployment is not a URL: give the whole URL, such as https://happy-otter-123.convex.cloud",
+            ));
         }
         return Err(Error::usage(format!("`{text}` lacks its scheme: did you mean {scheme}://{text}?")));
     }
@@ -54,6 +57,15 @@ pub(super) fn check_url(text: &str, allow_http: bool) -> Result<Url> {
     // The same host: DNS takes both spellings, and names are compared without the dot.
     if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned) {
         url.set_host(Some(&host)).map_err(|e| Error::usage(format!("`{text}` is not a URL ({e})")))?;
+    }
+    if url.host_str() == Some("dashboard.convex.dev") {
+        // https://dashboard.convex.dev/d/NAME, or https://dashboard.convex.dev/t/TEAM/PROJECT/NAME/…
+        let mut segments = url.path_segments().into_iter().flatten().skip_while(|part| *part != "d");
+        let name = segments.nth(1).filter(|name| is_deployment_name(name)).unwrap_or("NAME");
+        return Err(Error::usage(format!(
+            "this is the dashboard's URL: give the deployment's own URL, https://{name}.convex.cloud, which its \
+             settings show; with a deploy key of Convex's cloud it may be omitted"
+        )));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Error::usage("the URL has a part after `?` or `#`: give only the deployment's address"));
@@ -67,7 +79,7 @@ pub(super) fn check_url(text: &str, allow_http: bool) -> Result<Url> {
         "https" => Ok(url),
         "http" if allow_http || is_loopback(&url) => Ok(url),
         "http" => Err(Error::usage(format!(
-            "`{text}` would send the deploy key unencrypted: use https, or say --allow-http if the network is yours"
+            "`{text}` would send the deploy key unencrypted: use https, or add --allow-http if the network is your own"
         ))),
         other => Err(Error::usage(format!("a deployment's URL begins with https://, not {other}://"))),
     }

@@ -47,6 +47,8 @@ const PATIENCE_FOR_A_PROBE: Duration = Duration::from_secs(20);
 pub struct Traffic {
     /// Requests made, repeated ones included.
     pub requests: u64,
+    /// Those of them that repeated one which had failed.
+    pub retries: u64,
     /// Bytes of all answers, uncompressed: what Convex bills as egress.
     pub response_bytes: u64,
 }
@@ -74,6 +76,8 @@ enum Room {
     Memory(u64),
     /// Into memory up to so many bytes, else into a temporary file.
     File(u64),
+    /// Into memory: so many bytes and a little more, then it is not read on.
+    Beginning(u64),
 }
 
 /// Makes requests.
@@ -88,6 +92,7 @@ pub(super) struct Http {
     /// Largest body that is held, bytes.
     memory: u64,
     requests: AtomicU64,
+    retries: AtomicU64,
     response_bytes: AtomicU64,
     answered: AtomicBool,
     deprecation_told: AtomicBool,
@@ -106,20 +111,23 @@ impl Http {
         base: &Url,
         monitor: Arc<dyn Monitor>,
     ) -> Result<Self> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("convex-archiver/", env!("CARGO_PKG_VERSION")))
-            // The deploy key goes to the host that was named, and nowhere else.
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .tcp_keepalive(Duration::from_secs(30));
-        if is_loopback(base) {
-            builder = builder.no_proxy();
-        }
-        if base.scheme() == "http" {
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|e| match certificates::advice(&e) {
+        let builder = || {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("convex-archiver/", env!("CARGO_PKG_VERSION")))
+                // The deploy key goes to the host that was named, and nowhere else.
+                .redirect(redirect::Policy::none())
+                .connect_timeout(CONNECT)
+                .read_timeout(SILENCE)
+                .tcp_keepalive(Duration::from_secs(30));
+            if is_loopback(base) {
+                builder = builder.no_proxy();
+            }
+            if base.scheme() == "http" {
+                builder = builder.tls_certs_only([]);
+            }
+            builder
+        };
+        let client = certificates::client(builder).map_err(|e| match certificates::advice(&e) {
             Some(advice) => Error::usage(advice).with_source(e),
             None => Error::internal("cannot set up an HTTP client").with_source(e),
         })?;
@@ -131,6 +139,7 @@ impl Http {
             who: who.to_owned(),
             memory,
             requests: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             deprecation_told: AtomicBool::new(false),
@@ -149,7 +158,11 @@ impl Http {
 
     /// What was asked and got: bytes of broken answers too.
     pub(super) fn traffic(&self) -> Traffic {
-        Traffic { requests: self.requests.load(Relaxed), response_bytes: self.response_bytes.load(Relaxed) }
+        Traffic {
+            requests: self.requests.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            response_bytes: self.response_bytes.load(Relaxed),
+        }
     }
 
     /// Makes `request` until it is answered or the policy gives up. The answer is held in memory.
@@ -175,6 +188,15 @@ impl Http {
     pub(super) async fn send_for_advice(&self, request: &Request, most: u64) -> Result<Reply> {
         let policy = RetryPolicy { budget: self.policy.budget.min(PATIENCE_FOR_ADVICE), ..self.policy };
         held(self.answer(request, policy, Room::Memory(most)).await?)
+    }
+
+    /// The same for what one can do without, of which the first `most` bytes are enough: the rest is not read.
+    ///
+    /// # Errors
+    /// Unavailable without any answer.
+    pub(super) async fn send_for_beginning(&self, request: &Request, most: u64) -> Result<Reply> {
+        let policy = RetryPolicy { budget: self.policy.budget.min(PATIENCE_FOR_ADVICE), ..self.policy };
+        held(self.answer(request, policy, Room::Beginning(most)).await?)
     }
 
     /// Makes `request` once, and waits some seconds for the answer, which has at most `most` bytes.
@@ -227,6 +249,7 @@ impl Http {
             let after_ms = wait.as_millis() as u64;
             self.monitor.report(Event::Retry { error: &error, attempt: tries.attempts, after_ms });
             tokio::time::sleep(wait).await;
+            self.retries.fetch_add(1, Relaxed);
         }
     }
 
@@ -251,7 +274,7 @@ impl Http {
         let status = response.status().as_u16();
         if status == 200 {
             let body = self.body(response, room).await?;
-            return Ok(body.map_err(|e| Failure::Broken(broken("the answer broke off", e))));
+            return Ok(body.map_err(|e| Failure::Broken(broken("the answer was cut off", e))));
         }
         let retry_after = retry_after(response.headers(), Timestamp::now().to_datetime());
         let body = self.beginning(response).await;
@@ -261,15 +284,20 @@ impl Http {
     /// The whole body, read piece by piece so that never more than its share is held. The inner error is the network's.
     async fn body(&self, mut response: Response, room: Room) -> Result<Result<Body, reqwest::Error>> {
         let announced = response.content_length();
-        let (memory, most) = match room {
-            Room::Memory(memory) => (memory, memory),
-            Room::File(memory) => (memory, u64::MAX),
+        let (memory, most, enough) = match room {
+            Room::Memory(memory) => (memory, memory, u64::MAX),
+            Room::File(memory) => (memory, u64::MAX, u64::MAX),
+            Room::Beginning(enough) => (u64::MAX, u64::MAX, enough),
         };
         if announced.is_some_and(|length| length > most) {
             return Err(too_large(most));
         }
+        let announced = announced.map(|length| length.min(enough));
         let mut body = ArrivingBody::new(announced, memory);
         loop {
+            if body.length() >= enough {
+                return body.finish().await.map(Ok);
+            }
             let piece = match response.chunk().await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => return body.finish().await.map(Ok),
@@ -310,7 +338,7 @@ fn held(reply: Reply<Body>) -> Result<Reply> {
     match reply {
         Reply::Answer(body) => match body.held() {
             Some(text) => Ok(Reply::Answer(text.clone())),
-            None => Err(Error::internal("an answer that was to be held lies in a file: report it")),
+            None => Err(Error::internal("an answer that was to be kept in memory is in a file: report it")),
         },
         Reply::Refused(refusal) => Ok(Reply::Refused(refusal)),
     }
@@ -318,7 +346,7 @@ fn held(reply: Reply<Body>) -> Result<Reply> {
 
 fn too_large(most: u64) -> Error {
     Error::resource(format!(
-        "the answer has more than the {} KiB that it may take of the memory: is this the deployment's URL?",
+        "the answer exceeds the {} KiB of memory that it may use: is this the deployment's URL?",
         most >> 10
     ))
 }

@@ -174,6 +174,19 @@ impl KeyedClient {
         }
     }
 
+    /// Asks for a page of which the first `most` bytes are enough, with a selection.
+    pub(in crate::convex) async fn beginning(
+        &self,
+        path: &str,
+        arguments: &(impl Serialize + Sync),
+        selection: &(impl Serialize + Sync),
+        most: u64,
+    ) -> Result<Reply> {
+        let key = self.keys.current();
+        let request = self.request(&key, path, arguments, Some(selection))?;
+        self.http.send_for_beginning(&request, most).await
+    }
+
     /// Posts `body`. It may arrive twice, where an answer is lost.
     ///
     /// # Errors
@@ -189,7 +202,7 @@ impl KeyedClient {
             let request = self.http.client().request(Method::POST, self.access.url(path)).query(query);
             let request = request.header(CONTENT_TYPE, body.content_type).body(body.body.clone());
             let request = signed(request, &key).build().map_err(|e| {
-                Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e.without_url())
+                Error::internal(format!("cannot encode a request for {path}: report it")).with_source(e.without_url())
             })?;
             match self.http.send(&request).await? {
                 Reply::Refused(refusal) => {
@@ -210,7 +223,7 @@ impl KeyedClient {
         selection: Option<&impl Serialize>,
     ) -> Result<Request> {
         let unspeakable = |e: Box<dyn std::error::Error + Send + Sync>| {
-            Error::internal(format!("cannot spell a request for {path}: report it")).with_source(e)
+            Error::internal(format!("cannot encode a request for {path}: report it")).with_source(e)
         };
         let (client, url) = (self.http.client(), self.access.url(path));
         let request = match selection {
@@ -248,7 +261,7 @@ impl KeyedClient {
             return Ok(());
         }
         Err(Error::usage(format!(
-            "it is a key of the deployment {now}, but this run archives {told}: give one of that"
+            "it is a key of the deployment {now}, but this run archives {told}: give a key of that deployment"
         )))
     }
 }

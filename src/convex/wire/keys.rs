@@ -1,7 +1,7 @@
 //! The deploy key in force, and the one that takes its place when a key is rotated while a run goes on.
 //!
-//! A key that came from a file is read again when the deployment does not know it any more (401). Only another content is
-//! another key: the same one is never tried twice, so a wrong key fails as fast as ever.
+//! A key that came from a file or from a command is got there again when the deployment does not know it any more (401). Only another
+//! content is another key: the same one is never tried twice, so a wrong key fails as fast as ever.
 
 use std::{
     fmt,
@@ -12,6 +12,7 @@ use std::{
 use reqwest::header::HeaderValue;
 
 use crate::{
+    child,
     error::{Error, Result, ResultExt},
     monitor::Finding,
 };
@@ -35,7 +36,10 @@ impl DeployKey {
         }
         let visible = text.bytes().all(|b| b.is_ascii_graphic());
         let Some(mut header) = visible.then(|| HeaderValue::try_from(format!("Convex {text}")).ok()).flatten() else {
-            return Err(Error::usage("the deploy key holds white space or odd characters: copy it again, as one line"));
+            return Err(Error::usage(
+                "the deploy key contains white space or characters that are not printable ASCII: copy it again, as one \
+                 line",
+            ));
         };
         header.set_sensitive(true);
         Ok(Self { text: text.to_owned(), header })
@@ -98,10 +102,56 @@ pub(super) fn is_deployment_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
+/// Where a key can be got again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum KeySource {
+    /// `--deploy-key-file`
+    File(PathBuf),
+    /// `--deploy-key-command`: a command line for the shell, which prints the key.
+    Command(String),
+}
+
+impl KeySource {
+    /// As messages name it. Of a command only the first word: the rest may hold secrets.
+    fn name(&self) -> String {
+        match self {
+            Self::File(file) => format!("--deploy-key-file {}", file.display()),
+            Self::Command(line) => {
+                format!("--deploy-key-command `{} …`", line.split_whitespace().next().unwrap_or_default())
+            }
+        }
+    }
+
+    /// What is said of it when the same key comes again.
+    fn repeated(&self) -> &'static str {
+        match self {
+            Self::File(_) => "was read again and holds the same key",
+            Self::Command(_) => "was run again and printed the same key",
+        }
+    }
+
+    /// The key. A file is read again when its key is refused, which a pipe or a device does not stand, and none of those is waited for.
+    /// A command has a minute, and blocks this thread.
+    ///
+    /// # Errors
+    /// Usage or Access, naming the flag.
+    pub(super) fn key(&self) -> Result<DeployKey> {
+        let key = match self {
+            Self::File(file) => read_key(file),
+            Self::Command(line) => child::output(child::shell(line)).and_then(|printed| {
+                // What is no key is not shown: it may be a secret all the same.
+                let text = String::from_utf8(printed).map_err(|_| Error::usage("its output is not text"))?;
+                DeployKey::new(&text)
+            }),
+        };
+        key.context(|| self.name())
+    }
+}
+
 /// Every key that was in force, the newest last.
 pub(super) struct Keys {
     known: RwLock<Vec<DeployKey>>,
-    file: Option<PathBuf>,
+    source: Option<KeySource>,
 }
 
 /// What came of looking for another key.
@@ -109,14 +159,14 @@ pub(super) struct Keys {
 pub(super) enum Renewal {
     /// There is another one than the one that was refused, and it is in force now. The first time it is told.
     Renewed(Option<Finding>),
-    /// There is none. Where a file was looked at, this is what it says instead.
+    /// There is none. Where one was looked for, this is what came of it.
     Same(Option<String>),
 }
 
 impl Keys {
-    /// `file`: where `key` came from, if from a file.
-    pub(super) fn new(key: DeployKey, file: Option<PathBuf>) -> Self {
-        Self { known: RwLock::new(vec![key]), file }
+    /// `source`: where `key` came from, if it can be got there again.
+    pub(super) fn new(key: DeployKey, source: Option<KeySource>) -> Self {
+        Self { known: RwLock::new(vec![key]), source }
     }
 
     /// The key to ask with.
@@ -142,14 +192,12 @@ impl Keys {
             // Another request was refused as well, and has looked already.
             return Ok(Renewal::Renewed(None));
         }
-        let Some(file) = &self.file else { return Ok(Renewal::Same(None)) };
-        let name = name_of(file);
-        match read_key(file) {
+        let Some(source) = &self.source else { return Ok(Renewal::Same(None)) };
+        let name = source.name();
+        match source.key() {
             // A file that is just being written is none; its old key has been refused all the same.
-            Err(error) => Ok(Renewal::Same(Some(format!("read again, but {error}")))),
-            Ok(key) if key == *refused => {
-                Ok(Renewal::Same(Some(format!("{name} was read again and holds the same key"))))
-            }
+            Err(error) => Ok(Renewal::Same(Some(format!("the new attempt failed: {error}")))),
+            Ok(key) if key == *refused => Ok(Renewal::Same(Some(format!("{name} {}", source.repeated())))),
             Ok(key) => {
                 check(&key).context(|| format!("{name}, read again because its key was refused"))?;
                 known.push(key);
@@ -159,23 +207,12 @@ impl Keys {
     }
 }
 
-fn name_of(file: &Path) -> String {
-    format!("--deploy-key-file {}", file.display())
-}
-
-/// The key in a file. It is read again when its key is refused, which a pipe or a device does not stand, and none of those is
-/// waited for.
-///
-/// # Errors
-/// Usage, naming the flag.
-pub(super) fn read_key(file: &Path) -> Result<DeployKey> {
-    let name = || name_of(file);
+fn read_key(file: &Path) -> Result<DeployKey> {
     let unreadable = |e: std::io::Error| Error::usage(format!("cannot read the file ({e})")).with_source(e);
-    if !std::fs::metadata(file).map_err(unreadable).context(name)?.is_file() {
-        return Err(Error::usage("it is no ordinary file, but a folder, a pipe or a device: put the key into a file"))
-            .context(name);
+    if !std::fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(Error::usage("it is not a regular file but a folder, a pipe or a device: put the key into a file"));
     }
-    let bytes = std::fs::read(file).map_err(unreadable).context(name)?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::usage("the file is not text")).context(name)?;
-    DeployKey::new(&text).context(name)
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::usage("the file is not text"))?;
+    DeployKey::new(&text)
 }

@@ -41,7 +41,7 @@ impl Refusal {
         let (text, html) = (text.trim_start(), text.trim_start().starts_with('<'));
         let message = match text {
             "" => "no body".to_owned(),
-            _ if html => "an HTML page, so from a proxy before it".to_owned(),
+            _ if html => "an HTML page, so it is from a proxy in front of it".to_owned(),
             other => line(&redact(other)),
         };
         Self { status, code: String::new(), message, html, tried: None }
@@ -100,7 +100,8 @@ impl Refusal {
             "SnapshotTooOld" => {
                 return (
                     Window,
-                    "the snapshot being walked is older than the deployment serves (5 days): run again, a new one is begun",
+                    "the unfinished snapshot is older than the deployment serves (5 days): run again, which begins a \
+                     new one",
                 );
             }
             "InvalidWindowToReadDocuments" => {
@@ -115,14 +116,15 @@ impl Refusal {
             "InvalidListSnapshotCursor" => {
                 return (
                     Window,
-                    "the deployment does not know the place at which its snapshot walk stopped (was it restored or moved since?): \
-                     run again, another one is begun",
+                    "the deployment does not know the position at which its snapshot stopped (was it restored or moved \
+                     since?): run again, which begins a new one",
                 );
             }
             "BadFormat" => {
                 return (
                     Unsupported,
-                    "the deployment knows none of the encodings convex_encoded_json, export_json, json: upgrade it, or report it",
+                    "the deployment supports none of the encodings convex_encoded_json, export_json, json: upgrade it, \
+                     or report it",
                 );
             }
             "InvalidClientVersion" | "ClientVersionUnsupported" => {
@@ -134,13 +136,13 @@ impl Refusal {
             "TableSummariesUnavailable" => {
                 return (
                     Unavailable,
-                    "the deployment has been started a moment ago and does not know its tables yet: run again in some minutes",
+                    "the deployment has just started and does not know its tables yet: run again in a few minutes",
                 );
             }
             "NoSchemaForExport" | "NoTableDefinitionForExport" | "UnsupportedSchemaForExport" => {
                 return (
                     Protocol,
-                    "the deployment cannot tell the shapes of its tables, which it is asked for only as advice: report it",
+                    "the deployment cannot describe the shapes of its tables, which are used only as a hint: report it",
                 );
             }
             _ => {}
@@ -148,32 +150,33 @@ impl Refusal {
         match self.status {
             400..=403 | 405..=407 | 409..=420 if self.html => (
                 Access,
-                "a proxy or firewall before the deployment refuses the request: let it pass there, or check the URL",
+                "a proxy or firewall in front of the deployment refuses the request: allow it there, or check the URL",
             ),
             401 | 403 => (Access, "the deployment refuses the deploy key: check the key and its permissions"),
             404 => (
                 Usage,
-                "there is no Convex deployment with streaming export at this URL: check it (NAME.convex.cloud, not NAME.convex.site)",
+                "there is no Convex deployment with streaming export at this URL: check the URL (NAME.convex.cloud, \
+                 not NAME.convex.site)",
             ),
-            409 => (
-                Unavailable,
-                "something that is going on in the deployment stands against the request: run again later",
-            ),
-            300..=399 => (Usage, "the URL leads elsewhere: give the deployment's own URL"),
-            429 => (Unavailable, "the deployment asks for fewer requests: run again later"),
-            408 => {
-                (Unavailable, "the deployment took too long, again and again: run again later, it goes on from here")
+            409 => {
+                (Unavailable, "the request conflicts with an operation in progress in the deployment: run again later")
             }
+            300..=399 => (Usage, "the URL redirects elsewhere: give the deployment's own URL"),
+            429 => (Unavailable, "the deployment asks for fewer requests: run again later"),
+            408 => (Unavailable, "the deployment repeatedly took too long: run again later, which resumes from here"),
             500 => (
                 Unavailable,
-                "the deployment failed in a way that it does not explain: run again later, and report it if it stays",
+                "the deployment failed in a way that it does not explain: run again later, and report it if it \
+                 persists",
             ),
             502..=504 if self.html => {
-                (Unavailable, "a proxy does not reach the deployment: run again later, or check the URL if it stays")
+                (Unavailable, "a proxy cannot reach the deployment: run again later, or check the URL if it persists")
             }
-            521..=524 => (Unavailable, "the network of the deployment's host does not reach it: run again later"),
+            521..=524 => (Unavailable, "the network of the deployment's host cannot reach it: run again later"),
             421 | 425 | 501.. => (Unavailable, "the deployment is not available: run again later"),
-            _ => (Protocol, "the deployment refuses the request in a way that this program does not know: report it"),
+            _ => {
+                (Protocol, "the deployment refuses the request for a reason that this program does not know: report it")
+            }
         }
     }
 }
@@ -212,13 +215,13 @@ mod tests {
             (400, json("InvalidHeaderFailure"), Access, "copy the whole of it"),
             (401, json("InvalidAuthHeader"), Access, "copy the whole of it"),
             (403, json("SomethingNew"), Access, "check the key"),
-            (400, json("InvalidListSnapshotCursor"), Window, "the place at which"),
+            (400, json("InvalidListSnapshotCursor"), Window, "the position at which"),
             (400, json("SnapshotTooOld"), Window, "5 days"),
             (400, json("SnapshotTooNew"), Protocol, "future"),
             (400, json("InvalidWindowToReadDocuments"), Window, "14 days"),
             (400, json("DocumentDeltasCursorRequired"), Internal, "report it"),
             (400, json("BadQueryArgs"), Internal, "report it"),
-            (400, json("BadFormat"), Unsupported, "knows none of the encodings"),
+            (400, json("BadFormat"), Unsupported, "supports none of the encodings"),
             (403, "<html>".into(), Access, "a proxy or firewall"),
             (404, "<html>".into(), Usage, "convex.site"),
             (409, json("OptimisticConcurrencyControlFailure"), Unavailable, "run again later"),
@@ -230,10 +233,10 @@ mod tests {
             (302, String::new(), Usage, "own URL"),
             (408, String::new(), Unavailable, "408: no body"),
             (429, json("TooManyRequests"), Unavailable, "fewer requests"),
-            (500, json("InternalServerError"), Unavailable, "report it if it stays"),
-            (502, "<html><h1>Bad".into(), Unavailable, "does not reach the deployment: run again later"),
+            (500, json("InternalServerError"), Unavailable, "report it if it persists"),
+            (502, "<html><h1>Bad".into(), Unavailable, "cannot reach the deployment: run again later"),
             (504, "<html>".into(), Unavailable, "504: an HTML page"),
-            (503, json("TableSummariesUnavailable"), Unavailable, "in some minutes"),
+            (503, json("TableSummariesUnavailable"), Unavailable, "in a few minutes"),
             (503, json("Overloaded"), Unavailable, "run again later"),
             (522, "error code: 522".into(), Unavailable, "error code: 522"),
         ];

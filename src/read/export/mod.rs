@@ -102,7 +102,7 @@ pub async fn export(
     report.findings = monitor.counts();
     report.damaged = damage.files();
     let summary = serde_json::to_vec_pretty(&report)
-        .map_err(|e| Error::internal("cannot spell what was exported: report it").with_source(e))?;
+        .map_err(|e| Error::internal("cannot write the summary of the export as JSON: report it").with_source(e))?;
     let put = target.put(&Path::from(SUMMARY), summary.into()).await;
     put.map_err(|e| store_error(e, &format!("cannot write {SUMMARY}")))?;
     Ok(report)
@@ -112,9 +112,9 @@ pub async fn export(
 async fn must_be_empty(target: &Arc<dyn ObjectStore>) -> Result<()> {
     match target.list(None).next().await {
         None => Ok(()),
-        Some(Err(e)) => Err(store_error(e, "cannot list what is there")),
+        Some(Err(e)) => Err(store_error(e, "cannot list the destination")),
         Some(Ok(found)) => Err(Error::usage(format!(
-            "there is something already, such as {}: choose an empty place for the export",
+            "the destination is not empty, it contains {}: choose an empty location for the export",
             found.location
         ))),
     }

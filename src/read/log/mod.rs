@@ -81,7 +81,7 @@ impl Transactions {
         let since = options.since.map_or(first, |since| since.max(first));
         let until = options.until.map_or(through, |until| until.min(through));
         if options.since.zip(options.until).is_some_and(|(since, until)| since > until) {
-            return Err(Error::usage("the span ends before it begins; exchange --since and --until"));
+            return Err(Error::usage("the span ends before it begins; swap --since and --until"));
         }
         let span = since..=until;
         let wanted = |table: &TableRef| options.tables.is_empty() || options.tables.contains(table);

@@ -282,7 +282,8 @@ impl<'a> Lines<'a> {
     fn foreign(&self, id: &str) -> Error {
         let table = &self.done.table;
         Error::corrupt(format!(
-            "`{}` is no id of table {table}: a file of it is damaged; take it from a copy of the archive",
+            "`{}` is not an id of table {table}: a file of the table is damaged; take that file from a copy of the \
+             archive",
             id.escape_debug()
         ))
     }

@@ -33,13 +33,15 @@ pub(super) fn text(archive: &Archive, head: &Head, options: &RestoreOptions, dou
     };
     if !options.ids.is_empty() {
         text.push_str(
-            "`npx convex import --append` takes them only in a deployment that never had them: Convex refuses an `_id` that its table\n\
-             has or had. To bring documents back where they were changed or deleted: `convex-archiver restore --undo`.\n\n",
+            "`npx convex import --append` adds them only to a deployment that never had them, because Convex refuses \
+             an `_id` that its\n\
+             table has or once had. To bring changed or deleted documents back in the same deployment, use\n\
+             `convex-archiver restore --undo`.\n\n",
         );
     }
     let doubted: Vec<_> = doubted.iter().filter(|doubted| !doubted.unwatched).collect();
     if !doubted.is_empty() {
-        text.push_str("Of these tables the archive may show something else than the deployment held then:\n\n");
+        text.push_str("For these tables the archive may differ from what the deployment held at that moment:\n\n");
     }
     for DoubtedTable { table, span, .. } in &doubted {
         let to = span.to.map_or_else(|| "until it is compared".to_owned(), |to| format!("before {}", in_full(to)));
@@ -50,8 +52,9 @@ pub(super) fn text(archive: &Archive, head: &Head, options: &RestoreOptions, dou
     }
     text.push_str(
         "The documents of a table are lines of JSON in TABLE/documents.jsonl; those of components are below\n\
-         _components/COMPONENT. `npx convex import` takes the ZIP as it is. It does not hold the contents of stored files, code,\n\
-         schema, indexes, environment variables, scheduled functions and cron jobs.\n",
+         _components/COMPONENT. `npx convex import` accepts the ZIP as it is. It does not contain the contents of \
+         stored files,\n\
+         code, schema, indexes, environment variables, scheduled functions or cron jobs.\n",
     );
     text
 }

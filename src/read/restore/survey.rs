@@ -130,8 +130,8 @@ fn of_one_generation(table: &SurveyedTable, documents: &[Revision], at: Timestam
     match documents.iter().find(|revision| number(revision) != table.number) {
         None => Ok(()),
         Some(of_another) => Err(Error::usage(format!(
-            "{} is of an earlier table {} (number {}), which was dropped before {}; an import would refuse it. Choose an earlier --as-of, or \
-             take it from get",
+            "{} belongs to an earlier table {} (number {}), which was dropped before {}, so an import would refuse it. \
+             Choose an earlier --as-of, or print the document with get",
             of_another.id,
             table.table,
             number(of_another).unwrap_or_default(),
@@ -241,8 +241,8 @@ impl Survey {
         if let Some(NumberConflict { number, tables }) = self.conflicts.first() {
             let tables: Vec<_> = tables.iter().map(ToString::to_string).collect();
             return Err(Error::usage(format!(
-                "tables {} have ids of one table number, {number}, which Convex does not import: one of them was dropped before; leave \
-                 it out with --exclude",
+                "the ids in tables {} have the same table number, {number}, which Convex does not import: one of these \
+                 tables was dropped; leave it out with --exclude",
                 tables.join(" and ")
             )));
         }
@@ -259,7 +259,7 @@ struct Documents {
 impl Documents {
     fn new(ids: &BTreeSet<String>) -> Result<Self> {
         if let Some(odd) = ids.iter().find(|id| table_number(id).is_none()) {
-            return Err(Error::usage(format!("`{}` is no document id of Convex", odd.escape_debug())));
+            return Err(Error::usage(format!("`{}` is not a document id of Convex", odd.escape_debug())));
         }
         Ok(Self { ids: ids.iter().map(|id| (id.clone(), None)).collect() })
     }
@@ -288,9 +288,9 @@ impl Documents {
             let why = match known {
                 Some(Lookup::Document(_)) => continue,
                 Some(Lookup::Deleted(ts)) => format!("it was deleted at {}: choose an earlier --as-of", in_full(*ts)),
-                _ => "history shows what the archive knows of it".to_owned(),
+                _ => "run `history` with the table and id to see what the archive has of it".to_owned(),
             };
-            return Err(Error::not_found(format!("there was no document {id} at {}: {why}", in_full(at))));
+            return Err(Error::not_found(format!("no document {id} at {}: {why}", in_full(at))));
         }
         Ok(())
     }

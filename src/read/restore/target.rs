@@ -204,10 +204,10 @@ impl NewFile {
         let path = &match fs::metadata(path) {
             Ok(there) if !there.is_file() => {
                 return Err(Error::usage(format!(
-                    "{shown} is no regular file: name another one, or - for the standard output"
+                    "{shown} is not a regular file: name another one, or - for standard output"
                 )));
             }
-            Ok(_) => path.canonicalize().map_err(|e| disk_error(e, &format!("cannot look at {shown}")))?,
+            Ok(_) => path.canonicalize().map_err(|e| disk_error(e, &format!("cannot access {shown}")))?,
             Err(_) => path.to_owned(),
         };
         let folder = match path.parent() {
@@ -215,7 +215,7 @@ impl NewFile {
             _ => Path::new("."),
         };
         if !folder.is_dir() {
-            return Err(Error::usage(format!("there is no folder {}: make it first", folder.display())));
+            return Err(Error::usage(format!("the folder {} does not exist: create it first", folder.display())));
         }
         let mut builder = tempfile::Builder::new();
         // Whoever may read it is for the umask to say, as of any file.
@@ -257,5 +257,5 @@ impl NewObject {
 }
 
 fn is_there(place: &impl std::fmt::Display) -> Error {
-    Error::usage(format!("{place} is there already: name another place, or say --force to replace it"))
+    Error::usage(format!("{place} already exists: choose another location, or replace it with --force"))
 }

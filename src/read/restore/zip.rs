@@ -62,7 +62,7 @@ impl SnapshotZip {
             .name("zip".into())
             // Whoever gave up does not want to know.
             .spawn(move || drop(outcome.send(run(sink, queue))))
-            .map_err(|e| Error::resource("the system gives no thread to write the ZIP").with_source(e))?;
+            .map_err(|e| Error::resource("cannot start a thread to write the ZIP").with_source(e))?;
         let (held, before) = (Vec::with_capacity(PIECE), Bytes::new());
         Ok(Self { steps, held, before, outcome: Some(receiver), target })
     }
@@ -140,7 +140,7 @@ impl SnapshotZip {
     }
 
     async fn outcome(&mut self) -> Result<u64> {
-        let ended = || Error::internal("the thread that writes the ZIP has ended without a word");
+        let ended = || Error::internal("the thread that writes the ZIP has ended without an error");
         match self.outcome.take() {
             Some(outcome) => outcome.await.map_err(|_| ended())?,
             None => Err(ended()),
@@ -153,7 +153,7 @@ fn run(sink: Sink, steps: mpsc::Receiver<Step>) -> Result<u64> {
     let Sink { to, file, shown } = sink;
     let failed = |e: io::Error| match e.kind() {
         ErrorKind::BrokenPipe => {
-            Error::resource(format!("cannot write {shown}: nobody reads it any more")).with_source(e)
+            Error::resource(format!("cannot write {shown}: its reader has closed it")).with_source(e)
         }
         _ => disk_error(e, &format!("cannot write {shown}")),
     };

@@ -25,7 +25,7 @@ impl FromStr for FieldMatch {
         let Some((path, value)) = text.split_once('=').filter(|(path, _)| !path.is_empty()) else {
             let odd = text.escape_debug();
             return Err(Error::usage(format!(
-                "`{odd}` names no field and value: say FIELD=VALUE, such as status=done or author.age=42"
+                "`{odd}` does not name a field and a value: write FIELD=VALUE, such as status=done or author.age=42"
             )));
         };
         let value = parse_value(value, Encoding::ExportJson).unwrap_or_else(|_| Value::String(value.to_owned()));

@@ -229,13 +229,13 @@ fn selected(head: &Head, options: &UndoOptions) -> Result<BTreeSet<TableRef>> {
     let UndoOptions { from, to, now, .. } = *options;
     if let Some((early, late)) = [(from, to), (to, now)].into_iter().find(|(early, late)| early > late) {
         return Err(Error::usage(format!(
-            "{} lies after {}: --from comes before --to, and both before the newest moment of the archive",
+            "{} is after {}: --from must come before --to, and both before the newest moment of the archive",
             in_full(early),
             in_full(late)
         )));
     }
     if let Some(odd) = options.ids.iter().find(|id| table_number(id).is_none()) {
-        return Err(Error::usage(format!("`{}` is no document id of Convex", odd.escape_debug())));
+        return Err(Error::usage(format!("`{}` is not a document id of Convex", odd.escape_debug())));
     }
     let tables = head.tables().map(|state| &state.table).filter(|table| options.selection.contains(table));
     let tables: Vec<_> = tables.collect();

@@ -19,11 +19,12 @@ pub(super) fn text(archive: &Archive, head: &Head, options: &UndoOptions, doubte
     let mut text = format!(
         "# An undo for the Convex deployment {}\n\n\
          It undoes changes made after {}, up to {}.\n\
-         Each table in it is whole: as it was at {}, but for the documents that are undone.\n\n\
+         It holds each table in full, as it was at {}, except for the documents that are undone.\n\n\
          Written by convex-archiver from the archive {}, version {}\n({}).\n\n\
-         Import it with `npx convex import --replace`, which replaces these tables and leaves the others alone. What was written to\n\
-         these tables after {} is lost by the import: stop the app's writes to them, archive\n\
-         once more, and make the ZIP anew if anything came.\n",
+         Import it with `npx convex import --replace`, which replaces these tables and leaves the others alone. The \
+         import loses what\n\
+         was written to these tables after {}: stop the app's writes to them, run sync\n\
+         once more, and make the ZIP again if anything was written.\n",
         head.deployment(),
         in_full(options.from),
         in_full(options.to),
@@ -39,7 +40,7 @@ pub(super) fn text(archive: &Archive, head: &Head, options: &UndoOptions, doubte
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "\nThe archive may show something else of table {table} after {after} than the deployment held: {why}."
+            "\nFor table {table} after {after} the archive may differ from what the deployment held: {why}."
         );
     }
     text

@@ -157,7 +157,8 @@ impl<'a, 'w, 'l, T: FnMut(UndoneDocument) -> Result<()>> TableUndo<'a, 'w, 'l, T
         let is_foreign = self.done.number.is_some() && number != self.done.number;
         if is_foreign && number.is_none() {
             return Err(Error::corrupt(format!(
-                "`{}` is no id of table {}: a file of it is damaged; take it from a copy of the archive",
+                "`{}` is not an id of table {}: a file of the table is damaged; take that file from a copy of the \
+                 archive",
                 id.escape_debug(),
                 self.done.table
             )));

@@ -29,8 +29,8 @@ pub fn dbt_macro(sql: &str) -> String {
 
     on-run-start: \"{{{{ convex_archive() }}}}\"
 
-  It knows the files of the archive as of when it was made: write it anew before each run of dbt.
-  Keys of a store are not in it: say them in the profile, under `secrets`.
+  It has the list of the archive's files from when it was created: create it again before each run of dbt.
+  It contains no keys of a store: put them into the profile, under `secrets`.
 #}}
 {{% macro convex_archive() %}}{{% raw %}}
 {raw}{{% endraw %}}{{% endmacro %}}
@@ -46,8 +46,8 @@ pub fn dbt_sources(head: &Head, given: &BTreeMap<TableRef, Arc<TableSchema>>) ->
     let sources = source_names(&names);
     let all: BTreeMap<_, _> = names.iter().map(|names| (names.table, names)).collect();
     let mut text = String::from(
-        "# Sources for what `convex-archiver views --engine dbt` makes. For dbt 1.10.8 and later, with the flag\n\
-         # require_generic_test_arguments_property. Write it anew for tables and columns that come later.\n\
+        "# Sources for the views of `convex-archiver views --engine dbt`. For dbt 1.10.8 and later, with the flag\n\
+         # require_generic_test_arguments_property. Create it again for new tables and columns.\n\
          version: 2\nsources:",
     );
     let mut last = None;
@@ -93,11 +93,11 @@ fn source_names<'a>(names: &[Views<'a>]) -> BTreeMap<&'a str, String> {
 type Added = (&'static str, &'static str, &'static str);
 
 const VALID: [Added; 5] = [
-    ("_valid_from", "TIMESTAMP", "When the document became so, UTC"),
-    ("_valid_to", "TIMESTAMP", "When it was so no longer, UTC; NULL: it still is"),
+    ("_valid_from", "TIMESTAMP", "When this state of the document began, UTC"),
+    ("_valid_to", "TIMESTAMP", "When this state ended, UTC; NULL if it is current"),
     ("_valid_from_ts", "BIGINT", "_valid_from in nanoseconds since 1970"),
     ("_valid_to_ts", "BIGINT", "_valid_to in nanoseconds since 1970"),
-    ("_is_current", "BOOLEAN", "The document is so now"),
+    ("_is_current", "BOOLEAN", "Whether this state is current"),
 ];
 
 /// The views of a table.
@@ -113,7 +113,7 @@ fn tables(
     let views: [(_, _, &[Added]); 3] = [
         (&names.plain, "The documents of", &[]),
         (&names.history, "Every revision of the documents of", &tombstone),
-        (&names.versions, "The documents with the spans of time in which they were so, of", &valid),
+        (&names.versions, "The states of the documents with the span in which each was current, of", &valid),
     ];
     for (name, what, added) in views {
         let is_plain = added.is_empty();

@@ -19,7 +19,7 @@ pub(super) fn note<'a>(head: &Head, tables: impl IntoIterator<Item = &'a TableRe
     let mut text = String::new();
     if !doubted.is_empty() {
         text.push_str(
-            "-- When this was made, the archive could show something else of these tables than the deployment held:\n",
+            "-- When this was made, the archive could differ from what the deployment held in these tables:\n",
         );
     }
     for DoubtedTable { table, span, .. } in &doubted {

@@ -92,10 +92,12 @@ fn header(url: &str, as_of: Option<Timestamp>, note: &str) -> String {
         "-- Views of an archive of convex-archiver, for DuckDB 1.5 and later. For each table, here `messages`:\n\
          --   messages               its documents\n\
          --   messages_history       every revision; those that deleted a document have _tombstone\n\
-         --   messages_versions      its documents with the spans in which they were so: _valid_from, _valid_to (not itself in it), _is_current\n\
+         --   messages_versions      its documents with the span in which each was current: _valid_from, _valid_to \
+         (exclusive), _is_current\n\
          --   messages_as_of(moment) its documents at a moment: a _ts, a TIMESTAMP, or text of one (UTC)\n\
-         -- Run it anew in each session: it reads which files count, from manifest.json and the lists under parts/. Make it anew for tables and\n\
-         -- columns that come later.\n",
+         -- Run it in each session: it reads the list of files from manifest.json and the lists under parts/. Create \
+         it again for new tables\n\
+         -- and columns.\n",
     );
     if let Some(ts) = as_of {
         let _ = writeln!(text, "-- messages and messages_history are as of {ts}.");
@@ -103,16 +105,16 @@ fn header(url: &str, as_of: Option<Timestamp>, note: &str) -> String {
     text.push_str(note);
     text.push_str(match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("s3") => {
-            "-- Credentials, before this: what the AWS tools know (extension aws), or a key.\n\
+            "-- Before this, set the credentials: those of the AWS tools (extension aws), or a key.\n\
              -- CREATE SECRET (TYPE s3, PROVIDER credential_chain);\n\
              -- CREATE SECRET (TYPE s3, KEY_ID '…', SECRET '…', REGION 'eu-central-1');\n"
         }
         Some("gs") => {
-            "-- Credentials, before this: an HMAC key of the bucket's project.\n\
+            "-- Before this, set the credentials: an HMAC key of the bucket's project.\n\
              -- CREATE SECRET (TYPE gcs, KEY_ID '…', SECRET '…');\n"
         }
         Some("az") => {
-            "-- Credentials, before this (extension azure): what the Azure tools know, or a connection string.\n\
+            "-- Before this, set the credentials (extension azure): those of the Azure tools, or a connection string.\n\
              -- CREATE SECRET (TYPE azure, PROVIDER credential_chain, ACCOUNT_NAME '…');\n\
              -- CREATE SECRET (TYPE azure, CONNECTION_STRING '…');\n"
         }
@@ -124,12 +126,12 @@ fn header(url: &str, as_of: Option<Timestamp>, note: &str) -> String {
 /// Sets the moment that the plain names mean; one that no table covers ends the script.
 fn moment(as_of: Option<Timestamp>) -> String {
     let Some(Timestamp(ts)) = as_of else {
-        return "-- The plain names mean: as far as the archive reaches.\n\
+        return "-- The plain names show the archive as far as it reaches.\n\
                 SET VARIABLE \"_archive as_of\" = (SELECT max(through) FROM _archive_entries);\n\n"
             .to_owned();
     };
     format!(
-        "-- The plain names mean this moment.\n\
+        "-- The plain names show the archive at this moment.\n\
          SET VARIABLE \"_archive as_of\" = (\n  \
          SELECT CASE WHEN count(*) FILTER (len(list_filter(covered, lambda span: span.\"from\" <= {ts} AND {ts} <= span.\"to\")) > 0) > 0\n    \
          THEN {ts} ELSE error('the archive covers no table at ' || make_timestamp_ns({ts}) || ' UTC (_ts {ts}): '\n      \

@@ -20,8 +20,8 @@ WITH written AS (
 )
 SELECT manifest FROM checked
 WHERE coalesce(known AND len(words) = 0, false) OR error('this archive was written by ' || coalesce(manifest.program, 'another program')
-  || CASE WHEN known AND len(words) > 0 THEN ' and needs a reader that knows `' || array_to_string(words, '`, `') || '`, which this script does not'
-    ELSE ', in a format that this script does not know' END || ': make the script with that program or a newer one');
+  || CASE WHEN known AND len(words) > 0 THEN ' and needs a reader that supports `' || array_to_string(words, '`, `') || '`, which this script does not'
+    ELSE ', in a format that this script does not know' END || ': create the script with that program or a newer one');
 
 -- Of each table the moments that are covered, the bases that hold them, and its parts: the lists of its files by month.
 CREATE OR REPLACE TEMP TABLE _archive_entries AS
@@ -98,7 +98,7 @@ CREATE OR REPLACE MACRO _archive.ts(moment) AS CASE
       - coalesce(TRY_CAST(regexp_extract(CAST(moment AS VARCHAR), ':\d\d(?:\.\d+)?([+-]\d\d)(?::?\d\d)?$', 1) AS BIGINT), 0) * 3600000000000
       - coalesce(TRY_CAST(regexp_extract(CAST(moment AS VARCHAR), ':\d\d(?:\.\d+)?([+-])\d\d:?(\d\d)$', 1)
                        || regexp_extract(CAST(moment AS VARCHAR), ':\d\d(?:\.\d+)?([+-])\d\d:?(\d\d)$', 2) AS BIGINT), 0) * 60000000000,
-    error('no moment: say a _ts, a TIMESTAMP, or text such as 2026-11-24T07:45:39Z'))
+    error('not a moment: use a _ts, a TIMESTAMP, or text such as 2026-11-24T07:45:39Z'))
 END;
 
 -- How many numbers of a sorted list are at or below ts. (Lambdas are not to be had where files are named.)

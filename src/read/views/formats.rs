@@ -75,7 +75,7 @@ pub fn schema_text(table: &TableRef, schema: &TableSchema, format: SchemaFormat,
         }
         SchemaFormat::Json => {
             let text = serde_json::to_string_pretty(schema);
-            text.map_err(|e| Error::internal("cannot spell a schema: report it").with_source(e))? + "\n"
+            text.map_err(|e| Error::internal("cannot write a schema as text: report it").with_source(e))? + "\n"
         }
     })
 }

@@ -72,13 +72,16 @@ fn refuse_uncovered(head: &Head, selection: &Selection, at: Timestamp) -> Result
 
 fn header(head: &Head, at: Timestamp) -> String {
     format!(
-        "-- Views of an archive of convex-archiver, for DuckDB 1.5 and later, to be kept in a database. For each table, here `messages`:\n\
+        "-- Permanent views of an archive of convex-archiver, for DuckDB 1.5 and later. For each table, here \
+         `messages`:\n\
          --   messages               its documents\n\
          --   messages_history       every revision; those that deleted a document have _tombstone\n\
-         --   messages_versions      its documents with the spans in which they were so: _valid_from, _valid_to (not itself in it), _is_current\n\
-         -- As of {}, from the files of version {} of the archive: make and run this anew after each sync.\n\
-         -- Credentials are not in it. Each session that reads from a store needs its secret: CREATE PERSISTENT SECRET, or `secrets` in a profile of dbt.\n\
-         -- Times are UTC. A session that compares them with now() says before: SET TimeZone = 'UTC';\n\n\
+         --   messages_versions      its documents with the span in which each was current: _valid_from, _valid_to \
+         (exclusive), _is_current\n\
+         -- As of {}, from the files of version {} of the archive: create and run this again after each sync.\n\
+         -- It contains no credentials. Each session that reads from a store needs a secret: CREATE PERSISTENT SECRET, \
+         or `secrets` in a profile of dbt.\n\
+         -- Times are UTC. Before a session compares them with now(), it must run: SET TimeZone = 'UTC';\n\n\
          CREATE SCHEMA IF NOT EXISTS _archive;\n",
         in_full(at),
         head.version()

@@ -185,7 +185,7 @@ class Archive:
         at = AS_OF if at is None else at
         found = nanoseconds(self.through if at is None else at)
         if found is None:
-            raise ValueError("the archive holds nothing yet")
+            raise ValueError("the archive holds nothing yet; run sync")
         return found
 
     def _rows(self, entry, files):
@@ -204,9 +204,9 @@ def check(manifest):
     """Refuses an archive for which one must know more than this script does."""
     words = [word for word in manifest["needs"]["readers"] if word not in READERS]
     if manifest["format"] > FORMAT or words:
-        why = f"and needs a reader that knows `{'`, `'.join(words)}`, which this script does not" if words else "in a newer format"
+        why = f"and needs a reader that supports `{'`, `'.join(words)}`, which this script does not" if words else "in a newer format"
         program = manifest["program"]
-        raise ValueError(f"this archive was written by {program} {why}: make the script with that program or a newer one")
+        raise ValueError(f"this archive was written by {program} {why}: create the script with that program or a newer one")
 
 
 def full_name(table):

@@ -12,12 +12,12 @@ def files_at(at, url, read):
     words = [f"`{word}`" for word in manifest["needs"]["readers"] if word not in READERS]
     if manifest["format"] > FORMAT or words:
         more = ", ".join(words) or "a newer format"
-        why = f"this archive was written by {manifest['program']} and needs a reader that knows {more}"
-        raise ValueError(f"{why}: make the script with that program or a newer one")
+        why = f"this archive was written by {manifest['program']} and needs a reader that supports {more}"
+        raise ValueError(f"{why}: create the script with that program or a newer one")
     lines = zip(manifest["tables"], manifest["covered"])
     table, place = next((line["table"], place) for line, place in lines if line["table"]["table"] == TABLE)
     if table["schema"]["schema"] != SCHEMA:
-        raise ValueError(f"table {TABLE['name']} has other columns since this script was made: make it anew")
+        raise ValueError(f"table {TABLE['name']} has had other columns since this script was created: create the script again")
     if at is None:
         at = int(manifest["cursor"]["ts"])
     elif isinstance(at, datetime.datetime):

@@ -1,5 +1,5 @@
 def state(at=None, url=URL):
-    """The documents at a moment: a _ts in nanoseconds, a datetime (UTC if it says no zone), or None: as far as the archive reaches."""
+    """The documents at a moment: a _ts in nanoseconds, a datetime (UTC if it has no zone), or None for as far as the archive reaches."""
     files, s, at = files_at(at, url.rstrip("/"), lambda path: "\n".join(pl.read_lines(path, glob=False)["line"]))
     cast = pl.ScanCastOptions(missing_struct_fields="insert")
     options = {"missing_columns": "insert", "cast_options": cast, "glob": False, "hive_partitioning": False}

@@ -1,5 +1,5 @@
 def state(at=None, url=URL):
-    """The documents at a moment: a _ts in nanoseconds, a datetime (UTC if it says no zone), or None: as far as the archive reaches."""
+    """The documents at a moment: a _ts in nanoseconds, a datetime (UTC if it has no zone), or None for as far as the archive reaches."""
     store, folder = fs.FileSystem.from_uri(url if "://" in url else os.path.abspath(url))
     files, s, at = files_at(at, folder.rstrip("/"), lambda path: store.open_input_stream(path).read().decode())
     in_time = pc.field("_base").is_valid() | (pc.field("_ts") > s) & (pc.field("_ts") <= at)

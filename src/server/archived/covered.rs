@@ -35,14 +35,14 @@ impl ArchivedDeployment {
         moments.into_iter().find(complete).unwrap_or(self.now)
     }
 
-    /// Whether the archive was told to keep this table at that moment.
+    /// Whether clients may see this table, and the archive was told to keep it at that moment.
     pub(super) fn selects(&self, table: &TableRef, at: Timestamp) -> bool {
         let coverage = self.head.coverage();
         let in_force =
             coverage.selections.iter().rfind(|selected| selected.after < at).map(|selected| &selected.tables);
         // The first is in force after the first S, whose base was made with it.
         let at_first = || coverage.bases.iter().find(|base| base.ts == at).map(|base| &base.selected);
-        in_force.or_else(at_first).is_none_or(|tables| tables.contains(table))
+        self.selection.contains(table) && in_force.or_else(at_first).is_none_or(|tables| tables.contains(table))
     }
 
     fn uncovered_at(&self, asked: &RequestedTables<'_>, at: Timestamp) -> impl Iterator<Item = &TableRef> {
@@ -115,7 +115,7 @@ impl ArchivedDeployment {
         let tables = self.tables.iter().map(|table| &*table.tablet.table);
         for table in tables.filter(|table| asked.contains(table) && !self.never_selects(table, after, through)) {
             if !self.selects(table, after) {
-                return Err(Error::window(format!("table {table} came later: it begins with a snapshot")));
+                return Err(Error::window(format!("table {table} was archived later: it begins with a snapshot")));
             }
             if let Some((_, to)) = coverage.missing(table).into_iter().find(within) {
                 return Err(Error::window(format!("changes of table {table} up to {} are missing", in_full(to))));

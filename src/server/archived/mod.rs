@@ -35,6 +35,7 @@ use crate::{
     error::{Error, Result},
     read::{FilesByTable, Replay, TableFiles, in_full},
     rows::moment::whole_span,
+    selection::Selection,
 };
 
 /// Walks through tables that can be under way at once; one more, and the one that was asked for least lately begins anew
@@ -53,6 +54,8 @@ pub struct ArchivedDeployment {
     now: Timestamp,
     tables: Vec<Table>,
     files: Vec<TableFiles>,
+    /// What clients get to see.
+    selection: Selection,
     budget: MemoryBudget,
     /// The one asked for last comes first.
     walks: Mutex<Vec<Walk>>,
@@ -70,18 +73,24 @@ struct Table {
 }
 
 impl ArchivedDeployment {
-    /// The archive as it is now, at `as_of`; without it, as far as the archive reaches.
+    /// The archive as it is now, at `as_of`; without it, as far as the archive reaches. Clients see the selected tables, as if there were no
+    /// others.
     ///
     /// # Errors
     /// NotFound, if it covers no table at that moment.
-    pub async fn open(archive: Archive, as_of: Option<Timestamp>, budget: MemoryBudget) -> Result<Self> {
+    pub async fn open(
+        archive: Archive,
+        as_of: Option<Timestamp>,
+        selection: Selection,
+        budget: MemoryBudget,
+    ) -> Result<Self> {
         let head = archive.head().await?;
         let (first, through) = whole_span(&head)?.into_inner();
         let now = as_of.unwrap_or(through);
         let mut by_table = FilesByTable::open(&archive, &head).await?;
         let (mut tables, mut files) = (Vec::new(), Vec::new());
         while let Some(of_table) = by_table.next().await? {
-            if let Some(first) = of_table.first(&head) {
+            if let Some(first) = of_table.first(&head).filter(|_| selection.contains(&of_table.table)) {
                 let tablet = tablet(&of_table.table);
                 tables.push(Table { tablet, first, files: files.len() });
                 files.push(of_table);
@@ -90,10 +99,11 @@ impl ArchivedDeployment {
         // One share for each walk, one for the changes, one for the page.
         let budget = budget.half().half();
         let (walks, replay) = (Mutex::new(Vec::new()), Mutex::new(None));
-        let open = Self { archive, head, now, tables, files, budget, walks, replay };
+        let open = Self { archive, head, now, tables, files, selection, budget, walks, replay };
         if !open.covers_anything() {
             return Err(Error::not_found(format!(
-                "the archive covers no table at {}: choose a moment from {} to {}, and see status",
+                "the archive covers no table at {}: choose a moment from {} to {}, or run `status` to see what it \
+                 covers",
                 in_full(now),
                 in_full(first),
                 in_full(through)

@@ -39,7 +39,8 @@ impl LogWalk<'_> {
             && self.expected_at.is_none()
         {
             let what = format!(
-                "no commit has the digest {expected}: commits that were there when it was noted are gone, or it is of another archive"
+                "no commit has the digest {expected}: commits that existed when it was noted are missing, or it \
+                 belongs to another archive"
             );
             let problem = Problem::new(ProblemKind::ExpectedHead, layout::commit(newest), Suffers::State, what);
             self.found.push((None, problem.repairs([Repair::CopyOfLog])));
@@ -47,7 +48,7 @@ impl LogWalk<'_> {
         self.schemas.iter().for_each(|(path, bytes)| unneeded.add(path, *bytes));
         if self.read.unfolded > 0 {
             notes.push(format!(
-                "{} commits are as they were written, but cannot be added up, because one before them is lost",
+                "{} commits are as they were written, but cannot be applied, because one before them is lost",
                 self.read.unfolded
             ));
         }
@@ -68,7 +69,7 @@ impl LogWalk<'_> {
             Manifest::Written(written) if written.version() > newest => {
                 let version = written.version();
                 if written.archive().is_none_or(|id| id != self.id) {
-                    self.tell_manifest(format!("{} is of another archive", layout::MANIFEST));
+                    self.tell_manifest(format!("{} belongs to another archive", layout::MANIFEST));
                     return;
                 }
                 let path = layout::commit(newest + 1);
@@ -98,7 +99,7 @@ impl LogWalk<'_> {
             self.found.push((None, checkpoint_problem(due, what)));
         }
         let old = missing.iter().filter(|version| **version < due).count();
-        let note = format!("{old} older checkpoints are not there: readers begin at newer ones");
+        let note = format!("{old} older checkpoints are missing: readers begin at newer ones");
         (old > 0).then_some(note).into_iter().collect()
     }
 
@@ -125,8 +126,9 @@ impl LogWalk<'_> {
     fn end_clock(&mut self) {
         let Some(Ahead { first, count, at }) = self.ahead.take() else { return };
         let what = format!(
-            "{count} commits, the first of them {first}, name moments ahead of this machine's clock, up to {at}: how old the archive is \
-             cannot be told"
+            "{count} commits, the first of them {first}, name moments in the future according to this machine's clock, \
+             up to \
+             {at}, so the age of the archive is unknown"
         );
         let problem = Problem::new(ProblemKind::Clock, layout::commit(first), Suffers::Nothing, what);
         self.found.push((None, problem.repairs([Repair::Clock])));

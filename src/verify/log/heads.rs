@@ -32,9 +32,9 @@ impl LogWalk<'_> {
                 _ => same && Blame::of(written.digest(), &this.digest) == Blame::Before,
             };
             if is_commit {
-                this.altered = Some("manifest.json names another digest of it".to_owned());
+                this.altered = Some("manifest.json names a different digest for it".to_owned());
             } else {
-                let what = format!("{} names another digest of commit {}", layout::MANIFEST, this.version);
+                let what = format!("{} names a different digest for commit {}", layout::MANIFEST, this.version);
                 self.tell_manifest(what);
             }
             return Ok(());
@@ -44,14 +44,14 @@ impl LogWalk<'_> {
             return Ok(());
         }
         match written.proven_by(commit, &this.digest, &self.id)? {
-            None => self.tell_manifest(format!("{} is not what commit {} says", layout::MANIFEST, this.version)),
+            None => self.tell_manifest(format!("{} does not match commit {}", layout::MANIFEST, this.version)),
             Some((head, follows)) => {
                 let same = self.head.as_ref().is_none_or(|folded| folded.version() != this.version || *folded == head);
                 if !same {
-                    self.tell_manifest(format!("{} is not what the commits add up to", layout::MANIFEST));
+                    self.tell_manifest(format!("{} does not match the commits", layout::MANIFEST));
                 } else if !follows && !self.id.is_empty() {
                     self.tell_manifest(format!(
-                        "what {} repeats for SQL does not follow from the rest",
+                        "the part of {} that repeats data for SQL does not match the rest",
                         layout::MANIFEST
                     ));
                 }
@@ -95,17 +95,17 @@ impl LogWalk<'_> {
             return Ok(());
         };
         let Some((head, follows)) = written.proven_by(commit, &this.digest, &self.id)? else {
-            let what = format!("{} is not what its commit says", layout::checkpoint(version));
+            let what = format!("{} does not match its commit", layout::checkpoint(version));
             self.found.push((None, checkpoint_problem(version, what)));
             return Ok(());
         };
         if self.head.as_ref().is_some_and(|folded| folded.version() == version && *folded != head) {
-            let what = format!("{} is not what the commits add up to", layout::checkpoint(version));
+            let what = format!("{} does not match the commits", layout::checkpoint(version));
             self.found.push((None, checkpoint_problem(version, what)));
             return Ok(());
         }
         if !follows && !self.id.is_empty() {
-            let what = format!("what {} repeats does not follow from the rest", layout::checkpoint(version));
+            let what = format!("the part of {} that repeats data does not match the rest", layout::checkpoint(version));
             self.found.push((None, checkpoint_problem(version, what)));
         }
         self.read.checkpoints += 1;

@@ -187,7 +187,7 @@ impl LogWalk<'_> {
         match head.apply(commit, waiting.digest.clone()) {
             Ok(next) => self.head = Some(next),
             Err(_) if is_presumed => {
-                self.found.push((None, checkpoint_problem(version - 1, "it is not what commits say")));
+                self.found.push((None, checkpoint_problem(version - 1, "it does not match the commits")));
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 let what = error.to_string();
@@ -232,15 +232,17 @@ impl LogWalk<'_> {
             Link::Unknown => None,
         };
         if matches!(link, Link::Broken(_, Blame::Before)) {
-            this.altered.get_or_insert_with(|| "the next commit follows on another one".to_owned());
+            this.altered.get_or_insert_with(|| "the next commit follows a different one".to_owned());
         }
         if this.version == 0 {
             if let Some(why) = this.altered {
                 self.break_fold();
                 // Its id is not to be relied on, either.
                 self.id = self.manifest.archive().unwrap_or_default();
-                let what =
-                    format!("{} is not as it was written: {why}; until it is, syncs refuse to write", layout::HEADER);
+                let what = format!(
+                    "{} is not as it was written: {why}; until it is repaired, syncs refuse to write",
+                    layout::HEADER
+                );
                 let problem = Problem::new(ProblemKind::Header, layout::HEADER, Suffers::Nothing, what);
                 self.found.push((None, problem.with_copy()));
             }
@@ -303,9 +305,12 @@ impl LogWalk<'_> {
         let Hole { from, to, after } = *hole;
         let path = layout::commit(from);
         let what = if from == to {
-            format!("{path} is missing, though later objects exist")
+            format!("{path} is missing, although later objects exist")
         } else {
-            format!("{path} and those behind it up to {} are missing, though later objects exist", layout::commit(to))
+            format!(
+                "{path} and the following ones up to {} are missing, although later objects exist",
+                layout::commit(to)
+            )
         };
         let mut problem = Problem::new(ProblemKind::Commit, path, Suffers::State, what);
         (problem.objects, problem.from) = (to - from + 1, after);

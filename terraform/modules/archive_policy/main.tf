@@ -40,6 +40,13 @@ locals {
     Action   = ["s3:DeleteObject"]
     Resource = [for name in local.deletable : "${local.bucket_arn}/${local.folder}${name}*"]
   }
+  # That the archive was verified.
+  record = {
+    Sid      = "RecordVerifications"
+    Effect   = "Allow"
+    Action   = ["s3:PutObject"]
+    Resource = ["${local.bucket_arn}/${local.folder}runs/verified.json"]
+  }
   decrypt = !var.encrypted_with_kms ? [] : [{
     Sid      = "DecryptTheArchive"
     Effect   = "Allow"
@@ -57,7 +64,7 @@ locals {
   aws_statements = {
     writer   = concat([local.list, local.read, local.write], local.encrypt)
     reader   = concat([local.list, local.read], local.decrypt)
-    verifier = concat([local.list, local.read], local.decrypt)
+    verifier = concat([local.list, local.read, local.record], local.encrypt)
     vacuum   = concat([local.list, local.read, local.delete], local.decrypt)
   }
 
@@ -84,16 +91,24 @@ locals {
     expression  = local.gcs_in_archive
   }
   # Google Cloud asks for the right to delete from whoever overwrites an object. Only objects that repeat what the log says are ever
-  # overwritten: the first two in most runs, parts and checkpoints if they are damaged.
+  # overwritten: the first two in most runs, the lease in runs that take longer, parts and checkpoints if they are damaged. And what is remembered of runs.
   gcs_rewrite = {
     permissions = ["storage.objects.delete"]
     title       = "what repeats the log"
     expression = join(" || ", [
       "resource.name == '${local.gcs_objects}manifest.json'",
       "resource.name == '${local.gcs_objects}sentinel.json'",
+      "resource.name == '${local.gcs_objects}lease.json'",
+      "resource.name.startsWith('${local.gcs_objects}runs/')",
       "resource.name.startsWith('${local.gcs_objects}parts/')",
       "(resource.name.startsWith('${local.gcs_objects}log/') && resource.name.endsWith('.checkpoint.json.gz'))",
     ])
+  }
+  # To overwrite it is to delete it.
+  gcs_record = {
+    permissions = ["storage.objects.create", "storage.objects.delete"]
+    title       = "verifications"
+    expression  = "resource.name == '${local.gcs_objects}runs/verified.json'"
   }
   gcs_delete = {
     permissions = ["storage.objects.delete"]
@@ -104,7 +119,7 @@ locals {
   gcp_grants = {
     writer   = { read = local.gcs_read, write = local.gcs_write, rewrite = local.gcs_rewrite }
     reader   = { read = local.gcs_read }
-    verifier = { read = local.gcs_read }
+    verifier = { read = local.gcs_read, record = local.gcs_record }
     vacuum   = { read = local.gcs_read, delete = local.gcs_delete }
   }
 }

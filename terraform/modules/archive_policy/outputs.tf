@@ -7,7 +7,7 @@ output "archive_urls" {
 }
 
 output "aws_writer_policy_json" {
-  description = "IAM policy for `sync` and for an `audit` that records its result: list, read, write. No delete."
+  description = "IAM policy for `sync`, an `audit` that records its result, `compact`, `repair`, `forget`, and the destination of `copy`: list, read, write. No delete."
   value       = jsonencode({ Version = "2012-10-17", Statement = local.aws_statements.writer })
 }
 
@@ -17,12 +17,12 @@ output "aws_reader_policy_json" {
 }
 
 output "aws_verifier_policy_json" {
-  description = "IAM policy for whoever checks the archive (`audit --dry-run`): list and read. The same rights as the reader's today, and an output of its own so that they can differ."
+  description = "IAM policy for whoever checks the archive (`verify`, `audit --dry-run`): list, read, and write `runs/verified.json`, which remembers what was verified."
   value       = jsonencode({ Version = "2012-10-17", Statement = local.aws_statements.verifier })
 }
 
 output "aws_vacuum_policy_json" {
-  description = "IAM policy for whoever may delete files of the archive: list, read, delete inside `log/`, `parts/`, `tables/` and `components/`. No write. No verb needs it yet."
+  description = "IAM policy for `vacuum`: list, read, delete inside `log/`, `parts/`, `tables/` and `components/`. No write."
   value       = jsonencode({ Version = "2012-10-17", Statement = local.aws_statements.vacuum })
 }
 

@@ -113,6 +113,9 @@ fn the_reports_of_those_that_look_back_are_what_the_schema_says() {
     }
     is("get", &ask(&["get", "messages", &id]).with(0).json());
     is("failed", &ask(&["get", "messages", "nobody"]).with(1).json());
+    let documents = lines(&ask(&["documents", "messages", "--limit", "7"]).with(0));
+    assert_eq!(documents.len(), 7);
+    documents.iter().for_each(|line| is("documents", line));
     let log = lines(&ask(&["log"]).with(0));
     assert!(log.len() > 20);
     log.iter().for_each(|line| is("log", line));

@@ -2,8 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
-    ops::AddAssign,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicUsize, Ordering},
@@ -15,20 +13,28 @@ use async_trait::async_trait;
 use convex_archiver::{
     DeploymentIdentity, DigestShare, Error, ErrorKind, Event, MemoryBudget, Monitor, NoMonitor, Position, Result,
     Selection, TableRef, Timestamp, Value,
-    archive::{Archive, BaseMaker, Covers, Span},
+    archive::{Archive, BaseMaker, Covers, Head, Span},
     compact::OwnBaseRule,
-    convex::{Access, Client, ClientOptions, DeployKey, Page, RetryPolicy, Shapes, SnapshotScope, Source},
+    convex::{
+        Access, Client, ClientOptions, DeployKey, IdPage, Page, RetryPolicy, Sentinel, Shapes, SnapshotScope, Source,
+    },
     server::{Components, Deployment, RouterOptions, SeededWriter, SimulatedDeployment},
     sync::{OnGap, Stop, SyncOptions, SyncReport, sync},
 };
-use object_store::{ObjectStore, memory::InMemory};
+use object_store::ObjectStore;
 
-use super::steps::{Pace, Step, Wrong};
+use super::{
+    steps::{Pace, Step, Wrong},
+    told::Told,
+    upkeep::Kept,
+};
 use crate::{
     conformance::Server,
     support::{
         FileRows, Held, KEY, assert_same_state,
+        clocked::ClockedStore,
         faults::FaultyStore,
+        not_told::NotTold,
         source::same_place,
         states::{covered_state, read_state},
     },
@@ -37,103 +43,6 @@ use crate::{
 const START: i64 = 1_790_000_000_000_000_000;
 /// Looks at the clock; each takes a millisecond.
 const LOOK: i64 = 1_000_000;
-
-/// What histories came upon: a net that catches nothing is none.
-#[derive(Debug, Default)]
-pub(crate) struct Told {
-    syncs: u64,
-    failed: u64,
-    conflicts: u64,
-    /// Small files that were joined.
-    joined: u64,
-    /// Bases that the archive made of its own state.
-    own_bases: u64,
-    gaps: u64,
-    /// Walks that grew too old and left finished tables behind.
-    partial_bases: u64,
-    later_bases: u64,
-    selections: u64,
-    moves: u64,
-    /// Servers that left the changes of components out, and then no more.
-    upgrades: u64,
-    /// States that were read back.
-    states: u64,
-}
-
-impl Told {
-    pub(crate) fn has_seen_everything(&self) -> bool {
-        let Self {
-            syncs,
-            failed,
-            conflicts,
-            joined,
-            own_bases,
-            gaps,
-            partial_bases,
-            later_bases,
-            selections,
-            moves,
-            upgrades,
-            states,
-        } = *self;
-        let all = [
-            syncs,
-            failed,
-            conflicts,
-            joined,
-            own_bases,
-            gaps,
-            partial_bases,
-            later_bases,
-            selections,
-            moves,
-            upgrades,
-            states,
-        ];
-        all.iter().all(|times| *times > 0)
-    }
-}
-
-impl AddAssign for Told {
-    fn add_assign(&mut self, other: Self) {
-        self.syncs += other.syncs;
-        self.failed += other.failed;
-        self.conflicts += other.conflicts;
-        self.joined += other.joined;
-        self.own_bases += other.own_bases;
-        self.gaps += other.gaps;
-        self.partial_bases += other.partial_bases;
-        self.later_bases += other.later_bases;
-        self.selections += other.selections;
-        self.moves += other.moves;
-        self.upgrades += other.upgrades;
-        self.states += other.states;
-    }
-}
-
-impl fmt::Display for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            syncs,
-            failed,
-            conflicts,
-            joined,
-            own_bases,
-            gaps,
-            partial_bases,
-            later_bases,
-            selections,
-            moves,
-            upgrades,
-            states,
-        } = self;
-        write!(
-            f,
-            "{syncs} syncs, {failed} of them failed, {conflicts} conflicts, {joined} small files joined, {own_bases} bases of its own, {gaps} gaps, {partial_bases} snapshots that grew too old, \
-             {later_bases} later bases, {selections} selections, {moves} moves, {upgrades} upgrades, {states} states read back"
-        )
-    }
-}
 
 /// The deployment as a sync sees it: over HTTP, with what goes wrong.
 struct Seen {
@@ -160,6 +69,18 @@ impl Source for Seen {
 
     async fn shapes(&self) -> Result<Shapes> {
         self.client.shapes().await
+    }
+
+    async fn ids(&self, table: &TableRef, ts: Timestamp, cursor: Option<&str>) -> Result<Option<IdPage>> {
+        self.client.ids(table, ts, cursor).await
+    }
+
+    fn clock_offset(&self) -> Option<i64> {
+        self.client.clock_offset()
+    }
+
+    fn sentinel(&self) -> Option<&dyn Sentinel> {
+        self.client.sentinel()
     }
 
     fn snapshot_start(&self) -> Position {
@@ -203,10 +124,10 @@ impl Monitor for StopAt {
 }
 
 pub(crate) struct History {
-    clock: Arc<AtomicI64>,
-    deployment: Arc<SimulatedDeployment>,
+    pub(super) clock: Arc<AtomicI64>,
+    pub(super) deployment: Arc<SimulatedDeployment>,
     writer: Arc<Mutex<SeededWriter>>,
-    store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<dyn ObjectStore>,
     /// Version and cursor so far.
     reached: (u64, Timestamp),
     /// Gaps so far.
@@ -222,8 +143,10 @@ pub(crate) struct History {
     place: DeploymentIdentity,
     /// What the server tells of components.
     components: Components,
-    /// Up to here changes of components were left out.
-    untold: Timestamp,
+    /// What the deployment did not tell.
+    pub(super) not_told: NotTold,
+    /// What else is done to the archive, and what is left of it.
+    pub(super) kept: Kept,
     pub(crate) told: Told,
 }
 
@@ -233,10 +156,11 @@ impl History {
         let looks = Arc::clone(&clock);
         let look = move || Timestamp(looks.fetch_add(LOOK, Ordering::SeqCst));
         Self {
+            store: Arc::new(ClockedStore::new(&clock)),
+            kept: Kept::new(&clock),
             clock,
             deployment: Arc::new(SimulatedDeployment::with_clock("otter-1", seed, look)),
             writer: Arc::new(Mutex::new(SeededWriter::new(seed))),
-            store: Arc::new(InMemory::new()),
             reached: (0, Timestamp(0)),
             gaps: 0,
             known_as: None,
@@ -245,13 +169,13 @@ impl History {
             selection: Selection::default(),
             place: same_place(),
             components: Components::Everywhere,
-            untold: Timestamp(i64::MIN),
+            not_told: NotTold::default(),
             told: Told::default(),
         }
     }
 
     /// One sync into `store`, with its own server.
-    fn sync(
+    pub(super) fn sync(
         &self,
         pace: Pace,
         store: Arc<dyn ObjectStore>,
@@ -261,12 +185,15 @@ impl History {
         let deployment = Arc::clone(&self.deployment);
         let (clock, writer, selection) = (Arc::clone(&self.clock), Arc::clone(&self.writer), self.selection.clone());
         let (identity, components) = (self.place.clone(), self.components);
+        // Where something was dropped, and no server tells, each run compares all tables.
+        let audit_every = Duration::from_secs(if self.not_told.dropped.is_empty() { 24 * 3600 } else { 0 });
         async move {
             let mut pages = RouterOptions::default()
                 .key(KEY.to_owned())
                 .snapshot_page(pace.snapshot_page)
                 .delta_page(pace.delta_page)
-                .components(components);
+                .components(components)
+                .data_sync(components == Components::Everywhere);
             match &wrong {
                 Some(Wrong::Answers(fault)) => pages.faults.push(fault.clone()),
                 Some(Wrong::Knows(formats, posts)) => {
@@ -294,6 +221,7 @@ impl History {
                 .target_file_bytes(pace.target_file_bytes)
                 .commit_every(pace.commit_every)
                 .content_digest(DigestShare::All)
+                .audit_every(Some(audit_every))
                 .selection(selection)
                 .accept_selection(true)
                 .accept_deployment(pace.accepts_a_move.then_some(identity.origin))
@@ -305,19 +233,22 @@ impl History {
         }
     }
 
-    fn note(&mut self, outcome: &Result<SyncReport>) {
-        self.told.syncs += 1;
+    pub(super) fn note(&mut self, outcome: &Result<SyncReport>) {
+        self.told.add("syncs", 1);
         match outcome {
             // A gap is what the deployment truly no longer kept.
             Ok(report) => {
+                if report.caught_up {
+                    self.not_told.compared.extend(report.through);
+                }
                 let kept = Timestamp(self.clock.load(Ordering::SeqCst) - 13 * 24 * 3_600_000_000_000);
-                self.told.joined += report.compacted.inputs;
-                self.told.own_bases += report.compacted.bases;
+                self.told.add("small files joined", report.compacted.inputs);
+                self.told.add("bases of its own", report.compacted.bases);
                 assert_eq!((report.compacted.damaged, report.compacted.bases_damaged), (0, 0));
                 assert!(report.gaps.iter().all(|gap| gap.from < gap.to && gap.to < kept), "{report:?}");
             }
-            Err(error) if error.kind() == ErrorKind::Conflict => self.told.conflicts += 1,
-            Err(_) => self.told.failed += 1,
+            Err(error) if error.kind() == ErrorKind::Conflict => self.told.add("conflicts", 1),
+            Err(_) => self.told.add("failed", 1),
         }
     }
 
@@ -360,13 +291,13 @@ impl History {
             Step::Select(text) => self.selection = text.parse().unwrap(),
             Step::Pass(time) => drop(self.clock.fetch_add(time, Ordering::SeqCst)),
             Step::Move => {
-                self.told.moves += 1;
-                let name = format!("otter-{}", self.told.moves + 1);
+                self.told.add("moves", 1);
+                let name = format!("otter-{}", self.told.times("moves") + 1);
                 self.place = DeploymentIdentity { origin: format!("https://{name}.convex.cloud"), name: Some(name) };
             }
             Step::Old => self.components = Components::NotInDeltas,
             Step::Upgrade => {
-                self.told.upgrades += u64::from(self.components != Components::Everywhere);
+                self.told.add("upgrades", u64::from(self.components != Components::Everywhere));
                 self.components = Components::Everywhere;
             }
             Step::Sync(pace) => {
@@ -375,6 +306,10 @@ impl History {
                     assert!(report.caught_up && report.commits > 0);
                 }
             }
+            Step::Drop(number) => self.drop_table(number),
+            Step::Upkeep(what, fault) => self.keep_up(what, fault).await,
+            Step::Within(what, pace, call) => self.sync_within(what, pace, call).await,
+            Step::During(pace, what, call) => self.keep_up_during(pace, what, call).await,
             Step::Faulty(pace, fault) => {
                 let faulty = Arc::new(FaultyStore::new(store, Some(fault)));
                 let outcome = self.sync(pace, faulty, None, None).await;
@@ -433,28 +368,39 @@ impl History {
         let held = Held::read_on(&archive, &mut self.seen).await;
         let through = held.head.progress().delta.as_ref().map_or(Timestamp(0), |delta| delta.ts);
         let version = held.head.version();
+        self.note_version(version);
         assert!(version >= self.reached.0 && through >= self.reached.1);
         let unmoved = version == self.reached.0;
         self.reached = (version, through);
         self.known_as = Some(held.head.deployment().clone());
         self.gaps = held.head.coverage().gaps.len();
         if self.components != Components::Everywhere {
-            self.untold = through;
+            self.not_told.components = through;
         }
         if version == 0 || unmoved {
             return;
         }
-        held.assert_true_but(&self.deployment, self.untold);
+        held.assert_true_but(&self.deployment, &self.not_told);
         for table in held.head.tables().map(|state| &state.table) {
             let spans = held.head.coverage().spans(table);
             let before = self.covered.insert(table.clone(), spans.clone()).unwrap_or_default();
-            for span in before {
+            let kept_from = self.kept.from.get(table).copied().unwrap_or(Timestamp(i64::MIN));
+            for span in before.iter().filter(|span| kept_from <= span.to) {
                 assert!(
-                    spans.iter().any(|now| now.from <= span.from && span.to <= now.to),
+                    spans.iter().any(|now| now.from <= span.from.max(kept_from) && span.to <= now.to),
                     "{table} was covered in {span:?} and is now in {spans:?}"
                 );
             }
         }
+    }
+
+    /// What readers are told of this moment is what the deployment held then.
+    pub(super) async fn assert_answers(&mut self, archive: &Archive, head: &Head, at: Timestamp) {
+        let (mut shown, mut held) = (read_state(archive, head, at).await, covered_state(&self.deployment, head, at));
+        shown.retain(|table, _| self.not_told.is_known(head, table, at));
+        held.retain(|table, _| self.not_told.is_known(head, table, at));
+        assert_same_state(&shown, &held);
+        self.told.add("states read back", 1);
     }
 
     /// After syncs that nothing disturbed: every table is covered up to the cursor, as far as the deployment lets it be.
@@ -462,7 +408,7 @@ impl History {
         let archive = Archive::open(Arc::clone(&self.store), "memory:///archive").await.unwrap();
         // Every file once more, with the schemas that have grown.
         let held = Held::read(&archive).await;
-        held.assert_true_but(&self.deployment, self.untold);
+        held.assert_true_but(&self.deployment, &self.not_told);
         let head = held.head;
         let (coverage, through) = (head.coverage(), head.progress().delta.as_ref().unwrap().ts);
         assert_eq!(coverage.selected(), self.selection);
@@ -479,16 +425,16 @@ impl History {
         moments.retain(|ts| covered < *ts && *ts < through);
         let between = moments.iter().step_by(moments.len() / 3 + 1).copied();
         for at in between.chain([covered, through]) {
-            self.told.states += 1;
-            assert_same_state(&read_state(&archive, &head, at).await, &covered_state(&self.deployment, &head, at));
+            self.assert_answers(&archive, &head, at).await;
         }
-        self.told.gaps += coverage.gaps.len() as u64;
-        self.told.selections += coverage.selections.len() as u64;
+        self.told.add("gaps", coverage.gaps.iter().filter(|gap| !gap.is_forgotten()).count() as u64);
+        self.told.add("selections", coverage.selections.len() as u64);
         let bases = &coverage.bases;
         let of_walks = bases.iter().filter(|base| base.made == BaseMaker::Deployment);
-        self.told.partial_bases += of_walks.filter(|b| !b.scope.holds_unseen()).count() as u64;
+        let partial = of_walks.filter(|b| !b.scope.holds_unseen()).count() as u64;
+        self.told.add("snapshots that grew too old", partial);
         let later = bases.iter().skip(1).filter(|b| b.scope.holds_unseen()).count() as u64;
-        self.told.later_bases += later;
+        self.told.add("later bases", later);
     }
 }
 

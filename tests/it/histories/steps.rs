@@ -74,6 +74,36 @@ pub(crate) enum Step {
     Stopped(Pace, u64),
     /// A second sync, all of it, before a store call of the first.
     Two(Pace, Pace, usize),
+    /// The table of this number leaves the deployment, which tells nobody.
+    Drop(usize),
+    /// Upkeep, perhaps in stores that do one thing wrong.
+    Upkeep(Upkeep, Option<(Side, Fault)>),
+    /// A sync, all of it, before a store call of upkeep.
+    Within(Upkeep, Pace, usize),
+    /// Upkeep, all of it, before a store call of a sync.
+    During(Pace, Upkeep, usize),
+}
+
+/// What is done to an archive beside syncs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Upkeep {
+    /// So many small files are joined, and tables get bases once so many rows came.
+    Compact(usize, u64),
+    /// What nobody needs since so many days goes.
+    Vacuum(u64),
+    /// The copy is brought up to date.
+    Copy,
+    /// The same as [`Vacuum`](Self::Vacuum), of the copy.
+    VacuumCopy(u64),
+    /// History of so many days is kept; so many files leave at once.
+    Forget(u64, usize),
+}
+
+/// The archive, or its copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Archive,
+    Copy,
 }
 
 pub(crate) fn pace(rng: &mut StdRng) -> Pace {
@@ -159,13 +189,43 @@ pub(crate) fn step(rng: &mut StdRng) -> Step {
             _ => Step::Select(["**", "** !users", "users messages", "waitlist/** messages"].choose(rng).unwrap()),
         },
         9..11 => Step::Sync(pace(rng)),
-        11..14 => {
-            let how = *[How::Fails, How::LosesItsAnswer, How::IsRepeated].choose(rng).unwrap();
-            Step::Faulty(pace(rng), Fault { call: rng.random_range(0..40), how, gone: rng.random() })
-        }
+        11..14 => Step::Faulty(pace(rng), fault(rng, 40)),
         14..17 => Step::Wrong(pace(rng), wrong(rng)),
         17 | 18 => Step::Stopped(pace(rng), rng.random_range(0..12)),
         _ => Step::Two(willing(rng), willing(rng), rng.random_range(0..40)),
+    }
+}
+
+fn upkeep(rng: &mut StdRng) -> Upkeep {
+    let days = *[2, 2, 7].choose(rng).unwrap();
+    match rng.random_range(0..13) {
+        0..3 => Upkeep::Compact(rng.random_range(2..4), *[0, 3, 1_000].choose(rng).unwrap()),
+        3..6 => Upkeep::Vacuum(days),
+        6..9 => Upkeep::Copy,
+        9 => Upkeep::VacuumCopy(days),
+        _ => Upkeep::Forget(*[14, 14, 14, 20].choose(rng).unwrap(), *[1, 2, 1_000].choose(rng).unwrap()),
+    }
+}
+
+fn fault(rng: &mut StdRng, calls: usize) -> Fault {
+    let how = *[How::Fails, How::LosesItsAnswer, How::IsRepeated].choose(rng).unwrap();
+    Fault { call: rng.random_range(0..calls), how, gone: rng.random() }
+}
+
+/// A step of a history in which the archive is kept up as well.
+pub(crate) fn step_with_upkeep(rng: &mut StdRng) -> Step {
+    match rng.random_range(0..100) {
+        0..24 => Step::Upkeep(upkeep(rng), None),
+        24..36 => {
+            let side = *[Side::Archive, Side::Copy].choose(rng).unwrap();
+            Step::Upkeep(upkeep(rng), Some((side, fault(rng, 40))))
+        }
+        36..41 => Step::Within(upkeep(rng), willing(rng), rng.random_range(0..40)),
+        41..46 => Step::During(willing(rng), upkeep(rng), rng.random_range(0..40)),
+        46..48 => Step::Drop(rng.random_range(0..6)),
+        48..66 => Step::Pass(rng.random_range(1..12) * 24 * HOUR),
+        66..86 => Step::Sync(Pace { writes_meanwhile: rng.random_range(1..8), ..willing(rng) }),
+        _ => step(rng),
     }
 }
 

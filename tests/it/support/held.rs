@@ -12,6 +12,8 @@ use convex_archiver::{
     testing::codec::ContentSum,
 };
 
+use super::not_told::NotTold;
+
 /// Moments at which a state is looked at, beside those of bases and the cursor.
 const MOMENTS: usize = 16;
 
@@ -22,12 +24,12 @@ pub(crate) type States = BTreeMap<TableRef, BTreeMap<String, Revision>>;
 pub(crate) struct Held {
     pub(crate) head: Head,
     /// Also of bases that no longer serve, while their files live.
-    pub(crate) bases: Vec<(TableRef, BaseId, Revision)>,
-    pub(crate) deltas: Vec<(TableRef, Revision)>,
+    pub(crate) bases: Vec<(TableRef, BaseId, Arc<Revision>)>,
+    pub(crate) deltas: Vec<(TableRef, Arc<Revision>)>,
 }
 
 /// Rows of files by their path, since files never change.
-pub(crate) type FileRows = BTreeMap<String, Vec<Revision>>;
+pub(crate) type FileRows = BTreeMap<String, Vec<Arc<Revision>>>;
 
 impl Held {
     pub(crate) async fn read(archive: &Archive) -> Self {
@@ -44,7 +46,7 @@ impl Held {
             if !seen.contains_key(&file.path) {
                 seen.insert(file.path.clone(), rows(archive, &head, &file).await);
             }
-            let rows = seen[&file.path].iter().map(|revision| (file.table.clone(), revision.clone()));
+            let rows = seen[&file.path].iter().map(|revision| (file.table.clone(), Arc::clone(revision)));
             match (&file.phase, file.base.as_ref().map(|b| complete.get(b))) {
                 (Phase::Snapshot, Some(Some(id))) => {
                     bases.extend(rows.map(|(table, revision)| (table, id.clone(), revision)));
@@ -80,7 +82,7 @@ impl Held {
         let mut deltas: Vec<_> = deltas.map(|(table, r)| (table, r)).collect();
         deltas.sort_by_key(|(_, r)| r.ts);
         for (table, revision) in base.chain(deltas) {
-            state.entry(table.clone()).or_default().insert(revision.id.clone(), revision.clone());
+            state.entry(table.clone()).or_default().insert(revision.id.clone(), Revision::clone(revision));
         }
         without_tombstones(state)
     }
@@ -102,54 +104,68 @@ impl Held {
         let held = self.bases.iter().filter(|(table, id, _)| serves(table, id)).count();
         assert_eq!(held, expected, "every document of every base that serves at its S once");
         let revisions = deployment.revisions().into_iter().filter(|(_, r)| r.ts > first && r.ts <= through);
-        self.assert_revisions(revisions.map(|(table, r)| ((*table).clone(), (*r).clone())).collect());
+        self.assert_revisions(revisions.map(|(table, r)| ((*table).clone(), r)).collect());
     }
 
     /// Whatever happened between: every revision that the archive does not say it lacks is there once, and each table is,
     /// at every moment for which the archive claims it, what it was in the deployment.
     pub(crate) fn assert_true(&self, deployment: &SimulatedDeployment) {
-        self.assert_true_but(deployment, Timestamp(i64::MIN));
+        self.assert_true_but(deployment, &NotTold::default());
     }
 
-    /// The same, where up to `untold` the deployment told nothing of what components changed.
-    pub(crate) fn assert_true_but(&self, deployment: &SimulatedDeployment, untold: Timestamp) {
+    /// The same, but for what the deployment did not tell.
+    pub(crate) fn assert_true_but(&self, deployment: &SimulatedDeployment, not_told: &NotTold) {
         let (coverage, through) = (self.head.coverage(), self.through());
         let lost = |table: &TableRef, ts: Timestamp| {
             let in_force = coverage.selections.iter().rfind(|s| s.after < ts);
             in_force.is_some_and(|s| !s.tables.contains(table))
-                || (!table.component().is_empty() && ts <= untold)
-                || coverage.gaps.iter().any(|gap| gap.from < ts && ts <= gap.to)
+                || (!table.component().is_empty() && ts <= not_told.components)
+                || coverage.gaps.iter().any(|gap| gap.from < ts && ts <= gap.to && gap.scope.contains(table))
         };
-        let revisions: Vec<_> =
-            deployment.revisions().into_iter().map(|(table, r)| ((*table).clone(), (*r).clone())).collect();
+        let revisions: Vec<_> = deployment.revisions().into_iter().map(|(table, r)| ((*table).clone(), r)).collect();
         let origin = self.head.origin().expect("a walk has begun");
         let kept = revisions.iter().filter(|(t, r)| r.ts > origin && r.ts <= through && !lost(t, r.ts));
-        self.assert_revisions(kept.cloned().collect());
+        let told = kept.filter(|(table, _)| not_told.tells_rows_of(table)).cloned().collect();
+        let (held, of_dropped): (Vec<_>, Vec<_>) =
+            self.deltas.iter().cloned().partition(|(table, _)| not_told.tells_rows_of(table));
+        assert_same_revisions(held, told);
+        let distinct: BTreeSet<_> = of_dropped.iter().map(|(table, r)| (table, &r.id, r.ts)).collect();
+        assert_eq!(distinct.len(), of_dropped.len(), "every revision once");
 
         let written: BTreeSet<Timestamp> = revisions.iter().map(|(_, r)| r.ts).filter(|ts| *ts <= through).collect();
         let mut moments: BTreeSet<Timestamp> = coverage.bases.iter().map(|base| base.ts).chain([through]).collect();
         moments.extend(written.iter().step_by(written.len().div_ceil(MOMENTS).max(1)));
-        let tables: BTreeSet<&TableRef> = revisions.iter().map(|(table, _)| table).collect();
+        if !not_told.dropped.is_empty() {
+            moments.extend(&not_told.compared);
+        }
+        let mut deltas: BTreeMap<&TableRef, Vec<&Arc<Revision>>> = BTreeMap::new();
+        for (table, revision) in &self.deltas {
+            deltas.entry(table).or_default().push(revision);
+        }
+        deltas.values_mut().for_each(|of_table| of_table.sort_by_key(|r| r.ts));
+        let mut bases: BTreeMap<(&TableRef, &BaseId), Vec<&Arc<Revision>>> = BTreeMap::new();
+        for (table, id, revision) in &self.bases {
+            bases.entry((table, id)).or_default().push(revision);
+        }
+        let known = self.head.tables().map(|state| &state.table);
+        let tables: BTreeSet<&TableRef> = revisions.iter().map(|(table, _)| table).chain(known).collect();
         for at in moments {
-            let expected = deployment_state(deployment, at);
+            let expected = deployment.state_at(at);
             for table in &tables {
                 let Covers::Covered(base) = coverage.covers(table, at) else { continue };
-                let mut found = BTreeMap::new();
-                for (_, _, r) in self.bases.iter().filter(|(t, id, _)| t == *table && *id == base.id) {
-                    assert!(
-                        found.insert(r.id.clone(), r).is_none(),
-                        "{table} {} twice in the base of {}",
-                        r.id,
-                        base.ts
-                    );
+                if !not_told.is_known(&self.head, table, at) {
+                    continue;
                 }
-                let mut deltas: Vec<_> =
-                    self.deltas.iter().filter(|(t, r)| t == *table && r.ts > base.ts && r.ts <= at).collect();
-                deltas.sort_by_key(|(_, r)| r.ts);
-                found.extend(deltas.into_iter().map(|(_, r)| (r.id.clone(), r)));
+                let mut found = BTreeMap::new();
+                for r in bases.get(&(*table, &base.id)).into_iter().flatten() {
+                    let earlier = found.insert(&r.id, *r);
+                    assert!(earlier.is_none(), "{table} {} twice in the base of {}", r.id, base.ts);
+                }
+                let after = deltas.get(table).into_iter().flatten().filter(|r| base.ts < r.ts && r.ts <= at);
+                found.extend(after.map(|r| (&r.id, *r)));
                 found.retain(|_, r| r.document.is_some());
-                let none = BTreeMap::new();
-                let expected = expected.get(*table).unwrap_or(&none);
+                let expected = expected.get(*table).into_iter().flatten().filter(|(_, r)| r.document.is_some());
+                let expected: BTreeMap<_, _> = expected.collect();
                 assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{table} at {at}");
                 for (id, revision) in expected {
                     assert_eq!(found[id], revision, "{table} {id} at {at}");
@@ -159,20 +175,23 @@ impl Held {
     }
 
     /// The deltas are these revisions, each once.
-    pub(crate) fn assert_revisions(&self, mut expected: Vec<(TableRef, Revision)>) {
-        let mut held = self.deltas.clone();
-        let key = |a: &(TableRef, Revision)| (a.0.clone(), a.1.ts, a.1.id.clone());
-        expected.sort_by_key(key);
-        held.sort_by_key(key);
-        assert_eq!(held.len(), expected.len(), "every revision after S once");
-        for (held, expected) in held.iter().zip(&expected) {
-            assert_eq!(held, expected);
-        }
+    pub(crate) fn assert_revisions(&self, expected: Vec<(TableRef, Arc<Revision>)>) {
+        assert_same_revisions(self.deltas.clone(), expected);
+    }
+}
+
+fn assert_same_revisions(mut held: Vec<(TableRef, Arc<Revision>)>, mut expected: Vec<(TableRef, Arc<Revision>)>) {
+    for revisions in [&mut held, &mut expected] {
+        revisions.sort_by(|(t, a), (u, b)| (t, a.ts, &a.id).cmp(&(u, b.ts, &b.id)));
+    }
+    assert_eq!(held.len(), expected.len(), "every revision after S once");
+    for (held, expected) in held.iter().zip(&expected) {
+        assert_eq!(held, expected);
     }
 }
 
 /// The rows of a file, which are as many and lie where its commit says, and are what the deployment sent.
-async fn rows(archive: &Archive, head: &Head, file: &DataFile) -> Vec<Revision> {
+async fn rows(archive: &Archive, head: &Head, file: &DataFile) -> Vec<Arc<Revision>> {
     let schema = archive.schema(head, &file.table).await.unwrap();
     let mut reader = FileReader::open(Arc::clone(archive.store()), file, &WantedRows::default()).await.unwrap();
     let content = reader.content().unwrap();
@@ -181,7 +200,7 @@ async fn rows(archive: &Archive, head: &Head, file: &DataFile) -> Vec<Revision> 
     while let Some(batch) = reader.next().await.unwrap() {
         sum.take_rows(&schema, &batch).unwrap();
         let read = RowReader::new(&schema, &batch).unwrap();
-        rows.extend((0..batch.num_rows()).map(|row| read.revision(row).unwrap()));
+        rows.extend((0..batch.num_rows()).map(|row| Arc::new(read.revision(row).unwrap())));
     }
     assert_eq!(rows.len() as u64, file.rows, "{}", file.path);
     assert_eq!(sum.digest(), content, "{}", file.path);

@@ -1,6 +1,8 @@
 //! A deployment and an archive of it.
 
 pub(crate) mod answers;
+pub(crate) mod clock;
+pub(crate) mod clocked;
 pub(crate) mod counted;
 pub(crate) mod fake_protocol;
 #[path = "../../../src/store/faults.rs"]
@@ -8,6 +10,7 @@ pub(crate) mod faults;
 pub(crate) mod fed;
 pub(crate) mod harmed;
 mod held;
+pub(crate) mod not_told;
 pub(crate) mod replay;
 pub(crate) mod source;
 pub(crate) mod states;

@@ -12,24 +12,25 @@ use convex_archiver::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Import")]
 pub(in super::super) struct IntoArgs {
-    /// Import the ZIP into the deployment at this URL, as `npx convex import` does: upload it, ask once more, import. With --undo it must
-    /// be the archive's own deployment; it is synced before, meanwhile and after
+    /// Import the ZIP into the deployment at this URL, as `npx convex import` does: upload it, ask for confirmation,
+    /// import it. With --undo this must be the archive's own deployment; it is synced before, during and after the
+    /// import
     #[arg(long, value_name = "URL", conflicts_with = "plan")]
     pub(in super::super) into: Option<String>,
-    /// What the import does with what the deployment holds; with --undo always replace
+    /// What the import does with the data that the deployment holds; with --undo always replace
     #[arg(long, value_enum, value_name = "MODE", requires = "into")]
     pub(super) mode: Option<Mode>,
-    /// The environment variable that holds a key for that deployment, which may write data. A key is never a flag: others can read
-    /// those
+    /// Environment variable with a key for that deployment that may write data. No flag takes the key itself, because
+    /// other users of the machine can read a command line
     #[arg(long, value_name = "VARIABLE", requires = "into", conflicts_with = "into_key_file")]
     into_key_env: Option<String>,
-    /// A file that holds the key
+    /// File with the key
     #[arg(long, value_name = "FILE", requires = "into")]
     into_key_file: Option<PathBuf>,
-    /// Do not ask before the import
+    /// Import without asking for confirmation
     #[arg(long, requires = "into")]
     pub(super) yes: bool,
-    /// Send the key unencrypted to another machine: for a network of your own
+    /// Allow sending the key unencrypted to another machine; only for a network of your own
     #[arg(long, requires = "into")]
     allow_http: bool,
 }
@@ -37,13 +38,13 @@ pub(in super::super) struct IntoArgs {
 /// What an import does with what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Mode {
-    /// Replace the tables of the ZIP, leave the others alone
+    /// Replace the tables in the ZIP and leave the others alone
     Replace,
-    /// Replace the tables of the ZIP, and delete or empty all others
+    /// Replace the tables in the ZIP, and delete or empty all others
     ReplaceAll,
-    /// Add documents; Convex refuses an `_id` that its table has or had
+    /// Add documents; Convex refuses an `_id` that the table has or once had
     Append,
-    /// Only into tables that are empty
+    /// Import only into tables that are empty
     RequireEmpty,
 }
 
@@ -87,9 +88,9 @@ impl IntoArgs {
         self.check_can_ask()?;
         match self.mode {
             None | Some(Mode::Replace) => Ok(true),
-            Some(_) => {
-                Err(Error::usage("an undo is imported with --mode replace, or it would lose what it leaves alone"))
-            }
+            Some(_) => Err(Error::usage(
+                "an undo must be imported with --mode replace, or documents that it leaves alone would be lost",
+            )),
         }
     }
 
@@ -103,7 +104,8 @@ impl IntoArgs {
             return Ok(());
         }
         Err(Error::usage(
-            "--into asks before it imports, and the standard input is no terminal: say --yes to import without",
+            "--into asks for confirmation before the import, but standard input is not a terminal: add --yes to import \
+             without asking",
         ))
     }
 
@@ -119,11 +121,12 @@ impl IntoArgs {
         }
         let Some(name) = &self.into_key_env else {
             return Err(Error::usage(
-                "--into needs a key that may write data: name a variable that holds it, --into-key-env, or a file, --into-key-file",
+                "--into needs a key that may write data: name the variable or the file that holds it with \
+                 --into-key-env or --into-key-file",
             ));
         };
         let key = std::env::var_os(name).ok_or_else(|| Error::usage(format!("the variable {name} is not set")))?;
-        let key = key.into_string().map_err(|_| Error::usage(format!("{name} is not UTF-8 text: set it again")))?;
+        let key = key.into_string().map_err(|_| Error::usage(format!("{name} is not valid UTF-8: set it again")))?;
         Access::new(&url, DeployKey::new(&key).context(|| name)?, self.allow_http)
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn warn(ended: &Ended) {
         Ended::Imported(_) => {}
         Ended::GivenUp => tracing::warn!("nothing was imported"),
         Ended::Left => {
-            tracing::warn!("interrupted: the deployment goes on with the import; its dashboard shows how far it is");
+            tracing::warn!("interrupted: the import continues in the deployment; its dashboard shows the progress");
         }
     }
 }
@@ -110,11 +110,11 @@ pub(super) async fn upload(
     if importer.is_busy().await.context(context)? {
         return Err(Error::new(
             convex_archiver::ErrorKind::Conflict,
-            "another import is under way in this deployment: run again once it has ended",
+            "another import is in progress in this deployment: run again once it has ended",
         ))
         .context(context);
     }
-    let unreadable = |e| Error::resource(format!("{} cannot be read", zip.display())).with_source(e);
+    let unreadable = |e| Error::resource(format!("cannot read {}", zip.display())).with_source(e);
     let mut file = tokio::fs::File::open(zip).await.map_err(unreadable)?;
     let size = file.metadata().await.map_err(unreadable)?.len();
     tracing::info!("uploading {} to {deployment}", bytes(size));
@@ -124,12 +124,12 @@ pub(super) async fn upload(
     match importer.wait(&id, |_| {}).await.context(context)? {
         ImportState::WaitingForConfirmation(question) => Ok(Waiting { importer, deployment, id, mode, question }),
         ImportState::Failed(why) => Err(refused(&why)).context(context),
-        other => Err(Error::protocol(format!("an upload that waits for nothing: {other:?}"))).context(context),
+        other => Err(Error::protocol(format!("the upload is in an unexpected state: {other:?}"))).context(context),
     }
 }
 
 fn refused(why: &str) -> Error {
-    Error::usage(format!("the deployment refuses the import, and nothing has changed in it: {}", why.trim()))
+    Error::usage(format!("the deployment refused the import, and nothing was changed in it: {}", why.trim()))
 }
 
 impl Waiting {
@@ -140,7 +140,7 @@ impl Waiting {
 
     /// Asks the person, on stderr.
     async fn is_wanted(&self) -> Result<bool> {
-        let failed = |e| Error::resource("nobody can be asked on the terminal").with_source(e);
+        let failed = |e| Error::resource("cannot ask for confirmation on the terminal").with_source(e);
         self.ask().map_err(failed)?;
         let answer = tokio::task::spawn_blocking(|| {
             let mut answer = String::new();
@@ -161,7 +161,7 @@ impl Waiting {
     /// Gives it up: nothing has changed. What cannot be reached is forgotten by the deployment itself.
     pub(super) async fn cancel(self) {
         if let Err(error) = self.importer.cancel(&self.id).await {
-            tracing::warn!("the upload could not be cancelled; the deployment lets go of it after some days: {error}");
+            tracing::warn!("could not cancel the upload; the deployment discards it after some days: {error}");
         }
     }
 
@@ -172,7 +172,7 @@ impl Waiting {
     pub(super) async fn perform(self, mut meanwhile: impl AsyncFnMut()) -> Result<Imported> {
         let context = || format!("import into {}", self.deployment);
         self.importer.perform(&self.id).await.context(context)?;
-        tracing::info!("the import goes on in the deployment, also without this program");
+        tracing::info!("the import runs in the deployment now, and continues even if this program ends");
         let mut lines = Lines::begin();
         loop {
             match self.importer.state(&self.id).await.context(context)? {
@@ -183,7 +183,7 @@ impl Waiting {
                 ImportState::Failed(why) => {
                     let error = if self.mode == ImportMode::Append {
                         Error::usage(format!(
-                            "the import failed; documents before the one that was refused may be there: {why}"
+                            "the import failed; documents before the refused one may have been added: {why}"
                         ))
                     } else {
                         refused(&why)

@@ -120,9 +120,7 @@ impl Synced {
         if report.caught_up {
             Ok(())
         } else {
-            Err(Error::unavailable(
-                "the archive has not caught up with the deployment: run sync, and then the undo again",
-            ))
+            Err(Error::unavailable("the archive has not caught up with the deployment: run sync, then the undo again"))
         }
     }
 
@@ -161,7 +159,7 @@ impl Synced {
         // A sync that fails does not end the import, and the next one has what it missed, unless the import ends before.
         let imported = waiting.perform(async || {
             if let Err(error) = self.sync().await {
-                tracing::warn!("a sync during the import failed, and is made again: {error}");
+                tracing::warn!("a sync during the import failed and is retried: {error}");
             }
         });
         let ended = tokio::select! {
@@ -202,8 +200,8 @@ impl Synced {
             n => Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
-                    "{} to these tables came since the ZIP was made, and the import would lose them. Nothing was imported. Stop the \
-                     app's writes to these tables, and run again",
+                    "{} to these tables since the ZIP was made would be lost in the import, so nothing was imported. \
+                     Stop the app's writes to these tables and run again",
                     counted(n, "write")
                 ),
             )),

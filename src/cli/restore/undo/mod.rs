@@ -137,11 +137,11 @@ fn folder(args: &RestoreArgs) -> Result<Option<&Path>> {
     }
     match args.output.as_deref() {
         Some(path) if args.is_to_stdout() || path.to_string_lossy().contains("://") => {
-            Err(Error::usage(format!("--as mutation writes a folder on this machine, not {}", path.display())))
+            Err(Error::usage(format!("--as mutation writes to a folder on this machine, not to {}", path.display())))
         }
-        Some(_) if args.force => {
-            Err(Error::usage("--as mutation replaces no folder: name one that is absent or empty, without --force"))
-        }
+        Some(_) if args.force => Err(Error::usage(
+            "--as mutation does not replace a folder: name one that does not exist or is empty, without --force",
+        )),
         folder => Ok(folder),
     }
 }

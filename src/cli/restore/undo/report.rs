@@ -19,7 +19,8 @@ use super::super::{
     into::Imported,
 };
 
-const AFTERWARDS: &str = "an import writes no tombstones for what it replaces: afterwards run sync, which notices it and corrects the tables";
+const AFTERWARDS: &str = "an import writes no tombstones for what it replaces: run sync afterwards, which detects this \
+    and corrects the tables in the archive";
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -144,7 +145,7 @@ pub(super) fn line(document: &UndoneDocument) -> DocumentLine<'_> {
 
 /// A document, for people.
 pub(super) fn text(document: &UndoneDocument) -> String {
-    let now = document.now.map_or("not there now".to_owned(), |ts| format!("last written {}", moment(ts)));
+    let now = document.now.map_or("not in the table now".to_owned(), |ts| format!("last written {}", moment(ts)));
     format!("{} {} {} ({now})\n", document.table, document.id, document.fate.as_str().replace('_', " "))
 }
 
@@ -272,7 +273,7 @@ impl<'a> UndoOutput<'a> {
     }
 
     fn table(&self) -> String {
-        let header = ["Table", "Put back", "Reverted", "Removed", "Changed since", "Inserted, stay"];
+        let header = ["Table", "Put back", "Reverted", "Removed", "Changed since", "Inserted, kept"];
         let row = |t: &UndoneTable| {
             let counts = [t.put_back, t.reverted, t.removed, t.changed_since, t.stay_inserted].map(count);
             std::iter::once(t.table.to_string()).chain(counts).collect()
@@ -290,15 +291,16 @@ impl<'a> UndoOutput<'a> {
             let name =
                 if matches!(self.written, Written::Planned { .. }) { "--documents" } else { "--plan --documents" };
             lines.push(format!(
-                "left alone: {}, changed again after {} ({name} names them; --over-later-writes undoes those, too, and loses their later changes)",
+                "left alone: {}, changed again after {} ({name} lists them; --over-later-writes undoes them too, and \
+                 loses their later changes)",
                 counted(changed, "document"),
                 moment(report.to)
             ));
         }
         for t in report.tables.iter().filter(|t| t.of_dropped > 0) {
             lines.push(format!(
-                "left out: {} of an earlier table {}, which was dropped. They cannot stand beside those of the present table. To get that table \
-                 back in the place of this one: restore --as-of {} --table {}",
+                "left out: {} of an earlier table {}, which was dropped. They cannot be combined with those of the \
+                 present table. To replace the present table with the earlier one: restore --as-of {} --table {}",
                 counted(t.of_dropped, "document"),
                 t.table,
                 report.from.0,
@@ -307,14 +309,16 @@ impl<'a> UndoOutput<'a> {
         }
         let stay = self.sum(|t| t.stay_inserted);
         if stay > 0 {
-            lines.push(format!("{} stay; --inserted removes them", counted(stay, "inserted document")));
+            lines.push(format!("{} kept; --inserted removes them", counted(stay, "inserted document")));
         }
         let as_then = self.sum(|t| t.as_then);
         if as_then > 0 {
-            lines.push(format!("{} changed, and are as they were before", counted(as_then, "document")));
+            lines.push(format!("{} changed and now as they were before", counted(as_then, "document")));
         }
         if report.untyped {
-            lines.push("documents came in the encoding json: their int64 and bytes come back as text".to_owned());
+            lines.push(
+                "some documents were archived in the encoding json: their int64 and bytes come back as text".to_owned(),
+            );
         }
         lines.extend(about_doubt(&report.doubted));
         if report.is_doubted() && !self.options.accept_doubt {
@@ -323,13 +327,14 @@ impl<'a> UndoOutput<'a> {
         let put_back = self.sum(|t| t.put_back);
         if self.is_mutation() && put_back > 0 {
             lines.push(format!(
-                "not undone: {}. A mutation cannot give them their _ids back; the ZIP does (without --as mutation)",
+                "not undone: {}. A mutation cannot restore their _ids; a ZIP can (without --as mutation)",
                 counted(put_back, "deleted document")
             ));
         }
         if let Some(Caught { file, revisions }) = &self.written_meanwhile {
             lines.push(format!(
-                "{} came to these tables while they were imported. The deployment has lost them; {} holds them, and so does the archive",
+                "{} to these tables arrived during the import, and the deployment has lost them; {} holds them, and so \
+                 does the archive",
                 counted(*revisions, "write"),
                 file.display()
             ));
@@ -338,13 +343,13 @@ impl<'a> UndoOutput<'a> {
             lines.push(AFTERWARDS.to_owned());
         } else if !self.is_mutation() && self.undone > 0 {
             lines.push(format!(
-                "the import replaces the whole of these tables: what the app writes to them after {} is lost. Stop those writes, sync, and \
-                 run this again just before",
+                "the import replaces these tables in full: what the app writes to them after {} is lost. Stop those \
+                 writes, sync, and run this command again just before the import",
                 moment(report.now)
             ));
             if put_back == 0 {
                 lines.push(
-                    "nothing was deleted: --as mutation undoes all of this while the app runs, without an import"
+                    "nothing was deleted, so --as mutation can undo all of this while the app runs, without an import"
                         .to_owned(),
                 );
             }

@@ -1,6 +1,6 @@
 // node apply.mjs FILE…: calls undo:apply with each of these batches, whatever their size. It needs Node.js 18 and nothing else.
-// CONVEX_URL and CONVEX_DEPLOY_KEY say which deployment; COMPONENT, if it is set, which component of it.
-// Exit codes: 1 if a batch failed, 3 if documents were left alone because they are not as expected any more.
+// CONVEX_URL and CONVEX_DEPLOY_KEY name the deployment; COMPONENT, if it is set, names a component of it.
+// Exit codes: 1 if a batch failed, 3 if documents were left alone because they are no longer as expected.
 import { readFileSync } from "node:fs";
 
 const { CONVEX_URL, CONVEX_DEPLOY_KEY, COMPONENT } = process.env;

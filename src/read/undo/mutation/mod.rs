@@ -88,7 +88,7 @@ impl Batches {
             _ => Path::new("."),
         };
         if !parent.is_dir() {
-            return Err(Error::usage(format!("there is no folder {}: make it first", parent.display())));
+            return Err(Error::usage(format!("the folder {} does not exist: create it first", parent.display())));
         }
         let partial = tempfile::Builder::new().prefix(".undo-").suffix(".partial").tempdir_in(parent);
         let partial = partial.map_err(|e| disk_error(e, &format!("cannot write {shown}")))?;
@@ -210,11 +210,11 @@ fn refuse_other(output: &Path) -> Result<()> {
     let shown = output.display();
     let Ok(there) = fs::metadata(output) else { return Ok(()) };
     if !there.is_dir() {
-        return Err(Error::usage(format!("{shown} is a file: name a folder that is not there yet")));
+        return Err(Error::usage(format!("{shown} is a file: name a folder that does not exist yet")));
     }
-    let failed = |e| disk_error(e, &format!("cannot look at {shown}"));
+    let failed = |e| disk_error(e, &format!("cannot access {shown}"));
     match fs::read_dir(output).map_err(failed)?.next() {
         None => Ok(()),
-        Some(_) => Err(Error::usage(format!("{shown} is there already: name a folder that is absent or empty"))),
+        Some(_) => Err(Error::usage(format!("{shown} already exists: name a folder that does not exist or is empty"))),
     }
 }

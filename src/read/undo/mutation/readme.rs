@@ -21,11 +21,12 @@ pub(super) fn text(
     let mut text = format!(
         "An undo for the Convex deployment {}, as a mutation.\n\n\
          It undoes changes made after {}, up to {}:\n\
-         it replaces {} and deletes {} documents. A document that has become another than it was at\n\
+         it replaces {} and deletes {} documents. A document that has changed since\n\
          {} is left alone, and its id is printed.\n\n\
          Written by convex-archiver from the archive {}, version {}\n({}).\n\n\
          1. Copy undo.ts into the folder convex/ of the app{}, and deploy the app.\n\
-         2. Call the mutation once for each batch, here from a shell in the app's folder, this folder being $UNDO. Add --prod or\n   \
+         2. Call the mutation once for each batch, from a shell in the app's folder, with the path of this folder in \
+         $UNDO. Add --prod or\n   \
          --deployment as for any `npx convex run`:\n\n",
         head.deployment(),
         in_full(options.from),
@@ -50,12 +51,16 @@ pub(super) fn text(
     if written.large > 0 {
         let _ = writeln!(
             text,
-            "\n   {} of the batches hold a document that is too large for a command line (\"Argument list too long\"). Call it with\n   \
-             all of them in this way instead:\n",
+            "\n   {} of the batches have a document that is too large for a command line (\"Argument list too long\"). \
+             Call the mutation\n   \
+             with all batches in this way instead:\n",
             written.large
         );
     } else {
-        text.push_str("\n   Where the command line is too short for a batch (on Windows), or for many batches, this does the same:\n\n");
+        text.push_str(
+            "\n   If a batch is too long for the command line (on Windows), or if there are many batches, \
+            this does the same:\n\n",
+        );
     }
     for component in components {
         let variable = if component.is_empty() { String::new() } else { format!("COMPONENT={component} ") };
@@ -66,7 +71,8 @@ pub(super) fn text(
         );
     }
     text.push_str(
-        "\n3. Remove undo.ts again.\n\nEach batch is one transaction. A batch that was called already finds nothing as expected, and changes nothing.\n",
+        "\n3. Remove undo.ts again.\n\nEach batch is one transaction. Calling a batch a second time changes nothing, \
+         because it no longer finds the documents as expected.\n",
     );
     if put_back > 0 {
         let _ = writeln!(

@@ -1,5 +1,5 @@
 // Undoes changes of documents while the app runs. Copy this file into the folder `convex/` of your project, and deploy it.
-// Each call of `apply` is one transaction. A document that is not as expected any more is left alone, and its id is returned.
+// Each call of `apply` is one transaction. A document that is no longer as expected is left alone, and its id is returned.
 import { internalMutation } from "./_generated/server";
 import { v, type Value } from "convex/values";
 

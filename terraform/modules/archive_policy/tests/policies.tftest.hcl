@@ -31,15 +31,21 @@ run "the_writer_cannot_delete_and_stays_in_its_folder" {
   }
 }
 
-run "readers_and_verifiers_only_read" {
+run "readers_only_read_and_verifiers_write_one_object" {
   command = plan
 
   assert {
     condition = alltrue([
       for policy in [output.aws_reader_policy_json, output.aws_verifier_policy_json] :
-      toset(flatten([for s in jsondecode(policy).Statement : s.Action])) == toset(["s3:ListBucket", "s3:GetObject"])
+      toset(flatten([for s in jsondecode(policy).Statement : s.Action if s.Sid != "RecordVerifications"])) == toset(["s3:ListBucket", "s3:GetObject"])
     ])
     error_message = "Who reads lists and gets."
+  }
+  assert {
+    condition = [
+      for s in jsondecode(output.aws_verifier_policy_json).Statement : [s.Action, s.Resource] if s.Sid == "RecordVerifications"
+    ] == [[["s3:PutObject"], ["arn:aws:s3:::lake/convex/happy-otter/runs/verified.json"]]]
+    error_message = "The verifier writes runs/verified.json and nothing else."
   }
 }
 
@@ -64,7 +70,7 @@ run "vacuum_deletes_files_and_nothing_that_makes_the_archive_one" {
   }
 }
 
-run "a_key_is_used_by_all_and_encrypts_for_the_writer_only" {
+run "a_key_is_used_by_all_and_encrypts_for_those_who_write" {
   command = plan
 
   variables {
@@ -83,10 +89,10 @@ run "a_key_is_used_by_all_and_encrypts_for_the_writer_only" {
       } == {
       writer   = ["kms:Decrypt", "kms:GenerateDataKey"]
       reader   = ["kms:Decrypt"]
-      verifier = ["kms:Decrypt"]
+      verifier = ["kms:Decrypt", "kms:GenerateDataKey"]
       vacuum   = ["kms:Decrypt"]
     }
-    error_message = "Only the writer encrypts."
+    error_message = "Only who writes encrypts."
   }
 }
 
@@ -120,6 +126,8 @@ run "on_google_cloud_the_writer_deletes_what_it_overwrites_and_nothing_else" {
       join(" || ", [
         "resource.name == 'projects/_/buckets/lake/objects/convex/happy-otter/manifest.json'",
         "resource.name == 'projects/_/buckets/lake/objects/convex/happy-otter/sentinel.json'",
+        "resource.name == 'projects/_/buckets/lake/objects/convex/happy-otter/lease.json'",
+        "resource.name.startsWith('projects/_/buckets/lake/objects/convex/happy-otter/runs/')",
         "resource.name.startsWith('projects/_/buckets/lake/objects/convex/happy-otter/parts/')",
         "(resource.name.startsWith('projects/_/buckets/lake/objects/convex/happy-otter/log/') && resource.name.endsWith('.checkpoint.json.gz'))",
       ])
@@ -129,9 +137,13 @@ run "on_google_cloud_the_writer_deletes_what_it_overwrites_and_nothing_else" {
   assert {
     condition = alltrue([
       for who in ["reader", "verifier"] :
-      toset(flatten([for grant in output.gcp_grants[who] : grant.permissions])) == toset(["storage.objects.get", "storage.objects.list"])
+      toset(flatten([for name, grant in output.gcp_grants[who] : grant.permissions if name != "record"])) == toset(["storage.objects.get", "storage.objects.list"])
     ])
     error_message = "Who reads lists and gets."
+  }
+  assert {
+    condition     = output.gcp_grants.verifier.record.expression == "resource.name == 'projects/_/buckets/lake/objects/convex/happy-otter/runs/verified.json'"
+    error_message = "The verifier writes runs/verified.json and nothing else."
   }
   assert {
     condition     = length(setintersection(flatten([for grant in output.gcp_grants.vacuum : grant.permissions]), ["storage.objects.create"])) == 0
