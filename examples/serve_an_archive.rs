@@ -33,7 +33,7 @@ async fn main() -> Result<()> {
 
     // Clients take this moment for now. For the whole history: None, and a snapshot of the first moment that is covered.
     let deployment =
-        ArchivedDeployment::open(archive, Some(before), Selection::default(), MemoryBudget::default()).await?;
+        ArchivedDeployment::open(archive, Some(before), &Selection::default(), MemoryBudget::default()).await?;
     let client = support::served(Arc::new(deployment)).await?;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let copy = support::new_archive(&folder.path().display().to_string(), client.identity().await?).await?;

@@ -124,18 +124,22 @@ fn pretty(value: &Value) -> Result<String> {
     pretty.map_err(|e| Error::internal("a document cannot be printed: report it").with_source(e))
 }
 
-/// The table of these that had the document, and the document; or what the first of them says instead.
+/// The table of these that had the document, and what became of it. Where none had it, one that could not be looked into is an error: the
+/// document may have been there.
 async fn find<'a>(past: &Past, tables: &'a [TableRef], id: &str, at: Timestamp) -> Result<(&'a TableRef, Lookup)> {
-    let mut first = None;
+    let mut failed = None;
     for table in tables {
-        let found = get(&past.archive, &past.head, table, id, at).await;
-        if !matches!(found, Ok(Lookup::Nothing) | Err(_)) {
-            return Ok((table, found?));
+        match get(&past.archive, &past.head, table, id, at).await {
+            Ok(Lookup::Nothing) => {}
+            Ok(found) => return Ok((table, found)),
+            Err(error) => failed = failed.or(Some(error)),
         }
-        first.get_or_insert((table, found));
     }
-    let (table, found) = first.ok_or_else(|| Error::internal("there is no table to look in: report it"))?;
-    Ok((table, found?))
+    match (failed, tables.first()) {
+        (Some(error), _) => Err(error),
+        (None, Some(table)) => Ok((table, Lookup::Nothing)),
+        (None, None) => Err(Error::internal("there is no table to look in: report it")),
+    }
 }
 
 fn gone(args: &GetArgs, table: &TableRef, at: Timestamp, why: &str) -> Error {

@@ -111,7 +111,7 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Outcome> {
     let as_of = args.as_of.map(|moment| past.at(Some(moment))).transpose()?;
     let selection = args.tables.selection(&past.head)?;
     let url = past.archive.url().to_owned();
-    let deployment = ArchivedDeployment::open(past.archive, as_of, selection.clone(), budget).await?;
+    let deployment = ArchivedDeployment::open(past.archive, as_of, &selection, budget).await?;
     let key = Key::find(args.key_env.as_deref(), &deployment.name())?;
     let options = RouterOptions::default()
         .key(key.key.clone())

@@ -1,5 +1,7 @@
 //! What the errors of a store mean for us, and what to do about them.
 
+use object_store::client::{HttpError, HttpErrorKind};
+
 use crate::{
     certificates,
     error::{Error, ErrorKind},
@@ -57,9 +59,20 @@ fn judge(error: &object_store::Error) -> (ErrorKind, &'static str) {
         E::NotImplemented { .. } | E::NotSupported { .. } => {
             (ErrorKind::Usage, "the store cannot do what an archive needs; choose another store or change its settings")
         }
+        _ if no_answer(error) => (ErrorKind::Unavailable, AWAY),
         _ => (ErrorKind::Unavailable, "the store gave an unexpected answer; run again later, nothing is lost"),
     }
 }
+
+/// Whether no connection came about, or no answer in time.
+fn no_answer(error: &object_store::Error) -> bool {
+    causes(error)
+        .find_map(|e| e.downcast_ref::<HttpError>())
+        .is_some_and(|e| matches!(e.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout))
+}
+
+const AWAY: &str =
+    "the store does not answer; check the network, and the endpoint if one is set. Run again later, nothing is lost";
 
 const BUSY: &str = "the store asks for fewer requests; run again later, nothing is lost";
 
@@ -269,6 +282,16 @@ mod tests {
             let ours = store_error(error, "cannot write x");
             assert_eq!(ours.kind(), kind, "{text}");
             assert!(ours.to_string().starts_with("cannot write x: "));
+        }
+        for (kind, advice) in [
+            (HttpErrorKind::Connect, "the store does not answer; check the network"),
+            (HttpErrorKind::Timeout, "the store does not answer; check the network"),
+            (HttpErrorKind::Decode, "the store gave an unexpected answer"),
+        ] {
+            let ours =
+                store_error(generic(Box::new(HttpError::new(kind, std::io::Error::other("x")))), "cannot write x");
+            assert!(ours.to_string().starts_with(&format!("cannot write x: {advice}")), "{ours}");
+            assert_eq!(ours.kind(), ErrorKind::Unavailable);
         }
         for busy in ["<Code>SlowDown</Code>", "Server returned non-2xx status code: 503 Service Unavailable: "] {
             let ours = store_error(generic(busy.into()), "cannot write x");

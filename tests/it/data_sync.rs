@@ -672,9 +672,10 @@ async fn where_there_is_none_the_routes_are_not_there() {
     let world = World::new(pages(10, 10)).await;
     world.deployment.insert_all(Contents::Generated(5).documents(1).unwrap()).unwrap();
     world.sync().await;
-    let archived = ArchivedDeployment::open(world.archive().await, None, Selection::default(), MemoryBudget::default())
-        .await
-        .unwrap();
+    let archived =
+        ArchivedDeployment::open(world.archive().await, None, &Selection::default(), MemoryBudget::default())
+            .await
+            .unwrap();
     let server = Server::start(Arc::new(archived), pages(10, 10)).await;
     assert_eq!(server.post(SYNC, &json!({})).await, (404, String::new()));
     assert_eq!(server.get(ACTIVE, &[]).await, (404, String::new()));

@@ -34,7 +34,7 @@ const DAY: i64 = 86_400_000_000_000;
 
 async fn opened(store: &Arc<dyn ObjectStore>, as_of: Option<Timestamp>) -> convex_archiver::Result<ArchivedDeployment> {
     let archive = Archive::open(Arc::clone(store), "memory:///archive").await?;
-    ArchivedDeployment::open(archive, as_of, Selection::default(), MemoryBudget::default()).await
+    ArchivedDeployment::open(archive, as_of, &Selection::default(), MemoryBudget::default()).await
 }
 
 /// The archive of a world, as a deployment.
@@ -401,7 +401,7 @@ async fn changes_across_a_cut_are_refused_and_a_history_says_what_left_there() {
     }
 
     let deployment =
-        ArchivedDeployment::open(archive, None, Selection::default(), MemoryBudget::default()).await.unwrap();
+        ArchivedDeployment::open(archive, None, &Selection::default(), MemoryBudget::default()).await.unwrap();
     let everything = RequestedTables::everything();
     deployment.covers_log(&everything, s, after).unwrap();
     let refused = deployment.covers_log(&everything, before, s).unwrap_err();

@@ -59,7 +59,7 @@ def of_a_later_program(archive, folder):
     manifest = archive.manifest | {"program": "convex-archiver/77.7.7", "needs": {"readers": ["trees", "tides"], "writers": []}}
     with open(f"{folder}/manifest.json", "w", encoding="utf-8") as file:
         json.dump(manifest, file)
-    return ["convex-archiver/77.7.7", "`trees`, `tides`", "make the script with that program or a newer one"]
+    return ["convex-archiver/77.7.7", "`trees`, `tides`", "create the script with that program or a newer one"]
 
 
 def with_rows_again(archive, folder, encoding):

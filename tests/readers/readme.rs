@@ -151,11 +151,10 @@ async fn otter(folder: &Path) -> World {
     let messages = TableRef::new("", "messages").unwrap();
     let ids: Vec<String> = d.state_at(Timestamp(i64::MAX))[&messages].keys().take(4).cloned().collect();
     let author = |name: &str| BTreeMap::from([("author".to_owned(), Value::String(name.into()))]);
-    for (hours, name) in [(26, "Ada"), (150, "Bob")] {
-        // 26 hours ago, and two and a half.
-        clock.store(now - if hours == 26 { 26 * HOUR } else { 5 * HOUR / 2 }, Ordering::SeqCst);
+    for (before, deleted, name) in [(26 * HOUR, &ids[1], "Ada"), (5 * HOUR / 2, &ids[2], "Bob")] {
+        clock.store(now - before, Ordering::SeqCst);
         d.transaction(|t| t.replace(&messages, &ids[0], author(name))).unwrap();
-        d.transaction(|t| t.delete(&messages, &ids[if hours == 26 { 1 } else { 2 }])).unwrap();
+        d.transaction(|t| t.delete(&messages, deleted)).unwrap();
     }
     clock.store(now, Ordering::SeqCst);
     d.transaction(|t| t.replace(&messages, &ids[3], author("Cleo"))).unwrap();

@@ -87,7 +87,7 @@ def check(reader, archive, comparison, folder):
             check_datetimes(archive, comparison, entry, state, rows)
             check_copies(archive, state, rows)
             printed["SCHEMA"] += 1
-            refused(state, ["make it anew"])
+            refused(state, ["create the script again"])
     print(f"{reader}: {len(entries)} tables, {len(some)} moments, {refusals} refused")
 
 

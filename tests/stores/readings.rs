@@ -118,7 +118,7 @@ pub(crate) async fn what_is_archived_is_read_back_restored_exported_and_served(p
 
     // Served, and archived again beside it.
     let deployment =
-        ArchivedDeployment::open(archive, Some(before), Selection::default(), MemoryBudget::default()).await.unwrap();
+        ArchivedDeployment::open(archive, Some(before), &Selection::default(), MemoryBudget::default()).await.unwrap();
     let window = Duration::MAX;
     let options = RouterOptions::default().snapshot_window(window).deltas_window(window);
     let key = DeployKey::new(&options.key).unwrap();

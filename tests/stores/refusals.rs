@@ -225,10 +225,13 @@ async fn least_is_enough(place: &str) -> World {
     world
 }
 
-/// An address that nobody listens at.
+/// An address that nobody listens at, for as long as this process lives: it is taken, so no other server can get it.
 fn dead() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    std::mem::forget(socket);
+    url
 }
 
 /// The variables of each store, with its server at `url`.

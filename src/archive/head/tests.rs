@@ -145,7 +145,7 @@ fn a_commit_whose_sum_is_another_is_refused() {
     let head = at(5);
     let mut commit = follow(&head, next_draft(&head));
     commit.state = commit.state.plus(Sum::of(b"x"));
-    assert!(refused(&head, &commit).contains("the resulting state has the digest"));
+    assert!(refused(&head, &commit).contains("its state has the sum"));
 }
 
 /// Each row breaks one guarantee of an otherwise good commit.

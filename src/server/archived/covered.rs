@@ -35,14 +35,14 @@ impl ArchivedDeployment {
         moments.into_iter().find(complete).unwrap_or(self.now)
     }
 
-    /// Whether clients may see this table, and the archive was told to keep it at that moment.
+    /// Whether the archive was told to keep this table at that moment.
     pub(super) fn selects(&self, table: &TableRef, at: Timestamp) -> bool {
         let coverage = self.head.coverage();
         let in_force =
             coverage.selections.iter().rfind(|selected| selected.after < at).map(|selected| &selected.tables);
         // The first is in force after the first S, whose base was made with it.
         let at_first = || coverage.bases.iter().find(|base| base.ts == at).map(|base| &base.selected);
-        self.selection.contains(table) && in_force.or_else(at_first).is_none_or(|tables| tables.contains(table))
+        in_force.or_else(at_first).is_none_or(|tables| tables.contains(table))
     }
 
     fn uncovered_at(&self, asked: &RequestedTables<'_>, at: Timestamp) -> impl Iterator<Item = &TableRef> {

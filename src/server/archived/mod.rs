@@ -54,8 +54,6 @@ pub struct ArchivedDeployment {
     now: Timestamp,
     tables: Vec<Table>,
     files: Vec<TableFiles>,
-    /// What clients get to see.
-    selection: Selection,
     budget: MemoryBudget,
     /// The one asked for last comes first.
     walks: Mutex<Vec<Walk>>,
@@ -81,7 +79,7 @@ impl ArchivedDeployment {
     pub async fn open(
         archive: Archive,
         as_of: Option<Timestamp>,
-        selection: Selection,
+        selection: &Selection,
         budget: MemoryBudget,
     ) -> Result<Self> {
         let head = archive.head().await?;
@@ -99,7 +97,7 @@ impl ArchivedDeployment {
         // One share for each walk, one for the changes, one for the page.
         let budget = budget.half().half();
         let (walks, replay) = (Mutex::new(Vec::new()), Mutex::new(None));
-        let open = Self { archive, head, now, tables, files, selection, budget, walks, replay };
+        let open = Self { archive, head, now, tables, files, budget, walks, replay };
         if !open.covers_anything() {
             return Err(Error::not_found(format!(
                 "the archive covers no table at {}: choose a moment from {} to {}, or run `status` to see what it \
