@@ -23,7 +23,6 @@
 //! `_storage/documents.jsonl` would delete every file of the target. Without the folder the files stay, also with
 //! `--replace-all`, which deletes tables of users only; Convex's own export without files has none either.
 
-mod container;
 mod deflate;
 pub(super) mod entries;
 mod options;

@@ -14,10 +14,11 @@
 use std::io::{self, BufWriter, ErrorKind, Write};
 
 use bytes::Bytes;
+use flate2::Crc;
+use rawzip::{CompressionMethod, DataDescriptorOutput, ZipArchiveWriter, time::UtcDateTime};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    container::Container,
     deflate::{Deflated, END, deflate},
     target::{Opened, RestoreTarget, Sink},
 };
@@ -28,6 +29,10 @@ use crate::{
     store::disk_error,
 };
 
+/// 1980-01-01, the first moment that a ZIP can name, in seconds since 1970.
+const BEGINNING: i64 = 315_532_800;
+/// A regular file that everybody may read.
+const MODE: u32 = 0o100_644;
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;
 
@@ -158,8 +163,11 @@ fn run(sink: Sink, steps: mpsc::Receiver<Step>) -> Result<u64> {
         _ => disk_error(e, &format!("cannot write {shown}")),
     };
     let mut out = Out { to: BufWriter::with_capacity(PIECE, to), bytes: 0 };
-    entries(Container::new(&mut out), steps).map_err(|e| match e {
-        Stopped::Io(e) => failed(e),
+    entries(&mut out, steps).map_err(|e| match e {
+        Stopped::Zip(e) => match e.into_kind() {
+            rawzip::ErrorKind::IO(e) => failed(e),
+            e => Error::internal(format!("cannot write the ZIP ({e}): report it")),
+        },
         Stopped::Deflate(e) => Error::internal("a text cannot be compressed: report it").with_source(e),
         Stopped::Abandoned => Error::internal("a ZIP was abandoned before it was complete"),
     })?;
@@ -171,35 +179,42 @@ fn run(sink: Sink, steps: mpsc::Receiver<Step>) -> Result<u64> {
 
 /// Why there is no whole ZIP. What goes out then has no end: half of the documents must not look like all of them.
 enum Stopped {
-    Io(io::Error),
+    Zip(rawzip::Error),
     Deflate(flate2::CompressError),
     Abandoned,
 }
 
-impl From<io::Error> for Stopped {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
+impl<E: Into<rawzip::Error>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Zip(error.into())
     }
 }
 
-fn entries<W: Write>(mut zip: Container<W>, mut steps: mpsc::Receiver<Step>) -> Result<(), Stopped> {
-    loop {
-        match steps.blocking_recv().ok_or(Stopped::Abandoned)? {
-            Step::Entry(name) => {
-                zip.end(&END)?;
-                zip.begin(name)?;
+fn entries<W: Write>(to: W, mut steps: mpsc::Receiver<Step>) -> Result<(), Stopped> {
+    let mut zip = ZipArchiveWriter::new(to);
+    let mut next = || steps.blocking_recv().ok_or(Stopped::Abandoned);
+    let mut step = next()?;
+    while let Step::Entry(name) = step {
+        let entry = zip.new_file(&name).compression_method(CompressionMethod::DEFLATE);
+        let (mut entry, _) = entry.last_modified(UtcDateTime::from_unix(BEGINNING)).unix_permissions(MODE).start()?;
+        let (mut crc, mut text) = (Crc::new(), 0);
+        step = loop {
+            match next()? {
+                Step::Piece(length, deflated) => {
+                    let deflated = deflated.blocking_recv().map_err(|_| Stopped::Abandoned)?;
+                    let deflated = deflated.map_err(Stopped::Deflate)?;
+                    entry.write_all(&deflated.bytes)?;
+                    crc.combine(&deflated.crc);
+                    text += length;
+                }
+                other => break other,
             }
-            Step::Piece(length, deflated) => {
-                let deflated = deflated.blocking_recv().map_err(|_| Stopped::Abandoned)?;
-                let Deflated { bytes, crc } = deflated.map_err(Stopped::Deflate)?;
-                zip.append(&bytes, length, &crc)?;
-            }
-            Step::Finish => {
-                zip.end(&END)?;
-                return Ok(zip.finish()?);
-            }
-        }
+        };
+        entry.write_all(&END)?;
+        entry.finish(DataDescriptorOutput::new(crc.sum(), text))?;
     }
+    zip.finish()?;
+    Ok(())
 }
 
 /// Pieces that are compressed at once, or wait to be written: two for each processor, as far as their share of memory goes. What
