@@ -4,7 +4,6 @@
 #![allow(clippy::print_stdout, reason = "a bench is a program of its own")]
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
-#[allow(dead_code, reason = "not every bench uses all of it")]
 mod support;
 
 use std::sync::Arc;

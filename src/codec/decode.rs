@@ -297,13 +297,16 @@ fn document<'a>(
     Ok(System { id, creation_time: creation_time.filter(|_| !deleted), fields, unknown_fields })
 }
 
-/// The next key, and its family if it is one of those that are expected.
+/// A key, and its family if it is one of those that are expected.
+type Key<'a> = (Cow<'a, str>, Option<usize>);
+
+/// The next key.
 fn next_key<'a>(
     object: &Object,
     json: &mut Json<'a>,
     first: &mut bool,
     next: &mut usize,
-) -> Result<Option<(Cow<'a, str>, Option<usize>)>, Bad> {
+) -> Result<Option<Key<'a>>, Bad> {
     if let Some((key, family)) = object.pass_key(json, first, next) {
         return Ok(Some((Cow::Borrowed(key), Some(family))));
     }

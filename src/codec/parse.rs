@@ -256,8 +256,10 @@ impl<'a> Json<'a> {
     fn number(&mut self) -> Result<Token<'a>, Bad> {
         let start = *self;
         let float = match self.pass_decimal() {
-            Some(Some(n)) => return Ok(Token::Float64(n)),
-            Some(None) => true,
+            Some(decimal) => match decimal.exactly() {
+                Some(n) => return Ok(Token::Float64(n)),
+                None => true,
+            },
             None => self.skip_number()?,
         };
         let text = &self.text[start.at..self.at];
@@ -275,10 +277,7 @@ impl<'a> Json<'a> {
 
     /// Passes a number as most are spelled: with a point, without an exponent, of at most 19 digits. `None`, and nothing passed, if it
     /// is any other.
-    ///
-    /// Says its value, if its digits without the point are a double exactly, as is the power of ten by which they are to be divided:
-    /// a single division rounds once, and so gives the nearest double (Clinger, *How to Read Floating Point Numbers Accurately*).
-    fn pass_decimal(&mut self) -> Option<Option<f64>> {
+    fn pass_decimal(&mut self) -> Option<Decimal> {
         const DIGITS: usize = 19; // as many as 64 bits hold, whichever they are
         let bytes = self.text.as_bytes();
         let negative = self.peek() == b'-';
@@ -302,10 +301,7 @@ impl<'a> Json<'a> {
             return None;
         }
         self.at = end;
-        Some((mantissa <= 1 << f64::MANTISSA_DIGITS).then(|| {
-            let n = mantissa as f64 / POWERS_OF_TEN[decimals];
-            if negative { -n } else { n }
-        }))
+        Some(Decimal { negative, mantissa, decimals })
     }
 
     /// Passes a number; true if it has a point or an exponent.
@@ -502,6 +498,25 @@ impl TakesText for Vec<u8> {
 /// Of a string that is passed over.
 impl TakesText for () {
     fn take(&mut self, _: &[u8]) {}
+}
+
+/// A decimal number as it is written: `mantissa` divided by the power of ten that `decimals` names.
+struct Decimal {
+    negative: bool,
+    mantissa: u64,
+    decimals: usize,
+}
+
+impl Decimal {
+    /// The nearest double, if its mantissa is a double exactly, as is the power of ten: a single division rounds once, and so gives
+    /// the nearest (Clinger, *How to Read Floating Point Numbers Accurately*).
+    fn exactly(&self) -> Option<f64> {
+        if self.mantissa > 1 << f64::MANTISSA_DIGITS {
+            return None;
+        }
+        let n = self.mantissa as f64 / POWERS_OF_TEN[self.decimals];
+        Some(if self.negative { -n } else { n })
+    }
 }
 
 /// Powers of ten. Those up to 22 are doubles exactly.
