@@ -5,96 +5,48 @@
 //! over 100 tables, in a store in memory.
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
-use std::{collections::BTreeMap, hint::black_box, sync::Arc};
+mod support;
+
+use std::{hint::black_box, sync::Arc};
 
 use convex_archiver::{
-    BaseId, ColumnType, CreationTime, DataFile, DeltaCursor, DeploymentIdentity, Encoding, Field, Footer, Phase,
-    Position, Progress, Scope, Selection, TableRef, TableSchema, Timestamp,
-    archive::{Archive, Base, CommitOutcome, Draft, Head, Run, TableEntry},
+    Timestamp,
+    archive::{Archive, CommitOutcome, Draft, Head, Run},
     testing::layout,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 
+use self::support::imaginary;
+
 const COMMITS: u64 = 1_023;
 const TABLES: u64 = 100;
 const FILES: u64 = 10;
+const COLUMNS: i32 = 20;
 /// Of the first commit; each later one reaches a second further.
 const S: i64 = 1_790_000_000_000_000_000;
 const SECOND: i64 = 1_000_000_000;
 
-fn table(n: u64) -> TableRef {
-    TableRef::new("", format!("table_{n:03}")).expect("a name")
-}
-
-fn entry(n: u64) -> TableEntry {
-    let field = |id: i32| Field {
-        id,
-        name: format!("field_{id}"),
-        column: format!("field_{id}"),
-        column_type: ColumnType::String,
-        references: None,
-    };
-    let schema = TableSchema { id: 1, last_field_id: 36, fields: (17..=36).map(field).collect() };
-    TableEntry::new(table(n), format!("tables/table_{n:03}"), None, schema)
-}
-
-fn file(table: u64, version: u64, counter: u64) -> DataFile {
-    let (min, max) = (Timestamp(S + (version as i64 - 2) * SECOND + 1), Timestamp(S + (version as i64 - 1) * SECOND));
-    let entry = entry(table);
-    DataFile {
-        path: layout::delta_file(&entry.folder, min, counter as u32, "5f3a9c01"),
-        table: entry.table,
-        phase: Phase::Delta,
-        base: None,
-        month: layout::month_of(min),
-        encoding: Encoding::ConvexEncodedJson,
-        repeats: false,
-        bytes: 100_000,
-        sha256: "0".repeat(64),
-        footer: Footer { bytes: 4_000, crc32c: 0x1234_5678 },
-        rows: 1_000,
-        tombstones: 10,
-        rescued_rows: 0,
-        min_ts: min,
-        max_ts: max,
-        min_created: CreationTime::new(min.0 as f64 / 1e6),
-        max_created: CreationTime::new(max.0 as f64 / 1e6),
-        min_id: Some("j5700221pceb603t7je2hkqn0s8jrtmp".into()),
-        max_id: Some("j57ctvgn8g1g4g69wrh7hgjdmn8jrcng".into()),
-        ids_ascend: false,
-        schema: 1,
-        joined: 0,
-        misfits: BTreeMap::default(),
-        brought_by: None,
-        encryption: None,
-    }
-}
-
 /// Commit 1 is an empty base with all tables; the others bring delta files.
 fn draft(head: &Head) -> Draft {
     let version = head.version() + 1;
-    let through = Timestamp(S + (version as i64 - 1) * SECOND);
-    let cursor = DeltaCursor { position: Position::new(Phase::Delta, through.to_string()), ts: through };
-    let selection = Selection::default();
-    let mut draft = Draft {
-        progress: Progress { delta: Some(cursor), walk: None },
-        ..head.unchanged(Encoding::ConvexEncodedJson, selection, through)
-    };
+    let reached = |version: u64| Timestamp(S + (version as i64 - 1) * SECOND);
     if version == 1 {
-        draft.tables = (0..TABLES).map(entry).collect();
-        let id = BaseId("20261120T101500Z-5f3a9c01".into());
-        draft.bases = vec![Base::new(id, Timestamp(S), Scope::All, Vec::new())];
-    } else {
-        draft.add = (0..FILES).map(|n| file((version * FILES + n) % TABLES, version, version * FILES + n)).collect();
+        return imaginary::first_draft(head, reached(1), (0..TABLES).map(|n| imaginary::entry(n, COLUMNS)).collect());
     }
-    draft
+    let (min, max) = (Timestamp(reached(version - 1).0 + 1), reached(version));
+    let file = |n: u64| {
+        let counter = version * FILES + n;
+        let table = imaginary::entry(counter % TABLES, COLUMNS);
+        imaginary::delta_file(table, min, max, counter as u32, "5f3a9c01")
+    };
+    Draft { add: (0..FILES).map(file).collect(), ..imaginary::draft(head, max) }
 }
 
 async fn archive(store: Arc<dyn ObjectStore>) -> Archive {
-    let identity = DeploymentIdentity { name: None, origin: "http://127.0.0.1:1".into() };
-    let archive = Archive::create(store, "memory:///archive", identity, Timestamp(1)).await.expect("an archive");
+    let archive =
+        Archive::create(store, "memory:///archive", imaginary::identity(), Timestamp(1)).await.expect("an archive");
     let (mut head, mut run) = (archive.head().await.expect("a head"), Run::begin());
     while head.version() < COMMITS {
         match archive.commit(&head, &mut run, draft(&head)).await.expect("a commit") {

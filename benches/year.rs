@@ -12,6 +12,7 @@
 
 #[path = "../tests/it/support/counted.rs"]
 mod counted;
+mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,9 +21,8 @@ use std::{
 };
 
 use convex_archiver::{
-    BaseId, ColumnType, CreationTime, DataFile, DeltaCursor, DeploymentIdentity, Encoding, Field, Footer, Phase,
-    Position, Progress, Scope, Selection, TableRef, TableSchema, Timestamp,
-    archive::{Archive, Base, CommitOutcome, Draft, Head, Run, TableEntry},
+    DataFile, Timestamp,
+    archive::{Archive, CommitOutcome, Draft, Head, Run},
     compact::{CompactOptions, due, replace},
     testing::layout,
     vacuum::vacuum_behind,
@@ -30,10 +30,11 @@ use convex_archiver::{
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 
-use self::counted::CountedStore;
+use self::{counted::CountedStore, support::imaginary};
 
 const TABLES: u64 = 60;
 const CHANGING: u64 = 40;
+const COLUMNS: i32 = 4;
 /// Rows that a run finds in all.
 const ROWS: u64 = 300;
 /// Bytes of a file without its rows, and of a row in it, about.
@@ -46,56 +47,15 @@ fn setting(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-fn table(n: u64) -> TableRef {
-    TableRef::new("", format!("table_{n:02}")).unwrap()
-}
-
-fn entry(n: u64) -> TableEntry {
-    let field = |id: i32| Field {
-        id,
-        name: format!("field_{id}"),
-        column: format!("field_{id}"),
-        column_type: ColumnType::String,
-        references: None,
-    };
-    let schema = TableSchema { id: 1, last_field_id: 20, fields: (17..=20).map(field).collect() };
-    TableEntry::new(table(n), format!("tables/table_{n:02}"), None, schema)
-}
-
 fn bytes_of(rows: u64) -> u64 {
     FILE_BYTES + rows * ROW_BYTES
 }
 
 /// A file that a run brings.
 fn brought(n: u64, min: Timestamp, max: Timestamp, counter: u32, run: &str) -> DataFile {
-    let (entry, rows) = (entry(n), ROWS / CHANGING + u64::from(n < ROWS % CHANGING));
-    DataFile {
-        path: layout::delta_file(&entry.folder, min, counter, run),
-        table: entry.table,
-        phase: Phase::Delta,
-        base: None,
-        month: layout::month_of(min),
-        encoding: Encoding::ConvexEncodedJson,
-        repeats: false,
-        bytes: bytes_of(rows),
-        sha256: "0".repeat(64),
-        footer: Footer { bytes: 4_000, crc32c: 0x1234_5678 },
-        rows,
-        tombstones: 1,
-        rescued_rows: 0,
-        min_ts: min,
-        max_ts: max,
-        min_created: CreationTime::new(min.0 as f64 / 1e6),
-        max_created: CreationTime::new(max.0 as f64 / 1e6),
-        min_id: Some("j5700221pceb603t7je2hkqn0s8jrtmp".into()),
-        max_id: Some("j57ctvgn8g1g4g69wrh7hgjdmn8jrcng".into()),
-        ids_ascend: false,
-        schema: 1,
-        joined: 0,
-        misfits: BTreeMap::default(),
-        brought_by: None,
-        encryption: None,
-    }
+    let rows = ROWS / CHANGING + u64::from(n < ROWS % CHANGING);
+    let file = imaginary::delta_file(imaginary::entry(n, COLUMNS), min, max, counter, run);
+    DataFile { bytes: bytes_of(rows), rows, tombstones: 1, ..file }
 }
 
 /// The file that a group becomes.
@@ -132,9 +92,8 @@ impl Year {
     async fn begin() -> Self {
         let memory = Arc::new(InMemory::new());
         let store = CountedStore::new(Arc::clone(&memory) as Arc<dyn ObjectStore>);
-        let identity = DeploymentIdentity { name: None, origin: "http://127.0.0.1:1".into() };
         let all = Arc::clone(&store) as Arc<dyn ObjectStore>;
-        let archive = Archive::create(all, "memory:///year", identity, Timestamp(1)).await.unwrap();
+        let archive = Archive::create(all, "memory:///year", imaginary::identity(), Timestamp(1)).await.unwrap();
         let head = archive.head().await.unwrap();
         // As a sync does it.
         let options = CompactOptions::default().bytes(Some(64 << 20)).everything(false);
@@ -150,20 +109,10 @@ impl Year {
             joined_bytes: zero,
             deleted: zero,
         };
-        let mut draft = year.draft(Timestamp(BEGINNING));
-        draft.tables = (0..TABLES).map(entry).collect();
-        let id = BaseId("20270101T000000Z-5f3a9c01".into());
-        draft.bases = vec![Base::new(id, Timestamp(BEGINNING), Scope::All, Vec::new())];
+        let tables = (0..TABLES).map(|n| imaginary::entry(n, COLUMNS)).collect();
+        let draft = imaginary::first_draft(&year.head, Timestamp(BEGINNING), tables);
         year.commit(draft, &mut Run::begin()).await;
         year
-    }
-
-    fn draft(&self, through: Timestamp) -> Draft {
-        let cursor = DeltaCursor { position: Position::new(Phase::Delta, through.to_string()), ts: through };
-        Draft {
-            progress: Progress { delta: Some(cursor), walk: None },
-            ..self.head.unchanged(Encoding::ConvexEncodedJson, Selection::default(), through)
-        }
     }
 
     async fn commit(&mut self, draft: Draft, run: &mut Run) {
@@ -194,7 +143,7 @@ impl Year {
         self.head = replace(&self.archive, &self.head, &mut run, replaced, through).await.unwrap().0;
 
         let mut run = Run::begin();
-        let mut draft = self.draft(through);
+        let mut draft = imaginary::draft(&self.head, through);
         for n in 0..CHANGING {
             let file = brought(n, Timestamp(before.0 + 1), through, n as u32, &run.id);
             self.brought_bytes += file.bytes;

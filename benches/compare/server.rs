@@ -9,6 +9,7 @@
 //! DELAY_MS  before every answer
 //! ```
 //! Prints the port that it listens on. Any Authorization is accepted; `format` is ignored: pages are convex_encoded_json.
+//! Selections are refused.
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Result, Seek, SeekFrom, Write};
 use std::net::{TcpListener, TcpStream};
@@ -52,6 +53,10 @@ fn answer(pages: &Pages, path: &str, arguments: &str) -> (u16, Vec<u8>) {
     // The cursor is the only argument that matters here: a small number, in a query or in a JSON body.
     let cursor = number_after(arguments, "cursor");
     match path {
+        // As servers say it that know no selection: a whole page would be an answer to another question.
+        "/api/list_snapshot" if arguments.contains("\"included\"") => {
+            (405, br#"{"code":"MethodNotAllowed","message":"no selections here"}"#.to_vec())
+        }
         "/api/list_snapshot" => match &pages.snapshot {
             Some(dir) => file(dir, cursor.parse().unwrap_or(0)),
             None => text(&format!(r#"{{"values":[],"snapshot":{EMPTY_SNAPSHOT},"cursor":null,"hasMore":false}}"#)),
@@ -99,7 +104,11 @@ fn serve(stream: TcpStream, pages: &Pages) -> Result<()> {
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         std::thread::sleep(pages.delay);
         let (code, page) = answer(pages, path, if body.is_empty() { query } else { &body });
-        let reason = if code == 200 { "OK" } else { "Not Found" };
+        let reason = match code {
+            200 => "OK",
+            405 => "Method Not Allowed",
+            _ => "Not Found",
+        };
         let length = page.len();
         write!(out, "HTTP/1.1 {code} {reason}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")?;
         out.write_all(&page)?;

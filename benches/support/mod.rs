@@ -6,6 +6,7 @@
 #[path = "../compare/documents.rs"]
 #[allow(clippy::pedantic, clippy::unwrap_used, reason = "plain generator, standard library only")]
 mod documents;
+pub(crate) mod imaginary;
 mod source;
 
 use std::{collections::BTreeMap, io::Read};

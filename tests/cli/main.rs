@@ -30,6 +30,7 @@ mod newer_program;
 mod not_told;
 mod on_a_terminal;
 mod overlap;
+mod own_bases;
 mod past;
 #[cfg(target_os = "linux")]
 mod query;
