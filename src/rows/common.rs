@@ -118,7 +118,7 @@ pub(crate) fn all_covered(head: &Head, tables: &[&TableRef], at: Timestamp, flag
     let why = forgotten(head, &lacking, at);
     let what = match lacking.len() {
         1 => format!("table {first} is not covered at {}{why}", in_full(at)),
-        n => format!("{n} tables are not covered at {}{why}, {}", in_full(at), listed(&lacking, ", ")),
+        n => format!("{n} tables are not covered at {}{why} ({})", in_full(at), listed(&lacking, ", ")),
     };
     let nearest = NearestMoments::of(head, tables, at);
     let offer = |moment: Timestamp, where_: &str| format!("{flag}{} ({moment}, {where_})", moment.0);
