@@ -38,8 +38,8 @@ const COLUMNS: i32 = 4;
 /// Rows that a run finds in all.
 const ROWS: u64 = 300;
 /// Bytes of a file without its rows, and of a row in it, about.
-const FILE_BYTES: u64 = 7_400;
-const ROW_BYTES: u64 = 65;
+const FILE_BYTES: u64 = 4_350;
+const ROW_BYTES: u64 = 25;
 const BEGINNING: i64 = 1_798_761_600_000_000_000; // 2027-01-01
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
