@@ -149,7 +149,7 @@ impl Month {
             let place = (run * 31 + row * 7) % ids.len();
             self.deployment
                 .transaction(|tx| {
-                    match row % 6 {
+                    match row / CHANGING {
                         0 => ids.push(tx.insert(&table(n), fields(run, row))?),
                         1 => tx.delete(&table(n), &ids.swap_remove(place))?,
                         _ => tx.replace(&table(n), &ids[place], fields(run, row))?,
