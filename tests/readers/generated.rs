@@ -189,32 +189,34 @@ fn seeds() -> std::ops::Range<u64> {
     })
 }
 
+/// Tells the story of each history, one after the other.
+fn of_each_seed(story: impl AsyncFn(u64)) {
+    for seed in seeds() {
+        println!("seed {seed}");
+        block_on(story(seed));
+    }
+}
+
 #[test]
 fn duckdb_says_as_much_as_the_documents_of_histories_by_chance() {
-    block_on(async {
-        for seed in seeds() {
-            println!("seed {seed}");
-            let generated = archived(seed).await;
-            let archive = generated.world.archive(&generated.place).await.unwrap();
-            let head = archive.head().await.unwrap();
-            let views = duckdb_views(&head, &archive.all_schemas(&head).await.unwrap(), &generated.place, None);
-            for (version, path) in [("1.5.5", Path::new("")), ("2.0.0", python::next())] {
-                let says = format!("DuckDB {version}: ");
-                generated.read(path, "readers/generated_reads.py", ("views.sql", &views), &says);
-            }
+    of_each_seed(async |seed| {
+        let generated = archived(seed).await;
+        let archive = generated.world.archive(&generated.place).await.unwrap();
+        let head = archive.head().await.unwrap();
+        let views = duckdb_views(&head, &archive.all_schemas(&head).await.unwrap(), &generated.place, None);
+        for (version, path) in [("1.5.5", Path::new("")), ("2.0.0", python::next())] {
+            let says = format!("DuckDB {version}: ");
+            generated.read(path, "readers/generated_reads.py", ("views.sql", &views), &says);
         }
     });
 }
 
 #[test]
 fn spark_says_as_much_as_the_documents_of_histories_by_chance() {
-    block_on(async {
-        for seed in seeds() {
-            println!("seed {seed}");
-            let generated = archived(seed).await;
-            let views = spark_views(&generated.place, None);
-            let path = if seed.is_multiple_of(2) { Path::new("") } else { python::next() };
-            generated.read(path, "readers/generated_spark.py", ("convex_views.py", &views), "Spark ");
-        }
+    of_each_seed(async |seed| {
+        let generated = archived(seed).await;
+        let views = spark_views(&generated.place, None);
+        let path = if seed.is_multiple_of(2) { Path::new("") } else { python::next() };
+        generated.read(path, "readers/generated_spark.py", ("convex_views.py", &views), "Spark ");
     });
 }
