@@ -54,6 +54,8 @@ fn bytes_of(rows: u64) -> u64 {
 /// A file that a run brings.
 fn brought(n: u64, min: Timestamp, max: Timestamp, counter: u32, run: &str) -> DataFile {
     let rows = ROWS / CHANGING + u64::from(n < ROWS % CHANGING);
+    // No file spans two months: what came at the very border is the next file's.
+    let max = if layout::month_of(max) == layout::month_of(min) { max } else { Timestamp(max.0 - 1) };
     let file = imaginary::delta_file(imaginary::entry(n, COLUMNS), min, max, counter, run);
     DataFile { bytes: bytes_of(rows), rows, tombstones: 1, ..file }
 }
