@@ -16,7 +16,7 @@ pub(super) const END: [u8; 2] = [3, 0];
 /// A compressed piece.
 pub(super) struct Deflated {
     pub(super) bytes: Vec<u8>,
-    /// Of the text.
+    /// Of the text; it also knows how long that is.
     pub(super) crc: Crc,
 }
 

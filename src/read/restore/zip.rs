@@ -10,6 +10,9 @@
 //! are those of the ZIP format's beginning, modes are 0644, and pieces of one size are compressed each by itself. Nothing is
 //! written twice, since neither an upload nor a pipe can go back: the size of an entry follows its bytes, as in the ZIPs that Convex
 //! writes.
+//!
+//! `rawzip` writes the ZIP, since it takes pieces that are compressed already; the crate that reads ZIPs elsewhere compresses them itself, on the one
+//! thread that writes.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 
@@ -49,8 +52,8 @@ pub(in crate::read) struct SnapshotZip {
 
 enum Step {
     Entry(String),
-    /// A piece of so many bytes, which some thread compresses.
-    Piece(u64, oneshot::Receiver<Result<Deflated, flate2::CompressError>>),
+    /// A piece, which some thread compresses.
+    Piece(oneshot::Receiver<Result<Deflated, flate2::CompressError>>),
     Finish,
 }
 
@@ -119,10 +122,9 @@ impl SnapshotZip {
         let piece = Bytes::from(std::mem::replace(&mut self.held, Vec::with_capacity(PIECE)));
         let before = std::mem::replace(&mut self.before, piece.clone());
         let (made, deflated) = oneshot::channel();
-        let length = piece.len() as u64;
         // Whoever gave up does not want to know.
         tokio::task::spawn_blocking(move || drop(made.send(deflate(&before, &piece))));
-        self.step(Step::Piece(length, deflated)).await
+        self.step(Step::Piece(deflated)).await
     }
 
     async fn step(&mut self, step: Step) -> Result<()> {
@@ -200,12 +202,12 @@ fn entries<W: Write>(to: W, mut steps: mpsc::Receiver<Step>) -> Result<(), Stopp
         let (mut crc, mut text) = (Crc::new(), 0);
         step = loop {
             match next()? {
-                Step::Piece(length, deflated) => {
+                Step::Piece(deflated) => {
                     let deflated = deflated.blocking_recv().map_err(|_| Stopped::Abandoned)?;
                     let deflated = deflated.map_err(Stopped::Deflate)?;
                     entry.write_all(&deflated.bytes)?;
                     crc.combine(&deflated.crc);
-                    text += length;
+                    text += u64::from(deflated.crc.amount());
                 }
                 other => break other,
             }
