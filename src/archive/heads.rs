@@ -62,11 +62,27 @@ impl Archive {
                 head
             }
         };
+        self.look_behind(&head).await?;
+        Ok(head)
+    }
+
+    /// The newest head, from one that was read a while ago: only what came since is asked for.
+    ///
+    /// # Errors
+    /// As of [`head`](Self::head).
+    pub(crate) async fn newest_after(&self, head: Head) -> Result<Head> {
+        let head = self.follow(head, 0).await?;
+        self.look_behind(&head).await?;
+        Ok(head)
+    }
+
+    /// Looks for a hole behind the newest commit, if no other writer can be at work there.
+    async fn look_behind(&self, head: &Head) -> Result<()> {
         let settled = |at: Timestamp| i128::from(Timestamp::now().0) - i128::from(at.0) > SETTLED.as_nanos() as i128;
         if head.latest().is_some_and(|latest| settled(latest.at)) {
             self.log.check_end(head.version()).await?;
         }
-        Ok(head)
+        Ok(())
     }
 
     /// The newest head, found without `manifest.json`.

@@ -1,6 +1,9 @@
 //! The log: numbered objects, each put if absent.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -34,6 +37,9 @@ pub(super) enum Put {
     Theirs,
 }
 
+/// A look at the end of the log says so long that nothing is lost there. What is lost within it, a look just before would not have found either.
+const LOOKED_AT: Duration = Duration::from_secs(60);
+
 /// Checkpoints that a listing remembers.
 const CHECKPOINTS: usize = 8;
 
@@ -50,11 +56,13 @@ pub(super) struct Listing {
 #[derive(Debug, Clone)]
 pub(super) struct Log {
     store: Arc<dyn ObjectStore>,
+    /// The version behind which nothing was found last, and when.
+    looked: Arc<Mutex<Option<(u64, Instant)>>>,
 }
 
 impl Log {
     pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+        Self { store, looked: Arc::default() }
     }
 
     pub(super) fn store(&self) -> &Arc<dyn ObjectStore> {
@@ -86,17 +94,23 @@ impl Log {
     /// Makes sure that the log ends at `newest`: that a commit behind it which is not there never was.
     ///
     /// A number that is taken twice would be worse than one that is lost: so the one behind it and the next checkpoint are
-    /// asked for by name.
+    /// asked for by name, once a minute at most.
     ///
     /// # Errors
     /// Corrupt, if a later object exists.
     pub(super) async fn check_end(&self, newest: u64) -> Result<()> {
-        let checkpoint = floor(newest) + CHECKPOINT_EVERY;
-        let (after, checkpoint) = futures::try_join!(self.has(newest + 2), self.has_checkpoint(checkpoint))?;
-        if !(after || checkpoint) || self.has(newest + 1).await? {
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.is_some_and(|(version, at)| version == newest && at.elapsed() < LOOKED_AT) {
             return Ok(());
         }
-        Err(missing(newest + 1))
+        let begun = Instant::now();
+        let checkpoint = floor(newest) + CHECKPOINT_EVERY;
+        let (after, checkpoint) = futures::try_join!(self.has(newest + 2), self.has_checkpoint(checkpoint))?;
+        if (after || checkpoint) && !self.has(newest + 1).await? {
+            return Err(missing(newest + 1));
+        }
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some((newest, begun));
+        Ok(())
     }
 
     /// Writes commit `version`, if absent.

@@ -226,15 +226,16 @@ pub async fn forget(
             now,
             monitor: Arc::clone(&monitor),
             told: None,
+            planned: None,
             made: None,
             is_done: false,
         };
-        let before = head.version();
         while !forgetting.is_done {
             head = archive.update(&head, &mut run, &mut forgetting).await.context(|| format!("table {table}"))?;
-        }
-        if head.version() > before && forgetting.told.as_ref().is_some_and(|told| told.held_up.is_none()) {
-            report.version = Some(head.version());
+            if let Some(planned) = forgetting.planned.take() {
+                forgetting.told = Some(planned);
+                report.version = Some(head.version());
+            }
         }
         if let Some(told) = forgetting.told {
             report.count(told);
@@ -372,6 +373,8 @@ struct Forgetting<'a> {
     monitor: Arc<dyn Monitor>,
     /// What leaves, as the first commit had it.
     told: Option<ForgottenTable>,
+    /// The same, of a commit that may still be too late: then it is planned anew, or there is nothing left to do.
+    planned: Option<ForgottenTable>,
     /// A base that was written for a commit which was too late, and of which base it was made.
     made: Option<(BaseId, OwnBase)>,
     is_done: bool,
@@ -379,6 +382,7 @@ struct Forgetting<'a> {
 
 impl Maintenance for Forgetting<'_> {
     async fn plan(&mut self, head: &Head) -> Result<Option<Draft>> {
+        self.planned = None;
         let files = TableFiles::of(self.archive, head, self.table).await?;
         let cut = Cut::of(head, &files, self.limit);
         let (Some(cut), Some(mut draft)) = (cut, head.maintenance(self.now)) else {
@@ -405,11 +409,9 @@ impl Maintenance for Forgetting<'_> {
         draft.gaps = gap(head, self.table, &cut, &leaving, all);
         draft.remove = leaving.iter().map(RemovedFile::of).collect::<Result<_>>()?;
         // Of what leaves in several commits the first has told all of it.
-        let goes_on =
-            self.told.as_ref().is_some_and(|before| before.kept_from == told.kept_from && before.files > told.files);
-        if !goes_on {
-            self.told = Some(told);
-        }
+        let first = self.told.clone();
+        let goes_on = first.filter(|first| first.kept_from == told.kept_from && first.files > told.files);
+        self.planned = Some(goes_on.unwrap_or(told));
         Ok(Some(draft))
     }
 }

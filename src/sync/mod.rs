@@ -166,7 +166,10 @@ async fn run(
     options: &SyncOptions,
     monitor: Arc<dyn Monitor>,
 ) -> Result<SyncReport> {
-    let head = archive.head().await?;
+    let head = match options.head.clone() {
+        Some(head) => archive.newest_after(head).await?,
+        None => archive.head().await?,
+    };
     // Data files are written long before their commit.
     archive.check_writable(&head).await?;
     check_selection(source.as_ref(), archive, &head, options)?;

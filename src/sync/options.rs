@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::stop::Stop;
 use crate::{
+    archive::Head,
     budget::MemoryBudget,
     compact::{CompactOptions, OwnBaseRule},
     content::DigestShare,
@@ -54,6 +55,9 @@ pub struct SyncOptions {
     /// What commits of so long ago have replaced is deleted at the end of a run, now and then and a little of it; None: nothing is. Credentials that
     /// may not delete are no error.
     pub vacuum_after: Option<Duration>,
+    /// The archive's head, of whoever has read it already, with this same [`Archive`](crate::Archive): then only what came since is asked for.
+    #[doc(hidden)]
+    pub head: Option<Head>,
     /// So many small files are joined; for tests.
     #[doc(hidden)]
     pub fan_in: usize,
@@ -104,6 +108,7 @@ impl Default for SyncOptions {
             rebase: None,
             compact: Some(32 << 20),
             vacuum_after: Some(Duration::from_secs(7 * 24 * 60 * 60)),
+            head: None,
             fan_in: CompactOptions::default().fan_in,
             own_bases: OwnBaseRule::default(),
             stop: Stop::default(),

@@ -87,8 +87,8 @@ impl SyncRun {
             CommitOutcome::Stale(_) => return Err(Error::internal("data of a deployment are no maintenance")),
             CommitOutcome::Conflict { version } => {
                 return Err(Error::conflict(format!(
-                    "another sync wrote version {version} of {} at the same time; its work is kept, and the work of \
-                     this run since its last commit is discarded; run again once that sync has finished, and run only \
+                    "another run wrote version {version} of {} at the same time; its work is kept, and the work of \
+                     this run since its last commit is discarded; run again once that run has finished, and run only \
                      one sync at a time on an archive",
                     archive.url(),
                 )));

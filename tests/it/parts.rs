@@ -151,6 +151,23 @@ async fn what_is_written_and_read_of_fifty_thousand_files_is_what_changed_or_is_
     let beside = bytes(written.iter().filter(|put| put.path != commit));
     assert!(beside <= 8 << 10, "{beside} bytes beside the commit: {written:?}");
     assert!(requests.iter().all(|request| request.verb != Verb::List), "nothing is listed");
+    // But the commits since the lists were written: which files live is read from them once more.
+    let since = layout::commit(report.version - 1);
+    let once: Vec<_> = requests.iter().filter(|request| request.path != since).collect();
+    let asked: BTreeSet<_> = once.iter().map(|Request { verb, path, .. }| format!("{verb:?} {path}")).collect();
+    assert_eq!(once.len(), asked.len(), "nothing is asked for twice: {requests:?}");
+
+    // Who has read the head already asks for what came since, and opens nothing twice.
+    let store = CountedStore::new(Arc::clone(&world.store));
+    let archive = world.archive_in(Arc::clone(&store) as Arc<dyn ObjectStore>).await.unwrap();
+    let read = SyncOptions::default().head(Some(archive.head().await.unwrap()));
+    run(&world).await;
+    let report = sync(Arc::new(world.client()), &archive, &read, Arc::new(NoMonitor)).await.unwrap();
+    assert_eq!((report.commits, report.version), (1, read.head.as_ref().unwrap().version() + 2));
+    let requests = store.take_requests();
+    for path in [layout::HEADER, layout::MANIFEST, &layout::commit(1)] {
+        assert_eq!(requests.iter().filter(|request| request.path == path).count(), 1, "{path}: {requests:?}");
+    }
 
     let changed: Vec<_> = (0..CHANGED).map(|n| table(n * TABLES / CHANGED)).collect();
     let write = world.deployment.transaction(|t| changed.iter().try_for_each(|of| t.insert(of, document(1)).map(drop)));

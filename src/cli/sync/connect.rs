@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use convex_archiver::{
     Error, ErrorKind, Monitor, Result, Selection, Timestamp,
-    archive::{Archive, Location, Settings},
+    archive::{Archive, Head, Location, Settings},
     convex::{Client, ClientOptions, Source},
     sync::{SyncOptions, refuse_empty_selection},
 };
@@ -33,14 +33,14 @@ pub(super) async fn connect(
     let access = args.deployment.access()?.resolve(monitor()).await?;
     record.deployment(access.identity());
     let settings = config::settings();
-    let existing = existing(&args.archive.url, &settings).await?;
+    let existing = existing(&args.archive.url, &settings, monitor()).await?;
     if let Some((location, _)) = &existing {
         record.opened(location);
     }
     let options = match &existing {
         Some((_, archive)) if args.include.is_empty() && args.exclude.is_empty() => {
-            let kept = kept_selection(archive).await?;
-            options.selection(kept)
+            let head = archive.head().await?;
+            options.selection(kept_selection(&head)).head(Some(head))
         }
         _ => options,
     };
@@ -54,7 +54,7 @@ pub(super) async fn connect(
 /// The archive; made if there is none, once the deployment has shown that the key opens it and that there is something to archive.
 pub(in super::super) async fn open(url: &str, client: &Client, monitor: Arc<dyn Monitor>) -> Result<Archive> {
     let settings = config::settings();
-    let existing = existing(url, &settings).await?;
+    let existing = existing(url, &settings, Arc::clone(&monitor)).await?;
     let (_, archive) = open_or_create(existing, url, &settings, client, monitor).await?;
     Ok(archive)
 }
@@ -62,10 +62,10 @@ pub(in super::super) async fn open(url: &str, client: &Client, monitor: Arc<dyn 
 type Opened = (Location, Archive);
 
 /// The archive, if there is one.
-pub(super) async fn existing(url: &str, settings: &Settings) -> Result<Option<Opened>> {
+pub(super) async fn existing(url: &str, settings: &Settings, monitor: Arc<dyn Monitor>) -> Result<Option<Opened>> {
     let opened = async {
         let location = Location::open(url, settings)?;
-        let archive = Archive::open(Arc::clone(location.store()), location.url()).await?;
+        let archive = Archive::open(Arc::clone(location.store()), location.url()).await?.with_monitor(monitor);
         Ok::<_, Error>((location, archive))
     };
     match opened.await {
@@ -90,19 +90,18 @@ async fn open_or_create(
             let location = Location::create(url, settings)?;
             let store = Arc::clone(location.store());
             let archive = Archive::open_or_create(store, location.url(), identity, Timestamp::now()).await?;
-            (location, archive)
+            (location, archive.with_monitor(Arc::clone(&monitor)))
         }
     };
     let cleaned = location.clean_staging(Timestamp::now(), monitor.as_ref())?;
     if cleaned > 0 {
         tracing::info!("removed {} that a killed process had left behind", counted(cleaned, "unfinished file"));
     }
-    Ok((location, archive.with_monitor(monitor)))
+    Ok((location, archive))
 }
 
 /// The selection that the archive holds; everything, as long as nothing was archived.
-async fn kept_selection(archive: &Archive) -> Result<Selection> {
-    let head = archive.head().await?;
+fn kept_selection(head: &Head) -> Selection {
     let kept = head.latest().map(|latest| latest.selection.clone()).unwrap_or_default();
     if !kept.is_everything() {
         tracing::info!(
@@ -110,5 +109,5 @@ async fn kept_selection(archive: &Archive) -> Result<Selection> {
              --accept-selection)"
         );
     }
-    Ok(kept)
+    kept
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use convex_archiver::{Error, Result, runs::keep_report};
+use convex_archiver::{Error, NoMonitor, Result, runs::keep_report};
 use tokio::task::JoinHandle;
 
 use super::{
@@ -42,7 +42,7 @@ impl<'a> Listeners<'a> {
         let kept = async {
             let location = match record.location() {
                 Some(location) => Some(location),
-                None => existing(url, &config::settings()).await?.map(|(location, _)| location),
+                None => existing(url, &config::settings(), Arc::new(NoMonitor)).await?.map(|(location, _)| location),
             };
             match location {
                 Some(location) => keep_report(&Arc::clone(location.store()), &report).await,

@@ -47,6 +47,8 @@ const SEEN: [&str; 11] = [
 
 /// Seeds in CI, of histories in which the archive is kept up as well.
 const SEEDS_OF_UPKEEP: Range<u64> = 0..40;
+/// Of 10,000 those that found something: what `forget` told of a commit that was too late, and a sync that it ended.
+const ONCE_FAILED: [u64; 4] = [1078, 1624, 3702, 9011];
 const STEPS_OF_UPKEEP: usize = 20;
 
 /// What these come upon, so often at least in a hundred of them.
@@ -99,19 +101,19 @@ async fn live(seed: u64, count: usize, step: fn(&mut StdRng) -> Step) -> Told {
 }
 
 /// Lives the histories of these seeds and tells what they came upon. Unoptimized their futures need deep stacks.
-fn live_all(seeds: Range<u64>, live: fn(u64) -> LocalBoxFuture<'static, Told>) -> (u64, Told) {
+fn live_all(seeds: Vec<u64>, live: fn(u64) -> LocalBoxFuture<'static, Told>) -> (u64, Told) {
     let threads = Builder::new_multi_thread().worker_threads(2).thread_stack_size(16 << 20).enable_all().build();
     threads.unwrap().block_on(live_a_few_at_a_time(seeds, live))
 }
 
 #[allow(clippy::explicit_write, reason = "written past the harness, which shows what a test prints only if it fails")]
-async fn live_a_few_at_a_time(seeds: Range<u64>, live: fn(u64) -> LocalBoxFuture<'static, Told>) -> (u64, Told) {
+async fn live_a_few_at_a_time(seeds: Vec<u64>, live: fn(u64) -> LocalBoxFuture<'static, Told>) -> (u64, Told) {
     let wanted = std::env::var("CONVEX_ARCHIVER_SEEDS").ok();
     let seeds = wanted.map_or(seeds, |text| {
         let (from, to) = text.split_once("..").expect("CONVEX_ARCHIVER_SEEDS is FROM..TO");
-        from.parse().unwrap()..to.parse().unwrap()
+        (from.parse().unwrap()..to.parse().unwrap()).collect()
     });
-    let count = seeds.end - seeds.start;
+    let count = seeds.len() as u64;
     let (mut running, mut told) = (JoinSet::new(), Told::default());
     for seed in seeds {
         // Each on a thread of its own.
@@ -129,15 +131,15 @@ async fn live_a_few_at_a_time(seeds: Range<u64>, live: fn(u64) -> LocalBoxFuture
 
 #[test]
 fn after_every_step_of_every_random_history_the_archive_is_true_and_at_the_end_it_is_whole() {
-    let (count, told) = live_all(SEEDS, |seed| Box::pin(live(seed, STEPS, steps::step)));
+    let (count, told) = live_all(SEEDS.collect(), |seed| Box::pin(live(seed, STEPS, steps::step)));
     // A net that catches nothing is none.
     assert!(count < 500 || SEEN.iter().all(|what| told.times(what) > 0), "{told}");
 }
 
 #[test]
 fn an_archive_that_is_joined_vacuumed_copied_and_forgotten_at_random_moments_is_true_and_so_is_its_copy() {
-    let (count, told) =
-        live_all(SEEDS_OF_UPKEEP, |seed| Box::pin(live(seed, STEPS_OF_UPKEEP, steps::step_with_upkeep)));
+    let seeds = SEEDS_OF_UPKEEP.chain(ONCE_FAILED).collect();
+    let (count, told) = live_all(seeds, |seed| Box::pin(live(seed, STEPS_OF_UPKEEP, steps::step_with_upkeep)));
     let is_seen = |(what, in_a_hundred): &(&str, u64)| told.times(what) * 100 >= in_a_hundred * count;
     assert!(count < 40 || SEEN_IN_UPKEEP.iter().all(is_seen), "{told}");
 }
