@@ -371,8 +371,8 @@ impl Archive {
         }
     }
 
-    /// Makes sure that this program may write, and that no commit behind `head` is lost. A commit asks again; a writer asks
-    /// before it writes anything at all.
+    /// Makes sure that this program may write, and that no commit behind `head` is lost. A commit asks again, once a minute has
+    /// passed; a writer asks before it writes anything at all.
     ///
     /// # Errors
     /// Unsupported, if a writer must know what this program does not. Corrupt, if a commit is lost, or an end of the chain is

@@ -143,8 +143,10 @@ fn bytes(values: &ArrayRef) -> usize {
 
 /// Whether a dictionary is worth its while: of the sample at most half the values are distinct.
 fn repeats(values: &ArrayRef) -> bool {
-    fn half<T: Hash + Eq>(values: impl Iterator<Item = T>) -> bool {
-        let (mut distinct, mut seen) = (HashSet::<T, RandomState>::default(), 0);
+    fn half<T: Hash + Eq>(there: usize, values: impl Iterator<Item = T>) -> bool {
+        // With room for all that may come: to grow costs more than to insert.
+        let room = there.min(SAMPLE / 2 + 1);
+        let (mut distinct, mut seen) = (HashSet::with_capacity_and_hasher(room, RandomState::default()), 0);
         for value in values.take(SAMPLE) {
             distinct.insert(value);
             seen += 1;
@@ -154,11 +156,12 @@ fn repeats(values: &ArrayRef) -> bool {
         }
         seen > 0 && distinct.len() * 2 <= seen
     }
+    let there = values.len() - values.null_count();
     match values.data_type() {
-        DataType::Utf8 => half(values.as_string::<i32>().iter().flatten()),
-        DataType::Binary => half(values.as_binary::<i32>().iter().flatten()),
-        DataType::Int64 => half(values.as_primitive::<Int64Type>().iter().flatten()),
-        DataType::Float64 => half(values.as_primitive::<Float64Type>().iter().flatten().map(f64::to_bits)),
+        DataType::Utf8 => half(there, values.as_string::<i32>().iter().flatten()),
+        DataType::Binary => half(there, values.as_binary::<i32>().iter().flatten()),
+        DataType::Int64 => half(there, values.as_primitive::<Int64Type>().iter().flatten()),
+        DataType::Float64 => half(there, values.as_primitive::<Float64Type>().iter().flatten().map(f64::to_bits)),
         _ => false,
     }
 }
