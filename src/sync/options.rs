@@ -55,7 +55,7 @@ pub struct SyncOptions {
     /// What commits of so long ago have replaced is deleted at the end of a run, now and then and a little of it; None: nothing is. Credentials that
     /// may not delete are no error.
     pub vacuum_after: Option<Duration>,
-    /// The archive's head, of whoever has read it already, with this same [`Archive`](crate::Archive): then only what came since is asked for.
+    /// The archive's head, of whoever has read it already, with this same [`Archive`](crate::archive::Archive): then only what came since is asked for.
     #[doc(hidden)]
     pub head: Option<Head>,
     /// So many small files are joined; for tests.
