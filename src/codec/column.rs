@@ -16,7 +16,7 @@ use arrow::{
     datatypes::FieldRef,
 };
 
-use super::{json::string_length, parse::Json};
+use super::{parse::Json, spelling::Spelling};
 use crate::{
     error::{Error, Result},
     schema::{ColumnType, Element, Field, Kind, TableSchema, element_field, struct_fields},
@@ -95,30 +95,6 @@ pub(super) struct Family {
 /// Families that are compared with a key without reading it.
 const COMPARED: usize = 16;
 
-/// A name as the key of a member is usually written, so that a key can be compared without being read.
-#[derive(Debug, Default)]
-struct Spelling {
-    /// `name":`
-    text: String,
-    /// Its first eight bytes as a number, and which bits of it count if there are fewer.
-    begin: u64,
-    mask: u64,
-}
-
-impl Spelling {
-    fn of(name: &str) -> Self {
-        let text = format!("{name}\":");
-        if string_length(name) > text.len() {
-            // JSON writes the name with escapes: no key begins with this, so that such keys are read.
-            return Self { text, begin: 1, mask: 0 };
-        }
-        let mut begin = [0; 8];
-        let length = text.len().min(8);
-        begin[..length].copy_from_slice(&text.as_bytes()[..length]);
-        Self { begin: u64::from_le_bytes(begin), mask: u64::MAX >> (64 - 8 * length), text }
-    }
-}
-
 impl Text {
     /// Ends the row that was written into `bytes`.
     fn end(&mut self) {
@@ -147,10 +123,15 @@ impl Column {
     }
 
     /// Fills the rows up to `row` with NULL.
+    #[inline]
     pub(super) fn pad(&mut self, row: usize) {
-        if row <= self.len {
-            return;
+        // Most values stand right behind the last one.
+        if row > self.len {
+            self.fill(row);
         }
+    }
+
+    fn fill(&mut self, row: usize) {
         let missing = row - self.len;
         self.validity.append_n_nulls(missing);
         match &mut self.data {
@@ -343,8 +324,8 @@ impl Object {
         let from = if begin as u8 == b'_' { return None } else { (*next).min(self.families.len()) };
         let expected = &self.families[from..(from + COMPARED).min(self.families.len())];
         for (at, Family { spelling, .. }) in expected.iter().enumerate() {
-            if begin & spelling.mask == spelling.begin
-                && let Some(key) = json.pass_key(first, &spelling.text)
+            if spelling.may_begin(begin)
+                && let Some(key) = json.pass_key(first, spelling)
             {
                 *next = from + at + 1;
                 return Some((key, from + at));
@@ -403,9 +384,15 @@ impl Text {
 }
 
 /// What `values` holds; it gets room for as much again.
-fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let next = Vec::with_capacity(values.len());
+pub(super) fn take<T>(values: &mut Vec<T>) -> Vec<T> {
+    let next = Vec::with_capacity(room(values.len()));
     std::mem::replace(values, next)
+}
+
+/// Room for the values of the next batch, where the last one had `len`. Batches are of about one size: without a little more than that, half of
+/// them would be moved to a place twice as large for a few values.
+pub(super) fn room(len: usize) -> usize {
+    len + len / 8
 }
 
 fn offsets(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {

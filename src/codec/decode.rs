@@ -14,7 +14,7 @@ use arrow::{
 };
 
 use super::{
-    column::{Column, Data, Object},
+    column::{Column, Data, Object, room, take},
     digest::ContentSum,
     observe::{kind_of, observe_document},
     oddities::Oddities,
@@ -187,11 +187,13 @@ impl TableDecoder {
         };
         let id: StringArray = own.id.finish();
         let creation_time: Float64Array = own.creation_time.finish();
+        own.id = StringBuilder::with_capacity(room(rows), room(id.value_data().len()));
+        own.creation_time = Float64Builder::with_capacity(room(rows));
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(id),
             Arc::new(creation_time),
-            Arc::new(Int64Array::from(std::mem::take(&mut own.ts))),
-            Arc::new(BooleanArray::from(std::mem::take(&mut own.tombstone))),
+            Arc::new(Int64Array::from(take(&mut own.ts))),
+            Arc::new(BooleanArray::from(take(&mut own.tombstone))),
             base,
         ];
         for column in &mut self.object.columns {

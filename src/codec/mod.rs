@@ -20,6 +20,7 @@ mod oddities;
 mod parse;
 mod pick;
 mod rescued;
+mod spelling;
 
 pub use self::{
     decode::{TableDecoder, add_misfits, observe},

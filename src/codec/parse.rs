@@ -12,6 +12,7 @@ use std::{borrow::Cow, cell::Cell};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wide::u8x16;
 
+use super::spelling::Spelling;
 use crate::{
     document::Encoding,
     error::{Error, Result},
@@ -206,12 +207,11 @@ impl<'a> Json<'a> {
         (comma && self.text.as_bytes()[quote] == b'"').then(|| u64::from_le_bytes(*begin))
     }
 
-    /// Passes the next key and its colon, if they are written as `spelled`: `name":`, of a name that [`Json::begin_of_key`] was
-    /// asked about.
-    pub(crate) fn pass_key(&mut self, first: &mut bool, spelled: &str) -> Option<&'a str> {
+    /// Passes the next key and its colon, if they are written so, of which [`Json::begin_of_key`] says that it may be.
+    pub(super) fn pass_key(&mut self, first: &mut bool, spelling: &Spelling) -> Option<&'a str> {
         let from = self.at + usize::from(!*first) + 1;
-        let end = from + spelled.len();
-        if self.text.as_bytes().get(from..end)? != spelled.as_bytes() {
+        let end = from + spelling.len();
+        if !spelling.begins(&self.text.as_bytes()[from..]) {
             return None;
         }
         (self.at, *first) = (end, false);
