@@ -319,19 +319,15 @@ impl Object {
         first: &mut bool,
         next: &mut usize,
     ) -> Option<(&'a str, usize)> {
-        let begin = json.begin_of_key(*first)?;
+        let text = json.name_ahead(*first)?;
+        let begin = u64::from_le_bytes(*text.first_chunk()?);
         // Names of Convex's own are none of these.
         let from = if begin as u8 == b'_' { return None } else { (*next).min(self.families.len()) };
         let expected = &self.families[from..(from + COMPARED).min(self.families.len())];
-        for (at, Family { spelling, .. }) in expected.iter().enumerate() {
-            if spelling.may_begin(begin)
-                && let Some(key) = json.pass_key(first, spelling)
-            {
-                *next = from + at + 1;
-                return Some((key, from + at));
-            }
-        }
-        None
+        let is = |Family { spelling, .. }: &Family| spelling.may_begin(begin) && spelling.begins(text);
+        let at = from + expected.iter().position(is)?;
+        *next = at + 1;
+        Some((json.pass_key(first, &self.families[at].spelling), at))
     }
 
     /// The family of `name`; `next` moves to the one behind it, or behind where it would be.
@@ -383,16 +379,11 @@ impl Text {
     }
 }
 
-/// What `values` holds; it gets room for as much again.
+/// What `values` holds; it gets room for as much again, and a little more: batches are of about one size, and half of them would be moved to a
+/// place twice as large for a few values.
 pub(super) fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let next = Vec::with_capacity(room(values.len()));
+    let next = Vec::with_capacity(values.len() + values.len() / 8);
     std::mem::replace(values, next)
-}
-
-/// Room for the values of the next batch, where the last one had `len`. Batches are of about one size: without a little more than that, half of
-/// them would be moved to a place twice as large for a few values.
-pub(super) fn room(len: usize) -> usize {
-    len + len / 8
 }
 
 fn offsets(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {

@@ -6,15 +6,12 @@
 use std::{borrow::Cow, cell::Cell, collections::BTreeMap, sync::Arc};
 
 use arrow::{
-    array::{
-        ArrayRef, BooleanArray, Float64Array, Float64Builder, Int64Array, RecordBatch, StringArray, StringBuilder,
-        new_null_array,
-    },
+    array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, new_null_array},
     datatypes::{DataType, SchemaRef},
 };
 
 use super::{
-    column::{Column, Data, Object, room, take},
+    column::{Column, Data, Object, take},
     digest::ContentSum,
     observe::{kind_of, observe_document},
     oddities::Oddities,
@@ -25,7 +22,9 @@ use crate::{
     content::{ContentDigest, DigestShare},
     document::{Encoding, TableRef, Timestamp},
     error::{Error, Result},
-    schema::{DocumentShape, Kind, LEAF_COLUMNS, Misfits, STRUCT_FIELDS, TableSchema, arrow_schema, is_struct_key},
+    schema::{
+        ColumnType, DocumentShape, Kind, LEAF_COLUMNS, Misfits, STRUCT_FIELDS, TableSchema, arrow_schema, is_struct_key,
+    },
 };
 
 /// One document is never longer than this, bytes of its text: 1 MiB in Convex, several times that in JSON at worst.
@@ -54,14 +53,22 @@ pub struct TableDecoder {
     oddities: Oddities,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OwnColumns {
-    id: StringBuilder,
-    creation_time: Float64Builder,
+    id: Column,
+    creation_time: Column,
     ts: Vec<i64>,
     tombstone: Vec<bool>,
-    nulls: StringBuilder,
-    rescued: StringBuilder,
+    nulls: Column,
+    rescued: Column,
+}
+
+impl Default for OwnColumns {
+    fn default() -> Self {
+        let text = || Column::new(&ColumnType::String);
+        let creation_time = Column::new(&ColumnType::Float64);
+        Self { id: text(), creation_time, ts: Vec::new(), tombstone: Vec::new(), nulls: text(), rescued: text() }
+    }
 }
 
 impl TableDecoder {
@@ -152,14 +159,20 @@ impl TableDecoder {
         if let Some(content) = &mut self.content {
             content.take(&system.id, ts, deleted, whole)?;
         }
-        self.own.id.append_value(system.id);
-        self.own.creation_time.append_option(system.creation_time);
+        let (own, row) = (&mut self.own, self.rows);
+        own.id.push_text(row, &system.id);
+        if let Some(ms) = system.creation_time {
+            own.creation_time.push_float64(row, ms);
+        }
         self.oddities.unknown_fields += u64::from(system.unknown_fields);
         self.oddities.beyond_limits += u64::from(deep.get() || system.fields > DOCUMENTED_FIELDS);
-        self.own.ts.push(ts.0);
-        self.own.tombstone.push(deleted);
-        self.own.nulls.append_option(misplaced.nulls_cell());
-        self.own.rescued.append_option(misplaced.rescued_cell());
+        own.ts.push(ts.0);
+        own.tombstone.push(deleted);
+        for (column, cell) in [(&mut own.nulls, misplaced.nulls_cell()), (&mut own.rescued, misplaced.rescued_cell())] {
+            if let Some(text) = cell {
+                column.push_text(row, &text);
+            }
+        }
         let places = misplaced.places;
         let (buffers, misfits, newcomers) = misplaced.finish();
         self.buffers = buffers;
@@ -185,13 +198,9 @@ impl TableDecoder {
             Some(ts) => Arc::new(Int64Array::from_value(ts.0, rows)),
             None => new_null_array(&DataType::Int64, rows),
         };
-        let id: StringArray = own.id.finish();
-        let creation_time: Float64Array = own.creation_time.finish();
-        own.id = StringBuilder::with_capacity(room(rows), room(id.value_data().len()));
-        own.creation_time = Float64Builder::with_capacity(room(rows));
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(id),
-            Arc::new(creation_time),
+            own.id.finish(rows)?,
+            own.creation_time.finish(rows)?,
             Arc::new(Int64Array::from(take(&mut own.ts))),
             Arc::new(BooleanArray::from(take(&mut own.tombstone))),
             base,
@@ -199,8 +208,8 @@ impl TableDecoder {
         for column in &mut self.object.columns {
             columns.push(column.finish(rows)?);
         }
-        columns.push(Arc::new(own.nulls.finish()));
-        columns.push(Arc::new(own.rescued.finish()));
+        columns.push(own.nulls.finish(rows)?);
+        columns.push(own.rescued.finish(rows)?);
         let batch = RecordBatch::try_new(self.arrow.clone(), columns);
         batch.map(Some).map_err(|e| Error::internal("a batch could not be built").with_source(e))
     }
@@ -571,6 +580,7 @@ impl<'a> Order<'a> {
 
     /// The family of a key, unless it stands there for the second time. Those that are expected lie behind every key that came in
     /// order before, so that such a key is none.
+    #[inline]
     fn family(
         &mut self,
         object: &Object,

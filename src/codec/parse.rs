@@ -198,24 +198,21 @@ impl<'a> Json<'a> {
         Ok(Some(key))
     }
 
-    /// The first eight bytes of the next key and of what follows it, if it is written without white space before it. What looks
-    /// many names up needs no more of it to pass over most of them.
-    pub(crate) fn begin_of_key(&self, first: bool) -> Option<u64> {
+    /// The text from the next key's name on, if the key is written without white space before it.
+    #[inline]
+    pub(super) fn name_ahead(&self, first: bool) -> Option<&'a [u8]> {
+        let bytes = self.text.as_bytes();
         let quote = self.at + usize::from(!first);
-        let begin = self.text.as_bytes().get(quote + 1..)?.first_chunk::<8>()?;
         let comma = first || self.peek() == b',';
-        (comma && self.text.as_bytes()[quote] == b'"').then(|| u64::from_le_bytes(*begin))
+        (comma && bytes.get(quote) == Some(&b'"')).then(|| &bytes[quote + 1..])
     }
 
-    /// Passes the next key and its colon, if they are written so, of which [`Json::begin_of_key`] says that it may be.
-    pub(super) fn pass_key(&mut self, first: &mut bool, spelling: &Spelling) -> Option<&'a str> {
+    /// Passes the key of this spelling, which stands in [`name_ahead`](Self::name_ahead), and its colon. Its name.
+    #[inline]
+    pub(super) fn pass_key(&mut self, first: &mut bool, spelling: &Spelling) -> &'a str {
         let from = self.at + usize::from(!*first) + 1;
-        let end = from + spelling.len();
-        if !spelling.begins(&self.text.as_bytes()[from..]) {
-            return None;
-        }
-        (self.at, *first) = (end, false);
-        Some(&self.text[from..end - 2])
+        (self.at, *first) = (from + spelling.len(), false);
+        &self.text[from..self.at - 2]
     }
 
     /// `{`, or one of the wrappers `{"$integer":…}`, `{"$float":…}`, `{"$bytes":…}`: an object whose first key begins with
