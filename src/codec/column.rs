@@ -324,8 +324,7 @@ impl Object {
         // Names of Convex's own are none of these.
         let from = if begin as u8 == b'_' { return None } else { (*next).min(self.families.len()) };
         let expected = &self.families[from..(from + COMPARED).min(self.families.len())];
-        let is = |Family { spelling, .. }: &Family| spelling.may_begin(begin) && spelling.begins(text);
-        let at = from + expected.iter().position(is)?;
+        let at = from + expected.iter().position(|family| family.spelling.begins(text, begin))?;
         *next = at + 1;
         Some((json.pass_key(first, &self.families[at].spelling), at))
     }

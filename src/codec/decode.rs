@@ -580,7 +580,6 @@ impl<'a> Order<'a> {
 
     /// The family of a key, unless it stands there for the second time. Those that are expected lie behind every key that came in
     /// order before, so that such a key is none.
-    #[inline]
     fn family(
         &mut self,
         object: &Object,

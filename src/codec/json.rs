@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::parse::{Bad, Json, Token, decode_bytes};
+use super::{
+    parse::{Bad, Json, Token, decode_bytes},
+    spelling::is_plain,
+};
 use crate::{
     document::{Encoding, Value},
     error::Result,
@@ -158,7 +161,7 @@ pub(crate) fn write_string(out: &mut String, s: &str) {
     out.push('"');
     let mut plain = 0;
     for (i, b) in s.bytes().enumerate() {
-        if b >= 0x20 && b != b'"' && b != b'\\' {
+        if is_plain(b) {
             continue;
         }
         out.push_str(&s[plain..i]);

@@ -12,7 +12,7 @@ use std::{borrow::Cow, cell::Cell};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wide::u8x16;
 
-use super::spelling::Spelling;
+use super::spelling::{Spelling, is_plain};
 use crate::{
     document::Encoding,
     error::{Error, Result},
@@ -533,7 +533,7 @@ fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
         }
         at += 16;
     }
-    while bytes.get(at).is_some_and(|b| *b >= 0x20 && *b != b'"' && *b != b'\\') {
+    while bytes.get(at).is_some_and(|b| is_plain(*b)) {
         at += 1;
     }
     at

@@ -149,7 +149,7 @@ impl Running {
     }
 
     /// Waits for its end; the most memory that it had until shortly before, bytes. Of the pages of the program's own file only what
-    /// those of an optimised build take ([`CODE`]) is counted: those of the build that is tested are twice as many.
+    /// those of an optimised build take ([`CODE`]) is counted: those of the build that is tested are half as many again.
     #[cfg(target_os = "linux")]
     pub(crate) fn peak(&mut self) -> u64 {
         let (begin, mut peak) = (Instant::now(), 0);
